@@ -1,0 +1,89 @@
+/**
+ * The one error class, and every code it can carry. Codes are stable within a major version; messages are not.
+ * A caller's own mistakes (a wrong type, an impossible option) are plain TypeError or RangeError without a code.
+ */
+
+/** What each code tells a program, beside the message for people. Sizes are bytes. */
+export interface ErrorDetails {
+  // references, documents and digests
+  REFERENCE_INVALID: { reference: string };
+  DIGEST_INVALID: { digest: string };
+  DIGEST_MISMATCH: { what: "manifest" | "config" | "blob" | "diff ID"; expected: string; actual: string };
+  SIZE_MISMATCH: { what: "manifest" | "config" | "blob"; digest: string; expected: number; actual: number };
+  MANIFEST_INVALID: { digest?: string };
+  MANIFEST_UNSUPPORTED: { mediaType: string };
+  MANIFEST_TOO_LARGE: { limit: number };
+  CONFIG_INVALID: { digest?: string };
+  PLATFORM_INVALID: { platform: string };
+  PLATFORM_NOT_FOUND: { platform: string; available: readonly string[] };
+  LAYER_UNSUPPORTED: { mediaType: string };
+  // sources
+  IMAGE_NOT_FOUND: { reference: string };
+  BLOB_NOT_FOUND: { digest: string };
+  SOURCE_INVALID: { path: string };
+  REGISTRY_UNREACHABLE: { host: string };
+  REGISTRY_UNAUTHORIZED: { host: string };
+  REGISTRY_DENIED: { host: string };
+  REGISTRY_ERROR: { host: string; status: number };
+  // layers
+  LAYER_CORRUPT: { digest?: string };
+  TAR_INVALID: { offset: number; entry?: string };
+  TAR_UNSUPPORTED: { offset: number; entry?: string };
+  LIMIT_EXCEEDED: { limit: string; maximum: number };
+  WORKER_FAILED: { what: string };
+  // the store
+  NOT_CACHED: { reference: string };
+  NOT_A_STORE: { path: string };
+  STORE_VERSION: { path: string; version: number };
+  STORE_FEATURE: { path: string; features: readonly string[] };
+  STORE_PERMISSIONS: { path: string };
+  STORE_UNWRITABLE: { path: string };
+  STORE_FILESYSTEM: { path: string };
+  STORE_CLOSED: { path: string };
+  STORE_DAMAGED: { path: string };
+  NO_SPACE: { path: string };
+  SIDECAR_INVALID: { offset: number };
+  PROFILE_UNSUPPORTED: { profile: string };
+  UNSUPPORTED_PLATFORM: { platform: string };
+}
+
+export type ErrorCode = keyof ErrorDetails;
+
+const BRAND: symbol = Symbol.for("shale.ShaleError");
+
+/**
+ * Any failure that a caller may want to tell apart. `message` says what was done, quotes the thing, and names the next
+ * step; `detail` has the same as data; `cause` keeps the error underneath.
+ */
+export class ShaleError<C extends ErrorCode = ErrorCode> extends Error {
+  readonly code: C;
+  readonly detail: Readonly<ErrorDetails[C]>;
+
+  constructor(code: C, message: string, detail: ErrorDetails[C], options?: { cause?: unknown }) {
+    super(redact(message), options);
+    this.name = "ShaleError";
+    this.code = code;
+    this.detail = detail;
+    Object.defineProperty(this, BRAND, { value: true });
+  }
+
+  /** True for a ShaleError of any copy of this package, with this code if one is given. */
+  static is<K extends ErrorCode>(error: unknown, code?: K): error is ShaleError<K> {
+    if (typeof error !== "object" || error === null || !(BRAND in error)) return false;
+    return code === undefined || (error as ShaleError).code === code;
+  }
+}
+
+/** True when `error` is an error of the operating system with one of these errno codes. */
+export function isErrno(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && "code" in error && codes.includes(error.code as string);
+}
+
+export function assertNever(value: never): never {
+  throw new TypeError(`unexpected value ${String(value)}`);
+}
+
+/** Secrets that ride in URLs (user:password@, signed query strings) never reach a message. */
+function redact(message: string): string {
+  return message.replaceAll(/(\w+:\/\/)[^\s/@"']+@/g, "$1***@").replaceAll(/(https?:\/\/[^\s?"']+)\?[^\s"']+/g, "$1?***");
+}

@@ -1,0 +1,50 @@
+/**
+ * Digests as the OCI image specification writes them (`sha256:<64 hex>`, `sha512:<128 hex>`), told apart by what they
+ * name: the compiler refuses to swap a blob digest and a diff ID. The only casts are in the parsers here.
+ */
+import { ShaleError } from "../errors.ts";
+
+declare const brand: unique symbol;
+type Branded<Name extends string> = string & { readonly [brand]: Name };
+
+/** Digest of the bytes a registry serves: a manifest, a config, or a (compressed) layer. */
+export type BlobDigest = Branded<"BlobDigest">;
+/** Digest of an uncompressed layer: the identity of a layer in the store. Always sha256. */
+export type DiffId = Branded<"DiffId">;
+/** SHA-256 of the content of one whole file, as 64 hex digits without an algorithm. */
+export type ChunkId = Branded<"ChunkId">;
+
+const GRAMMAR: RegExp = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
+const SHA256: RegExp = /^sha256:[0-9a-f]{64}$/;
+
+/** @throws DIGEST_INVALID unless the text is a sha256 or sha512 digest in its one canonical spelling. */
+export function parseBlobDigest(text: unknown): BlobDigest {
+  if (typeof text === "string" && GRAMMAR.test(text)) return text as BlobDigest;
+  throw invalid(text, "a sha256 or sha512 digest in lower-case hex");
+}
+
+/** @throws DIGEST_INVALID unless the text is a sha256 digest in its one canonical spelling. */
+export function parseDiffId(text: unknown): DiffId {
+  if (typeof text === "string" && SHA256.test(text)) return text as DiffId;
+  throw invalid(text, "sha256: and 64 lower-case hex digits");
+}
+
+/** The hash function's name as node:crypto takes it. */
+export function digestAlgorithm(digest: BlobDigest | DiffId): "sha256" | "sha512" {
+  return digest.startsWith("sha256:") ? "sha256" : "sha512";
+}
+
+/** The digits alone. */
+export function digestHex(digest: BlobDigest | DiffId): string {
+  return digest.slice(7);
+}
+
+/** The digest as a file name of the store: `sha256-<hex>`; a colon would break overlay options. */
+export function digestFileName(digest: BlobDigest | DiffId): string {
+  return `${digest.slice(0, 6)}-${digest.slice(7)}`;
+}
+
+function invalid(text: unknown, wanted: string): ShaleError<"DIGEST_INVALID"> {
+  const quoted = JSON.stringify(String(text).slice(0, 160));
+  return new ShaleError("DIGEST_INVALID", `digest ${quoted} is malformed; expected ${wanted}`, { digest: String(text).slice(0, 160) });
+}
