@@ -4,13 +4,13 @@
  * written and never written again. A good one that is there already is kept.
  */
 import { createHash, hash, type Hash } from "node:crypto";
-import { closeSync, fchmodSync, fchownSync, lstatSync, mkdirSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, lstatSync, mkdirSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
-import { isErrno, ShaleError } from "../errors.ts";
+import { isErrno } from "../errors.ts";
+import { applyToFile, processOwner } from "../store/attributes.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
 import { chunkPath } from "../store/layout.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
-import { setFileTime, setFileXattr } from "../system/syscalls.ts";
 import type { Xattr } from "../tar/entry.ts";
 import type { StoredFile } from "./part.ts";
 
@@ -47,7 +47,7 @@ export class ChunkWriter {
   readonly #options: ChunkWriterOptions;
   readonly #physical = new Map<string, Physical>();
   readonly #made = new Set<string>();
-  readonly #self: Owner;
+  readonly #self: Owner = processOwner();
   #next = 0;
   /** Re-read the content of chunks that are there already instead of trusting their attributes. */
   verifyContent = false;
@@ -56,7 +56,6 @@ export class ChunkWriter {
 
   constructor(options: ChunkWriterOptions) {
     this.#options = options;
-    this.#self = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   }
 
   /** Stores a file whose content is at hand. */
@@ -90,6 +89,13 @@ export class ChunkWriter {
       },
       discard: () => staged.discard(),
     });
+  }
+
+  /** Forgets what it knows of the store, which other processes may change between two runs. */
+  reset(): void {
+    this.#made.clear();
+    this.verifyContent = false;
+    this.newChunks = this.newBytes = 0;
   }
 
   #physicalOf(file: FileAttributes): Physical {
@@ -144,7 +150,7 @@ export class ChunkWriter {
   }
 
   #publish(staged: Staged, path: string, { file, physical, size }: { file: FileAttributes; physical: Physical; size: number }): void {
-    applyAttributes(staged.fd, physical.attributes, file, this.#self);
+    applyToFile(staged.fd, physical.attributes, file, this.#self);
     staged.close();
     renameInto(staged.path, path);
     staged.moved();
@@ -191,25 +197,6 @@ export class ChunkStream {
 
   discard(): void {
     this.#end.discard();
-  }
-}
-
-/** Owner before mode (chown clears setuid), xattrs before a mode that may forbid them, the time last. The staged file is 0600 and ours. */
-export function applyAttributes(fd: number, attributes: PhysicalAttributes, time: { mtime: number; mtimeNs: number }, self: Owner): void {
-  if (attributes.uid !== self.uid || attributes.gid !== self.gid) fchownSync(fd, attributes.uid, attributes.gid);
-  for (const { name, value } of attributes.xattrs) setXattr(fd, name, value);
-  const mode = attributes.mode & 0o7777;
-  if (mode !== 0o600) fchmodSync(fd, mode);
-  setFileTime(fd, time.mtime, time.mtimeNs);
-}
-
-function setXattr(fd: number, name: Xattr["name"], value: Xattr["value"]): void {
-  try {
-    setFileXattr(fd, name, value);
-  } catch (error) {
-    if (!isErrno(error, "EOPNOTSUPP", "ENOTSUP", "E2BIG", "ENOSPC", "ERANGE", "EPERM")) throw error;
-    const message = `the store's file system cannot hold the extended attribute ${JSON.stringify(name.slice(0, 255))} (${value.length} bytes); use another file system or profile`;
-    throw new ShaleError("STORE_FILESYSTEM", message, { path: "" }, { cause: error });
   }
 }
 

@@ -9,7 +9,7 @@ import { ChunkWriter, type ChunkWriterOptions } from "./chunk-writer.ts";
 import { ingestSlab } from "./ingest-slab.ts";
 import { LayerInflater, type InflatedLayer, type LayerTask } from "./layer-inflater.ts";
 import { partTransfer, type Part } from "./part.ts";
-import { settleLayer } from "./settle-layer.ts";
+import { settleLayer, type SettleRequest } from "./settle-layer.ts";
 import { Slabs, type SlabMemory } from "./slabs.ts";
 
 export interface OpenRequest {
@@ -24,6 +24,11 @@ export type EngineEvent =
   | { readonly kind: "inflated"; readonly layer: number; readonly result: InflatedLayer }
   | { readonly kind: "failed"; readonly layer: number; readonly failure: Failure };
 
+export interface IngestCounts {
+  readonly newChunks: number;
+  readonly newBytes: number;
+}
+
 /** Ready slabs that are enough work in hand: below it, inflating comes first. */
 const ENOUGH_READY = 2;
 const WAIT_MS = 20;
@@ -31,9 +36,10 @@ const WAIT_MS = 20;
 export class Engine implements Background {
   readonly handlers: Readonly<Record<string, Handler>> = {
     "ingest/open": (request: OpenRequest) => this.#open(request),
-    "ingest/layer": (task: LayerTask & { verifyContent: boolean }) => this.#start(task),
+    "ingest/run": ({ verifyContent }: { verifyContent: boolean }) => this.#run(verifyContent),
+    "ingest/layer": (task: LayerTask) => this.#start(task),
     "ingest/pause": () => this.#pause(),
-    "ingest/settle": settleLayer,
+    "ingest/settle": (request: SettleRequest) => this.#settle(request),
   };
   #slabs: Slabs | undefined;
   #port: MessagePort | undefined;
@@ -63,16 +69,28 @@ export class Engine implements Background {
     return { value: undefined };
   }
 
-  #start({ verifyContent, ...task }: LayerTask & { verifyContent: boolean }): Handled {
+  #run(verifyContent: boolean): Handled {
     this.#running = true;
-    this.#chunks!.verifyContent = verifyContent;
-    if (task.ring) this.#layers.push(new LayerInflater(task, this.#slabs!, this.#chunks!, (part) => this.#sendPart(task.layer, part)));
+    this.#chunks!.verifyContent ||= verifyContent;
     return { value: undefined };
   }
 
+  #start(task: LayerTask): Handled {
+    this.#layers.push(new LayerInflater(task, this.#slabs!, this.#chunks!, (part) => this.#sendPart(task.layer, part)));
+    return { value: undefined };
+  }
+
+  /** No layer is in flight: the worker may sleep. Answers what it made since it began to run. */
   #pause(): Handled {
-    this.#running = this.#layers.length > 0;
-    return { value: { newChunks: this.#chunks!.newChunks, newBytes: this.#chunks!.newBytes } };
+    const { newChunks, newBytes } = this.#chunks!;
+    this.#running = false;
+    this.#chunks!.reset();
+    return { value: { newChunks, newBytes } satisfies IngestCounts };
+  }
+
+  async #settle(request: SettleRequest): Promise<Handled> {
+    const settled = await settleLayer(request, this.#chunks!);
+    return { value: settled, transfer: [settled.inodes.buffer] };
   }
 
   /** One step of the first layer that can move; those behind it get their turn when it cannot. */

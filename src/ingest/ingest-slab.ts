@@ -1,5 +1,5 @@
 /** Reads the entries of one slab, stores the content of its files, and keeps every other byte. */
-import { HeadersEncoder } from "../../format/headers.ts";
+import { HeadersEncoder } from "../../format/headers-encoder.ts";
 import { ShaleError } from "../errors.ts";
 import { showBytes } from "../bytes.ts";
 import type { TarEntry } from "../tar/entry.ts";

@@ -4,9 +4,9 @@
  * hashed, what follows the archive's end included.
  */
 import { createHash, type Hash } from "node:crypto";
-import { HeadersEncoder } from "../../format/headers.ts";
+import { HeadersEncoder } from "../../format/headers-encoder.ts";
 import { ShaleError } from "../errors.ts";
-import { digestAlgorithm, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
+import { digestAlgorithm, parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import { measureEntry } from "../tar/measure-entry.ts";
 import { readEntry } from "../tar/read-entry.ts";
 import type { ChunkStream, ChunkWriter } from "./chunk-writer.ts";
@@ -73,6 +73,7 @@ export class LayerInflater {
   #sequence = 0;
   #large: LargeFile | undefined;
   #archiveEnded = false;
+  #failure: unknown;
 
   constructor(task: LayerTask, slabs: Slabs, chunks: ChunkWriter, emit: (part: Part) => void) {
     this.task = task;
@@ -90,6 +91,36 @@ export class LayerInflater {
 
   /** Does a little: "idle" when it must wait for input or a slab, the layer's sum when it is done. */
   async step(): Promise<"busy" | "idle" | InflatedLayer> {
+    if (this.#failure !== undefined) return this.#drain();
+    try {
+      return await this.#advance();
+    } catch (error) {
+      if (!ShaleError.is(error, "LAYER_CORRUPT") && !ShaleError.is(error, "TAR_INVALID")) throw error;
+      this.#failure = error;
+      return "busy";
+    }
+  }
+
+  /** Malformed bytes are the image's fault only if they are what the manifest names: the rest of the blob is hashed to tell. */
+  #drain(): "busy" | "idle" {
+    const ended = this.#ring.ended;
+    const input = this.#ring.peek(STEP);
+    this.#blobHash.update(input);
+    this.#ring.consume(input.length);
+    if (input.length > 0) return "busy";
+    if (!ended) return "idle";
+    const actual = this.#blobDigest();
+    const expected = this.task.blobDigest;
+    if (actual === expected) throw this.#failure;
+    const message = `a layer's blob is ${actual}, expected ${expected}, and does not unpack; the connection or the registry damaged it, pull again`;
+    throw new ShaleError("DIGEST_MISMATCH", message, { what: "blob", expected, actual }, { cause: this.#failure });
+  }
+
+  #blobDigest(): BlobDigest {
+    return parseBlobDigest(`${digestAlgorithm(this.task.blobDigest)}:${this.#blobHash.digest("hex")}`);
+  }
+
+  async #advance(): Promise<"busy" | "idle" | InflatedLayer> {
     if (this.#fill === SLAB_BYTES && !this.#cut()) return "idle";
     if (this.#slab < 0 && !this.#takeSlab()) return "idle";
     const ended = this.#ring.ended;
@@ -209,7 +240,10 @@ export class LayerInflater {
     large.headers.literal(bytes.subarray(this.#start, this.#start + padding));
     large.padding -= padding;
     this.#start += padding;
-    if (large.padding > 0) return;
+    if (large.padding === 0) this.#endLarge(large);
+  }
+
+  #endLarge(large: LargeFile): void {
     this.#large = undefined;
     large.add(large.stream.finish());
     this.#emit(large.part.build(large.headers.frame()));
@@ -228,10 +262,11 @@ export class LayerInflater {
 
   #finish(): InflatedLayer {
     if (this.#large) this.#feedLarge();
+    if (this.#large?.data === 0) this.#endLarge(this.#large);
     if (this.#large) throw this.#truncated("a file's data is cut off");
     if (this.#fill > this.#start && !this.#archiveEnded) this.#finishEntries();
     else this.#keepRest();
-    const blobDigest = `${digestAlgorithm(this.task.blobDigest)}:${this.#blobHash.digest("hex")}` as BlobDigest;
+    const blobDigest = this.#blobDigest();
     const diffId = parseDiffId(`sha256:${this.#layerHash.digest("hex")}`);
     return { parts: this.#sequence, blobDigest, diffId, size: this.#size };
   }
@@ -241,9 +276,9 @@ export class LayerInflater {
     const bytes = this.#slabs.bytes(this.#slab);
     let at = this.#start;
     while (at < this.#fill) {
-      const entry = measureEntry(bytes, at, this.#fill, { base: this.#size - this.#fill, last: true });
+      const entry = measureEntry(bytes, at, this.#fill, { base: this.#size - this.#fill, final: true });
       if (entry === "end") break;
-      if (entry === "more" || entry.end > this.#fill) throw this.#truncated("its last entry is cut off");
+      if (entry === "more" || entry.data + entry.stored > this.#fill) throw this.#truncated("its last entry is cut off");
       at = entry.end;
     }
     this.#hand(this.#fill);
