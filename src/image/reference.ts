@@ -118,7 +118,9 @@ function parseHost(text: string, reference: string): string {
   const wellFormed = host.startsWith("[") ? isIPv6(host.slice(1, -1)) : HOST.test(host) && !/(?:^|\.)-|-(?:\.|$)/.test(host);
   if (!wellFormed) throw invalid(reference, `has a malformed registry host ${quote(text)}`);
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) throw invalid(reference, `has the impossible port ${port}`);
-  return DOCKER_HUB.has(lower) ? "docker.io" : lower;
+  if (DOCKER_HUB.has(lower)) return "docker.io";
+  // a host that only its upper case tells from a repository must keep it
+  return /[.:]/.test(lower) || lower === "localhost" ? lower : text;
 }
 
 /** As containers/image splits it: the first colon ends the directory, so that a layout's tag may be a whole reference. */
