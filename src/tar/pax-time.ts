@@ -25,13 +25,11 @@ export function parsePaxTime(buffer: Buffer, from: number, to: number): PaxTime 
 
 function parseFraction(buffer: Buffer, from: number, to: number): number {
   let value = 0;
-  let scale = SECOND;
   for (let at = from; at < to; at++) {
     const digit = buffer[at]! - 0x30;
     if (digit < 0 || digit > 9) return NaN;
-    if (scale === 1) continue;
-    scale /= 10;
-    value += digit * scale;
+    if (at - from < 9) value = value * 10 + digit;
   }
+  for (let digits = Math.max(0, to - from); digits < 9; digits++) value *= 10;
   return value;
 }
