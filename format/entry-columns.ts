@@ -1,23 +1,11 @@
 import { Flag, isPath } from "./entry.ts";
 import type { SidecarEntry, SidecarXattr } from "./entry.ts";
-import { Pages } from "./pages.ts";
-import type { ByteSource } from "./pages.ts";
-import { SidecarError } from "./sidecar-error.ts";
-import {
-  BLOCK,
-  CHUNK_ROW,
-  decodeHeader,
-  encodeBinStart,
-  HARD_LINK_ROW,
-  layOut,
-  MAX_PATH,
-  MAX_XATTR_SET,
-  MODE_ROW,
-  NO_ROW,
-  sumsSpan,
-} from "./sidecar-layout.ts";
-import type { ColumnName, SidecarLayout, Span } from "./sidecar-layout.ts";
-import type { Xxh64 } from "./xxh64.ts";
+import { decodeXattrs } from "./xattr-set.ts";
+import type { Pages } from "./pages.ts";
+import { invalid } from "./sidecar-error.ts";
+import { CHUNK_ROW, HARD_LINK_ROW, MAX_PATH, MAX_XATTR_SET, MODE_ROW, NO_ROW } from "./columns.ts";
+import type { ColumnName, Span } from "./columns.ts";
+import type { SidecarLayout } from "./sidecar-layout.ts";
 
 /** One row of the mode table, its xattrs decoded. */
 export type SidecarMode = Pick<SidecarEntry, "mode" | "uid" | "gid" | "rdevMajor" | "rdevMinor" | "xattrs">;
@@ -119,17 +107,19 @@ export class EntryColumns {
     const kept = this.#modes[row];
     if (kept !== undefined) return kept;
     const at = this.row("modeTable", row, MODE_ROW);
-    const [uid, gid, rdevMajor, rdevMinor, set] = [4, 8, 12, 16, 20].map((field) => this.pages.u32(at + field)) as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
-    if (set > this.xattrSetCount) throw invalid("modeTable", at + 20);
-    const mode = { mode: this.#fullMode(row), uid, gid, rdevMajor, rdevMinor, xattrs: set === 0 ? [] : this.xattrSet(set - 1) };
+    const field = (offset: number): number => this.pages.u32(at + offset);
+    const [uid, gid, rdevMajor, rdevMinor, set] = [field(4), field(8), field(12), field(16), this.xattrRow(row)];
+    const mode = { mode: this.#fullMode(row), uid, gid, rdevMajor, rdevMinor, xattrs: set === -1 ? [] : this.xattrSet(set) };
     if (row < KEPT_MODES) this.#modes[row] = mode;
     return mode;
+  }
+
+  /** The xattr set of a mode row, or -1. */
+  xattrRow(row: number): number {
+    const at = this.row("modeTable", row, MODE_ROW) + 20;
+    const set = this.pages.u32(at);
+    if (set > this.xattrSetCount) throw invalid("modeTable", at);
+    return set - 1;
   }
 
   /** A set of the xattr table (its rows count from 0 here). */
@@ -140,10 +130,25 @@ export class EntryColumns {
 
   /** Target of a symlink; "" for all else. */
   target(entry: number): string {
+    const row = this.linkRow(entry);
+    return row === -1 ? "" : this.targetAt(row);
+  }
+
+  /** Row in the table of targets, or -1. */
+  linkRow(entry: number): number {
     const at = this.at("link", entry, 4);
     const row = this.pages.u32(at);
     if (row > this.layout.spans.linkPathEnd.length / 4) throw invalid("link", at);
-    return row === 0 ? "" : this.string("linkPath", "linkPathEnd", row - 1);
+    return row - 1;
+  }
+
+  targetAt(row: number): string {
+    return this.string("linkPath", "linkPathEnd", row);
+  }
+
+  /** Path of a row of the directory table. */
+  directory(row: number): string {
+    return this.string("dirPath", "dirPathEnd", row);
   }
 
   /** The entry that leads the hard-link group of `entry`; -1 when it is in none. */
@@ -268,6 +273,12 @@ export class EntryColumns {
     return { start: span.start + start, length: end - start };
   }
 
+  /** The bytes of a table's row as a byte string. */
+  rawRow(table: ColumnName, row: number, width: number): string {
+    const at = this.row(table, row, width);
+    return this.pages.latin1(at, at + width);
+  }
+
   /** Position of an entry's row in a column. */
   protected at(column: ColumnName, entry: number, width: number): number {
     this.#check(entry);
@@ -291,57 +302,4 @@ export class EntryColumns {
     if (mode > 0o177777) throw invalid("modeTable", at);
     return mode;
   }
-}
-
-/** Reads the header and the sums, and nothing else. Owns `source`: closed when it throws, and with the columns. */
-export function openColumns(source: ByteSource, xxh64: Xxh64, limit: number): EntryColumns {
-  try {
-    const layout = openLayout(source, xxh64, limit);
-    return new EntryColumns(layout.layout, layout.pages);
-  } catch (error) {
-    source.close();
-    throw error;
-  }
-}
-
-export function openLayout(source: ByteSource, xxh64: Xxh64, limit: number): { layout: SidecarLayout; pages: Pages } {
-  const read = (position: number, length: number): Buffer => source.read(() => Buffer.allocUnsafeSlow(length), position, length);
-  const header = decodeHeader(read(0, Math.min(BLOCK, source.length)), source.length);
-  const { covered, content } = sumsSpan(header, source.length);
-  const tail = read(covered, source.length - covered);
-  const start = encodeBinStart("sums", content.length);
-  if (!tail.subarray(0, start.length).equals(start)) throw invalid("sums", covered);
-  const sums = tail.subarray(start.length, -8);
-  if (xxh64(sums) !== tail.readBigUInt64LE(tail.length - 8)) throw invalid("sums", source.length - 8);
-  const pages = new Pages({ source, covered, sums, xxh64, limit });
-  // the header was read before its checksum could be: now it is verified
-  pages.u8(0);
-  return { layout: layOut(header, covered, (position, length) => pages.copy(position, length)), pages };
-}
-
-export function invalid(column: string, offset: number): SidecarError {
-  return new SidecarError(`read sidecar: ${column} has a value that it cannot have`, offset);
-}
-
-function decodeXattrs(bytes: Buffer, start: number): readonly SidecarXattr[] {
-  const xattrs: SidecarXattr[] = [];
-  let previous = "";
-  for (let at = 0; at < bytes.length;) {
-    const name = field(2);
-    const value = field(4);
-    if (name <= previous) throw invalid("xattrs", start + at);
-    previous = name;
-    xattrs.push({ name, value });
-
-    function field(width: 2 | 4): string {
-      const from = at + width;
-      if (from > bytes.length) throw invalid("xattrs", start + at);
-      const to = from + bytes.readUIntLE(at, width);
-      if (to > bytes.length) throw invalid("xattrs", start + at);
-      at = to;
-      return bytes.toString("latin1", from, to);
-    }
-  }
-  if (xattrs.length === 0) throw invalid("xattrs", start);
-  return xattrs;
 }

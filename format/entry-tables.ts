@@ -1,6 +1,6 @@
-import type { SidecarEntry, SidecarXattr } from "./entry.ts";
+import type { SidecarEntry } from "./entry.ts";
 import { GrowingBuffer } from "./growing-buffer.ts";
-import { MAX_XATTR_SET } from "./sidecar-layout.ts";
+import { encodeXattrs } from "./xattr-set.ts";
 
 /** Byte strings, each distinct one once, in the order of first use: a bin of bytes and a bin of end offsets. */
 export class StringTable {
@@ -41,20 +41,4 @@ export class ModeTable {
     }
     return row;
   }
-}
-
-/** One xattr set as a byte string: (u16 name length, name, u32 value length, value) repeated. */
-function encodeXattrs(xattrs: readonly SidecarXattr[]): string {
-  const bytes = new GrowingBuffer();
-  let previous = "";
-  for (const { name, value } of xattrs) {
-    if (name <= previous) throw new RangeError("add sidecar entry: xattrs are not sorted by name, or a name is empty or stands twice");
-    previous = name;
-    bytes.u16(name.length);
-    bytes.latin1(name);
-    bytes.u32(value.length);
-    bytes.latin1(value);
-  }
-  if (bytes.length > MAX_XATTR_SET) throw new RangeError("add sidecar entry: the xattrs are too long");
-  return bytes.view().toString("latin1");
 }

@@ -1,5 +1,5 @@
 import { compareBytes, Flag, nameOf, parentOf } from "./entry.ts";
-import { invalid } from "./entry-columns.ts";
+import { invalid } from "./sidecar-error.ts";
 import type { EntryColumns } from "./entry-columns.ts";
 import { SidecarWriter } from "./sidecar-writer.ts";
 

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { SidecarError } from "./sidecar-error.ts";
-import { BLOCK } from "./sidecar-layout.ts";
+import { BLOCK } from "./columns.ts";
 import type { Xxh64 } from "./xxh64.ts";
 
 /** Where the bytes of a sidecar come from. */

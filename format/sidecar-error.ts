@@ -9,3 +9,7 @@ export class SidecarError extends Error {
     this.offset = offset;
   }
 }
+
+export function invalid(column: string, offset: number): SidecarError {
+  return new SidecarError(`read sidecar: ${column} has a value that it cannot have`, offset);
+}

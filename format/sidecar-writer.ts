@@ -2,8 +2,9 @@ import { compareBytes, Flag, isPath, nameOf, parentOf } from "./entry.ts";
 import type { SidecarEntry } from "./entry.ts";
 import { ModeTable, StringTable } from "./entry-tables.ts";
 import { GrowingBuffer } from "./growing-buffer.ts";
-import { BLOCK, CHUNK_ROW, COLUMNS, encodeBinStart, encodeHeader, MAX_LENGTH, MAX_PATH, NO_ROW } from "./sidecar-layout.ts";
-import type { ColumnName } from "./sidecar-layout.ts";
+import { BLOCK, CHUNK_ROW, COLUMNS, MAX_LENGTH, MAX_PATH, NO_ROW } from "./columns.ts";
+import type { ColumnName } from "./columns.ts";
+import { encodeBinStart, encodeHeader } from "./sidecar-header.ts";
 import { loadXxh64 } from "./xxh64.ts";
 import type { Xxh64 } from "./xxh64.ts";
 
@@ -22,7 +23,7 @@ export interface SidecarWriterOptions {
 export interface SidecarTail {
   /** The entries (all but the implicit ones) as they stand in the layer's tar. */
   readonly order: Uint32Array;
-  /** Chunk ids, 32 bytes each, in the order of their first use in the tar. */
+  /** Chunk ids, 32 bytes each, in the order in which entries with data of their own first use them in the tar. */
   readonly chunks: Uint8Array;
 }
 

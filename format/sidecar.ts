@@ -1,12 +1,15 @@
 import { S_IFDIR, S_IFMT, isName, isPath, nameOf } from "./entry.ts";
 import type { SidecarEntry } from "./entry.ts";
-import { EntryColumns, invalid, openColumns } from "./entry-columns.ts";
+import { EntryColumns } from "./entry-columns.ts";
 import { indexSidecar } from "./index-sidecar.ts";
 import type { Pages } from "./pages.ts";
 import { bufferSource, fileSource } from "./pages.ts";
 import type { ByteSource } from "./pages.ts";
-import { BLOCK, MAX_PATH } from "./sidecar-layout.ts";
-import type { ColumnName, SidecarLayout } from "./sidecar-layout.ts";
+import { BLOCK, MAX_PATH } from "./columns.ts";
+import type { ColumnName } from "./columns.ts";
+import { openColumns } from "./open-columns.ts";
+import { invalid } from "./sidecar-error.ts";
+import type { SidecarLayout } from "./sidecar-layout.ts";
 import { loadXxh64 } from "./xxh64.ts";
 
 export interface OpenSidecarOptions {
@@ -65,6 +68,7 @@ export class Sidecar extends EntryColumns {
   lookup(path: string): number {
     if (path === "") return 0;
     const slash = path.lastIndexOf("/");
+    if (slash === 0) return -1;
     const row = this.#findDirectory(path, Math.max(slash, 0));
     if (row === -1) return -1;
     const { first, end } = this.directoryRange(row);
@@ -100,7 +104,7 @@ export class Sidecar extends EntryColumns {
 
   directoryPath(row: number): string {
     if (row === this.#lastRow) return this.#lastPath;
-    const path = this.string("dirPath", "dirPathEnd", row);
+    const path = this.directory(row);
     if (!isPath(path)) throw invalid("dirPath", this.row("dirPathEnd", row, 4));
     this.#lastRow = row;
     this.#lastPath = path;

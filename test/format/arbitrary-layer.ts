@@ -182,10 +182,9 @@ function arrange({ live, shadowed, diffId, indexed }: Arrangement): Layer {
   const rows = new Map<number, number>();
   const offsets = new Map<Draft, number>();
   tar.forEach((one, k) => {
-    const owner = one.leads ?? one;
-    if (owner.content === -1) return;
-    if (!rows.has(owner.content)) rows.set(owner.content, rows.size);
-    if (owner === one) offsets.set(one, 512 * (k + 1));
+    if (one.content === -1 || (one.leads ?? one) !== one) return;
+    if (!rows.has(one.content)) rows.set(one.content, rows.size);
+    offsets.set(one, 512 * (k + 1));
   });
   const entries = drafts.map((one, number) => ({
     ...one.entry,
@@ -197,4 +196,16 @@ function arrange({ live, shadowed, diffId, indexed }: Arrangement): Layer {
   const order = Uint32Array.from(tar, (one) => drafts.indexOf(one));
   const chunks = Buffer.concat([...rows.keys()].map((content) => Buffer.alloc(32, content + 1)));
   return { diffId, live: live.length, entries, order, chunks };
+}
+
+/** A layer of these entries, all of them live and in the tar as they stand, with as many chunks as they name. */
+export function layerOf(entries: readonly SidecarEntry[]): Layer {
+  const chunks = Math.max(0, ...entries.map(({ chunk }) => chunk + 1));
+  return {
+    diffId: Buffer.alloc(32, 0xd1),
+    live: entries.length,
+    entries,
+    order: Uint32Array.from(entries.keys()),
+    chunks: Buffer.concat(Array.from({ length: chunks }, (_, row) => Buffer.alloc(32, `${row}.`))),
+  };
 }
