@@ -5,7 +5,7 @@
  */
 import { showBytes, type ByteString } from "../bytes.ts";
 import { ShaleError } from "../errors.ts";
-import { classifyName, normalizePath } from "../tar/entry-path.ts";
+import { classifyName, isBelowWhiteout, normalizePath } from "../tar/entry-path.ts";
 import type { Xattr } from "../tar/entry.ts";
 import type { PartRow, StoredFile } from "./part.ts";
 
@@ -81,9 +81,9 @@ export class LayerModel {
     const slash = path.lastIndexOf("/");
     const directory = path.slice(0, Math.max(slash, 0)) as ByteString;
     const name = path.slice(slash + 1) as ByteString;
-    if (isBelowWhiteout(directory)) return;
+    if (isBelowWhiteout(path)) return;
     const parent = this.#parentOf(directory, entry);
-    const meaning = classifyName(name);
+    const meaning = classifyName(name, entry.offset);
     switch (meaning.kind) {
       case "plain":
         return this.#place(parent, name, { entry, row });
@@ -122,7 +122,7 @@ export class LayerModel {
   }
 
   #normalize(entry: PartRow): ByteString {
-    return normalizePath(entry.path, { offset: entry.offset });
+    return normalizePath(entry.path, entry.offset);
   }
 
   #addRoot(entry: PartRow, row: number): void {
@@ -143,7 +143,7 @@ export class LayerModel {
   }
 
   #placeLink(parent: Node, name: ByteString, { entry, row }: { entry: PartRow; row: number }): void {
-    const target = normalizePath(entry.linkPath, { offset: entry.offset });
+    const target = normalizePath(entry.linkPath, entry.offset);
     const found = this.#lookup(target, entry);
     if (found && found === parent.child(name)) return;
     const link: PendingLink = { node: new Node(name, undefined, row), target, entry };
@@ -221,10 +221,6 @@ const MAX_DEPTH = 4096;
 
 function splitReversed(path: string): string[] {
   return path === "" ? [] : path.split("/").reverse();
-}
-
-function isBelowWhiteout(directory: ByteString): boolean {
-  return directory.startsWith(".wh.") || directory.includes("/.wh.");
 }
 
 function inodeOf(entry: PartRow): Inode {

@@ -57,7 +57,7 @@ export class PartBuilder {
     this.#text(encodeXattrs(entry.xattrs));
   }
 
-  build(frame: Uint8Array<ArrayBuffer>): Part {
+  build(frame: Uint8Array): Part {
     return {
       sequence: this.#sequence,
       count: this.#numbers.length / NUMBERS,

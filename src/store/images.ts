@@ -27,6 +27,10 @@ export interface ImageRecord {
   readonly config: ImageConfig;
   /** Bottom to top. */
   readonly layers: readonly ImageLayer[];
+  /** Of the boot in which this was written, when every layer was known to be good. */
+  readonly bootId: string;
+  /** Whether every layer's sidecar holds the path index. */
+  readonly indexed: boolean;
   /** Tree ids, bottom to top, of each profile that the image was composed in. */
   readonly trees: Readonly<Partial<Record<Profile, readonly string[]>>>;
 }

@@ -48,9 +48,11 @@ export class LayerInodes {
     const row = this.sidecar.modeRow(entry);
     const known = this.#rows[row];
     if (known) return known;
-    const mode = this.sidecar.modeAt(row);
-    const xattrs = mode.xattrs as readonly { name: string; value: string }[] as readonly NamedValue[];
-    const attributes = physicalAttributes(this.#profile, { ...mode, xattrs }, this.#owner);
+    const logical = this.sidecar.modeAt(row);
+    const xattrs = logical.xattrs as readonly { name: string; value: string }[] as readonly NamedValue[];
+    // type 0 with content is a whiteout marker that carried data: stored as the regular file that it was
+    const mode = (logical.mode & S_IFMT) === 0 ? S_IFREG | logical.mode : logical.mode;
+    const attributes = physicalAttributes(this.#profile, { ...logical, mode, xattrs }, this.#owner);
     return (this.#rows[row] = { attributes, encoded: encodeAttributes(attributes) });
   }
 }
