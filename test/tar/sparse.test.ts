@@ -9,7 +9,7 @@ type Pairs = readonly (readonly [offset: number, length: number])[];
 
 function read(buffer: Buffer, limit: number = buffer.length): TarEntry {
   const entry = readEntry(buffer, 0, limit);
-  assert.ok(typeof entry === "object", `expected an entry, not ${String(entry)}`);
+  assert.ok(typeof entry === "object");
   return entry;
 }
 
