@@ -10,8 +10,8 @@ export interface RawFields {
   readonly gid?: RawField;
   readonly size?: RawField;
   readonly mtime?: RawField;
-  /** Default: the right one, unsigned. */
-  readonly checksum?: RawField | "unsigned" | "signed";
+  /** "unsigned" (the default) and "signed" stand for the right one. */
+  readonly checksum?: RawField;
   readonly typeflag?: string;
   readonly linkName?: RawField;
   /** Magic and version, eight bytes; default USTAR. */
