@@ -1,0 +1,41 @@
+/** House rules that the linter has no rule for: text that must not stand in the sources. */
+import { readSources, report } from "./project.ts";
+import type { Sources } from "./project.ts";
+
+interface Rule {
+  readonly pattern: RegExp;
+  readonly why: string;
+  /** Only files below this folder; default: all. */
+  readonly below?: string;
+}
+
+const RULES: readonly Rule[] = [
+  {
+    pattern: /\bmessage\.(?:startsWith|endsWith|includes|match|indexOf|search)\(|\bmessage === "/,
+    why: "tells errors apart by their message; use the code",
+  },
+  { pattern: /\b(?:test|it|describe|suite)\.(?:only|skip|todo)\b|\b(?:only|skip|todo): /, why: "runs not every test", below: "test/" },
+  { pattern: /^export \*/, why: "exports without naming what" },
+  { pattern: /^\s*(?:export )?(?:const )?enum \w/, why: "is an enum; use a union of literals" },
+  {
+    pattern: /^\s+(?:private|protected) (?:readonly |static |async |get |set )*\w+[(:=?!<;]/,
+    why: "is private to the compiler only; use #",
+  },
+  { pattern: /^(?:export )?let /, why: "is state of the module; it belongs to a handle" },
+];
+
+/** One finding a broken rule, as `path:line: what it does`. */
+export function checkPatterns(sources: Sources): string[] {
+  return [...sources].flatMap(([path, text]) => text.split("\n").flatMap((line, at) => findInLine(line, `${path}:${at + 1}`, path)));
+}
+
+function findInLine(line: string, place: string, path: string): string[] {
+  const broken = RULES.filter(({ pattern, below = "" }) => path.startsWith(below) && pattern.test(line));
+  return broken.map(({ why }) => `${place}: ${why}`);
+}
+
+if (import.meta.main) {
+  const sources = await readSources(["src", "format", "tools", "test"], ".ts");
+  // the rules' own tests hold what the rules forbid
+  report("patterns", checkPatterns(new Map([...sources].filter(([path]) => path !== "test/tools/check-patterns.test.ts"))));
+}
