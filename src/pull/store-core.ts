@@ -1,6 +1,7 @@
 /** One open store, with what pulls share: locks, staging, workers, the ingest, and the layers under way. */
 import { existsSync, mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import type PQueue from "p-queue";
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { Ingest } from "../ingest/ingest.ts";
@@ -25,6 +26,9 @@ export interface StoreOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Two keep both workers inflating; the third hides the next one's latency. Fewer than there are slabs: each holds one. */
+const LAYERS_IN_FLIGHT = 3;
+
 export class StoreCore {
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
@@ -38,6 +42,7 @@ export class StoreCore {
   readonly #workers: number;
   readonly #running = new Set<Promise<unknown>>();
   readonly #abort = new AbortController();
+  #downloads: Promise<PQueue> | undefined;
   #staging: Staging | undefined;
   #pool: WorkerPool | undefined;
   #ingest: Ingest | undefined;
@@ -89,6 +94,11 @@ export class StoreCore {
       writer: { profile, owner },
       staging: this.staging.directory,
     }));
+  }
+
+  /** Bounds the layers in flight of all pulls of this handle. */
+  downloads(): Promise<PQueue> {
+    return (this.#downloads ??= import("p-queue").then(({ default: Queue }) => new Queue({ concurrency: LAYERS_IN_FLIGHT })));
   }
 
   /** Bytes and chunks written so far by this handle. */
