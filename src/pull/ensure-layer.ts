@@ -110,7 +110,7 @@ async function lockAndIngest(layer: LayerIdentity & { index: number }, context: 
   };
   using lock = await FileLock.acquire(path, { signal, onWait: watch });
   if (!force && core.layers.state(diffId) === "present") return undefined;
-  return ingestLayer(layer, context, new LockRecorder(lock));
+  return await ingestLayer(layer, context, new LockRecorder(lock));
 }
 
 async function ingestLayer(layer: LayerIdentity & { index: number }, context: LayerContext, recorder: LockRecorder): Promise<number> {
