@@ -61,7 +61,15 @@ function copy(input: Uint8Array, output: Uint8Array): Inflated {
 
 interface ZlibHandle {
   onerror: (message: string, errno: number, code: string) => void;
-  writeSync(flush: number, input: Uint8Array, inOffset: number, inLength: number, output: Uint8Array, outOffset: number, outLength: number): void;
+  writeSync(
+    flush: number,
+    input: Uint8Array,
+    inOffset: number,
+    inLength: number,
+    output: Uint8Array,
+    outOffset: number,
+    outLength: number,
+  ): void;
 }
 
 interface ZlibInternals {

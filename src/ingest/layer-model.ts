@@ -227,7 +227,21 @@ function inodeOf(entry: PartRow): Inode {
   const { mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, xattrs, size, stored, linkPath } = entry;
   const kind = entry.kind as Inode["kind"];
   const target = kind === "symlink" ? linkPath : ("" as ByteString);
-  return { kind, mode: kind === "symlink" ? 0o777 : mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, xattrs, size, stored, target, altered: false };
+  return {
+    kind,
+    mode: kind === "symlink" ? 0o777 : mode,
+    uid,
+    gid,
+    devMajor,
+    devMinor,
+    mtime,
+    mtimeNs,
+    xattrs,
+    size,
+    stored,
+    target,
+    altered: false,
+  };
 }
 
 /** As containerd and docker make the parents that no entry names: 0755 root root; their time is settled when an image is composed. */
@@ -244,7 +258,10 @@ function mergeXattrs(old: readonly Xattr[], added: readonly Xattr[]): readonly X
 
 function invalid(entry: PartRow, why: string): ShaleError<"TAR_INVALID"> {
   const name = showBytes(entry.path, 300);
-  return new ShaleError("TAR_INVALID", `the layer's entry ${JSON.stringify(name)} ${why}; the image is malformed`, { offset: entry.offset, entry: name });
+  return new ShaleError("TAR_INVALID", `the layer's entry ${JSON.stringify(name)} ${why}; the image is malformed`, {
+    offset: entry.offset,
+    entry: name,
+  });
 }
 
 function quote(path: ByteString): string {

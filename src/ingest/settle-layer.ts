@@ -253,7 +253,7 @@ function writeHeaders(path: string, diffId: Uint8Array, parts: readonly Part[]):
 function writeWhole(path: string, pieces: readonly Uint8Array[]): void {
   const fd = openSync(path, "wx", 0o600);
   try {
-    for (const piece of pieces) for (let done = 0; done < piece.length; ) done += writeSync(fd, piece, done);
+    for (const piece of pieces) for (let done = 0; done < piece.length;) done += writeSync(fd, piece, done);
   } finally {
     closeSync(fd);
   }

@@ -55,7 +55,13 @@ async function verifyAfterCrash(core: StoreCore, diffId: LayerIdentity["diffId"]
   void lock;
   const state = core.layers.state(diffId);
   if (state !== "unverified") return state === "present";
-  const request = { sidecar: core.layers.sidecarPath(diffId), headers: core.layers.headersPath(diffId), chunks: core.layout.chunks, native, owner };
+  const request = {
+    sidecar: core.layers.sidecarPath(diffId),
+    headers: core.layers.headersPath(diffId),
+    chunks: core.layout.chunks,
+    native,
+    owner,
+  };
   if (await core.pool.run<boolean>("tree/verify-layer", request)) {
     core.layers.makeDurable([diffId]);
     return true;
@@ -168,4 +174,3 @@ async function publish({ diffId }: LayerIdentity, { core, buildIndex, durability
   core.layers.publish(staged.directory, { diffId, size: staged.size, entries: staged.entries, indexed: buildIndex });
   if (durability === "barrier") core.layers.makeDurable([diffId]);
 }
-

@@ -43,7 +43,8 @@ export async function pullImage(request: PullRequest): Promise<Image> {
   const { relay } = request;
   const started = performance.now();
   const image =
-    (request.policy !== "always" && !request.force ? await cachedImage(request, started) : undefined) ?? (await fetchImage(request, started));
+    (request.policy !== "always" && !request.force ? await cachedImage(request, started) : undefined) ??
+    (await fetchImage(request, started));
   relay.send({ kind: "complete", manifestDigest: image.manifestDigest, cached: image.cached });
   return image;
 }
@@ -57,7 +58,14 @@ export async function cachedImage(request: PullRequest, started: number): Promis
   if (!record || !lease) return undefined;
   try {
     const composed = await composedTrees(record, request);
-    if (composed) return await makeImage(request, { record, composed, lease, cached: true, stats: { ...NO_WORK, milliseconds: performance.now() - started } });
+    if (composed)
+      return await makeImage(request, {
+        record,
+        composed,
+        lease,
+        cached: true,
+        stats: { ...NO_WORK, milliseconds: performance.now() - started },
+      });
   } catch (error) {
     lease.release();
     throw error;
@@ -76,7 +84,10 @@ async function composedTrees(record: ImageRecord, request: PullRequest): Promise
   const settled = record.bootId === core.bootId && (record.indexed || !buildIndex);
   if (known && settled && (!eager || known.every((id) => existsSync(core.layout.tree(id))))) return known.map((treeId) => ({ treeId }));
   for (const { diffId } of record.layers) if (!(await isUsable(core, diffId, request.signal))) return undefined;
-  return composeLayers(record.layers.map(({ diffId }) => diffId), treesContext(request));
+  return composeLayers(
+    record.layers.map(({ diffId }) => diffId),
+    treesContext(request),
+  );
 }
 
 interface TreeRef extends Partial<ComposedLayer> {
@@ -98,13 +109,25 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
     if (composed.every(({ treeId }) => existsSync(core.layout.tree(treeId)))) return;
     await core.run(options.signal, async (signal) => {
       const context = { ...treesContext(request), signal };
-      const known = composed.every((tree) => tree.resolution) ? (composed as readonly ComposedLayer[]) : await composeLayers(diffIds, context);
+      const known = composed.every((tree) => tree.resolution)
+        ? (composed as readonly ComposedLayer[])
+        : await composeLayers(diffIds, context);
       await ensureTrees(diffIds, known, context);
     });
   };
   const layers = composed.map(({ treeId }) => core.layout.tree(treeId));
   const { manifestDigest, config } = record;
-  const image = new Image({ reference: formatReference(reference), manifestDigest, config, profile, layers, cached, stats, lease, materialize });
+  const image = new Image({
+    reference: formatReference(reference),
+    manifestDigest,
+    config,
+    profile,
+    layers,
+    cached,
+    stats,
+    lease,
+    materialize,
+  });
   if (eager) await image.materialize({ signal: request.signal });
   return image;
 }
@@ -113,7 +136,9 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
   const { core, reference, platform, relay, signal, force } = request;
   const text = formatReference(reference);
   if (request.policy === "never") {
-    throw new ShaleError("NOT_CACHED", `${JSON.stringify(text)} is not in the store and the policy is never; pull it with another policy`, { reference: text });
+    throw new ShaleError("NOT_CACHED", `${JSON.stringify(text)} is not in the store and the policy is never; pull it with another policy`, {
+      reference: text,
+    });
   }
   relay.send({ kind: "resolving", reference: text });
   const source = await request.source();
@@ -184,7 +209,10 @@ async function recordImage({ core, buildIndex }: PullRequest, manifest: Resolved
 async function publishImage(request: PullRequest, parts: Omit<ImageParts, "composed">): Promise<Image> {
   const { core, profile, platform, relay } = request;
   const { record } = parts;
-  const composed = await composeLayers(record.layers.map(({ diffId }) => diffId), treesContext(request));
+  const composed = await composeLayers(
+    record.layers.map(({ diffId }) => diffId),
+    treesContext(request),
+  );
   const image = await makeImage(request, { ...parts, composed });
   const before = core.images.record(record.manifestDigest, (code, message) => relay.warn(code, message));
   const trees = { ...before?.trees, [profile]: composed.map(({ treeId }) => treeId) };

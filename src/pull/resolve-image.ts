@@ -59,7 +59,11 @@ export async function resolveConfig(
   return { bytes, config, layers: matchLayers(manifest, config), fetched };
 }
 
-async function fetchConfig(source: Source, reference: Reference, { descriptor, signal }: { descriptor: Descriptor; signal: AbortSignal }): Promise<Buffer> {
+async function fetchConfig(
+  source: Source,
+  reference: Reference,
+  { descriptor, signal }: { descriptor: Descriptor; signal: AbortSignal },
+): Promise<Buffer> {
   const { digest: expected, size } = descriptor;
   if (size > MAX_CONFIG_BYTES) {
     const message = `the image config is ${size} bytes, more than the limit of ${MAX_CONFIG_BYTES}; the image is malformed`;

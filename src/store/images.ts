@@ -80,7 +80,9 @@ export class Images {
   /** Every intact reference, in no order. */
   references(warn: Warn): ReferenceRecord[] {
     const names = readdirSync(this.#layout.reference(""));
-    return names.map((name) => readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined).filter((found) => found !== undefined);
+    return names
+      .map((name) => readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined)
+      .filter((found) => found !== undefined);
   }
 
   /** A verified document. */

@@ -63,7 +63,11 @@ function probeLinksAndCase(layout: StoreLayout): void {
 }
 
 function unsuitable(path: string, why: string): ShaleError<"STORE_FILESYSTEM"> {
-  return new ShaleError("STORE_FILESYSTEM", `the file system of ${JSON.stringify(path)} ${why}; choose a directory on ext4, xfs, btrfs or tmpfs`, { path });
+  return new ShaleError(
+    "STORE_FILESYSTEM",
+    `the file system of ${JSON.stringify(path)} ${why}; choose a directory on ext4, xfs, btrfs or tmpfs`,
+    { path },
+  );
 }
 
 /** `overlay` needs what only a privileged process has; asking the kernel is the test, uid 0 is not. */

@@ -2,7 +2,15 @@
 import type { Sidecar } from "../../format/index.ts";
 import type { ByteString } from "../bytes.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
-import { physicalAttributes, S_IFMT, S_IFREG, type NamedValue, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
+import {
+  physicalAttributes,
+  S_IFMT,
+  S_IFREG,
+  type NamedValue,
+  type Owner,
+  type PhysicalAttributes,
+  type Profile,
+} from "../store/profile.ts";
 
 interface Known {
   readonly attributes: PhysicalAttributes;

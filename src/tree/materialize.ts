@@ -33,7 +33,8 @@ export async function materializeTree(options: MaterializeOptions): Promise<void
 }
 
 async function writeTree({ pool, task, signal, onAdvanced }: MaterializeOptions, live: number): Promise<void> {
-  const run = (step: Omit<TreeStep, "task">, worker: number): Promise<void> => pool.run("tree/step", { task, ...step } satisfies TreeStep, { worker });
+  const run = (step: Omit<TreeStep, "task">, worker: number): Promise<void> =>
+    pool.run("tree/step", { task, ...step } satisfies TreeStep, { worker });
   await run({ from: 0, to: 0, directories: true, finish: false }, 0);
   let next = 0;
   let done = 0;

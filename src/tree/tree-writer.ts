@@ -68,7 +68,8 @@ export class TreeWriter {
 
   /** The tree's own directory and all beneath it, 0700 for now. */
   makeDirectories(): void {
-    for (const { entry, path } of this.#entries(0, this.#sidecar.live)) if (this.#type(entry) === S_IFDIR) mkdirSync(fsPath(path), { mode: 0o700 });
+    for (const { entry, path } of this.#entries(0, this.#sidecar.live))
+      if (this.#type(entry) === S_IFDIR) mkdirSync(fsPath(path), { mode: 0o700 });
   }
 
   /** Files with content or without, among the entries [from, to). */
@@ -165,7 +166,8 @@ export class TreeWriter {
 
   #applyDirectories(): void {
     const directories: { entry: number; path: ByteString }[] = [];
-    for (const { entry, path } of this.#entries(0, this.#sidecar.live)) if (this.#type(entry) === S_IFDIR) directories.push({ entry, path });
+    for (const { entry, path } of this.#entries(0, this.#sidecar.live))
+      if (this.#type(entry) === S_IFDIR) directories.push({ entry, path });
     for (const { entry, path } of directories.reverse()) {
       const implied = (this.#sidecar.flags(entry) & Flag.implicit) !== 0;
       applyToPath(path, this.#directoryAttributes(entry), implied ? EPOCH : this.#time(entry), this.#self);
