@@ -8,7 +8,7 @@ import { encodeSidecar, Flag, Sidecar, SidecarError, verifySidecar } from "../..
 import type { SidecarEntry } from "../../format/index.ts";
 import { arbitraryLayer, directory, entryOf, layerOf } from "./arbitrary-layer.ts";
 import type { Layer } from "./arbitrary-layer.ts";
-import { readColumns, resum } from "./damage.ts";
+import { readColumns, resum } from "../../tools/sidecar-damage.ts";
 
 const scratch: string = mkdtempSync(join(tmpdir(), "verify-sidecar-"));
 after(() => rmSync(scratch, { recursive: true }));
