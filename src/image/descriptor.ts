@@ -1,5 +1,7 @@
 /** Content descriptors: https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md */
-import type { BlobDigest } from "./digest.ts";
+import { ShaleError } from "../errors.ts";
+import { parseBlobDigest, type BlobDigest } from "./digest.ts";
+import { JsonObject } from "./document.ts";
 import type { Platform } from "./platform.ts";
 
 /** What a manifest or image index says of the content it points to; every field has been validated. */
@@ -12,4 +14,55 @@ export interface Descriptor {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly urls?: readonly string[];
   readonly artifactType?: string;
+}
+
+const MEDIA_TYPE: RegExp = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
+
+/**
+ * @param where its place in the document, for messages: `layers[3]`
+ * @throws MANIFEST_INVALID, with a DIGEST_INVALID as cause when it is the digest
+ */
+export function parseDescriptor(value: unknown, where: string): Descriptor {
+  const fields = new JsonObject(value, where, manifestInvalid);
+  const mediaType = fields.requiredString("mediaType");
+  if (!MEDIA_TYPE.test(mediaType)) throw fields.error("mediaType", "is no media type");
+  const size = fields.get("size");
+  if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) throw fields.error("size", "is no count of bytes");
+  const platform = parsePlatformFields(fields.object("platform"));
+  const annotations = fields.stringMap("annotations");
+  const urls = fields.strings("urls");
+  const artifactType = fields.string("artifactType");
+  return {
+    mediaType,
+    digest: parseDigestField(fields),
+    size: size,
+    ...(platform && { platform }),
+    ...(annotations && { annotations }),
+    ...(urls && { urls }),
+    ...(artifactType !== undefined && { artifactType }),
+  };
+}
+
+/** The error of a manifest, an image index or a descriptor in one. */
+export function manifestInvalid(problem: string, cause?: unknown): ShaleError<"MANIFEST_INVALID"> {
+  return new ShaleError("MANIFEST_INVALID", `the manifest is malformed: ${problem}`, {}, cause === undefined ? undefined : { cause });
+}
+
+function parseDigestField(fields: JsonObject): BlobDigest {
+  try {
+    return parseBlobDigest(fields.requiredString("digest"));
+  } catch (error) {
+    if (!ShaleError.is(error, "DIGEST_INVALID")) throw error;
+    throw fields.error("digest", "is malformed", error);
+  }
+}
+
+/** Artifacts leave `os` and `architecture` empty: that names no platform. */
+function parsePlatformFields(fields: JsonObject | undefined): Platform | undefined {
+  const os = fields?.string("os") ?? "";
+  const architecture = fields?.string("architecture") ?? "";
+  const variant = fields?.string("variant") ?? "";
+  const osVersion = fields?.string("os.version") ?? "";
+  if (os === "" || architecture === "") return undefined;
+  return { os, architecture, ...(variant !== "" && { variant }), ...(osVersion !== "" && { osVersion }) };
 }

@@ -1,5 +1,9 @@
-/** References: where an image comes from and what names it there. */
-import type { BlobDigest } from "./digest.ts";
+/** References: where an image comes from and what names it there. Grammar: https://github.com/distribution/reference */
+import { isIPv6 } from "node:net";
+import { resolve } from "node:path";
+import { ShaleError } from "../errors.ts";
+import { parseBlobDigest, type BlobDigest } from "./digest.ts";
+import { quote } from "./document.ts";
 
 /** An image in a registry. `registry` is the canonical host (`docker.io`, `localhost:5000`, `[::1]:5000`). */
 export interface RegistryReference {
@@ -19,3 +23,119 @@ export interface LayoutReference {
 }
 
 export type Reference = RegistryReference | LayoutReference;
+
+export interface ReferenceOptions {
+  /** What a relative layout directory is relative to; default: the working directory. */
+  readonly cwd?: string;
+}
+
+const MAX_TEXT = 4096;
+const MAX_NAME = 255;
+
+const TRANSPORT: RegExp =
+  /^(?:[a-z][a-z0-9+.-]*(?=:\/\/)|(?:oci|oci-archive|docker-archive|docker-daemon|containers-storage|dir|ostree|sif|tarball)(?=:))/;
+const HOST: RegExp = /^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/;
+const COMPONENT: RegExp = /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$/;
+const TAG: RegExp = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
+const LAYOUT_TAG: RegExp = /^[A-Za-z0-9_][A-Za-z0-9_.:@/+-]{0,254}$/;
+const IMAGE_ID: RegExp = /^[0-9a-f]{64}$/;
+
+/** Names of Docker Hub that have been in use. */
+const DOCKER_HUB: ReadonlySet<string> = new Set(["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"]);
+
+/**
+ * Reads a reference as the container tools write it: `NAME[:TAG][@DIGEST]` or `docker://` before it for a registry,
+ * `oci:DIR[:TAG]` for an image layout. Without a tag and digest the tag is `latest`; a digest decides over a tag.
+ *
+ * @throws REFERENCE_INVALID
+ */
+export function parseReference(text: string, options: ReferenceOptions = {}): Reference {
+  if (text.length > MAX_TEXT) throw invalid(text, `is longer than ${MAX_TEXT} characters`);
+  const transport = TRANSPORT.exec(text)?.[0];
+  switch (transport) {
+    case undefined:
+      return parseRegistryReference(text, text);
+    case "docker":
+      return parseRegistryReference(text.slice("docker://".length), text);
+    case "oci":
+      return parseLayoutReference(text.slice("oci:".length), text, options.cwd);
+    case "http":
+    case "https":
+      throw invalid(text, "is a URL; leave out the scheme");
+    default:
+      throw invalid(text, `uses the transport "${transport}"; only registries (NAME[:TAG][@DIGEST]) and oci:DIR[:TAG] are supported`);
+  }
+}
+
+/** The canonical text, which parses to the same reference: `docker.io/library/alpine:3.20`, `oci:/images/base:1.0`. */
+export function formatReference(reference: Reference): string {
+  const tag = reference.tag === undefined ? "" : `:${reference.tag}`;
+  if (reference.transport === "oci") return `oci:${reference.directory}${tag}`;
+  const digest = reference.digest === undefined ? "" : `@${reference.digest}`;
+  return `${reference.registry}/${reference.repository}${tag}${digest}`;
+}
+
+function parseRegistryReference(body: string, text: string): RegistryReference {
+  const at = body.indexOf("@");
+  const digest = at === -1 ? undefined : parseDigest(body.slice(at + 1), text);
+  const named = at === -1 ? body : body.slice(0, at);
+  const colon = named.lastIndexOf(":");
+  const tagged = colon > named.lastIndexOf("/");
+  const tag = tagged ? named.slice(colon + 1) : digest === undefined ? "latest" : undefined;
+  if (tag !== undefined && !TAG.test(tag)) throw invalid(text, "has a malformed tag; a tag is 1 to 128 of A-Z a-z 0-9 _ . -");
+  const { registry, repository } = parseName(tagged ? named.slice(0, colon) : named, text);
+  return { transport: "docker", registry, repository, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
+}
+
+function parseDigest(digest: string, text: string): BlobDigest {
+  try {
+    return parseBlobDigest(digest);
+  } catch (error) {
+    throw invalid(text, "has a malformed digest; expected sha256: and 64 lower-case hex digits", error);
+  }
+}
+
+function parseName(name: string, text: string): { registry: string; repository: string } {
+  const slash = name.indexOf("/");
+  const first = name.slice(0, Math.max(slash, 0));
+  const hasHost = /[.:A-Z]/.test(first) || first === "localhost";
+  const registry = hasHost ? parseHost(first, text) : "docker.io";
+  const path = hasHost ? name.slice(slash + 1) : name;
+  if (!path.split("/").every((component) => COMPONENT.test(component))) {
+    throw invalid(text, "has a malformed name; a name is lower-case letters and digits, with . _ - between them and / between its parts");
+  }
+  if (IMAGE_ID.test(name)) throw invalid(text, "is an image id, not a name; name the repository, as in NAME@sha256:HEX");
+  const repository = registry === "docker.io" && !path.includes("/") ? `library/${path}` : path;
+  if (registry.length + 1 + repository.length > MAX_NAME) throw invalid(text, `has a name longer than ${MAX_NAME} characters`);
+  return { registry, repository };
+}
+
+function parseHost(text: string, reference: string): string {
+  const lower = text.toLowerCase();
+  const match = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::([0-9]{1,5}))?$/.exec(lower);
+  const host = match?.[1] ?? "";
+  const port = match?.[2];
+  const wellFormed = host.startsWith("[") ? isIPv6(host.slice(1, -1)) : HOST.test(host) && !/(?:^|\.)-|-(?:\.|$)/.test(host);
+  if (!wellFormed) throw invalid(reference, `has a malformed registry host ${quote(text)}`);
+  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) throw invalid(reference, `has the impossible port ${port}`);
+  if (DOCKER_HUB.has(lower)) return "docker.io";
+  // a host that only its upper case tells from a repository must keep it
+  return /[.:]/.test(lower) || lower === "localhost" ? lower : text;
+}
+
+/** As containers/image splits it: the first colon ends the directory, so that a layout's tag may be a whole reference. */
+function parseLayoutReference(body: string, text: string, cwd = process.cwd()): LayoutReference {
+  const colon = body.indexOf(":");
+  const path = colon === -1 ? body : body.slice(0, colon);
+  if (path === "" || path.includes("\0")) throw invalid(text, "names no directory; expected oci:DIR[:TAG]");
+  const directory = resolve(cwd, path);
+  if (colon === -1) return { transport: "oci", directory };
+  const tag = body.slice(colon + 1);
+  if (!LAYOUT_TAG.test(tag)) throw invalid(text, "has a malformed tag; expected oci:DIR[:TAG]");
+  return { transport: "oci", directory, tag };
+}
+
+function invalid(text: string, problem: string, cause?: unknown): ShaleError<"REFERENCE_INVALID"> {
+  const message = `reference ${quote(text)} ${problem}`;
+  return new ShaleError("REFERENCE_INVALID", message, { reference: text.slice(0, MAX_TEXT) }, cause === undefined ? undefined : { cause });
+}

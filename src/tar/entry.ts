@@ -4,7 +4,7 @@ import type { ByteString } from "../bytes.ts";
 export type EntryKind = "file" | "directory" | "symlink" | "hardlink" | "char" | "block" | "fifo";
 
 export interface TarEntry {
-  /** `ignored`: read over, but kept byte for byte (a PAX global header, a volume label). */
+  /** `ignored`: read over, but kept byte for byte (a PAX global header, a volume label). It has no data, and no field but `path`, `start`, `data` and `end` means anything. */
   readonly kind: EntryKind | "ignored";
   /** The name as the archive has it: neither normalised nor checked. */
   readonly path: ByteString;
@@ -14,6 +14,7 @@ export interface TarEntry {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** At most 12 and 20 bits; 0 unless kind is char or block. */
   readonly devMajor: number;
   readonly devMinor: number;
   /** Whole seconds since 1970, floored; negative before. */
@@ -28,9 +29,9 @@ export interface TarEntry {
   readonly start: number;
   readonly data: number;
   readonly end: number;
-  /** Bytes of data stored in the archive, padding excluded: `size` unless the file is sparse. */
+  /** Bytes of data stored in the archive, padding and sparse map excluded: `size` unless the file is sparse. The archive is cut off if it ends before `data + stored`. */
   readonly stored: number;
-  /** The extents that are stored, in file order, back to back from `data`; the rest is holes. */
+  /** The extents that are stored, none empty, in file order, back to back from `data`; the rest is holes. */
   readonly sparse?: readonly Extent[];
 }
 

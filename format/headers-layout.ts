@@ -1,0 +1,26 @@
+/** What a headers file begins with; the 32 bytes of the diff ID follow. */
+export const HEADERS_MAGIC = "shale headers/1\n";
+
+/** Decompressed bytes of one frame, at most. */
+export const MAX_FRAME: number = 2 ** 22;
+
+interface Ops {
+  readonly literal: 0;
+  readonly data: 1;
+  readonly extent: 2;
+  readonly endData: 3;
+}
+
+/** The two low bits of an operation's varint. */
+export const Op: Ops = { literal: 0, data: 1, extent: 2, endData: 3 };
+
+/** One step of writing a layer again. */
+export type HeadersOp =
+  /** These bytes. One literal may come in several pieces. */
+  | { readonly kind: "literal"; readonly bytes: Buffer }
+  /** The whole content of the next data entry. */
+  | { readonly kind: "data" }
+  /** This range of the current data entry's content. */
+  | { readonly kind: "extent"; readonly offset: number; readonly length: number }
+  /** The current data entry is done with: the next one becomes current. */
+  | { readonly kind: "end-data" };

@@ -1,0 +1,14 @@
+export { comparePaths, Flag } from "./entry.ts";
+export type { SidecarEntry, SidecarFlags, SidecarXattr } from "./entry.ts";
+export type { SidecarMode } from "./entry-columns.ts";
+export { decodeHeaders, OpDecoder } from "./headers-decoder.ts";
+export { encodeHeadersStart, HeadersEncoder } from "./headers-encoder.ts";
+export { HeadersError } from "./headers-error.ts";
+export type { HeadersOp } from "./headers-layout.ts";
+export { Sidecar } from "./sidecar.ts";
+export type { EntryRange, OpenSidecarOptions } from "./sidecar.ts";
+export { SidecarError } from "./sidecar-error.ts";
+export { encodeSidecar, SidecarWriter } from "./sidecar-writer.ts";
+export type { SidecarTail, SidecarWriterOptions } from "./sidecar-writer.ts";
+export { verifySidecar } from "./verify-sidecar.ts";
+export type { VerifiedSidecar } from "./verify-sidecar.ts";

@@ -1,0 +1,47 @@
+import { Flag, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "./entry.ts";
+import type { EntryColumns } from "./entry-columns.ts";
+import { invalid } from "./sidecar-error.ts";
+
+const TYPES: readonly number[] = [0, S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK];
+
+/** The fields of each entry, by themselves and against one another. */
+export function verifyEntries(columns: EntryColumns): void {
+  for (let entry = 0; entry < columns.count; entry++) {
+    const column = entry < columns.live ? faultOfLive(columns, entry) : faultOfShadowed(columns, entry);
+    if (column !== undefined) throw invalid(column, columns.layout.spans.whiteout.start + entry);
+    columns.mtime(entry);
+    columns.mtimeNs(entry);
+  }
+}
+
+/** The first column whose value does not fit the entry's type. */
+function faultOfLive(columns: EntryColumns, entry: number): string | undefined {
+  const flags = columns.flags(entry);
+  const has = (flag: number): boolean => (flags & flag) !== 0;
+  const mode = columns.modeAt(columns.modeRow(entry));
+  const type = mode.mode & S_IFMT;
+  const [file, directory] = [type === S_IFREG, type === S_IFDIR];
+  if (has(Flag.whiteout) ? mode.mode !== 0 : type === 0) return "mode";
+  if ((has(Flag.opaque) || has(Flag.implicit)) && !directory) return "whiteout";
+  if (has(Flag.sparse) && !file) return "whiteout";
+  if (has(Flag.hardLink) && (directory || has(Flag.whiteout))) return "whiteout";
+  if (columns.size(entry) > 0 !== columns.chunk(entry) >= 0 || (columns.size(entry) > 0 && !file)) return "size";
+  if (columns.offset(entry) > 0 && columns.chunk(entry) === -1) return "offset";
+  if ((columns.target(entry) !== "") !== (type === S_IFLNK)) return "link";
+  return faultOfMode(mode);
+}
+
+/** What a shadowed entry was is not looked at further: it must only be readable. */
+function faultOfShadowed(columns: EntryColumns, entry: number): string | undefined {
+  if ((columns.flags(entry) & Flag.implicit) !== 0) return "whiteout";
+  if (columns.offset(entry) > 0 && columns.chunk(entry) === -1) return "offset";
+  columns.target(entry);
+  columns.size(entry);
+  return faultOfMode(columns.modeAt(columns.modeRow(entry)));
+}
+
+function faultOfMode({ mode, rdevMajor, rdevMinor }: { mode: number; rdevMajor: number; rdevMinor: number }): string | undefined {
+  const type = mode & S_IFMT;
+  const device = type === S_IFCHR || type === S_IFBLK;
+  return TYPES.includes(type) && (device || (rdevMajor === 0 && rdevMinor === 0)) ? undefined : "modeTable";
+}

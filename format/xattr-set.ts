@@ -1,0 +1,44 @@
+import { MAX_XATTR_SET } from "./columns.ts";
+import type { SidecarXattr } from "./entry.ts";
+import { GrowingBuffer } from "./growing-buffer.ts";
+import { invalid } from "./sidecar-error.ts";
+
+/** One xattr set as a byte string: (u16 name length, name, u32 value length, value) repeated. */
+export function encodeXattrs(xattrs: readonly SidecarXattr[]): string {
+  const bytes = new GrowingBuffer();
+  let previous = "";
+  for (const { name, value } of xattrs) {
+    if (name <= previous) throw new RangeError("add sidecar entry: xattrs are not sorted by name, or a name is empty or stands twice");
+    previous = name;
+    bytes.u16(name.length);
+    bytes.latin1(name);
+    bytes.u32(value.length);
+    bytes.latin1(value);
+  }
+  if (bytes.length > MAX_XATTR_SET) throw new RangeError("add sidecar entry: the xattrs are too long");
+  return bytes.view().toString("latin1");
+}
+
+/** The set again; `start` is where its bytes stand in the file. Throws SidecarError. */
+export function decodeXattrs(bytes: Buffer, start: number): readonly SidecarXattr[] {
+  const xattrs: SidecarXattr[] = [];
+  let previous = "";
+  for (let at = 0; at < bytes.length;) {
+    const name = field(2);
+    const value = field(4);
+    if (name <= previous) throw invalid("xattrs", start + at);
+    previous = name;
+    xattrs.push({ name, value });
+
+    function field(width: 2 | 4): string {
+      const from = at + width;
+      if (from > bytes.length) throw invalid("xattrs", start + at);
+      const to = from + bytes.readUIntLE(at, width);
+      if (to > bytes.length) throw invalid("xattrs", start + at);
+      at = to;
+      return bytes.toString("latin1", from, to);
+    }
+  }
+  if (xattrs.length === 0) throw invalid("xattrs", start);
+  return xattrs;
+}

@@ -1,0 +1,24 @@
+import xxhash from "xxhash-wasm";
+
+/** XXH64 with seed 0. */
+export type Xxh64 = (bytes: Uint8Array) => bigint;
+
+// One instance for all: it is small, has no state between calls, and compiling it anew would cost every open.
+const instance: Promise<Xxh64> = createXxh64();
+
+export function loadXxh64(): Promise<Xxh64> {
+  return instance;
+}
+
+/** The module's one-shot hash grows its memory to its input and never gives it back, so it only ever sees this much. */
+const PIECE = 65_536;
+
+async function createXxh64(): Promise<Xxh64> {
+  const { h64Raw, create64 } = await xxhash();
+  return (bytes) => {
+    if (bytes.length <= PIECE) return h64Raw(bytes);
+    const state = create64();
+    for (let at = 0; at < bytes.length; at += PIECE) state.update(bytes.subarray(at, at + PIECE));
+    return state.digest();
+  };
+}

@@ -1,0 +1,227 @@
+/**
+ * Makes link sources: for a file's content and attributes, the one inode in chunks/ that stands for them. A chunk is written in
+ * staging under a name of its own and renamed into place when it is whole, with its final attributes; it is never seen half
+ * written and never written again. A good one that is there already is kept.
+ */
+import { createHash, hash, type Hash } from "node:crypto";
+import { closeSync, lstatSync, mkdirSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import { isErrno } from "../errors.ts";
+import { applyToFile, processOwner } from "../store/attributes.ts";
+import { encodeAttributes, inodeId } from "../store/inode.ts";
+import { chunkPath } from "../store/layout.ts";
+import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
+import type { Xattr } from "../tar/entry.ts";
+import type { StoredFile } from "./part.ts";
+
+export interface ChunkWriterOptions {
+  /** chunks/ of the store. */
+  readonly chunks: string;
+  /** A directory on the same file system for files in the making. */
+  readonly staging: string;
+  readonly profile: Profile;
+  readonly owner: Owner;
+  /** Distinguishes the names of several writers in one staging directory. */
+  readonly name: string;
+}
+
+/** What the image says of a file. `mode` is permission bits. */
+export interface FileAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime: number;
+  readonly mtimeNs: number;
+  readonly xattrs: readonly Xattr[];
+}
+
+interface Physical {
+  readonly attributes: PhysicalAttributes;
+  readonly encoded: Buffer;
+}
+
+/** Kept to save work only; past this many, checking again is cheaper than remembering. */
+const REMEMBERED = 200_000;
+
+export class ChunkWriter {
+  readonly #options: ChunkWriterOptions;
+  readonly #physical = new Map<string, Physical>();
+  readonly #made = new Set<string>();
+  readonly #self: Owner = processOwner();
+  #next = 0;
+  /** Re-read the content of chunks that are there already instead of trusting their attributes. */
+  verifyContent = false;
+  newChunks = 0;
+  newBytes = 0;
+
+  constructor(options: ChunkWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Stores a file whose content is at hand. */
+  put(content: Buffer, file: FileAttributes): StoredFile {
+    const chunk = hash("sha256", content, "buffer");
+    const physical = this.#physicalOf(file);
+    const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
+    const path = chunkPath(this.#options.chunks, inode);
+    if (this.#made.has(path) || this.#isGood(path, { chunk, size: content.length, file, physical })) return { chunk, inode };
+    const staged = this.#create();
+    try {
+      writeAll(staged.fd, content);
+      this.#publish(staged, path, { file, physical, size: content.length });
+    } finally {
+      staged.discard();
+    }
+    return { chunk, inode };
+  }
+
+  /** Stores a file piece by piece. */
+  stream(file: FileAttributes): ChunkStream {
+    const staged = this.#create();
+    return new ChunkStream(staged.fd, {
+      finish: (chunk, size) => {
+        const physical = this.#physicalOf(file);
+        const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
+        const path = chunkPath(this.#options.chunks, inode);
+        if (!this.#isGood(path, { chunk, size, file, physical })) this.#publish(staged, path, { file, physical, size });
+        staged.discard();
+        return { chunk, inode };
+      },
+      discard: () => staged.discard(),
+    });
+  }
+
+  /** Forgets what it knows of the store, which other processes may change between two runs. */
+  reset(): void {
+    this.#made.clear();
+    this.verifyContent = false;
+    this.newChunks = this.newBytes = 0;
+  }
+
+  #physicalOf(file: FileAttributes): Physical {
+    const key = `${file.mode},${file.uid},${file.gid},${file.xattrs.map(({ name, value }) => `${name.length},${value.length},${name}${value}`).join()}`;
+    const known = this.#physical.get(key);
+    if (known) return known;
+    const logical = { ...file, mode: S_IFREG | file.mode, rdevMajor: 0, rdevMinor: 0 };
+    const attributes = physicalAttributes(this.#options.profile, logical, this.#options.owner);
+    const physical = { attributes, encoded: encodeAttributes(attributes) };
+    if (this.#physical.size >= 10_000) this.#physical.clear();
+    this.#physical.set(key, physical);
+    return physical;
+  }
+
+  /** One lstat tells a chunk that is whole and untouched; anything else is made again and replaced by rename. */
+  #isGood(path: string, wanted: { chunk: Uint8Array; size: number; file: FileAttributes; physical: Physical }): boolean {
+    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    if (!stat) return false;
+    const { attributes } = wanted.physical;
+    const mtime = BigInt(wanted.file.mtime) * 1_000_000_000n + BigInt(wanted.file.mtimeNs);
+    const same =
+      Number(stat.size) === wanted.size &&
+      Number(stat.mode) === attributes.mode &&
+      Number(stat.uid) === attributes.uid &&
+      Number(stat.gid) === attributes.gid &&
+      stat.mtimeNs === mtime;
+    if (!same || (this.verifyContent && !hashFile(path).equals(wanted.chunk))) return false;
+    this.#remember(path);
+    return true;
+  }
+
+  #create(): Staged {
+    const path = `${this.#options.staging}/${this.#options.name}-${this.#next++}`;
+    const fd = openSync(path, "wx", 0o600);
+    let open = true;
+    let renamed = false;
+    return {
+      path,
+      fd,
+      close: () => {
+        if (open) closeSync(fd);
+        open = false;
+      },
+      moved: () => (renamed = true),
+      discard: () => {
+        if (open) closeSync(fd);
+        open = false;
+        if (!renamed) unlinkSync(path);
+        renamed = true;
+      },
+    };
+  }
+
+  #publish(staged: Staged, path: string, { file, physical, size }: { file: FileAttributes; physical: Physical; size: number }): void {
+    applyToFile(staged.fd, physical.attributes, file, this.#self);
+    staged.close();
+    renameInto(staged.path, path);
+    staged.moved();
+    this.newChunks++;
+    this.newBytes += size;
+    this.#remember(path);
+  }
+
+  #remember(path: string): void {
+    if (this.#made.size < REMEMBERED) this.#made.add(path);
+  }
+}
+
+interface Staged {
+  readonly path: string;
+  readonly fd: number;
+  close(): void;
+  moved(): void;
+  /** Idempotent; removes the file unless it has moved. */
+  discard(): void;
+}
+
+/** A file that is stored piece by piece. End it with `finish` or `discard`. */
+export class ChunkStream {
+  readonly #fd: number;
+  readonly #hash: Hash = createHash("sha256");
+  readonly #end: { finish(chunk: Buffer, size: number): StoredFile; discard(): void };
+  #size = 0;
+
+  constructor(fd: number, end: { finish(chunk: Buffer, size: number): StoredFile; discard(): void }) {
+    this.#fd = fd;
+    this.#end = end;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+    writeAll(this.#fd, bytes);
+    this.#size += bytes.length;
+  }
+
+  finish(): StoredFile {
+    return this.#end.finish(this.#hash.digest(), this.#size);
+  }
+
+  discard(): void {
+    this.#end.discard();
+  }
+}
+
+function renameInto(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+    mkdirSync(dirname(to), { mode: 0o700, recursive: true });
+    renameSync(from, to);
+  }
+}
+
+function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+}
+
+function hashFile(path: string): Buffer {
+  const fd = openSync(path, "r");
+  try {
+    const digest = createHash("sha256");
+    const buffer = Buffer.allocUnsafe(1024 * 1024);
+    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) digest.update(buffer.subarray(0, read));
+    return digest.digest();
+  } finally {
+    closeSync(fd);
+  }
+}

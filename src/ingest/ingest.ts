@@ -1,0 +1,230 @@
+/**
+ * The main thread's side of ingest: feeds blobs to the workers, gathers what they made of each layer, checks both digests, and
+ * hands over a staged layer. Nothing blocks the event loop: bytes are copied into shared memory, all else is the workers'.
+ */
+import { MessageChannel, type MessagePort } from "node:worker_threads";
+import { mkdirSync } from "node:fs";
+import { ShaleError } from "../errors.ts";
+import type { Descriptor } from "../image/descriptor.ts";
+import type { BlobDigest, DiffId } from "../image/digest.ts";
+import { revive, type WorkerPool } from "../system/worker-pool.ts";
+import type { ChunkWriterOptions } from "./chunk-writer.ts";
+import type { EngineEvent, IngestCounts, OpenRequest } from "./engine.ts";
+import type { InflatedLayer, LayerLimits, LayerTask } from "./layer-inflater.ts";
+import type { Part } from "./part.ts";
+import { createRing, RingWriter } from "./ring.ts";
+import type { SettledLayer, SettleRequest } from "./settle-layer.ts";
+import { createSlabMemory, Slabs } from "./slabs.ts";
+
+export interface IngestOptions {
+  readonly pool: WorkerPool;
+  /** chunks/ of the store. */
+  readonly chunks: string;
+  readonly writer: Omit<ChunkWriterOptions, "name" | "staging" | "chunks">;
+  /** The handle's staging directory. */
+  readonly staging: string;
+}
+
+export interface LayerRequest {
+  readonly diffId: DiffId;
+  readonly descriptor: Descriptor;
+  /** The blob from its first byte. */
+  readonly blob: AsyncIterable<Uint8Array>;
+  /** Where sidecar and headers go: made here, empty before. */
+  readonly directory: string;
+  readonly buildIndex: boolean;
+  /** Re-read chunks that are there already. */
+  readonly verifyContent: boolean;
+  readonly limits: LayerLimits;
+  readonly signal?: AbortSignal | undefined;
+  readonly onDownloaded: (bytes: number) => void;
+  readonly onUnpacked: (bytes: number, entries: number) => void;
+  readonly onSettling: () => void;
+}
+
+export interface IngestedLayer extends SettledLayer {
+  /** Bytes of the uncompressed layer. */
+  readonly size: number;
+}
+
+interface InFlight {
+  readonly parts: Part[];
+  readonly done: PromiseWithResolvers<InflatedLayer>;
+  readonly ring: RingWriter;
+  readonly progress: Float64Array;
+  inflated: InflatedLayer | undefined;
+  received: number;
+  entries: number;
+}
+
+export class Ingest {
+  readonly #options: IngestOptions;
+  readonly #layers = new Map<number, InFlight>();
+  readonly #slabs: Slabs;
+  readonly #ports: MessagePort[] = [];
+  readonly #opened: Promise<unknown>;
+  #next = 0;
+  /** Sum over all runs so far. */
+  #counts: IngestCounts = { newChunks: 0, newBytes: 0 };
+  #running = 0;
+
+  constructor(options: IngestOptions) {
+    this.#options = options;
+    const memory = createSlabMemory();
+    this.#slabs = new Slabs(memory);
+    const opens = Array.from({ length: options.pool.size }, (_, worker) => this.#open(worker, memory));
+    this.#opened = Promise.all(opens);
+    this.#opened.catch(() => undefined);
+  }
+
+  /** Chunks and bytes written since this was made; complete when no layer is in flight. */
+  get counts(): IngestCounts {
+    return this.#counts;
+  }
+
+  /**
+   * Ingests one layer to its staged directory. Chunks are published as they come; nothing else is visible.
+   * @throws DIGEST_MISMATCH, LAYER_CORRUPT, TAR_INVALID, TAR_UNSUPPORTED, LIMIT_EXCEEDED, WORKER_FAILED, and what the blob throws
+   */
+  async ingest(request: LayerRequest): Promise<IngestedLayer> {
+    await this.#opened;
+    await this.#run(request.verifyContent);
+    try {
+      const { parts, size } = await this.#inflate(request);
+      request.onSettling();
+      mkdirSync(request.directory, { mode: 0o700 });
+      const { diffId, directory, buildIndex } = request;
+      const settle: SettleRequest = { diffId, directory, buildIndex, parts, chunks: this.#options.chunks };
+      const settling = this.#options.pool.run<SettledLayer>("ingest/settle", settle);
+      this.#slabs.changed();
+      return { ...(await settling), size };
+    } finally {
+      await this.#rest();
+    }
+  }
+
+  close(): void {
+    for (const port of this.#ports) port.close();
+  }
+
+  #open(worker: number, memory: OpenRequest["memory"]): Promise<unknown> {
+    const { pool, chunks, writer, staging } = this.#options;
+    const { port1, port2 } = new MessageChannel();
+    port1.on("message", (event: EngineEvent) => this.#receive(event));
+    port1.unref();
+    this.#ports.push(port1);
+    const request: OpenRequest = { memory, port: port2, chunks: { ...writer, chunks, staging, name: `chunk-${worker}` } };
+    return pool.run("ingest/open", request, { worker, transfer: [port2] });
+  }
+
+  async #run(verifyContent: boolean): Promise<void> {
+    this.#running++;
+    const { pool } = this.#options;
+    await Promise.all(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/run", { verifyContent }, worker)));
+  }
+
+  /** Lets the workers sleep when the last layer is done, and takes their counts. */
+  async #rest(): Promise<void> {
+    if (--this.#running > 0) return;
+    const { pool } = this.#options;
+    const pauses = Array.from({ length: pool.size }, (_, worker) => this.#post<IngestCounts>("ingest/pause", undefined, worker));
+    for (const result of await Promise.allSettled(pauses)) {
+      if (result.status === "rejected") continue;
+      const { newChunks, newBytes } = this.#counts;
+      this.#counts = { newChunks: newChunks + result.value.newChunks, newBytes: newBytes + result.value.newBytes };
+    }
+  }
+
+  /** A worker that waits for slabs looks at its requests when something changes. */
+  #post<T>(kind: string, payload: unknown, worker: number): Promise<T> {
+    const reply = this.#options.pool.run<T>(kind, payload, { worker });
+    this.#slabs.changed();
+    return reply;
+  }
+
+  async #inflate(request: LayerRequest): Promise<{ parts: Part[]; size: number }> {
+    const { descriptor, limits, signal } = request;
+    const layer = this.#next++;
+    const ring = createRing();
+    const progress = new SharedArrayBuffer(8);
+    const inFlight: InFlight = {
+      parts: [],
+      done: Promise.withResolvers(),
+      ring: new RingWriter(ring, () => this.#slabs.changed()),
+      progress: new Float64Array(progress),
+      inflated: undefined,
+      received: 0,
+      entries: 0,
+    };
+    this.#layers.set(layer, inFlight);
+    const abort = (): void => this.#fail(layer, signal?.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      signal?.throwIfAborted();
+      const task: LayerTask = { layer, ring, progress, blobDigest: descriptor.digest, limits };
+      await this.#post("ingest/layer", task, layer);
+      const [inflated] = await Promise.all([inFlight.done.promise, this.#feed(request, inFlight)]);
+      verify(inflated, request);
+      return { parts: inFlight.parts, size: inflated.size };
+    } catch (error) {
+      inFlight.ring.abort();
+      inFlight.done.promise.catch(() => undefined);
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      this.#layers.delete(layer);
+    }
+  }
+
+  async #feed({ blob, onDownloaded, onUnpacked }: LayerRequest, inFlight: InFlight): Promise<void> {
+    const report = (): void => onUnpacked(inFlight.progress[0]!, inFlight.entries);
+    const timer = setInterval(report, 100);
+    try {
+      for await (const chunk of blob) {
+        if (!(await inFlight.ring.write(chunk))) break;
+        onDownloaded(chunk.length);
+      }
+      inFlight.ring.end();
+      await inFlight.done.promise;
+      report();
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  #receive(event: EngineEvent): void {
+    const layer = this.#layers.get(event.layer);
+    if (!layer) return;
+    switch (event.kind) {
+      case "part":
+        layer.parts[event.part.sequence] = event.part;
+        layer.received++;
+        layer.entries += event.part.count;
+        break;
+      case "inflated":
+        layer.inflated = event.result;
+        break;
+      case "failed":
+        return this.#fail(event.layer, revive(event.failure));
+    }
+    if (layer.inflated && layer.received === layer.inflated.parts) layer.done.resolve(layer.inflated);
+  }
+
+  #fail(layer: number, error: unknown): void {
+    const inFlight = this.#layers.get(layer);
+    inFlight?.ring.abort();
+    inFlight?.done.reject(error);
+  }
+}
+
+/** The blob digest first: bytes that are not what the manifest names prove nothing about the config. */
+function verify(inflated: InflatedLayer, { descriptor, diffId }: LayerRequest): void {
+  mismatch("blob", descriptor.digest, inflated.blobDigest);
+  mismatch("diff ID", diffId, inflated.diffId);
+}
+
+function mismatch(what: "blob" | "diff ID", expected: BlobDigest | DiffId, actual: BlobDigest | DiffId): void {
+  if (expected === actual) return;
+  const message = `the ${what} of a layer is ${actual}, expected ${expected}; the image or the connection is damaged, pull again or ask who made it`;
+  throw new ShaleError("DIGEST_MISMATCH", message, { what, expected, actual });
+}

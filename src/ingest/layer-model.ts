@@ -1,0 +1,256 @@
+/**
+ * A layer as its entries leave it: an in-memory tree of byte names, built in tar order. Later entries win over earlier ones, a
+ * symlink as parent is followed inside this tree and never by the kernel, whiteouts act on lower layers only. Knows no disk.
+ * Rules: OCI image-spec layer.md; where readers disagree, containerd's.
+ */
+import { showBytes, type ByteString } from "../bytes.ts";
+import { ShaleError } from "../errors.ts";
+import { classifyName, normalizePath } from "../tar/entry-path.ts";
+import type { Xattr } from "../tar/entry.ts";
+import type { PartRow, StoredFile } from "./part.ts";
+
+/** What hard links share. */
+export interface Inode {
+  kind: Exclude<PartRow["kind"], "hardlink" | "ignored">;
+  mode: number;
+  uid: number;
+  gid: number;
+  devMajor: number;
+  devMinor: number;
+  mtime: number;
+  mtimeNs: number;
+  xattrs: readonly Xattr[];
+  size: number;
+  /** The content, made with the attributes of the entry that brought it. */
+  stored: StoredFile | undefined;
+  /** Target of a symlink. */
+  target: ByteString;
+  /** True when a hard-link entry changed the attributes after the content was stored. */
+  altered: boolean;
+}
+
+/** A name in the tree. */
+export class Node {
+  readonly name: ByteString;
+  /** Undefined while it is a hard link whose target has not come yet. */
+  inode: Inode | undefined;
+  /** The entry that made it what it is; -1 for a directory that no entry names. */
+  row: number;
+  children: Map<ByteString, Node> | undefined;
+  /** Names that lower layers lose here, with the entry that says so. */
+  whiteouts: Map<ByteString, number> | undefined;
+  opaque = false;
+
+  constructor(name: ByteString, inode: Inode | undefined, row: number) {
+    this.name = name;
+    this.inode = inode;
+    this.row = row;
+  }
+
+  get isDirectory(): boolean {
+    return this.inode?.kind === "directory";
+  }
+
+  child(name: ByteString): Node | undefined {
+    return this.children?.get(name);
+  }
+}
+
+interface PendingLink {
+  readonly node: Node;
+  readonly target: ByteString;
+  readonly entry: PartRow;
+}
+
+/** As the kernel's MAXSYMLINKS. */
+const MAX_SYMLINKS = 40;
+const NO_XATTRS: readonly Xattr[] = [];
+
+export class LayerModel {
+  readonly root: Node = new Node("" as ByteString, impliedDirectory(), -1);
+  readonly #parents = new Map<string, Node>();
+  readonly #pending = new Map<Node, PendingLink>();
+  #row = 0;
+
+  /** Takes the next entry of the tar. @throws TAR_INVALID */
+  add(entry: PartRow): void {
+    const row = this.#row++;
+    if (entry.kind === "ignored") return;
+    const path = this.#normalize(entry);
+    if (path === "") return this.#addRoot(entry, row);
+    const slash = path.lastIndexOf("/");
+    const directory = path.slice(0, Math.max(slash, 0)) as ByteString;
+    const name = path.slice(slash + 1) as ByteString;
+    if (isBelowWhiteout(directory)) return;
+    const parent = this.#parentOf(directory, entry);
+    const meaning = classifyName(name);
+    switch (meaning.kind) {
+      case "plain":
+        return this.#place(parent, name, { entry, row });
+      case "whiteout":
+        (parent.whiteouts ??= new Map()).set(meaning.name, row);
+        return;
+      case "opaque":
+        parent.opaque = true;
+        return;
+      case "aufs":
+        return;
+    }
+  }
+
+  /** Call after the last entry: settles hard links whose targets came later. @throws TAR_INVALID */
+  finish(): void {
+    for (const node of this.#pending.keys()) this.#settleChain(node);
+  }
+
+  /** Follows links to links to the first that has an inode, then gives it to all on the way; each link is settled once. */
+  #settleChain(first: Node): void {
+    const chain = new Set<Node>();
+    let node: Node | undefined = first;
+    while (node && !node.inode) {
+      const link = this.#pending.get(node);
+      if (!link || chain.has(node)) break;
+      chain.add(node);
+      node = this.#lookup(link.target, link.entry);
+    }
+    for (const member of [...chain].reverse()) {
+      const link = this.#pending.get(member)!;
+      if (!node?.inode) throw invalid(link.entry, `is a hard link to ${quote(link.target)}, which this layer does not have`);
+      linkTo(node.inode, link);
+      node = member;
+    }
+  }
+
+  #normalize(entry: PartRow): ByteString {
+    return normalizePath(entry.path, { offset: entry.offset });
+  }
+
+  #addRoot(entry: PartRow, row: number): void {
+    if (entry.kind !== "directory") throw invalid(entry, "makes the root something other than a directory");
+    this.root.inode = inodeOf(entry);
+    this.root.row = row;
+  }
+
+  #place(parent: Node, name: ByteString, { entry, row }: { entry: PartRow; row: number }): void {
+    const present = parent.child(name);
+    if (entry.kind === "hardlink") return this.#placeLink(parent, name, { entry, row });
+    if (present?.isDirectory && entry.kind === "directory") {
+      present.inode = inodeOf(entry);
+      present.row = row;
+      return;
+    }
+    this.#put(parent, new Node(name, inodeOf(entry), row));
+  }
+
+  #placeLink(parent: Node, name: ByteString, { entry, row }: { entry: PartRow; row: number }): void {
+    const target = normalizePath(entry.linkPath, { offset: entry.offset });
+    const found = this.#lookup(target, entry);
+    if (found && found === parent.child(name)) return;
+    const link: PendingLink = { node: new Node(name, undefined, row), target, entry };
+    if (found?.inode) linkTo(found.inode, link);
+    else this.#pending.set(link.node, link);
+    this.#put(parent, link.node);
+  }
+
+  #put(parent: Node, node: Node): void {
+    const children = (parent.children ??= new Map());
+    if (children.has(node.name)) this.#parents.clear();
+    children.set(node.name, node);
+  }
+
+  /** The directory that a path of this layer names, its missing parts implied, symlinks followed within the layer. */
+  #parentOf(directory: ByteString, entry: PartRow): Node {
+    const known = this.#parents.get(directory);
+    if (known) return known;
+    const found = this.#walk(directory, entry, { imply: true })!;
+    this.#parents.set(directory, found);
+    return found;
+  }
+
+  /** What a path names, a symlink in last place not followed; undefined if this layer does not have it. */
+  #lookup(path: ByteString, entry: PartRow): Node | undefined {
+    const slash = path.lastIndexOf("/");
+    const parent = this.#walk(path.slice(0, Math.max(slash, 0)) as ByteString, entry, { imply: false });
+    return path === "" ? this.root : parent?.child(path.slice(slash + 1) as ByteString);
+  }
+
+  #walk(path: ByteString, entry: PartRow, { imply }: { imply: boolean }): Node | undefined {
+    const stack: Node[] = [this.root];
+    const todo = splitReversed(path);
+    let followed = 0;
+    for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
+      const here = stack.at(-1)!;
+      if (name === "" || name === ".") continue;
+      if (name === "..") {
+        if (stack.length > 1) stack.pop();
+        continue;
+      }
+      let next = here.child(name as ByteString);
+      if (!next) {
+        if (!imply) return undefined;
+        if (name.length > 255 || stack.length > MAX_DEPTH) throw invalid(entry, "leads through a symlink to a path that is too long");
+        next = new Node(name as ByteString, impliedDirectory(), -1);
+        (here.children ??= new Map()).set(next.name, next);
+      }
+      if (next.isDirectory) stack.push(next);
+      else if (next.inode?.kind === "symlink") {
+        if (++followed > MAX_SYMLINKS) throw invalid(entry, "leads through too many symlinks");
+        if (next.inode.target.startsWith("/")) stack.length = 1;
+        todo.push(...splitReversed(next.inode.target));
+      } else if (imply) throw invalid(entry, `has ${quote(name as ByteString)}, which is no directory, as a parent`);
+      else return undefined;
+    }
+    return stack.at(-1);
+  }
+}
+
+/** The header of a hard link speaks of the inode: containerd applies owner, mode, xattrs and time to it, and so do we. */
+function linkTo(inode: Inode, { node, entry }: PendingLink): void {
+  if (inode.kind === "directory") throw invalid(entry, "is a hard link to a directory");
+  node.inode = inode;
+  const mode = inode.kind === "symlink" ? inode.mode : entry.mode;
+  const { uid, gid, mtime, mtimeNs } = entry;
+  const xattrs = mergeXattrs(inode.xattrs, entry.xattrs);
+  const owned = inode.mode === mode && inode.uid === uid && inode.gid === gid;
+  if (owned && inode.mtime === mtime && inode.mtimeNs === mtimeNs && xattrs === inode.xattrs) return;
+  Object.assign(inode, { mode, uid, gid, mtime, mtimeNs, xattrs, altered: true });
+}
+
+/** Deeper than any path that the kernel takes. */
+const MAX_DEPTH = 4096;
+
+function splitReversed(path: string): string[] {
+  return path === "" ? [] : path.split("/").reverse();
+}
+
+function isBelowWhiteout(directory: ByteString): boolean {
+  return directory.startsWith(".wh.") || directory.includes("/.wh.");
+}
+
+function inodeOf(entry: PartRow): Inode {
+  const { mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, xattrs, size, stored, linkPath } = entry;
+  const kind = entry.kind as Inode["kind"];
+  const target = kind === "symlink" ? linkPath : ("" as ByteString);
+  return { kind, mode: kind === "symlink" ? 0o777 : mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, xattrs, size, stored, target, altered: false };
+}
+
+/** As containerd and docker make the parents that no entry names: 0755 root root; their time is settled when an image is composed. */
+function impliedDirectory(): Inode {
+  const numbers = { mode: 0o755, uid: 0, gid: 0, devMajor: 0, devMinor: 0, mtime: 0, mtimeNs: 0, size: 0 };
+  return { kind: "directory", ...numbers, xattrs: NO_XATTRS, stored: undefined, target: "" as ByteString, altered: false };
+}
+
+function mergeXattrs(old: readonly Xattr[], added: readonly Xattr[]): readonly Xattr[] {
+  if (added.every((xattr) => old.some(({ name, value }) => name === xattr.name && value === xattr.value))) return old;
+  const merged = new Map([...old, ...added].map((xattr) => [xattr.name, xattr]));
+  return [...merged.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function invalid(entry: PartRow, why: string): ShaleError<"TAR_INVALID"> {
+  const name = showBytes(entry.path, 300);
+  return new ShaleError("TAR_INVALID", `the layer's entry ${JSON.stringify(name)} ${why}; the image is malformed`, { offset: entry.offset, entry: name });
+}
+
+function quote(path: ByteString): string {
+  return JSON.stringify(showBytes(path, 300));
+}

@@ -1,0 +1,104 @@
+/**
+ * A ring of shared memory through which the main thread hands a blob's bytes to the worker that inflates it. One writer, one
+ * reader; a full ring holds the download back. Positions are byte counts modulo 2^32, so the capacity is a power of two.
+ */
+
+export const RING_BYTES: number = 2 * 1024 * 1024;
+const HEADER_BYTES = 64;
+const WRITTEN = 0;
+const READ = 1;
+const STATE = 2;
+
+const OPEN = 0;
+const ENDED = 1;
+const ABORTED = 2;
+
+export function createRing(): SharedArrayBuffer {
+  return new SharedArrayBuffer(HEADER_BYTES + RING_BYTES);
+}
+
+export class RingWriter {
+  readonly #control: Int32Array;
+  readonly #bytes: Uint8Array;
+  readonly #changed: () => void;
+
+  /** `changed` is called whenever the reader may have something new to see. */
+  constructor(memory: SharedArrayBuffer, changed: () => void) {
+    this.#control = new Int32Array(memory, 0, HEADER_BYTES / 4);
+    this.#bytes = new Uint8Array(memory, HEADER_BYTES);
+    this.#changed = changed;
+  }
+
+  /** Copies `chunk` in, waiting for room; false when the reader wants no more. */
+  async write(chunk: Uint8Array): Promise<boolean> {
+    for (let done = 0; done < chunk.length; ) {
+      if (Atomics.load(this.#control, STATE) !== OPEN) return false;
+      const read = Atomics.load(this.#control, READ);
+      const written = Atomics.load(this.#control, WRITTEN);
+      const room = RING_BYTES - ((written - read) | 0);
+      if (room === 0) {
+        const wait = Atomics.waitAsync(this.#control, READ, read, 1000);
+        if (wait.async) await wait.value;
+        continue;
+      }
+      const at = written & (RING_BYTES - 1);
+      const count = Math.min(room, chunk.length - done, RING_BYTES - at);
+      this.#bytes.set(chunk.subarray(done, done + count), at);
+      Atomics.store(this.#control, WRITTEN, (written + count) | 0);
+      done += count;
+      this.#changed();
+    }
+    return Atomics.load(this.#control, STATE) === OPEN;
+  }
+
+  /** No more bytes will come: the blob is complete. */
+  end(): void {
+    Atomics.compareExchange(this.#control, STATE, OPEN, ENDED);
+    this.#changed();
+  }
+
+  abort(): void {
+    Atomics.store(this.#control, STATE, ABORTED);
+    this.#changed();
+  }
+}
+
+export class RingReader {
+  readonly #control: Int32Array;
+  readonly #bytes: Buffer;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#control = new Int32Array(memory, 0, HEADER_BYTES / 4);
+    this.#bytes = Buffer.from(memory, HEADER_BYTES);
+  }
+
+  get aborted(): boolean {
+    return Atomics.load(this.#control, STATE) === ABORTED;
+  }
+
+  /** True when no byte will be added to what `peek` gives from now on. */
+  get ended(): boolean {
+    return Atomics.load(this.#control, STATE) === ENDED;
+  }
+
+  /** Up to `limit` bytes to read, in place, valid until `consume`; empty when there is nothing now. */
+  peek(limit: number): Buffer {
+    const at = Atomics.load(this.#control, READ) & (RING_BYTES - 1);
+    return this.#bytes.subarray(at, at + Math.min(limit, this.#available, RING_BYTES - at));
+  }
+
+  consume(count: number): void {
+    Atomics.store(this.#control, READ, (Atomics.load(this.#control, READ) + count) | 0);
+    Atomics.notify(this.#control, READ);
+  }
+
+  /** Tells the writer that nothing more is wanted. */
+  abort(): void {
+    Atomics.store(this.#control, STATE, ABORTED);
+    Atomics.notify(this.#control, READ);
+  }
+
+  get #available(): number {
+    return (Atomics.load(this.#control, WRITTEN) - Atomics.load(this.#control, READ)) | 0;
+  }
+}

@@ -1,0 +1,204 @@
+/** HTTP as the sources need it: undici, loaded at the first request, with timeouts, typed errors and a look at where it connects. */
+import { lookup, type LookupAddress } from "node:dns";
+import { isIP, type LookupFunction } from "node:net";
+import type { Agent, Dispatcher } from "undici";
+import { isErrno, ShaleError } from "../errors.ts";
+import { isPrivateAddress } from "./address.ts";
+import { ResponseBody } from "./response-body.ts";
+import { Transient } from "./retry.ts";
+
+export interface HttpOptions {
+  /** Milliseconds; default 30,000. */
+  readonly connectTimeout?: number;
+  /** Milliseconds from the request to the end of the response's headers; default 60,000. */
+  readonly headersTimeout?: number;
+  /** Milliseconds that a body may bring next to nothing while it is waited for; default 60,000. */
+  readonly stallTimeout?: number;
+  /** Which addresses are inside; default: those of RFC 6890 and its kin. */
+  readonly isPrivate?: (address: string) => boolean;
+}
+
+export interface HttpRequest {
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly method?: "GET" | "POST";
+  readonly body?: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Refuse to connect to a private address. */
+  readonly publicOnly?: boolean;
+}
+
+export interface HttpResponse {
+  readonly url: URL;
+  readonly status: number;
+  /** The first of each name, by name in lower case. */
+  header(name: string): string | undefined;
+  headers(name: string): readonly string[];
+  /** To be read or cancelled. */
+  readonly body: ResponseBody;
+}
+
+export class HttpClient {
+  readonly #options: Required<HttpOptions>;
+  /** Host names whose every address was private when we connected to them. */
+  readonly #inside: Set<string> = new Set();
+  #agents: Promise<{ readonly any: Agent; readonly publicOnly: Agent }> | undefined;
+  #closed = false;
+
+  constructor(options: HttpOptions = {}) {
+    this.#options = { connectTimeout: 30_000, headersTimeout: 60_000, stallTimeout: 60_000, isPrivate: isPrivateAddress, ...options };
+  }
+
+  /** True when a host that we have connected to is a private one: it may point to its neighbours. */
+  isInside(hostname: string): boolean {
+    return this.#inside.has(hostname) || this.#options.isPrivate(hostname);
+  }
+
+  /**
+   * One request, no redirects followed. Rejects with `signal.reason` when aborted.
+   *
+   * @throws REGISTRY_UNREACHABLE, inside a Transient when it may pass
+   */
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    const { url, signal, publicOnly = false } = request;
+    if (this.#closed) throw new TypeError("the source is closed");
+    if (publicOnly && this.#options.isPrivate(url.hostname)) throw unreachable(url, new PrivateAddressError(url.hostname));
+    this.#agents ??= this.#load();
+    const agents = await this.#agents;
+    signal?.throwIfAborted();
+    const exchange = new Exchange(request, this.#options.stallTimeout);
+    const { method = "GET", headers, body } = request;
+    const timeouts = { headersTimeout: this.#options.headersTimeout, bodyTimeout: this.#options.stallTimeout };
+    const target = { origin: url.origin, path: `${url.pathname}${url.search}`, method, headers: { ...headers }, body: body ?? null };
+    (publicOnly ? agents.publicOnly : agents.any).dispatch({ ...target, ...timeouts }, exchange);
+    return exchange.response;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const agents = await this.#agents;
+    await Promise.all([agents?.any.destroy(), agents?.publicOnly.destroy()]);
+  }
+
+  async #load(): Promise<{ any: Agent; publicOnly: Agent }> {
+    const undici = await import("undici");
+    const make = (publicOnly: boolean): Agent =>
+      new undici.Agent({ allowH2: false, connect: { timeout: this.#options.connectTimeout, lookup: this.#lookup(publicOnly) } });
+    return { any: make(false), publicOnly: make(true) };
+  }
+
+  /** Judges the very addresses that are connected to: a name that resolves anew in between cannot slip through. */
+  #lookup(publicOnly: boolean): LookupFunction {
+    return (hostname, options, callback) => {
+      lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+        if (error !== null) return callback(error, "", 0);
+        const isPrivate = addresses.map(({ address }) => this.#options.isPrivate(address));
+        if (isPrivate.every(Boolean)) this.#inside.add(hostname);
+        if (publicOnly && isPrivate.includes(true)) return callback(new PrivateAddressError(hostname), "", 0);
+        const [first] = addresses;
+        if (options.all === true || first === undefined) return callback(null, addresses);
+        return callback(null, first.address, first.family);
+      });
+    };
+  }
+}
+
+/** One request and its response, as undici's handler. */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #request: HttpRequest;
+  readonly #stallTimeout: number;
+  readonly #head: PromiseWithResolvers<HttpResponse> = Promise.withResolvers();
+  #body: ResponseBody | undefined;
+  #abort: (() => void) | undefined;
+
+  constructor(request: HttpRequest, stallTimeout: number) {
+    this.#request = request;
+    this.#stallTimeout = stallTimeout;
+  }
+
+  get response(): Promise<HttpResponse> {
+    return this.#head.promise;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#unlisten();
+    const { signal } = this.#request;
+    const abort = (): void => controller.abort(new Error("aborted"));
+    if (signal?.aborted === true) return abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#abort = abort;
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+  ): void {
+    if (status < 200) return;
+    const all = (name: string): readonly string[] => [headers[name] ?? []].flat();
+    this.#body = new ResponseBody(controller, this.#stallTimeout);
+    this.#head.resolve({ url: this.#request.url, status, headers: all, header: (name) => all(name)[0], body: this.#body });
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#body?.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.#unlisten();
+    this.#body?.end();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#unlisten();
+    const { signal, url } = this.#request;
+    const aborted = signal?.aborted === true;
+    const reason: unknown = aborted ? signal.reason : unreachable(url, error);
+    this.#head.reject(reason);
+    if (aborted) this.#body?.cancel(reason);
+    else this.#body?.end(reason);
+  }
+
+  #unlisten(): void {
+    if (this.#abort !== undefined) this.#request.signal?.removeEventListener("abort", this.#abort);
+  }
+}
+
+class PrivateAddressError extends Error {
+  readonly code = "EACCES";
+
+  constructor(hostname: string) {
+    super(`${isIP(hostname.replace(/^\[|\]$/g, "")) === 0 ? `${hostname} leads to` : `${hostname} is`} a private address`);
+  }
+}
+
+const PASSING: readonly string[] = [
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENETDOWN",
+  "EAI_AGAIN",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "UND_ERR_HEADERS_TIMEOUT",
+  "UND_ERR_BODY_TIMEOUT",
+  "UND_ERR_SOCKET",
+];
+
+function unreachable(url: URL, cause: Error): ShaleError | Transient {
+  const { host } = url;
+  const message = `cannot reach "${host}": ${cause.message}${hintFor(cause)}`;
+  const error = new ShaleError("REGISTRY_UNREACHABLE", message, { host }, { cause });
+  return isErrno(cause, ...PASSING) ? new Transient(error) : error;
+}
+
+function hintFor(cause: Error): string {
+  const code = "code" in cause && typeof cause.code === "string" ? cause.code : "";
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "EPROTO") return "; it may speak plain HTTP, which must be allowed explicitly";
+  if (code === "ENOTFOUND") return "; check the name of the registry";
+  if (/CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME/.test(code))
+    return "; if the certificate is right, make its authority known by NODE_EXTRA_CA_CERTS";
+  return "";
+}

@@ -1,0 +1,49 @@
+/** Giving an inode the attributes that a profile promises. */
+import { chmodSync, fchmodSync, fchownSync, lchownSync } from "node:fs";
+import { fsPath, type ByteString } from "../bytes.ts";
+import { isErrno, ShaleError } from "../errors.ts";
+import { setFileTime, setFileXattr, setPathTime, setPathXattr } from "../system/syscalls.ts";
+import { S_IFLNK, S_IFMT, type NamedValue, type Owner, type PhysicalAttributes } from "./profile.ts";
+
+export interface ModificationTime {
+  readonly mtime: number;
+  readonly mtimeNs: number;
+}
+
+/** Who owns what this process makes. */
+export function processOwner(): Owner {
+  return { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+}
+
+/**
+ * For an open file that is ours and 0600. Owner before mode (chown clears setuid), xattrs before a mode that may forbid them, the
+ * time last. @throws STORE_FILESYSTEM when the file system cannot hold an xattr
+ */
+export function applyToFile(fd: number, attributes: PhysicalAttributes, time: ModificationTime, self: Owner): void {
+  if (attributes.uid !== self.uid || attributes.gid !== self.gid) fchownSync(fd, attributes.uid, attributes.gid);
+  setXattrs(attributes.xattrs, (name, value) => setFileXattr(fd, name, value));
+  const mode = attributes.mode & 0o7777;
+  if (mode !== 0o600) fchmodSync(fd, mode);
+  setFileTime(fd, time.mtime, time.mtimeNs);
+}
+
+/** The same for what must not be opened: directories, symlinks (whose mode does not count), devices. Never follows a symlink. */
+export function applyToPath(path: ByteString, attributes: PhysicalAttributes, time: ModificationTime, self: Owner): void {
+  const place = fsPath(path);
+  if (attributes.uid !== self.uid || attributes.gid !== self.gid) lchownSync(place, attributes.uid, attributes.gid);
+  setXattrs(attributes.xattrs, (name, value) => setPathXattr(path, name, value));
+  if ((attributes.mode & S_IFMT) !== S_IFLNK) chmodSync(place, attributes.mode & 0o7777);
+  setPathTime(path, time.mtime, time.mtimeNs);
+}
+
+function setXattrs(xattrs: readonly NamedValue[], set: (name: ByteString, value: ByteString) => void): void {
+  for (const { name, value } of xattrs) {
+    try {
+      set(name, value);
+    } catch (error) {
+      if (!isErrno(error, "EOPNOTSUPP", "ENOTSUP", "E2BIG", "ENOSPC", "ERANGE", "EPERM")) throw error;
+      const message = `the store's file system cannot hold the extended attribute ${JSON.stringify(name.slice(0, 255))} (${value.length} bytes); use another file system or profile`;
+      throw new ShaleError("STORE_FILESYSTEM", message, { path: "" }, { cause: error });
+    }
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Images and the names they were pulled by: manifests and configs by digest, an image record for each manifest (all that the
+ * cached path needs), and references, small files that point to a record. Each is written durably and carries a checksum: a
+ * damaged one is a miss with a warning, never a wrong answer.
+ */
+import { hash } from "node:crypto";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { isErrno } from "../errors.ts";
+import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
+import type { ImageConfig } from "../image/config.ts";
+import { durableWrite } from "../system/durable-write.ts";
+import { base32 } from "./inode.ts";
+import type { StoreLayout } from "./layout.ts";
+import type { Profile } from "./profile.ts";
+
+export interface ImageLayer {
+  readonly diffId: DiffId;
+  readonly digest: BlobDigest;
+  readonly mediaType: string;
+  /** Bytes of the blob. */
+  readonly size: number;
+}
+
+export interface ImageRecord {
+  readonly manifestDigest: BlobDigest;
+  readonly configDigest: BlobDigest;
+  readonly config: ImageConfig;
+  /** Bottom to top. */
+  readonly layers: readonly ImageLayer[];
+  /** Tree ids, bottom to top, of each profile that the image was composed in. */
+  readonly trees: Readonly<Partial<Record<Profile, readonly string[]>>>;
+}
+
+export interface ReferenceRecord {
+  /** Canonical text. */
+  readonly reference: string;
+  /** The platform asked for, as os/architecture[/variant]. */
+  readonly platform: string;
+  readonly manifestDigest: BlobDigest;
+}
+
+export type Warn = (code: string, message: string) => void;
+
+export class Images {
+  readonly #layout: StoreLayout;
+
+  constructor(layout: StoreLayout) {
+    this.#layout = layout;
+  }
+
+  find(reference: string, platform: string, warn: Warn): ImageRecord | undefined {
+    const path = this.#layout.reference(referenceKey(reference, platform));
+    const found = readChecked(path, warn) as ReferenceRecord | undefined;
+    if (!found || found.reference !== reference || found.platform !== platform) return undefined;
+    return this.record(found.manifestDigest, warn);
+  }
+
+  record(manifestDigest: BlobDigest, warn: Warn): ImageRecord | undefined {
+    const record = readChecked(this.#layout.imageRecord(parseBlobDigest(manifestDigest)), warn) as ImageRecord | undefined;
+    if (record?.manifestDigest !== manifestDigest) return undefined;
+    for (const { diffId, digest } of record.layers) {
+      parseDiffId(diffId);
+      parseBlobDigest(digest);
+    }
+    return record;
+  }
+
+  writeRecord(record: ImageRecord): void {
+    writeChecked(this.#layout.imageRecord(record.manifestDigest), record, this.#layout.staging);
+  }
+
+  writeReference(record: ReferenceRecord): void {
+    writeChecked(this.#layout.reference(referenceKey(record.reference, record.platform)), record, this.#layout.staging);
+  }
+
+  /** Every intact reference, in no order. */
+  references(warn: Warn): ReferenceRecord[] {
+    const names = readdirSync(this.#layout.reference(""));
+    return names.map((name) => readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined).filter((found) => found !== undefined);
+  }
+
+  /** A verified document. */
+  writeDocument(kind: "manifest" | "config", digest: BlobDigest, bytes: Uint8Array): void {
+    durableWrite(kind === "manifest" ? this.#layout.manifest(digest) : this.#layout.config(digest), bytes, this.#layout.staging);
+  }
+
+  /** The bytes of a config or manifest, or undefined if absent; the caller checks the digest, as with any source. */
+  readDocument(kind: "manifest" | "config", digest: BlobDigest): Buffer | undefined {
+    const path = kind === "manifest" ? this.#layout.manifest(digest) : this.#layout.config(digest);
+    return readIfThere(path);
+  }
+
+  removeReference(reference: string, platform: string): void {
+    rmSync(this.#layout.reference(referenceKey(reference, platform)), { force: true });
+  }
+}
+
+function referenceKey(reference: string, platform: string): string {
+  return base32(hash("sha256", `${reference}\0${platform}`, "buffer")).slice(0, 32);
+}
+
+/** File = SHA-256 of the rest in hex, newline, JSON. */
+function writeChecked(path: string, value: unknown, staging: string): void {
+  const body = JSON.stringify(value);
+  durableWrite(path, `${hash("sha256", body)}\n${body}`, staging);
+}
+
+function readChecked(path: string, warn: Warn): unknown {
+  const text = readIfThere(path)?.toString("utf8");
+  if (text === undefined) return undefined;
+  const body = text.slice(65);
+  if (text[64] === "\n" && hash("sha256", body) === text.slice(0, 64)) return JSON.parse(body);
+  warn("STORE_DAMAGED", `${JSON.stringify(path)} is damaged and counts as missing; pulling the image again replaces it`);
+  return undefined;
+}
+
+function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}

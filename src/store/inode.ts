@@ -1,0 +1,46 @@
+/**
+ * Inode ids. Hard links share one inode, so the name of a link source covers the content and every physical attribute: the
+ * first 160 bits of SHA-256 over the chunk id and a canonical encoding, in lower-case base32. Normative in format/store.md.
+ */
+import { hash } from "node:crypto";
+import type { PhysicalAttributes } from "./profile.ts";
+
+export const INODE_ID_BYTES = 20;
+
+/** Physical attributes in canonical bytes; made once for all files that share them, then completed with the times. */
+export function encodeAttributes(attributes: PhysicalAttributes): Buffer {
+  const parts: Buffer[] = [u32s(attributes.mode, attributes.uid, attributes.gid, attributes.xattrs.length)];
+  for (const { name, value } of attributes.xattrs) parts.push(u32s(name.length, value.length), Buffer.from(name + value, "latin1"));
+  return Buffer.concat(parts);
+}
+
+/** `chunk` is the 32 bytes of SHA-256 of the content. Returns 20 bytes. */
+export function inodeId(chunk: Uint8Array, mtime: { seconds: number; nanoseconds: number }, attributes: Buffer): Buffer {
+  const bytes = Buffer.allocUnsafe(44 + attributes.length);
+  bytes.set(chunk, 0);
+  bytes.writeBigInt64LE(BigInt(mtime.seconds), 32);
+  bytes.writeUInt32LE(mtime.nanoseconds, 40);
+  bytes.set(attributes, 44);
+  return hash("sha256", bytes, "buffer").subarray(0, INODE_ID_BYTES);
+}
+
+const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
+
+/** RFC 4648 base32 in lower case, without padding; a last group of fewer than 5 bits is filled with zeros. */
+export function base32(bytes: Uint8Array): string {
+  let text = "";
+  let bits = 0;
+  let count = 0;
+  for (const byte of bytes) {
+    bits = (bits << 8) | byte;
+    for (count += 8; count >= 5; count -= 5) text += ALPHABET[(bits >>> (count - 5)) & 31];
+    bits &= 0xff;
+  }
+  return count > 0 ? text + ALPHABET[(bits << (5 - count)) & 31] : text;
+}
+
+function u32s(...values: number[]): Buffer {
+  const bytes = Buffer.alloc(values.length * 4);
+  values.forEach((value, index) => bytes.writeUInt32LE(value, index * 4));
+  return bytes;
+}

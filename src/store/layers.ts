@@ -1,0 +1,103 @@
+/**
+ * The ingested layers: layers/<diff id>/ holds `sidecar`, `headers` and `layer.json`, and appears by one rename when all
+ * three and every chunk are there. See format/store.md, "Publishing" and "Durability".
+ */
+import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { isErrno } from "../errors.ts";
+import type { DiffId } from "../image/digest.ts";
+import { syncfs } from "../system/syscalls.ts";
+import type { StoreLayout } from "./layout.ts";
+
+export const SIDECAR = "sidecar";
+export const HEADERS = "headers";
+export const LAYER_RECORD = "layer.json";
+const DURABLE = "durable";
+
+export interface LayerRecord {
+  readonly diffId: DiffId;
+  /** Bytes of the uncompressed layer. */
+  readonly size: number;
+  /** All of the sidecar's entries. */
+  readonly entries: number;
+  /** Of the boot in which the layer was published; until it is durable, it is trusted in that boot alone. */
+  readonly bootId: string;
+}
+
+/** `unverified`: published before a crash of the machine, without having reached the disk for certain. */
+export type LayerState = "present" | "absent" | "unverified";
+
+export class Layers {
+  readonly #layout: StoreLayout;
+  readonly #bootId: string;
+
+  constructor(layout: StoreLayout, bootId: string) {
+    this.#layout = layout;
+    this.#bootId = bootId;
+  }
+
+  sidecarPath(diffId: DiffId): string {
+    return join(this.#layout.layer(diffId), SIDECAR);
+  }
+
+  headersPath(diffId: DiffId): string {
+    return join(this.#layout.layer(diffId), HEADERS);
+  }
+
+  state(diffId: DiffId): LayerState {
+    const record = this.record(diffId);
+    if (!record) return "absent";
+    if (record.bootId === this.#bootId || existsSync(join(this.#layout.layer(diffId), DURABLE))) return "present";
+    return "unverified";
+  }
+
+  /** What is known of a layer; undefined when it is not there or its record is damaged (then it counts as not there). */
+  record(diffId: DiffId): LayerRecord | undefined {
+    try {
+      const record = JSON.parse(readFileSync(join(this.#layout.layer(diffId), LAYER_RECORD), "utf8")) as LayerRecord;
+      return record.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;
+    } catch (error) {
+      if (isErrno(error, "ENOENT") || error instanceof SyntaxError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Completes a staged directory that holds sidecar and headers, and makes it the layer. An existing layer is replaced, never mixed. */
+  publish(staged: string, record: Omit<LayerRecord, "bootId">): void {
+    writeFileSync(join(staged, LAYER_RECORD), `${JSON.stringify({ ...record, bootId: this.#bootId })}\n`, { mode: 0o600 });
+    this.withdraw(record.diffId, `${staged}-replaced`);
+    renameSync(staged, this.#layout.layer(record.diffId));
+  }
+
+  /** Takes a layer out of sight by one rename, then deletes it. No error if it is not there. */
+  withdraw(diffId: DiffId, staged: string): void {
+    try {
+      renameSync(this.#layout.layer(diffId), staged);
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return;
+      throw error;
+    }
+    rmSync(staged, { recursive: true, force: true });
+  }
+
+  /** One barrier for many layers: after it they are trusted in later boots too. Blocks until the disk has everything. */
+  makeDurable(diffIds: readonly DiffId[]): void {
+    if (diffIds.length === 0) return;
+    const fd = openSync(this.#layout.root, "r");
+    try {
+      syncfs(fd);
+    } finally {
+      closeSync(fd);
+    }
+    for (const diffId of diffIds) this.markDurable(diffId);
+  }
+
+  /** For a layer whose every byte has just been verified and synced. */
+  markDurable(diffId: DiffId): void {
+    try {
+      writeFileSync(join(this.#layout.layer(diffId), DURABLE), "", { mode: 0o600 });
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+    }
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * Profiles: the form that a tree's files take on disk. A profile maps what the image says of a file to the physical
+ * attributes of the inode that holds it; everything else about trees follows from that.
+ */
+import { ShaleError } from "../errors.ts";
+import type { ByteString } from "../bytes.ts";
+
+export const PROFILES = ["overlay", "userxattr", "oci"] as const;
+export type Profile = (typeof PROFILES)[number];
+
+export interface NamedValue {
+  readonly name: ByteString;
+  readonly value: ByteString;
+}
+
+/** What the image says. `mode` is a full st_mode. */
+export interface Attributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdevMajor: number;
+  readonly rdevMinor: number;
+  readonly xattrs: readonly NamedValue[];
+}
+
+/** What the file system holds. `mode` is a full st_mode; `xattrs` are sorted by name. */
+export interface PhysicalAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly xattrs: readonly NamedValue[];
+}
+
+/** The user and group that own what this process makes. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export const S_IFMT = 0o170000;
+export const S_IFSOCK = 0o140000;
+export const S_IFLNK = 0o120000;
+export const S_IFREG = 0o100000;
+export const S_IFBLK = 0o060000;
+export const S_IFDIR = 0o040000;
+export const S_IFCHR = 0o020000;
+export const S_IFIFO = 0o010000;
+
+/** Where containers/storage, fuse-overlayfs and microsandbox keep the attributes that a file really has. */
+export const OVERRIDE_STAT = "user.containers.override_stat" as ByteString;
+
+/** @throws PROFILE_UNSUPPORTED */
+export function parseProfile(text: string): Profile {
+  const profile = PROFILES.find((known) => known === text);
+  if (profile) return profile;
+  throw new ShaleError("PROFILE_UNSUPPORTED", `profile ${JSON.stringify(text)} is unknown; use one of ${PROFILES.join(", ")}`, { profile: text });
+}
+
+/** The inode that stands for a file, directory, symlink or special file of an image in a tree of this profile. */
+export function physicalAttributes(profile: Profile, file: Attributes, owner: Owner): PhysicalAttributes {
+  switch (profile) {
+    case "overlay":
+      return { mode: file.mode, uid: file.uid, gid: file.gid, xattrs: escapeOverlay(file.xattrs) };
+    case "userxattr":
+      return userxattr(file, owner);
+    case "oci":
+      return oci(file, owner);
+  }
+}
+
+const OVERLAY_NAMESPACES = ["trusted.overlay.", "user.overlay."] as const;
+
+/**
+ * An image's own overlay attributes must not act as our markers: they are escaped as overlayfs itself escapes them for
+ * nesting (Documentation/filesystems/overlayfs.rst, "Nesting overlayfs mounts"), so a mounted overlay shows them as they were.
+ */
+function escapeOverlay(xattrs: readonly NamedValue[]): readonly NamedValue[] {
+  if (!xattrs.some(({ name }) => OVERLAY_NAMESPACES.some((space) => name.startsWith(space)))) return xattrs;
+  return sorted(
+    xattrs.map(({ name, value }) => {
+      const space = OVERLAY_NAMESPACES.find((candidate) => name.startsWith(candidate));
+      return space ? { name: `${space}overlay.${name.slice(space.length)}` as ByteString, value } : { name, value };
+    }),
+  );
+}
+
+/** The text form `uid:gid:mode[:type[-major-minor]]` of containers/storage; symlinks can carry no user xattr. */
+function userxattr(file: Attributes, owner: Owner): PhysicalAttributes {
+  const type = file.mode & S_IFMT;
+  if (type === S_IFLNK) return { mode: file.mode, ...owner, xattrs: [] };
+  const directory = type === S_IFDIR;
+  const mode = directory ? S_IFDIR | (file.mode & 0o777) | 0o700 : S_IFREG | (file.mode & 0o777) | 0o600;
+  const stat = `${file.uid}:${file.gid}:${(file.mode & 0o7777).toString(8)}${overrideType(file, type)}` as ByteString;
+  return { mode, ...owner, xattrs: sorted([...userXattrs(escapeOverlay(file.xattrs)), { name: OVERRIDE_STAT, value: stat }]) };
+}
+
+function overrideType(file: Attributes, type: number): string {
+  switch (type) {
+    case S_IFCHR:
+      return `:char-${file.rdevMajor}-${file.rdevMinor}`;
+    case S_IFBLK:
+      return `:block-${file.rdevMajor}-${file.rdevMinor}`;
+    case S_IFIFO:
+      return ":pipe";
+    case S_IFSOCK:
+      return ":socket";
+    case S_IFDIR:
+      return ":dir";
+    default:
+      return ":file";
+  }
+}
+
+/** microsandbox 0.3 on Linux: everything that is no directory is a 0600 file, with the stat in 20 bytes beside it. */
+function oci(file: Attributes, owner: Owner): PhysicalAttributes {
+  const directory = (file.mode & S_IFMT) === S_IFDIR;
+  const stat = Buffer.alloc(20);
+  stat.writeUInt8(1, 0);
+  stat.writeUInt32LE(file.uid, 4);
+  stat.writeUInt32LE(file.gid, 8);
+  stat.writeUInt32LE(file.mode, 12);
+  stat.writeUInt32LE(((file.rdevMajor & 0xfff) << 8) | (file.rdevMinor & 0xff) | ((file.rdevMinor & 0xfff00) << 12), 16);
+  const override = { name: OVERRIDE_STAT, value: stat.toString("latin1") as ByteString };
+  return { mode: directory ? S_IFDIR | 0o700 : S_IFREG | 0o600, ...owner, xattrs: sorted([...userXattrs(file.xattrs), override]) };
+}
+
+/** What a caller without privileges may set: the user namespace, less the name that this profile needs for itself. */
+function userXattrs(xattrs: readonly NamedValue[]): readonly NamedValue[] {
+  return xattrs.filter(({ name }) => name.startsWith("user.") && name !== OVERRIDE_STAT);
+}
+
+function sorted(xattrs: readonly NamedValue[]): readonly NamedValue[] {
+  return xattrs.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}

@@ -1,0 +1,64 @@
+/**
+ * Unfinished work. Each open store handle has a directory of its own under staging/, with a lock file inside that it holds
+ * while it lives; a directory whose lock is free belongs to a process that died, and anybody may sweep it.
+ */
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { isErrno } from "../errors.ts";
+import { FileLock } from "../system/file-lock.ts";
+
+const OWNER = "owner";
+
+export class Staging {
+  readonly directory: string;
+  #lock: FileLock;
+  #next = 0;
+
+  private constructor(directory: string, lock: FileLock) {
+    this.directory = directory;
+    this.#lock = lock;
+  }
+
+  /** Makes this handle's directory, and sweeps those of the dead. */
+  static create(root: string): Staging {
+    for (const name of readdirSync(root)) if (name.startsWith("work-")) sweep(join(root, name));
+    for (;;) {
+      const directory = join(root, `work-${randomBytes(8).toString("hex")}`);
+      mkdirSync(directory, { mode: 0o700 });
+      const lock = tryOwn(directory);
+      if (lock) return new Staging(directory, lock);
+    }
+  }
+
+  /** A path in the directory that nothing has had before. */
+  fresh(prefix: string): string {
+    return join(this.directory, `${prefix}-${this.#next++}`);
+  }
+
+  /** Removes the directory and all in it; idempotent. */
+  close(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+    this.#lock.release();
+  }
+}
+
+/** A sweeper may take a directory between its mkdir and its lock: then the owner makes another. */
+function tryOwn(directory: string): FileLock | undefined {
+  try {
+    const lock = FileLock.try(join(directory, OWNER));
+    if (lock && existsSync(join(directory, OWNER))) return lock;
+    lock?.release();
+    return undefined;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+function sweep(directory: string): void {
+  const lock = tryOwn(directory);
+  if (!lock) return;
+  rmSync(directory, { recursive: true, force: true });
+  lock.release();
+}

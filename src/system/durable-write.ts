@@ -1,0 +1,49 @@
+/** The one way a small file that must survive a power cut is written. */
+import { closeSync, constants, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { basename, dirname, join } from "node:path";
+import { isErrno } from "../errors.ts";
+
+/**
+ * Replaces `path` as a whole: temporary file in `staging` (same file system), write, fsync, rename, fsync of the directory.
+ * A reader sees the old content or the new, also after a power cut. Nothing is left behind when it fails.
+ */
+export function durableWrite(path: string, content: Uint8Array | string, staging: string): void {
+  const temporary = join(staging, `${basename(path).slice(0, 80)}-${randomBytes(6).toString("hex")}`);
+  try {
+    writeSynced(temporary, typeof content === "string" ? Buffer.from(content) : content);
+    renameSync(temporary, path);
+  } catch (error) {
+    removeIfThere(temporary);
+    throw error;
+  }
+  syncDirectory(dirname(path));
+}
+
+/** Makes the names in a directory durable. */
+export function syncDirectory(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function writeSynced(path: string, bytes: Uint8Array): void {
+  const fd = openSync(path, "wx", 0o600);
+  try {
+    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+}

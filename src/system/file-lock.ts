@@ -1,0 +1,70 @@
+/**
+ * Locks between processes: flock(2) on a lock file of the store. The kernel frees the locks of a process that dies; lock
+ * files are never deleted (unlinking on release would let two holders lock two inodes at one path). Owned by the main
+ * thread: a terminated worker would silently drop its locks. A lock never waits in the kernel: it is tried, and tried again
+ * after a few milliseconds of jitter, so neither the event loop nor the thread pool can stall.
+ */
+import { closeSync, constants, openSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { tryFlock } from "./syscalls.ts";
+
+export type LockMode = "shared" | "exclusive";
+
+export interface AcquireOptions {
+  readonly mode?: LockMode;
+  readonly signal?: AbortSignal | undefined;
+  /** Called before each wait; the holder's record can be read meanwhile. */
+  readonly onWait?: () => void;
+}
+
+export class FileLock {
+  #fd: number;
+  readonly path: string;
+
+  private constructor(path: string, fd: number) {
+    this.path = path;
+    this.#fd = fd;
+  }
+
+  /** The lock, or undefined when it is held in a conflicting mode. The file is made if it is not there. */
+  static try(path: string, mode: LockMode = "exclusive"): FileLock | undefined {
+    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    try {
+      if (tryFlock(fd, mode)) return new FileLock(path, fd);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    closeSync(fd);
+    return undefined;
+  }
+
+  static async acquire(path: string, options: AcquireOptions = {}): Promise<FileLock> {
+    for (;;) {
+      options.signal?.throwIfAborted();
+      const lock = FileLock.try(path, options.mode);
+      if (lock) return lock;
+      options.onWait?.();
+      await sleep(5 + Math.random() * 45, undefined, { signal: options.signal }).catch((error: unknown) => {
+        options.signal?.throwIfAborted();
+        throw error;
+      });
+    }
+  }
+
+  /** The open file that holds the lock: handed to a child's stdio it keeps the lock until the last holder is gone. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /** Idempotent. */
+  release(): void {
+    if (this.#fd < 0) return;
+    closeSync(this.#fd);
+    this.#fd = -1;
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * The system calls that node:fs lacks, declared once (Linux, 64 bit; glibc and musl). Paths are byte strings and are never
+ * followed if the last component is a symlink. Every call is synchronous and short; none may block (locks are non-blocking).
+ */
+import { getSystemErrorName } from "node:util";
+import koffi from "koffi";
+import { toBytes, type ByteString } from "../bytes.ts";
+
+const libc: ReturnType<typeof koffi.load> = koffi.load(null);
+const c: Record<string, ReturnType<typeof libc.func>> = {
+  flock: libc.func("int flock(int fd, int operation)"),
+  syncfs: libc.func("int syncfs(int fd)"),
+  futimens: libc.func("int futimens(int fd, const void *times)"),
+  utimensat: libc.func("int utimensat(int dirfd, const void *path, const void *times, int flags)"),
+  lsetxattr: libc.func("int lsetxattr(const void *path, const void *name, const void *value, size_t size, int flags)"),
+  fsetxattr: libc.func("int fsetxattr(int fd, const void *name, const void *value, size_t size, int flags)"),
+  lgetxattr: libc.func("ssize_t lgetxattr(const void *path, const void *name, void *value, size_t size)"),
+  llistxattr: libc.func("ssize_t llistxattr(const void *path, void *list, size_t size)"),
+  mknod: libc.func("int mknod(const void *path, unsigned int mode, uint64_t dev)"),
+  ioctl: libc.func("int ioctl(int fd, unsigned long request, long argument)"),
+};
+
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const AT_FDCWD: number = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const FICLONE = 0x40049409;
+/** Largest value or list of names that the kernel gives (XATTR_SIZE_MAX, XATTR_LIST_MAX). */
+const XATTR_MAX = 65_536;
+
+/** Takes a lock on an open file without waiting; false when another open file of any process holds it. */
+export function tryFlock(fd: number, mode: "shared" | "exclusive"): boolean {
+  if (c.flock!(fd, (mode === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return true;
+  const error = systemError("flock");
+  if (error.code === "EAGAIN" || error.code === "EWOULDBLOCK") return false;
+  throw error;
+}
+
+/** Writes the whole file system that holds this open file to the disk; blocks until it is there. */
+export function syncfs(fd: number): void {
+  check(c.syncfs!(fd), "syncfs");
+}
+
+/** Sets access and modification time of an open file: seconds (negative before 1970) and nanoseconds. */
+export function setFileTime(fd: number, seconds: number, nanoseconds: number): void {
+  check(c.futimens!(fd, timespecs(seconds, nanoseconds)), "futimens");
+}
+
+/** The same for a path; a symlink gets the time itself. */
+export function setPathTime(path: ByteString, seconds: number, nanoseconds: number): void {
+  check(c.utimensat!(AT_FDCWD, cString(path), timespecs(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW), "utimensat", path);
+}
+
+export function setPathXattr(path: ByteString, name: ByteString, value: ByteString): void {
+  const bytes = toBytes(value);
+  check(c.lsetxattr!(cString(path), cString(name), bytes, bytes.length, 0), "lsetxattr", path);
+}
+
+export function setFileXattr(fd: number, name: ByteString, value: ByteString): void {
+  const bytes = toBytes(value);
+  check(c.fsetxattr!(fd, cString(name), bytes, bytes.length, 0), "fsetxattr");
+}
+
+/** The value, or undefined when the file has no such attribute. */
+export function getPathXattr(path: ByteString, name: ByteString): ByteString | undefined {
+  const value = Buffer.alloc(XATTR_MAX);
+  const length = Number(c.lgetxattr!(cString(path), cString(name), value, value.length));
+  if (length >= 0) return value.toString("latin1", 0, length) as ByteString;
+  const error = systemError("lgetxattr", path);
+  if (error.code === "ENODATA") return undefined;
+  throw error;
+}
+
+/** Names in the order the kernel gives them. */
+export function listPathXattrs(path: ByteString): ByteString[] {
+  const list = Buffer.alloc(XATTR_MAX);
+  const length = Number(c.llistxattr!(cString(path), list, list.length));
+  check(length, "llistxattr", path);
+  return list.toString("latin1", 0, length).split("\0").slice(0, -1) as ByteString[];
+}
+
+/** Makes a device, FIFO or socket node; `mode` carries the type and is cut by the umask. */
+export function mknod(path: ByteString, mode: number, rdev: { major: number; minor: number } = { major: 0, minor: 0 }): void {
+  check(c.mknod!(cString(path), mode, makedev(rdev.major, rdev.minor)), "mknod", path);
+}
+
+/** Makes `target` share all blocks of `source`; false when the file system cannot (then the caller copies). */
+export function tryReflink(targetFd: number, sourceFd: number): boolean {
+  if (Number(c.ioctl!(targetFd, FICLONE, sourceFd)) === 0) return true;
+  const error = systemError("ioctl FICLONE");
+  if (["EOPNOTSUPP", "ENOTTY", "EINVAL", "EXDEV", "ENOSYS"].includes(error.code)) return false;
+  throw error;
+}
+
+/** dev_t as the C libraries of Linux encode it. */
+function makedev(major: number, minor: number): bigint {
+  const [high, low] = [BigInt(major), BigInt(minor)];
+  return ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn);
+}
+
+const times: BigInt64Array = new BigInt64Array(4);
+
+function timespecs(seconds: number, nanoseconds: number): BigInt64Array {
+  times[0] = times[2] = BigInt(seconds);
+  times[1] = times[3] = BigInt(nanoseconds);
+  return times;
+}
+
+function cString(text: ByteString): Buffer {
+  return Buffer.from(`${text}\0`, "latin1");
+}
+
+function check(result: unknown, syscall: string, path?: ByteString): void {
+  if (Number(result) < 0) throw systemError(syscall, path);
+}
+
+/** An error shaped as node:fs shapes its own: code, errno, syscall, path. */
+function systemError(syscall: string, path?: ByteString): NodeJS.ErrnoException & { code: string } {
+  const errno = koffi.errno();
+  const code = getSystemErrorName(-errno);
+  const error = new Error(path === undefined ? `${code}: ${syscall}` : `${code}: ${syscall} ${JSON.stringify(path)}`);
+  return Object.assign(error, { code, errno: -errno, syscall, ...(path === undefined ? {} : { path }) });
+}

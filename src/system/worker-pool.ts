@@ -1,0 +1,173 @@
+/**
+ * Worker threads for work that would block the event loop. The pool's owner gives the workers' module; that module calls
+ * `serveWorker` with its handlers. Workers start at the first task and do not keep the process alive while idle.
+ */
+import { parentPort, receiveMessageOnPort, Worker, type MessagePort, type Transferable } from "node:worker_threads";
+import { ShaleError, type ErrorCode } from "../errors.ts";
+
+interface Request {
+  readonly id: number;
+  readonly kind: string;
+  readonly payload: unknown;
+}
+
+type Reply = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly failure: Failure };
+
+/** An error as data: structured cloning drops its class, code and detail. */
+export interface Failure {
+  readonly message: string;
+  readonly stack?: string | undefined;
+  readonly shale: boolean;
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly cause?: Failure;
+}
+
+export interface TaskOptions {
+  readonly transfer?: readonly Transferable[];
+  /** Which worker: index modulo the pool's size. Default: the one with the fewest tasks. */
+  readonly worker?: number;
+}
+
+interface Member {
+  readonly worker: Worker;
+  readonly pending: Map<number, { resolve: (value: never) => void; reject: (error: unknown) => void }>;
+}
+
+export class WorkerPool {
+  readonly size: number;
+  readonly #module: URL;
+  readonly #workerData: unknown;
+  readonly #members: (Member | undefined)[];
+  #nextId = 1;
+  #closed = false;
+
+  constructor(module: URL, options: { size: number; workerData?: unknown }) {
+    this.#module = module;
+    this.size = options.size;
+    this.#workerData = options.workerData;
+    this.#members = Array.from({ length: options.size });
+  }
+
+  /** Starts every worker now, so that they load while the caller does something else. */
+  warm(): void {
+    for (let index = 0; index < this.size; index++) this.#member(index);
+  }
+
+  /** Runs a handler of the workers' module. A worker that dies fails its tasks with WORKER_FAILED; the next task gets a new one. */
+  run<T>(kind: string, payload: unknown, options: TaskOptions = {}): Promise<T> {
+    if (this.#closed) return Promise.reject(new TypeError("the worker pool is closed"));
+    const member = this.#member(options.worker === undefined ? this.#leastBusy() : options.worker % this.size);
+    const request: Request = { id: this.#nextId++, kind, payload };
+    return new Promise<T>((resolve, reject) => {
+      member.pending.set(request.id, { resolve, reject });
+      member.worker.ref();
+      member.worker.postMessage(request, options.transfer ?? []);
+    });
+  }
+
+  /** Ends the workers; pending tasks fail. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#members.map((member) => member?.worker.terminate()));
+  }
+
+  #leastBusy(): number {
+    let best = 0;
+    const load = (index: number): number => this.#members[index]?.pending.size ?? 0;
+    for (let index = 1; index < this.size; index++) if (load(index) < load(best)) best = index;
+    return best;
+  }
+
+  #member(index: number): Member {
+    const present = this.#members[index];
+    if (present) return present;
+    const worker = new Worker(this.#module, { workerData: this.#workerData });
+    const member: Member = { worker, pending: new Map() };
+    worker.unref();
+    worker.on("message", (reply: Reply) => settle(member, reply));
+    worker.on("error", (error) => this.#lost(index, member, error));
+    worker.on("exit", (code) => this.#lost(index, member, new Error(`worker exited with code ${code}`)));
+    this.#members[index] = member;
+    return member;
+  }
+
+  #lost(index: number, member: Member, cause: unknown): void {
+    if (this.#members[index] === member) this.#members[index] = undefined;
+    for (const [, { reject }] of member.pending) {
+      reject(new ShaleError("WORKER_FAILED", "a worker thread died; the work it had can be tried again", { what: "worker" }, { cause }));
+    }
+    member.pending.clear();
+  }
+}
+
+function settle(member: Member, reply: Reply): void {
+  const waiter = member.pending.get(reply.id);
+  if (!waiter) return;
+  member.pending.delete(reply.id);
+  if (member.pending.size === 0) member.worker.unref();
+  if ("failure" in reply) waiter.reject(revive(reply.failure));
+  else waiter.resolve(reply.value as never);
+}
+
+export interface Handled {
+  readonly value: unknown;
+  readonly transfer?: readonly Transferable[];
+}
+
+/** Work that a worker does between requests. `step` does a little, or says that it found nothing to do. */
+export interface Background {
+  /** True while there may be work; the worker then polls instead of sleeping in its event loop. */
+  readonly active: boolean;
+  step(): boolean | Promise<boolean>;
+  /** Blocks the thread until something may have changed, for at most some tens of milliseconds. */
+  wait(): void;
+}
+
+export type Handler = (payload: never) => Handled | Promise<Handled>;
+
+/** The workers' side: serves requests for ever, one after the other, and runs the background work between them. */
+export async function serveWorker(handlers: Readonly<Record<string, Handler>>, background?: Background): Promise<never> {
+  const port = parentPort;
+  if (!port) throw new TypeError("serveWorker runs in a worker thread");
+  const inbox: Request[] = [];
+  let wake: () => void = () => {};
+  port.on("message", (request: Request) => {
+    inbox.push(request);
+    wake();
+  });
+  for (;;) {
+    for (let message = receiveMessageOnPort(port); message; message = receiveMessageOnPort(port)) inbox.push(message.message as Request);
+    const request = inbox.shift();
+    if (request) await answer(port, request, handlers);
+    else if (!background?.active) await new Promise<void>((resolve) => (wake = resolve));
+    else if (!(await background.step())) background.wait();
+  }
+}
+
+async function answer(port: MessagePort, request: Request, handlers: Readonly<Record<string, Handler>>): Promise<void> {
+  try {
+    const handler = handlers[request.kind];
+    if (!handler) throw new TypeError(`no handler for ${request.kind}`);
+    const { value, transfer } = await handler(request.payload as never);
+    port.postMessage({ id: request.id, value } satisfies Reply, transfer ?? []);
+  } catch (error) {
+    port.postMessage({ id: request.id, failure: pack(error) } satisfies Reply);
+  }
+}
+
+/** For an error that crosses threads; `revive` is its inverse. */
+export function pack(error: unknown): Failure {
+  if (!(error instanceof Error)) return { message: String(error), shale: false, fields: {} };
+  const { code, syscall, path, detail } = error as NodeJS.ErrnoException & { detail?: unknown };
+  const fields = Object.fromEntries(Object.entries({ code, syscall, path, detail }).filter(([, value]) => value !== undefined));
+  const failure: Failure = { message: error.message, stack: error.stack, shale: ShaleError.is(error), fields };
+  return error.cause === undefined ? failure : { ...failure, cause: pack(error.cause) };
+}
+
+export function revive(failure: Failure): Error {
+  const options = failure.cause ? { cause: revive(failure.cause) } : {};
+  if (failure.shale) return new ShaleError(failure.fields["code"] as ErrorCode, failure.message, failure.fields["detail"] as never, options);
+  const error = Object.assign(new Error(failure.message, options), failure.fields);
+  if (failure.stack) error.stack = failure.stack;
+  return error;
+}

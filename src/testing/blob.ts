@@ -1,0 +1,48 @@
+/** Content that the test registry serves: in memory, from a file, or made while it is read. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { parseBlobDigest, type BlobDigest } from "../image/digest.ts";
+
+/** The bytes themselves, or a function that yields them from an offset (for content too large for memory). */
+export type BlobContent = Uint8Array | ((offset: number) => AsyncIterable<Uint8Array>);
+
+export interface TestBlob {
+  readonly mediaType: string;
+  readonly digest: BlobDigest;
+  /** Bytes. */
+  readonly size: number;
+  readonly content: BlobContent;
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+}
+
+export function bytesBlob(bytes: Uint8Array, mediaType: string): TestBlob {
+  return { mediaType, digest: parseBlobDigest(sha256(bytes)), size: bytes.length, content: bytes };
+}
+
+/** A file, which must not change while it is served; it is read once here for its digest. */
+export async function fileBlob(path: string, mediaType: string): Promise<TestBlob> {
+  const content = (offset: number): AsyncIterable<Buffer> => createReadStream(path, { start: offset, highWaterMark: 1 << 20 });
+  const hash = createHash("sha256");
+  for await (const chunk of content(0)) hash.update(chunk);
+  const { size } = await stat(path);
+  return { mediaType, digest: parseBlobDigest(`sha256:${hash.digest("hex")}`), size, content };
+}
+
+/** The bytes `start` to `end` (exclusive). */
+export async function* readContent(blob: TestBlob, start: number, end: number): AsyncGenerator<Uint8Array> {
+  if (blob.content instanceof Uint8Array) {
+    yield blob.content.subarray(start, end);
+    return;
+  }
+  let left = end - start;
+  if (left <= 0) return;
+  for await (const chunk of blob.content(start)) {
+    yield chunk.subarray(0, left);
+    left -= chunk.length;
+    if (left <= 0) return;
+  }
+}

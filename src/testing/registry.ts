@@ -1,0 +1,240 @@
+/**
+ * An OCI registry in this process: pull only, on 127.0.0.1, over plain HTTP. It records every request, and misbehaves on
+ * demand. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
+ */
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { isManifestMediaType } from "../image/media-type.ts";
+import { Doorkeeper, type AuthReply, type RegistryAuth } from "./auth.ts";
+import { readContent, type TestBlob } from "./blob.ts";
+import { distort, FaultList, type Fault, type FaultAction, type RecordedRequest } from "./faults.ts";
+import { blobsOf, type TestImage, type TestImageIndex } from "./image.ts";
+
+export interface RegistryOptions {
+  readonly auth?: RegistryAuth;
+  readonly faults?: readonly Fault[];
+  /** The loopback address to listen on; default 127.0.0.1. */
+  readonly address?: string;
+}
+
+export async function startRegistry(options: RegistryOptions = {}): Promise<TestRegistry> {
+  const server = createServer();
+  server.listen(0, options.address ?? "127.0.0.1");
+  await once(server, "listening");
+  return new TestRegistry(server, options);
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type Repository = { readonly blobs: Map<string, TestBlob>; readonly tags: Map<string, string> };
+
+/** Made by `startRegistry`. Stop it by `await using` or `close()`. */
+export class TestRegistry {
+  /** `127.0.0.1:PORT`: the registry part of a reference. */
+  readonly host: string;
+  /** In order of arrival. */
+  readonly requests: RecordedRequest[] = [];
+  readonly #server: Server;
+  readonly #repositories: Map<string, Repository> = new Map();
+  readonly #faults: FaultList = new FaultList();
+  readonly #doorkeeper: Doorkeeper;
+
+  constructor(server: Server, options: RegistryOptions) {
+    const { address, port } = server.address() as AddressInfo;
+    this.host = `${address}:${port}`;
+    this.#server = server;
+    this.#doorkeeper = new Doorkeeper(options.auth);
+    this.#faults.add(options.faults ?? []);
+    server.on("request", (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response));
+  }
+
+  get origin(): string {
+    return `http://${this.host}`;
+  }
+
+  /** Bytes of all bodies sent. */
+  get bytesSent(): number {
+    return this.requests.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** Makes an image, or an image index with its images, known as `repository:tag` (and by digest); returns the reference. */
+  push(repository: string, tag: string, image: TestImage | TestImageIndex): string {
+    for (const blob of blobsOf(image)) this.pushBlob(repository, blob);
+    this.#repository(repository).tags.set(tag, image.manifest.digest);
+    return `${this.host}/${repository}:${tag}`;
+  }
+
+  /** A single blob, or a manifest of any form. */
+  pushBlob(repository: string, blob: TestBlob): void {
+    this.#repository(repository).blobs.set(blob.digest, blob);
+  }
+
+  /** Faults for requests to come, behind those that are still waiting. */
+  misbehave(...faults: readonly Fault[]): void {
+    this.#faults.add(faults);
+  }
+
+  /** Every token handed out so far is refused from now on. */
+  revokeTokens(): void {
+    this.#doorkeeper.revokeTokens();
+  }
+
+  /** The requests whose `METHOD /path` matches. */
+  requestsTo(pattern: RegExp): readonly RecordedRequest[] {
+    return this.requests.filter(({ method, path }) => pattern.test(`${method} ${path}`));
+  }
+
+  async close(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #repository(name: string): Repository {
+    const known = this.#repositories.get(name) ?? { blobs: new Map<string, TestBlob>(), tags: new Map<string, string>() };
+    this.#repositories.set(name, known);
+    return known;
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const record: Mutable<RecordedRequest> = {
+      method: request.method ?? "",
+      path: request.url ?? "",
+      headers: { ...request.headers },
+      status: 0,
+      bytes: 0,
+    };
+    this.requests.push(record);
+    response.on("error", () => response.destroy());
+    const action = this.#faults.take(record);
+    try {
+      const send = { request, response, record, action };
+      if (action === undefined || !answerWithFault(send, action)) await this.#answer(send);
+    } catch {
+      // the client went away, or content failed: what it sees is a broken connection
+      response.destroy();
+    }
+  }
+
+  async #answer(exchange: Exchange): Promise<void> {
+    const { request } = exchange;
+    const url = new URL(request.url ?? "/", this.origin);
+    if (url.pathname === "/token") {
+      const parameters = request.method === "POST" ? new URLSearchParams(await readText(request)) : url.searchParams;
+      return sendJson(exchange, this.#doorkeeper.issue(request, parameters));
+    }
+    const [, name = "", kind = "", wanted = ""] = /^\/v2\/(.+)\/(manifests|blobs|tags)\/([^/]+)$/.exec(url.pathname) ?? [];
+    const refused = this.#doorkeeper.check(request, name, this.origin);
+    if (refused !== undefined) return sendJson(exchange, refused);
+    if (url.pathname === "/v2/") return sendJson(exchange, { status: 200, json: {} });
+    const repository = this.#repositories.get(name);
+    if (repository === undefined) return sendJson(exchange, notFound("NAME_UNKNOWN"));
+    if (kind === "tags") return sendJson(exchange, { status: 200, json: { name, tags: [...repository.tags.keys()].sort() } });
+    const blob = repository.blobs.get(repository.tags.get(wanted) ?? wanted);
+    if (kind === "manifests" && (blob === undefined || !isManifest(blob))) return sendJson(exchange, notFound("MANIFEST_UNKNOWN"));
+    if (blob === undefined) return sendJson(exchange, notFound("BLOB_UNKNOWN"));
+    return sendBlob(exchange, blob, kind === "manifests" ? blob.mediaType : "application/octet-stream");
+  }
+}
+
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly record: Mutable<RecordedRequest>;
+  readonly action: FaultAction | undefined;
+}
+
+/** True when the fault was the whole answer. */
+function answerWithFault({ request, response, record }: Exchange, action: FaultAction): boolean {
+  switch (action.kind) {
+    case "respond":
+      writeHead(response, record, { status: action.status, headers: { ...action.headers } });
+      response.end(action.body);
+      return true;
+    case "redirect": {
+      const location = typeof action.location === "string" ? action.location : action.location(record);
+      writeHead(response, record, { status: action.status ?? 307, headers: { location } });
+      response.end();
+      return true;
+    }
+    case "drop":
+      request.socket.destroy();
+      return true;
+    case "handle":
+      action.handle(request, response);
+      return true;
+    default:
+      return false;
+  }
+}
+
+async function sendBlob(exchange: Exchange, blob: TestBlob, contentType: string): Promise<void> {
+  const { request, response, record, action } = exchange;
+  const range = action?.kind === "ignore-range" ? undefined : parseRange(request.headers.range, blob.size);
+  const { start, end } = range ?? { start: 0, end: blob.size };
+  if (start >= end && range !== undefined) return sendJson(exchange, { status: 416, json: {} });
+  const headers = {
+    "content-type": contentType,
+    "docker-content-digest": blob.digest,
+    "content-length": action?.kind === "extend" ? undefined : String(end - start),
+    ...(range && { "content-range": `bytes ${start}-${end - 1}/${blob.size}` }),
+    ...(action?.kind === "headers" && action.headers),
+  };
+  writeHead(response, record, { status: range === undefined ? 200 : 206, headers });
+  if (request.method === "HEAD") return void response.end();
+  for await (const chunk of distort(readContent(blob, start, end), action)) {
+    if (chunk === undefined) return breakConnection(response);
+    record.bytes += chunk.length;
+    if (!response.write(chunk)) await Promise.race([once(response, "drain"), once(response, "close")]);
+    if (response.destroyed) return;
+  }
+  if (action?.kind !== "stall") response.end();
+}
+
+/** A FIN behind the bytes sent so far: a reset could overtake them in the client's receive buffer. */
+function breakConnection(response: ServerResponse): void {
+  response.socket?.end();
+}
+
+function sendJson({ request, response, record }: Exchange, reply: AuthReply): void {
+  const body = JSON.stringify(reply.json);
+  const headers = { "content-type": "application/json", "content-length": String(Buffer.byteLength(body)), ...reply.headers };
+  writeHead(response, record, { status: reply.status, headers });
+  response.end(request.method === "HEAD" ? undefined : body);
+}
+
+function writeHead(
+  response: ServerResponse,
+  record: Mutable<RecordedRequest>,
+  head: { status: number; headers: Record<string, string | undefined> },
+): void {
+  for (const [name, value] of Object.entries(head.headers)) if (value !== undefined) response.setHeader(name, value);
+  record.status = head.status;
+  response.writeHead(head.status);
+}
+
+function parseRange(header: string | undefined, size: number): { start: number; end: number } | undefined {
+  const match = /^bytes=([0-9]+)-([0-9]*)$/.exec(header ?? "");
+  if (match === null) return undefined;
+  return { start: Number(match[1]), end: match[2] === "" ? size : Math.min(Number(match[2]) + 1, size) };
+}
+
+function isManifest(blob: TestBlob): boolean {
+  return isManifestMediaType(blob.mediaType) || blob.mediaType.includes("manifest");
+}
+
+function notFound(code: string): AuthReply {
+  return { status: 404, json: { errors: [{ code, message: "not known here" }] } };
+}
+
+async function readText(request: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const part of request) parts.push(part as Buffer);
+  return Buffer.concat(parts).toString();
+}

@@ -1,0 +1,157 @@
+/**
+ * Composition: what each layer of an image takes from the layers below it. Two names of one image share an inode only if the
+ * image says that they are hard links, and a directory that a layer only implies looks as the nearest lower layer made it.
+ */
+import { Flag, type Sidecar } from "../../format/index.ts";
+import type { ByteString } from "../bytes.ts";
+import { S_IFDIR, S_IFMT, type NamedValue, type Owner, type Profile } from "../store/profile.ts";
+import { distinctFiles, LayerInodes, ordinalsOf, pathOf } from "./layer-inodes.ts";
+import { EMPTY_RESOLUTION, type Resolution, type ResolvedDirectory, type ResolvedFile } from "./resolution.ts";
+
+/** Resolutions of the layers, bottom to top, as they were given. */
+export function composeImage(sidecars: readonly Sidecar[], profile: Profile, owner: Owner): Resolution[] {
+  if (sidecars.length < 2) return sidecars.map(() => EMPTY_RESOLUTION);
+  const shared = sharedChunks(sidecars);
+  const users = new Map<string, LowerUse>();
+  const implied: Map<ByteString, ResolvedDirectory>[] = [];
+  return sidecars.map((sidecar, index) => {
+    const inodes = new LayerInodes(sidecar, profile, owner);
+    const directories = resolveDirectories(sidecars.slice(0, index), sidecar, implied);
+    return { directories, files: resolveFiles(inodes, shared, users) };
+  });
+}
+
+/** Chunks that several layers hold, by their bytes: only their files can meet. */
+function sharedChunks(sidecars: readonly Sidecar[]): Set<string> {
+  const first = new Map<string, number>();
+  const shared = new Set<string>();
+  sidecars.forEach((sidecar, layer) => {
+    const table = sidecar.chunkTable();
+    for (let at = 0; at < table.length; at += 32) {
+      const key = table.toString("latin1", at, at + 32);
+      const known = first.get(key);
+      if (known === undefined) first.set(key, layer);
+      else if (known !== layer) shared.add(key);
+    }
+  });
+  return shared;
+}
+
+/** The ordinals of one inode that lower layers use, each with the paths that it has there. */
+interface LowerUse {
+  readonly paths: Map<number, Set<ByteString>>;
+  readonly ordinals: Map<ByteString, number>;
+}
+
+function resolveFiles(inodes: LayerInodes, shared: ReadonlySet<string>, users: Map<string, LowerUse>): ResolvedFile[] {
+  if (shared.size === 0) return [];
+  const { sidecar } = inodes;
+  const alone = ordinalsOf(inodes);
+  const names = groupNames(sidecar);
+  const here = new Map<string, { taken: Set<number>; next: number; files: { paths: readonly ByteString[]; ordinal: number }[] }>();
+  const changed: ResolvedFile[] = [];
+  for (const entry of distinctFiles(inodes)) {
+    if (!shared.has(sidecar.chunkId(sidecar.chunk(entry)).toString("latin1"))) continue;
+    const key = inodes.inode(entry).toString("latin1");
+    const lower = users.get(key);
+    let own = here.get(key);
+    if (!own) here.set(key, (own = { taken: new Set(), next: 0, files: [] }));
+    const paths = names.get(entry) ?? [pathOf(sidecar, entry)];
+    let ordinal = samePlace(lower, paths);
+    if (ordinal === undefined || own.taken.has(ordinal)) {
+      while (own.taken.has(own.next) || lower?.paths.has(own.next)) own.next++;
+      ordinal = own.next;
+    }
+    own.taken.add(ordinal);
+    own.files.push({ paths, ordinal });
+    if (ordinal !== (alone.get(entry) ?? 0)) changed.push({ path: paths[0]!, ordinal });
+  }
+  for (const [key, { files }] of here) remember(users, key, files);
+  return changed;
+}
+
+/** The ordinal that a lower layer uses for this very file, at no other path: it is hidden there, so it may be shared. */
+function samePlace(lower: LowerUse | undefined, paths: readonly ByteString[]): number | undefined {
+  const ordinal = lower?.ordinals.get(paths[0]!);
+  if (ordinal === undefined) return undefined;
+  return [...lower!.paths.get(ordinal)!].every((path) => paths.includes(path)) ? ordinal : undefined;
+}
+
+function remember(users: Map<string, LowerUse>, key: string, files: readonly { paths: readonly ByteString[]; ordinal: number }[]): void {
+  let use = users.get(key);
+  if (!use) users.set(key, (use = { paths: new Map(), ordinals: new Map() }));
+  for (const { paths, ordinal } of files) {
+    let known = use.paths.get(ordinal);
+    if (!known) use.paths.set(ordinal, (known = new Set()));
+    for (const path of paths) {
+      known.add(path);
+      use.ordinals.set(path, ordinal);
+    }
+  }
+}
+
+/** All names of each hard-link group, by the leader's entry, the leader's first. */
+function groupNames(sidecar: Sidecar): Map<number, ByteString[]> {
+  const names = new Map<number, ByteString[]>();
+  for (let row = 0; row < sidecar.hardLinkCount; row++) {
+    const [entry, leader] = sidecar.hardLinkAt(row);
+    const group = names.get(leader);
+    if (group) group.push(pathOf(sidecar, entry));
+    else names.set(leader, [pathOf(sidecar, entry)]);
+  }
+  return names;
+}
+
+const NO_XATTRS: readonly NamedValue[] = [];
+
+function resolveDirectories(
+  lower: readonly Sidecar[],
+  sidecar: Sidecar,
+  implied: Map<ByteString, ResolvedDirectory>[],
+): ResolvedDirectory[] {
+  const own = new Map<ByteString, ResolvedDirectory>();
+  implied.push(own);
+  if (lower.length === 0) return [];
+  for (let entry = 0; entry < sidecar.live; entry++) {
+    if ((sidecar.flags(entry) & Flag.implicit) === 0) continue;
+    const path = pathOf(sidecar, entry);
+    const found = nearestDirectory(lower, path, implied);
+    if (found && !isDefault(found)) own.set(path, found);
+  }
+  return [...own.values()];
+}
+
+/** The directory that the layers below show at a path; undefined when they show none, or something else. */
+function nearestDirectory(
+  lower: readonly Sidecar[],
+  path: ByteString,
+  implied: readonly Map<ByteString, ResolvedDirectory>[],
+): ResolvedDirectory | undefined {
+  for (let layer = lower.length - 1; layer >= 0; layer--) {
+    const sidecar = lower[layer]!;
+    const entry = sidecar.lookup(path);
+    if (entry >= 0) {
+      if ((sidecar.mode(entry) & S_IFMT) !== S_IFDIR) return undefined;
+      if ((sidecar.flags(entry) & Flag.implicit) !== 0) return implied[layer]!.get(path);
+      const { mode, uid, gid, xattrs } = sidecar.modeAt(sidecar.modeRow(entry));
+      return { path, mode: mode & 0o7777, uid, gid, xattrs: xattrs.length === 0 ? NO_XATTRS : (xattrs as readonly NamedValue[]) };
+    }
+    if (hides(sidecar, path)) return undefined;
+  }
+  return undefined;
+}
+
+/** True when an ancestor of the path, in this layer, covers what lower layers have there. */
+function hides(sidecar: Sidecar, path: ByteString): boolean {
+  for (let ancestor: string = path; ancestor !== ""; ) {
+    ancestor = ancestor.slice(0, Math.max(ancestor.lastIndexOf("/"), 0));
+    const entry = sidecar.lookup(ancestor);
+    if (entry < 0) continue;
+    if ((sidecar.mode(entry) & S_IFMT) !== S_IFDIR || (sidecar.flags(entry) & Flag.opaque) !== 0) return true;
+  }
+  return false;
+}
+
+function isDefault({ mode, uid, gid, xattrs }: ResolvedDirectory): boolean {
+  return mode === 0o755 && uid === 0 && gid === 0 && xattrs.length === 0;
+}

@@ -1,0 +1,92 @@
+/** The inodes that the files of a layer have in a profile, worked out from its sidecar. */
+import type { Sidecar } from "../../format/index.ts";
+import type { ByteString } from "../bytes.ts";
+import { encodeAttributes, inodeId } from "../store/inode.ts";
+import { physicalAttributes, S_IFMT, S_IFREG, type NamedValue, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
+
+interface Known {
+  readonly attributes: PhysicalAttributes;
+  readonly encoded: Buffer;
+}
+
+export class LayerInodes {
+  readonly sidecar: Sidecar;
+  readonly #profile: Profile;
+  readonly #owner: Owner;
+  readonly #rows: (Known | undefined)[] = [];
+
+  constructor(sidecar: Sidecar, profile: Profile, owner: Owner) {
+    this.sidecar = sidecar;
+    this.#profile = profile;
+    this.#owner = owner;
+  }
+
+  /** True for a regular file with content: one that is linked from chunks/. */
+  isLinked(entry: number): boolean {
+    return this.sidecar.chunk(entry) >= 0 && (this.sidecar.mode(entry) & S_IFMT) === S_IFREG;
+  }
+
+  /** The physical attributes of an entry's inode. */
+  attributes(entry: number): PhysicalAttributes {
+    return this.#known(entry).attributes;
+  }
+
+  /** The inode id (20 bytes) of a linked file. */
+  inode(entry: number): Buffer {
+    const { sidecar } = this;
+    const time = { seconds: sidecar.mtime(entry), nanoseconds: sidecar.mtimeNs(entry) };
+    return inodeId(sidecar.chunkId(sidecar.chunk(entry)), time, this.#known(entry).encoded);
+  }
+
+  /** Of two linked files of this layer: equal exactly when their inode ids are. */
+  sameness(entry: number): string {
+    const { sidecar } = this;
+    return `${sidecar.chunk(entry)},${sidecar.modeRow(entry)},${sidecar.mtime(entry)},${sidecar.mtimeNs(entry)}`;
+  }
+
+  #known(entry: number): Known {
+    const row = this.sidecar.modeRow(entry);
+    const known = this.#rows[row];
+    if (known) return known;
+    const mode = this.sidecar.modeAt(row);
+    const xattrs = mode.xattrs as readonly { name: string; value: string }[] as readonly NamedValue[];
+    const attributes = physicalAttributes(this.#profile, { ...mode, xattrs }, this.#owner);
+    return (this.#rows[row] = { attributes, encoded: encodeAttributes(attributes) });
+  }
+}
+
+/**
+ * The ordinal that each linked file takes within its layer, by entry; absent means 0. The k-th file of one inode in file order
+ * takes ordinal k; the names of a hard-link group are one file and share their leader's.
+ */
+export function ordinalsOf(inodes: LayerInodes): Map<number, number> {
+  const { sidecar } = inodes;
+  const uses = new Uint32Array(sidecar.chunkCount);
+  for (const entry of distinctFiles(inodes)) uses[sidecar.chunk(entry)]!++;
+  const next = new Map<string, number>();
+  const ordinals = new Map<number, number>();
+  for (const entry of distinctFiles(inodes)) {
+    if (uses[sidecar.chunk(entry)] === 1) continue;
+    const key = inodes.sameness(entry);
+    const ordinal = next.get(key) ?? 0;
+    next.set(key, ordinal + 1);
+    if (ordinal > 0) ordinals.set(entry, ordinal);
+  }
+  return ordinals;
+}
+
+/** Linked files in file order, of a hard-link group the leader alone. */
+export function* distinctFiles(inodes: LayerInodes): Generator<number> {
+  const { sidecar } = inodes;
+  for (let entry = 1; entry < sidecar.live; entry++) if (inodes.isLinked(entry) && isLeader(sidecar, entry)) yield entry;
+}
+
+export function isLeader(sidecar: Sidecar, entry: number): boolean {
+  const leader = sidecar.leader(entry);
+  return leader < 0 || leader === entry;
+}
+
+/** A path of the sidecar is bytes already. */
+export function pathOf(sidecar: Sidecar, entry: number): ByteString {
+  return sidecar.path(entry) as ByteString;
+}

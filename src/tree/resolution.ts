@@ -1,0 +1,55 @@
+/**
+ * Resolutions: what a layer's tree takes from the image around it. A tree is named by its layer, its profile and its resolution;
+ * the empty resolution is the tree that most images share. The encoding is normative in format/store.md, "Trees".
+ */
+import { hash } from "node:crypto";
+import type { ByteString } from "../bytes.ts";
+import { digestHex, type DiffId } from "../image/digest.ts";
+import { base32 } from "../store/inode.ts";
+import type { NamedValue, Profile } from "../store/profile.ts";
+
+/** A directory that the layer implies, with the attributes that a lower layer gives it. */
+export interface ResolvedDirectory {
+  readonly path: ByteString;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly xattrs: readonly NamedValue[];
+}
+
+/** A file that takes another ordinal of its inode than the layer alone would give it. */
+export interface ResolvedFile {
+  readonly path: ByteString;
+  readonly ordinal: number;
+}
+
+/** Both lists in file order of the sidecar. */
+export interface Resolution {
+  readonly directories: readonly ResolvedDirectory[];
+  readonly files: readonly ResolvedFile[];
+}
+
+export const EMPTY_RESOLUTION: Resolution = { directories: [], files: [] };
+
+/** 26 characters of base32: the first 130 bits of SHA-256. */
+export function treeId(diffId: DiffId, profile: Profile, resolution: Resolution): string {
+  const parts: Buffer[] = [text("shale tree 1"), Buffer.from(digestHex(diffId), "hex"), text(profile)];
+  for (const { path, mode, uid, gid, xattrs } of resolution.directories) {
+    parts.push(text("d"), text(path), u32s(mode, uid, gid, xattrs.length));
+    for (const { name, value } of xattrs) parts.push(text(name), text(value));
+  }
+  for (const { path, ordinal } of resolution.files) parts.push(text("f"), text(path), u32s(ordinal));
+  return base32(hash("sha256", Buffer.concat(parts), "buffer")).slice(0, 26);
+}
+
+/** Length as u32, then the bytes. */
+function text(value: string): Buffer {
+  return Buffer.concat([u32s(value.length), Buffer.from(value, "latin1")]);
+}
+
+function u32s(...values: number[]): Buffer {
+  const bytes = Buffer.alloc(values.length * 4);
+  values.forEach((value, index) => bytes.writeUInt32LE(value, index * 4));
+  return bytes;
+}

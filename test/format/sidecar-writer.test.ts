@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { decode } from "@msgpack/msgpack";
+import fc from "fast-check";
+import { unpack } from "msgpackr";
+import { encodeSidecar, Flag, Sidecar, SidecarWriter } from "../../format/index.ts";
+import type { SidecarEntry } from "../../format/index.ts";
+import { arbitraryLayer, directory, entryOf, layerOf } from "./arbitrary-layer.ts";
+
+const root: SidecarEntry = entryOf("", directory);
+
+describe("SidecarWriter", () => {
+  it("`encodeSidecar()` writes a map that two independent msgpack libraries read alike", async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryLayer, async ({ indexed }) => {
+        const bytes = await encodeSidecar({ ...indexed, indexed: true });
+        const one = plain(unpack(bytes));
+        assert.deepEqual(one, plain(decode(bytes)));
+        assert.equal(one["shale"], "sidecar/1");
+        assert.equal(one["count"], indexed.entries.length);
+        assert.equal(one["live"], indexed.live);
+        assert.equal(one["diffId"], Buffer.from(indexed.diffId).toString("hex"));
+        assert.equal(one["chunks"], Buffer.from(indexed.chunks).toString("hex"));
+      }),
+    );
+  });
+
+  it("`encodeSidecar()` of what was decoded gives the same bytes", async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryLayer, async ({ indexed }) => {
+        const bytes = await encodeSidecar({ ...indexed, indexed: true });
+        using sidecar = await Sidecar.fromBytes(bytes);
+        const entries = Array.from({ length: sidecar.count }, (_, entry) => sidecar.entry(entry));
+        const { diffId, live } = sidecar;
+        const again = { diffId, live, entries, order: Uint32Array.from(sidecar.tarOrder()), chunks: sidecar.chunkTable(), indexed: true };
+        assert.deepEqual(await encodeSidecar(again), bytes);
+      }),
+    );
+  });
+
+  it("`encodeSidecar()` writes mode rows of four bytes once there are more than 65,536", async () => {
+    for (const rows of [65_536, 65_537]) {
+      const names = Array.from({ length: rows - 1 }, (_, uid) => entryOf(String(uid).padStart(6, "0"), { uid }));
+      const bytes = await encodeSidecar({ ...layerOf([root, ...names]), indexed: true });
+      using sidecar = await Sidecar.fromBytes(bytes);
+      assert.equal(sidecar.entry(sidecar.lookup("065534")).uid, 65_534);
+      assert.equal(sidecar.entry(rows - 1).uid, rows - 2);
+      assert.equal(Buffer.from(plain(unpack(bytes))["mode"] as string, "hex").length, rows * (rows > 65_536 ? 4 : 2));
+    }
+  });
+
+  for (const [what, fields] of [
+    ["a size of 2^48", { size: 2 ** 48 }],
+    ["a time that is no integer", { mtime: 0.5 }],
+    ["a whole second of nanoseconds", { mtimeNs: 1e9 }],
+    ["a negative owner", { uid: -1 }],
+    ["a name that is no byte string", { path: "\u20ac" }],
+    ["a path that leaves the root", { path: "../a" }],
+    ["an absolute path", { path: "/a" }],
+    ["a path with a NUL", { path: "a\0b" }],
+    ["a second root", { path: "" }],
+    [
+      "xattrs out of order",
+      {
+        xattrs: [
+          { name: "b", value: "" },
+          { name: "a", value: "" },
+        ],
+      },
+    ],
+    [
+      "an xattr named twice",
+      {
+        xattrs: [
+          { name: "b", value: "" },
+          { name: "b", value: "" },
+        ],
+      },
+    ],
+    ["a live entry that is marked shadowed", { flags: Flag.shadowed }],
+    ["a hard link without a leader", { flags: Flag.hardLink }],
+    ["an unknown flag", { flags: 64 }],
+  ] satisfies [string, Partial<SidecarEntry>][]) {
+    it(`\`add()\` refuses ${what}`, () => {
+      const writer = new SidecarWriter({ diffId: Buffer.alloc(32), indexed: true, live: 2 });
+      writer.add(root);
+      assert.throws(() => writer.add({ ...entryOf("a"), ...fields }), RangeError);
+    });
+  }
+
+  it("`add()` refuses indexed entries that are not sorted by directory and name", () => {
+    for (const paths of [
+      ["b", "a"],
+      ["a", "a"],
+      ["a", "b/x", "c"],
+      ["d-/a", "d/a"],
+    ]) {
+      const writer = new SidecarWriter({ diffId: Buffer.alloc(32), indexed: true, live: 9 });
+      writer.add(root);
+      assert.throws(() => paths.forEach((path) => writer.add(entryOf(path))), RangeError, paths.join());
+    }
+  });
+
+  it("`finish()` refuses an order, chunks, leaders or a number of live entries that do not fit the entries", async () => {
+    const layer = layerOf([root, entryOf("a", { size: 1, offset: 512, chunk: 0 })]);
+    const refused = [
+      { order: new Uint32Array(1) },
+      { order: Uint32Array.of(0, 2) },
+      { chunks: Buffer.alloc(0) },
+      { chunks: Buffer.alloc(33) },
+      { live: 3 },
+      { entries: [root, entryOf("a", { leader: 2 })] },
+    ];
+    for (const change of refused) await assert.rejects(encodeSidecar({ ...layer, indexed: true, ...change }), RangeError);
+    assert.ok((await encodeSidecar({ ...layer, indexed: true })).length > 0);
+  });
+});
+
+/** A decoded map with its bins in hexadecimal. */
+function plain(map: unknown): Record<string, unknown> {
+  const show = (value: unknown): unknown => (value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value);
+  return Object.fromEntries(Object.entries(map as object).map(([key, value]) => [key, show(value)]));
+}

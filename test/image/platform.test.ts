@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ShaleError } from "../../src/errors.ts";
+import type { Descriptor } from "../../src/image/descriptor.ts";
+import { parseBlobDigest } from "../../src/image/digest.ts";
+import { OCI_INDEX, OCI_MANIFEST } from "../../src/image/media-type.ts";
+import { choosePlatform, formatPlatform, hostPlatform, parsePlatform } from "../../src/image/platform.ts";
+
+let serial = 0;
+function entry(platform?: string, more: Partial<Descriptor> = {}): Descriptor {
+  const [os = "", architecture = "", variant] = platform?.split("/") ?? [];
+  const digest = parseBlobDigest(`sha256:${String(serial++).padStart(64, "0")}`);
+  const fields = platform === undefined ? {} : { platform: { os, architecture, ...(variant !== undefined && { variant }) } };
+  return { mediaType: OCI_MANIFEST, digest, size: 1, ...fields, ...more };
+}
+
+for (const [text, canonical] of [
+  ["linux/amd64", "linux/amd64"],
+  ["Linux/x86_64", "linux/amd64"],
+  ["linux/amd64/v1", "linux/amd64"],
+  ["linux/amd64/v3", "linux/amd64/v3"],
+  ["linux/aarch64", "linux/arm64"],
+  ["linux/arm64/v8", "linux/arm64"],
+  ["linux/arm64/8", "linux/arm64"],
+  ["linux/arm", "linux/arm/v7"],
+  ["linux/arm/6", "linux/arm/v6"],
+  ["linux/armhf", "linux/arm/v7"],
+  ["linux/armel", "linux/arm/v6"],
+  ["linux/i386", "linux/386"],
+  ["macos/arm64", "darwin/arm64"],
+] as const) {
+  test(`\`parsePlatform()\` reads ${text} as ${canonical}`, () => {
+    assert.equal(formatPlatform(parsePlatform(text)), canonical);
+  });
+}
+
+for (const text of ["", "linux", "linux/", "/amd64", "linux/amd64/v1/x", "linux/amd 64", "linux/a,b", "linux/a\nb", "a".repeat(200)]) {
+  test(`\`parsePlatform()\` refuses ${JSON.stringify(text.slice(0, 30))}`, () => {
+    assert.throws(() => parsePlatform(text), { code: "PLATFORM_INVALID" });
+  });
+}
+
+test("`hostPlatform()` is linux on an architecture that parses to itself", () => {
+  const host = formatPlatform(hostPlatform());
+  assert.match(host, /^linux\/[a-z0-9]+/);
+  assert.equal(formatPlatform(parsePlatform(host)), host);
+  assert.doesNotMatch(host, /x64|ia32/);
+});
+
+/** Wanted, offered, and which of the offers is right. */
+for (const [wanted, offers, right] of [
+  ["linux/amd64", ["linux/arm64", "linux/amd64"], 1],
+  ["linux/arm64", ["linux/arm64/v8", "linux/amd64"], 0],
+  ["linux/arm64/v9", ["linux/arm64", "linux/arm64/v9"], 1],
+  ["linux/arm64/v9", ["linux/arm64"], 0],
+  ["linux/arm/v7", ["linux/arm/v5", "linux/arm/v6", "linux/arm64"], 1],
+  ["linux/arm/v6", ["linux/arm/v7", "linux/arm/v5"], 1],
+  ["linux/arm", ["linux/arm/v6", "linux/arm/v7"], 1],
+  ["linux/amd64/v3", ["linux/amd64", "linux/amd64/v4", "linux/amd64/v2"], 2],
+  ["linux/amd64/v3", ["linux/amd64"], 0],
+  ["linux/amd64", ["linux/amd64/v2", "linux/amd64"], 1],
+  ["linux/amd64", ["linux/amd64", "linux/amd64"], 0],
+] as const) {
+  test(`\`choosePlatform()\` takes ${offers[right]} of ${offers.join(", ")} for ${wanted}`, () => {
+    const entries = offers.map((offer) => entry(offer));
+    assert.equal(choosePlatform(entries, parsePlatform(wanted)), entries[right]);
+  });
+}
+
+test("`choosePlatform()` says what exists when nothing fits", () => {
+  const entries = [entry("linux/arm64/v8"), entry("windows/amd64"), entry("linux/amd64/v2"), entry("linux/\u001b[2J")];
+  assert.throws(
+    () => choosePlatform(entries, parsePlatform("linux/amd64")),
+    (error: unknown) => {
+      assert.ok(ShaleError.is(error, "PLATFORM_NOT_FOUND"));
+      assert.deepEqual(error.detail, {
+        platform: "linux/amd64",
+        available: ["linux/arm64", "windows/amd64", "linux/amd64/v2", "linux/\\x1b[2j"],
+      });
+      return true;
+    },
+  );
+});
+
+test("`choosePlatform()` never takes an attestation or a media type that is no image", () => {
+  const attestation = entry("unknown/unknown", { annotations: { "vnd.docker.reference.type": "attestation-manifest" } });
+  const marked = entry("linux/amd64", { annotations: { "vnd.docker.reference.type": "attestation-manifest" } });
+  const unmarked = entry("unknown/unknown");
+  const artifact = entry("linux/amd64", { mediaType: "application/vnd.example.sbom" });
+  const right = entry("linux/amd64");
+  assert.equal(choosePlatform([attestation, marked, unmarked, artifact, right], parsePlatform("linux/amd64")), right);
+  assert.throws(() => choosePlatform([attestation, marked, unmarked, artifact], parsePlatform("linux/amd64")), {
+    code: "PLATFORM_NOT_FOUND",
+  });
+});
+
+test("`choosePlatform()` falls back to an entry without a platform, but prefers one with the right platform", () => {
+  const nested = entry(undefined, { mediaType: OCI_INDEX });
+  const right = entry("linux/amd64");
+  assert.equal(choosePlatform([nested, right], parsePlatform("linux/amd64")), right);
+  assert.equal(choosePlatform([entry("linux/s390x"), nested], parsePlatform("linux/amd64")), nested);
+});
+
+test("`choosePlatform()` bounds what it lists and takes an empty image index for one without images", () => {
+  const many = Array.from({ length: 5000 }, (_, at) => entry(`linux/arch${at}`));
+  assert.throws(
+    () => choosePlatform(many, parsePlatform("linux/amd64")),
+    (error: unknown) => ShaleError.is(error, "PLATFORM_NOT_FOUND") && error.detail.available.length === 32,
+  );
+  assert.throws(() => choosePlatform([], parsePlatform("linux/amd64")), { code: "PLATFORM_NOT_FOUND" });
+});
