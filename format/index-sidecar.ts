@@ -1,45 +1,16 @@
-import { compareBytes, Flag, nameOf, parentOf } from "./entry.ts";
-import { invalid } from "./sidecar-error.ts";
-import type { EntryColumns } from "./entry-columns.ts";
-import { SidecarWriter } from "./sidecar-writer.ts";
+import { indexColumns } from "./index-columns.ts";
+import { openSource } from "./open-columns.ts";
 
-/** The indexed form of an unindexed sidecar: the bytes that encoding the same entries indexed gives. Columns of a later writer are lost. */
-export async function indexSidecar(columns: EntryColumns): Promise<Buffer> {
-  const { count, live } = columns;
-  const sorted = sortByPath(columns);
-  const numbers = Uint32Array.from({ length: count }, (_, entry) => entry);
-  sorted.forEach((entry, number) => (numbers[entry] = number));
-  let implicit = 0;
-  for (let entry = 0; entry < live; entry++) if (columns.flags(entry) & Flag.implicit) implicit++;
-  if (columns.tarCount !== count - implicit) throw invalid("order", columns.layout.spans.order.start);
-  const writer = new SidecarWriter({ diffId: columns.layout.diffId, indexed: true, live, expected: count });
-  for (let number = 0; number < count; number++) {
-    const entry = columns.entry(number < live ? (sorted[number] as number) : number);
-    writer.add(entry.leader === -1 ? entry : { ...entry, leader: numbers[entry.leader] as number });
+/**
+ * The indexed form of an unindexed sidecar (a path, a descriptor that stays the caller's, or bytes): the very bytes that
+ * encoding the same entries indexed gives. Columns of a later writer are lost, since entries change their numbers. Of an
+ * indexed sidecar: undefined, as there is nothing to do. Throws SidecarError.
+ */
+export async function indexSidecar(source: string | number | Uint8Array): Promise<Buffer | undefined> {
+  const columns = await openSource(source);
+  try {
+    return columns.layout.indexed ? undefined : await indexColumns(columns);
+  } finally {
+    columns.close();
   }
-  const order = Uint32Array.from({ length: columns.tarCount }, (_, k) => numbers[columns.tarEntry(k)] as number);
-  return writer.finish({ order, chunks: columns.chunkTable() });
-}
-
-/** The live entries in the order of comparePaths, the root first. */
-function sortByPath(columns: EntryColumns): number[] {
-  const directories = new Map<string, { name: string; entry: number }[]>();
-  columns.path(0);
-  for (let entry = 1; entry < columns.live; entry++) {
-    const path = columns.path(entry);
-    const directory = parentOf(path);
-    const names = directories.get(directory);
-    if (names === undefined) directories.set(directory, [{ name: nameOf(path), entry }]);
-    else names.push({ name: nameOf(path), entry });
-  }
-  const sorted = [0];
-  for (const directory of [...directories.keys()].sort(compareBytes)) {
-    let previous = "";
-    for (const { name, entry } of (directories.get(directory) ?? []).sort((a, b) => compareBytes(a.name, b.name))) {
-      if (name === previous) throw invalid("path", columns.layout.spans.path.start);
-      previous = name;
-      sorted.push(entry);
-    }
-  }
-  return sorted;
 }

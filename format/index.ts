@@ -1,10 +1,11 @@
 export { comparePaths, Flag } from "./entry.ts";
 export type { SidecarEntry, SidecarFlags, SidecarXattr } from "./entry.ts";
-export type { SidecarMode } from "./entry-columns.ts";
+export type { EntryColumns, SidecarMode } from "./entry-columns.ts";
 export { decodeHeaders, OpDecoder } from "./headers-decoder.ts";
 export { encodeHeadersStart, HeadersEncoder } from "./headers-encoder.ts";
 export { HeadersError } from "./headers-error.ts";
 export type { HeadersOp } from "./headers-layout.ts";
+export { indexSidecar } from "./index-sidecar.ts";
 export { Sidecar } from "./sidecar.ts";
 export type { EntryRange, OpenSidecarOptions } from "./sidecar.ts";
 export { SidecarError } from "./sidecar-error.ts";

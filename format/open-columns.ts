@@ -1,12 +1,22 @@
 import { BLOCK } from "./columns.ts";
 import { EntryColumns } from "./entry-columns.ts";
-import { Pages } from "./pages.ts";
+import { bufferSource, fileSource, Pages } from "./pages.ts";
 import type { ByteSource } from "./pages.ts";
 import { invalid } from "./sidecar-error.ts";
 import { decodeHeader, encodeBinStart } from "./sidecar-header.ts";
 import { layOut, sumsSpan } from "./sidecar-layout.ts";
 import type { SidecarLayout } from "./sidecar-layout.ts";
+import { loadXxh64 } from "./xxh64.ts";
 import type { Xxh64 } from "./xxh64.ts";
+
+/** Blocks of a file that are kept when it is read from beginning to end. */
+const LIMIT = 512;
+
+/** Opens a file by path, or by a descriptor that stays the caller's, or bytes. */
+export async function openSource(source: string | number | Uint8Array): Promise<EntryColumns> {
+  const xxh64 = await loadXxh64();
+  return typeof source === "object" ? openColumns(bufferSource(source), xxh64, Infinity) : openColumns(fileSource(source), xxh64, LIMIT);
+}
 
 /** Reads the header and the sums, and nothing else. Owns `source`: closed when it throws, and with the columns. */
 export function openColumns(source: ByteSource, xxh64: Xxh64, limit: number): EntryColumns {

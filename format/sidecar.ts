@@ -1,10 +1,8 @@
 import { S_IFDIR, S_IFMT, isName, isPath, nameOf } from "./entry.ts";
 import type { SidecarEntry } from "./entry.ts";
 import { EntryColumns } from "./entry-columns.ts";
-import { indexSidecar } from "./index-sidecar.ts";
-import type { Pages } from "./pages.ts";
-import { bufferSource, fileSource } from "./pages.ts";
-import type { ByteSource } from "./pages.ts";
+import { indexColumns } from "./index-columns.ts";
+import { bufferSource, fileSource, type ByteSource, type Pages } from "./pages.ts";
 import { BLOCK, MAX_PATH } from "./columns.ts";
 import type { ColumnName } from "./columns.ts";
 import { openColumns } from "./open-columns.ts";
@@ -52,7 +50,7 @@ export class Sidecar extends EntryColumns {
   static async #open(columns: EntryColumns): Promise<Sidecar> {
     if (columns.layout.indexed) return new Sidecar(columns.layout, columns.pages, true);
     try {
-      const indexed = openBytes(bufferSource(await indexSidecar(columns)), await loadXxh64());
+      const indexed = openBytes(bufferSource(await indexColumns(columns)), await loadXxh64());
       return new Sidecar({ ...indexed.layout, unknown: columns.layout.unknown }, indexed.pages, false);
     } finally {
       columns.close();

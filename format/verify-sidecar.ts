@@ -1,14 +1,12 @@
-import { openColumns } from "./open-columns.ts";
+import { openSource } from "./open-columns.ts";
 import { invalid } from "./sidecar-error.ts";
 import { encodeBinStart } from "./sidecar-header.ts";
 import type { EntryColumns } from "./entry-columns.ts";
-import { bufferSource, fileSource } from "./pages.ts";
-import { BLOCK, COLUMNS } from "./columns.ts";
+import { COLUMNS } from "./columns.ts";
 import type { ColumnName } from "./columns.ts";
 import { verifyEntries } from "./verify-entries.ts";
 import { verifyPaths } from "./verify-paths.ts";
 import { verifyHardLinks, verifyOrder, verifyTables } from "./verify-tables.ts";
-import { loadXxh64 } from "./xxh64.ts";
 
 /** What a sidecar that was found whole says of itself. */
 export interface VerifiedSidecar {
@@ -26,9 +24,7 @@ export interface VerifiedSidecar {
  * Takes a few microseconds an entry without a pause: for a large layer, call it in a worker.
  */
 export async function verifySidecar(source: string | number | Uint8Array): Promise<VerifiedSidecar> {
-  const xxh64 = await loadXxh64();
-  const [bytes, limit] = typeof source === "object" ? [bufferSource(source), Infinity] : [fileSource(source), (32 * 2 ** 20) / BLOCK];
-  const columns = openColumns(bytes, xxh64, limit);
+  const columns = await openSource(source);
   try {
     columns.pages.verify();
     verifyKeys(columns);

@@ -14,10 +14,10 @@ export function loadXxh64(): Promise<Xxh64> {
 const PIECE = 65_536;
 
 async function createXxh64(): Promise<Xxh64> {
-  const { h64Raw, create64 } = await xxhash();
+  const xxh = await xxhash();
   return (bytes) => {
-    if (bytes.length <= PIECE) return h64Raw(bytes);
-    const state = create64();
+    if (bytes.length <= PIECE) return xxh.h64Raw(bytes);
+    const state = xxh.create64();
     for (let at = 0; at < bytes.length; at += PIECE) state.update(bytes.subarray(at, at + PIECE));
     return state.digest();
   };

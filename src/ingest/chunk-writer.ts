@@ -211,7 +211,7 @@ function renameInto(from: string, to: string): void {
 }
 
 function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
 }
 
 function hashFile(path: string): Buffer {

@@ -14,7 +14,7 @@ export function ingestSlab(bytes: Buffer, ready: ReadySlab, chunks: ChunkWriter)
   const part = new PartBuilder(ready.sequence);
   const headers = new HeadersEncoder();
   let kept = start;
-  for (let at = start; at < end; ) {
+  for (let at = start; at < end;) {
     const entry = readEntry(bytes, at, end, { base: offset - start });
     if (entry === "end" || entry === "more") break;
     refuseUnsupported(entry, offset + (at - start));

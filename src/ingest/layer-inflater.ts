@@ -158,10 +158,14 @@ export class LayerInflater {
     this.#progress[0] = this.#size;
     const maximum = this.task.limits.layerBytes;
     if (this.#size <= maximum) return;
-    throw new ShaleError("LIMIT_EXCEEDED", `the layer unpacks to more than the limit of ${maximum} bytes; raise layerBytes if it is trusted`, {
-      limit: "layerBytes",
-      maximum,
-    });
+    throw new ShaleError(
+      "LIMIT_EXCEEDED",
+      `the layer unpacks to more than the limit of ${maximum} bytes; raise layerBytes if it is trusted`,
+      {
+        limit: "layerBytes",
+        maximum,
+      },
+    );
   }
 
   /** Hands on what is whole, and makes room; false while no free slab can take the tail. */
@@ -196,7 +200,14 @@ export class LayerInflater {
     if (tail > 0) this.#slabs.bytes(this.#slab).copy(this.#slabs.bytes(next), 0, boundary, this.#fill);
     if (boundary > this.#start) {
       const offset = this.#size - this.#fill + this.#start;
-      this.#slabs.publish({ slab: this.#slab, layer: this.task.layer, sequence: this.#sequence++, start: this.#start, end: boundary, offset });
+      this.#slabs.publish({
+        slab: this.#slab,
+        layer: this.task.layer,
+        sequence: this.#sequence++,
+        start: this.#start,
+        end: boundary,
+        offset,
+      });
     } else this.#slabs.release(this.#slab);
     this.#slab = next;
     this.#start = 0;

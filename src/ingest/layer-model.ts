@@ -5,7 +5,7 @@
  */
 import { showBytes, type ByteString } from "../bytes.ts";
 import { ShaleError } from "../errors.ts";
-import { classifyName, normalizePath } from "../tar/entry-path.ts";
+import { classifyName, isBelowWhiteout, normalizePath } from "../tar/entry-path.ts";
 import type { Xattr } from "../tar/entry.ts";
 import type { PartRow, StoredFile } from "./part.ts";
 
@@ -81,9 +81,9 @@ export class LayerModel {
     const slash = path.lastIndexOf("/");
     const directory = path.slice(0, Math.max(slash, 0)) as ByteString;
     const name = path.slice(slash + 1) as ByteString;
-    if (isBelowWhiteout(directory)) return;
+    if (isBelowWhiteout(path)) return;
     const parent = this.#parentOf(directory, entry);
-    const meaning = classifyName(name);
+    const meaning = classifyName(name, entry.offset);
     switch (meaning.kind) {
       case "plain":
         return this.#place(parent, name, { entry, row });
@@ -122,7 +122,7 @@ export class LayerModel {
   }
 
   #normalize(entry: PartRow): ByteString {
-    return normalizePath(entry.path, { offset: entry.offset });
+    return normalizePath(entry.path, entry.offset);
   }
 
   #addRoot(entry: PartRow, row: number): void {
@@ -143,7 +143,7 @@ export class LayerModel {
   }
 
   #placeLink(parent: Node, name: ByteString, { entry, row }: { entry: PartRow; row: number }): void {
-    const target = normalizePath(entry.linkPath, { offset: entry.offset });
+    const target = normalizePath(entry.linkPath, entry.offset);
     const found = this.#lookup(target, entry);
     if (found && found === parent.child(name)) return;
     const link: PendingLink = { node: new Node(name, undefined, row), target, entry };
@@ -223,15 +223,25 @@ function splitReversed(path: string): string[] {
   return path === "" ? [] : path.split("/").reverse();
 }
 
-function isBelowWhiteout(directory: ByteString): boolean {
-  return directory.startsWith(".wh.") || directory.includes("/.wh.");
-}
-
 function inodeOf(entry: PartRow): Inode {
   const { mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, xattrs, size, stored, linkPath } = entry;
   const kind = entry.kind as Inode["kind"];
   const target = kind === "symlink" ? linkPath : ("" as ByteString);
-  return { kind, mode: kind === "symlink" ? 0o777 : mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, xattrs, size, stored, target, altered: false };
+  return {
+    kind,
+    mode: kind === "symlink" ? 0o777 : mode,
+    uid,
+    gid,
+    devMajor,
+    devMinor,
+    mtime,
+    mtimeNs,
+    xattrs,
+    size,
+    stored,
+    target,
+    altered: false,
+  };
 }
 
 /** As containerd and docker make the parents that no entry names: 0755 root root; their time is settled when an image is composed. */
@@ -248,7 +258,10 @@ function mergeXattrs(old: readonly Xattr[], added: readonly Xattr[]): readonly X
 
 function invalid(entry: PartRow, why: string): ShaleError<"TAR_INVALID"> {
   const name = showBytes(entry.path, 300);
-  return new ShaleError("TAR_INVALID", `the layer's entry ${JSON.stringify(name)} ${why}; the image is malformed`, { offset: entry.offset, entry: name });
+  return new ShaleError("TAR_INVALID", `the layer's entry ${JSON.stringify(name)} ${why}; the image is malformed`, {
+    offset: entry.offset,
+    entry: name,
+  });
 }
 
 function quote(path: ByteString): string {

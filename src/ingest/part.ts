@@ -57,7 +57,7 @@ export class PartBuilder {
     this.#text(encodeXattrs(entry.xattrs));
   }
 
-  build(frame: Uint8Array<ArrayBuffer>): Part {
+  build(frame: Uint8Array): Part {
     return {
       sequence: this.#sequence,
       count: this.#numbers.length / NUMBERS,
@@ -125,7 +125,9 @@ export function* readPart(part: Part): Generator<PartRow> {
       size: number(8),
       offset: number(9),
       stored:
-        inode < 0 ? undefined : { chunk: part.inodes.subarray(inode, inode + 32), inode: part.inodes.subarray(inode + 32, inode + PART_INODE_BYTES) },
+        inode < 0
+          ? undefined
+          : { chunk: part.inodes.subarray(inode, inode + 32), inode: part.inodes.subarray(inode + 32, inode + PART_INODE_BYTES) },
     };
   }
 }
@@ -145,7 +147,7 @@ function lengthText(length: number): string {
 function decodeXattrs(text: string): readonly Xattr[] {
   if (text === "") return NO_XATTRS;
   const xattrs: Xattr[] = [];
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const end = text.indexOf("\0", at);
     const code = (index: number): number => text.charCodeAt(end + index);
     const length = (code(1) << 21) | (code(2) << 14) | (code(3) << 7) | code(4);

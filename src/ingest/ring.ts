@@ -31,7 +31,7 @@ export class RingWriter {
 
   /** Copies `chunk` in, waiting for room; false when the reader wants no more. */
   async write(chunk: Uint8Array): Promise<boolean> {
-    for (let done = 0; done < chunk.length; ) {
+    for (let done = 0; done < chunk.length;) {
       if (Atomics.load(this.#control, STATE) !== OPEN) return false;
       const read = Atomics.load(this.#control, READ);
       const written = Atomics.load(this.#control, WRITTEN);

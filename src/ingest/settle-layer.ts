@@ -98,7 +98,7 @@ function shadowedOf(rows: readonly PartRow[], live: readonly Placed[]): Placed[]
   const shadowed: Placed[] = [];
   rows.forEach((entry, row) => {
     if (isLive[row]) return;
-    const path = entry.kind === "ignored" ? entry.path : normalizePath(entry.path, { offset: entry.offset });
+    const path = entry.kind === "ignored" ? entry.path : normalizePath(entry.path, entry.offset);
     shadowed.push({ path, node: undefined, flags: Flag.shadowed, row });
   });
   return shadowed;
@@ -191,7 +191,7 @@ function otherEntry(placed: Placed, row: PartRow, chunks: ChunkTable): SidecarEn
   const type = isWhiteout || kind === "ignored" ? 0 : TYPES[kind];
   return {
     path: placed.path,
-    mode: type === 0 ? 0 : type | row.mode,
+    mode: type | row.mode,
     uid: row.uid,
     gid: row.gid,
     rdevMajor: row.devMajor,
@@ -253,7 +253,7 @@ function writeHeaders(path: string, diffId: Uint8Array, parts: readonly Part[]):
 function writeWhole(path: string, pieces: readonly Uint8Array[]): void {
   const fd = openSync(path, "wx", 0o600);
   try {
-    for (const piece of pieces) for (let done = 0; done < piece.length; ) done += writeSync(fd, piece, done);
+    for (const piece of pieces) for (let done = 0; done < piece.length;) done += writeSync(fd, piece, done);
   } finally {
     closeSync(fd);
   }

@@ -85,7 +85,10 @@ export class Catalog {
       if (id?.toString() === storeId && complete) return database;
       await database.close();
     } catch (error) {
-      warn("STORE_DAMAGED", `the chunk index of ${JSON.stringify(layout.root)} does not open (${String(error).slice(0, 200)}); it is rebuilt`);
+      warn(
+        "STORE_DAMAGED",
+        `the chunk index of ${JSON.stringify(layout.root)} does not open (${String(error).slice(0, 200)}); it is rebuilt`,
+      );
     }
     return undefined;
   }

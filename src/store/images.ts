@@ -27,6 +27,10 @@ export interface ImageRecord {
   readonly config: ImageConfig;
   /** Bottom to top. */
   readonly layers: readonly ImageLayer[];
+  /** Of the boot in which this was written, when every layer was known to be good. */
+  readonly bootId: string;
+  /** Whether every layer's sidecar holds the path index. */
+  readonly indexed: boolean;
   /** Tree ids, bottom to top, of each profile that the image was composed in. */
   readonly trees: Readonly<Partial<Record<Profile, readonly string[]>>>;
 }
@@ -76,7 +80,9 @@ export class Images {
   /** Every intact reference, in no order. */
   references(warn: Warn): ReferenceRecord[] {
     const names = readdirSync(this.#layout.reference(""));
-    return names.map((name) => readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined).filter((found) => found !== undefined);
+    return names
+      .map((name) => readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined)
+      .filter((found) => found !== undefined);
   }
 
   /** A verified document. */

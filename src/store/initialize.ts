@@ -1,7 +1,7 @@
 /** Making a store: probing what the file system and this user can do, then laying it out; the superblock comes last. */
 import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync, lchownSync } from "node:fs";
 import { join } from "node:path";
-import type { ByteString } from "../bytes.ts";
+import { toByteString, type ByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import { durableWrite } from "../system/durable-write.ts";
 import { FileLock } from "../system/file-lock.ts";
@@ -63,7 +63,11 @@ function probeLinksAndCase(layout: StoreLayout): void {
 }
 
 function unsuitable(path: string, why: string): ShaleError<"STORE_FILESYSTEM"> {
-  return new ShaleError("STORE_FILESYSTEM", `the file system of ${JSON.stringify(path)} ${why}; choose a directory on ext4, xfs, btrfs or tmpfs`, { path });
+  return new ShaleError(
+    "STORE_FILESYSTEM",
+    `the file system of ${JSON.stringify(path)} ${why}; choose a directory on ext4, xfs, btrfs or tmpfs`,
+    { path },
+  );
 }
 
 /** `overlay` needs what only a privileged process has; asking the kernel is the test, uid 0 is not. */
@@ -72,8 +76,8 @@ function probeProfile(layout: StoreLayout): Profile {
   rmSync(probe, { recursive: true, force: true });
   mkdirSync(probe, { mode: 0o700 });
   try {
-    mknod(join(probe, "device") as ByteString, S_IFCHR, { major: 0, minor: 0 });
-    setPathXattr(probe as ByteString, "trusted.shale" as ByteString, "y" as ByteString);
+    mknod(toByteString(join(probe, "device")), S_IFCHR, { major: 0, minor: 0 });
+    setPathXattr(toByteString(probe), "trusted.shale" as ByteString, "y" as ByteString);
     writeFileSync(join(probe, "file"), "");
     lchownSync(join(probe, "file"), 12_345, 12_345);
     chmodSync(join(probe, "file"), 0o4755);

@@ -2,10 +2,10 @@
  * The ingested layers: layers/<diff id>/ holds `sidecar`, `headers` and `layer.json`, and appears by one rename when all
  * three and every chunk are there. See format/store.md, "Publishing" and "Durability".
  */
-import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
-import type { DiffId } from "../image/digest.ts";
+import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { syncfs } from "../system/syscalls.ts";
 import type { StoreLayout } from "./layout.ts";
 
@@ -20,6 +20,8 @@ export interface LayerRecord {
   readonly size: number;
   /** All of the sidecar's entries. */
   readonly entries: number;
+  /** Whether the sidecar holds the path index. */
+  readonly indexed: boolean;
   /** Of the boot in which the layer was published; until it is durable, it is trusted in that boot alone. */
   readonly bootId: string;
 }
@@ -60,6 +62,12 @@ export class Layers {
       if (isErrno(error, "ENOENT") || error instanceof SyntaxError) return undefined;
       throw error;
     }
+  }
+
+  /** Every layer that is there, in no order. */
+  list(): DiffId[] {
+    const names = readdirSync(this.#layout.layers).filter((name) => /^sha256-[0-9a-f]{64}$/.test(name));
+    return names.map((name) => parseDiffId(name.replace("-", ":")));
   }
 
   /** Completes a staged directory that holds sidecar and headers, and makes it the layer. An existing layer is replaced, never mixed. */

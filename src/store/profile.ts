@@ -53,7 +53,9 @@ export const OVERRIDE_STAT = "user.containers.override_stat" as ByteString;
 export function parseProfile(text: string): Profile {
   const profile = PROFILES.find((known) => known === text);
   if (profile) return profile;
-  throw new ShaleError("PROFILE_UNSUPPORTED", `profile ${JSON.stringify(text)} is unknown; use one of ${PROFILES.join(", ")}`, { profile: text });
+  throw new ShaleError("PROFILE_UNSUPPORTED", `profile ${JSON.stringify(text)} is unknown; use one of ${PROFILES.join(", ")}`, {
+    profile: text,
+  });
 }
 
 /** The inode that stands for a file, directory, symlink or special file of an image in a tree of this profile. */

@@ -5,10 +5,20 @@ import { isErrno, ShaleError } from "../errors.ts";
 export function storeError(error: unknown, path: string): unknown {
   const quoted = JSON.stringify(path);
   if (isErrno(error, "ENOSPC", "EDQUOT")) {
-    return new ShaleError("NO_SPACE", `cannot write ${quoted}: the disk or quota is full; free space and try again`, { path }, { cause: error });
+    return new ShaleError(
+      "NO_SPACE",
+      `cannot write ${quoted}: the disk or quota is full; free space and try again`,
+      { path },
+      { cause: error },
+    );
   }
   if (isErrno(error, "EACCES", "EPERM", "EROFS")) {
-    return new ShaleError("STORE_UNWRITABLE", `cannot write ${quoted}; choose another store or fix its permissions`, { path }, { cause: error });
+    return new ShaleError(
+      "STORE_UNWRITABLE",
+      `cannot write ${quoted}; choose another store or fix its permissions`,
+      { path },
+      { cause: error },
+    );
   }
   return error;
 }

@@ -51,7 +51,9 @@ export function readSuperblock(path: string, root: string): Superblock | undefin
 export function parseSuperblock(text: string, root: string): Superblock {
   const value = parseObject(text);
   if (value?.["shale"] !== "store" || typeof value["version"] !== "number") {
-    throw new ShaleError("NOT_A_STORE", `${JSON.stringify(root)} has a store.json that is not a store's; choose another directory`, { path: root });
+    throw new ShaleError("NOT_A_STORE", `${JSON.stringify(root)} has a store.json that is not a store's; choose another directory`, {
+      path: root,
+    });
   }
   const version = value["version"];
   if (version !== STORE_VERSION) {
@@ -60,7 +62,9 @@ export function parseSuperblock(text: string, root: string): Superblock {
   }
   const superblock = validate(value);
   if (!superblock) {
-    throw new ShaleError("STORE_DAMAGED", `the store.json of ${JSON.stringify(root)} is damaged; run shale fsck or make a new store`, { path: root });
+    throw new ShaleError("STORE_DAMAGED", `the store.json of ${JSON.stringify(root)} is damaged; run shale fsck or make a new store`, {
+      path: root,
+    });
   }
   refuseUnknown(superblock.features.incompatible, root, "cannot be read");
   refuseUnknown(superblock.features.readOnlyCompatible, root, "cannot be written");

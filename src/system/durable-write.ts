@@ -33,7 +33,7 @@ export function syncDirectory(path: string): void {
 function writeSynced(path: string, bytes: Uint8Array): void {
   const fd = openSync(path, "wx", 0o600);
   try {
-    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+    for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

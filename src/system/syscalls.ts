@@ -14,8 +14,8 @@ const c: Record<string, ReturnType<typeof libc.func>> = {
   utimensat: libc.func("int utimensat(int dirfd, const void *path, const void *times, int flags)"),
   lsetxattr: libc.func("int lsetxattr(const void *path, const void *name, const void *value, size_t size, int flags)"),
   fsetxattr: libc.func("int fsetxattr(int fd, const void *name, const void *value, size_t size, int flags)"),
-  lgetxattr: libc.func("ssize_t lgetxattr(const void *path, const void *name, void *value, size_t size)"),
-  llistxattr: libc.func("ssize_t llistxattr(const void *path, void *list, size_t size)"),
+  lgetxattr: libc.func("intptr_t lgetxattr(const void *path, const void *name, void *value, size_t size)"),
+  llistxattr: libc.func("intptr_t llistxattr(const void *path, void *list, size_t size)"),
   mknod: libc.func("int mknod(const void *path, unsigned int mode, uint64_t dev)"),
   ioctl: libc.func("int ioctl(int fd, unsigned long request, long argument)"),
 };
@@ -89,7 +89,7 @@ export function mknod(path: ByteString, mode: number, rdev: { major: number; min
 export function tryReflink(targetFd: number, sourceFd: number): boolean {
   if (Number(c.ioctl!(targetFd, FICLONE, sourceFd)) === 0) return true;
   const error = systemError("ioctl FICLONE");
-  if (["EOPNOTSUPP", "ENOTTY", "EINVAL", "EXDEV", "ENOSYS"].includes(error.code)) return false;
+  if (["ENOTSUP", "EOPNOTSUPP", "ENOTTY", "EINVAL", "EXDEV", "ENOSYS"].includes(error.code)) return false;
   throw error;
 }
 

@@ -68,7 +68,7 @@ export class WorkerPool {
   /** Ends the workers; pending tasks fail. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#members.map((member) => member?.worker.terminate()));
+    await Promise.all(this.#members.map(async (member) => member?.worker.terminate()));
   }
 
   #leastBusy(): number {
@@ -166,7 +166,8 @@ export function pack(error: unknown): Failure {
 
 export function revive(failure: Failure): Error {
   const options = failure.cause ? { cause: revive(failure.cause) } : {};
-  if (failure.shale) return new ShaleError(failure.fields["code"] as ErrorCode, failure.message, failure.fields["detail"] as never, options);
+  if (failure.shale)
+    return new ShaleError(failure.fields["code"] as ErrorCode, failure.message, failure.fields["detail"] as never, options);
   const error = Object.assign(new Error(failure.message, options), failure.fields);
   if (failure.stack) error.stack = failure.stack;
   return error;

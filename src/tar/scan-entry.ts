@@ -113,6 +113,8 @@ function finishEntry(scan: Scan): "more" | undefined {
   scan.data = header.at + BLOCK;
   if (scan.kind === "ignored") {
     if (size !== 0) throw unsupported(scan, "it is a volume label with data");
+    // refuses a map, as Go does: a label is no file
+    applySparseMap(scan);
     finishIgnored(scan, scan.data, scan.data);
     return undefined;
   }

@@ -2,7 +2,15 @@
 import type { Sidecar } from "../../format/index.ts";
 import type { ByteString } from "../bytes.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
-import { physicalAttributes, S_IFMT, S_IFREG, type NamedValue, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
+import {
+  physicalAttributes,
+  S_IFMT,
+  S_IFREG,
+  type NamedValue,
+  type Owner,
+  type PhysicalAttributes,
+  type Profile,
+} from "../store/profile.ts";
 
 interface Known {
   readonly attributes: PhysicalAttributes;
@@ -48,9 +56,11 @@ export class LayerInodes {
     const row = this.sidecar.modeRow(entry);
     const known = this.#rows[row];
     if (known) return known;
-    const mode = this.sidecar.modeAt(row);
-    const xattrs = mode.xattrs as readonly { name: string; value: string }[] as readonly NamedValue[];
-    const attributes = physicalAttributes(this.#profile, { ...mode, xattrs }, this.#owner);
+    const logical = this.sidecar.modeAt(row);
+    const xattrs = logical.xattrs as readonly { name: string; value: string }[] as readonly NamedValue[];
+    // type 0 with content is a whiteout marker that carried data: stored as the regular file that it was
+    const mode = (logical.mode & S_IFMT) === 0 ? S_IFREG | logical.mode : logical.mode;
+    const attributes = physicalAttributes(this.#profile, { ...logical, mode, xattrs }, this.#owner);
     return (this.#rows[row] = { attributes, encoded: encodeAttributes(attributes) });
   }
 }

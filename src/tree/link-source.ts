@@ -10,7 +10,6 @@ import { chunkPath } from "../store/layout.ts";
 import type { Owner, PhysicalAttributes } from "../store/profile.ts";
 import { tryReflink } from "../system/syscalls.ts";
 
-
 export interface LinkSource {
   /** 20 bytes. */
   readonly inode: Uint8Array;
@@ -101,4 +100,3 @@ function copyContent(from: string, to: string): boolean {
     closeSync(source);
   }
 }
-

@@ -5,7 +5,7 @@
  */
 import { closeSync, linkSync, mkdirSync, openSync, symlinkSync, writeSync } from "node:fs";
 import { Flag, type Sidecar } from "../../format/index.ts";
-import { fsPath, toBytes, type ByteString } from "../bytes.ts";
+import { fsPath, toByteString, toBytes, type ByteString } from "../bytes.ts";
 import { applyToFile, applyToPath, processOwner, type ModificationTime } from "../store/attributes.ts";
 import {
   physicalAttributes,
@@ -52,10 +52,12 @@ export class TreeWriter {
   readonly #directories: ReadonlyMap<ByteString, ResolvedDirectory>;
   readonly #linker: Linker;
   readonly #self: Owner = processOwner();
+  readonly #root: ByteString;
 
   constructor(task: TreeTask, sidecar: Sidecar, name: string) {
     this.#task = task;
     this.#sidecar = sidecar;
+    this.#root = toByteString(task.tree);
     this.#inodes = new LayerInodes(sidecar, task.profile, task.owner);
     this.#native = task.profile === task.native ? this.#inodes : new LayerInodes(sidecar, task.native, task.owner);
     this.#linker = new Linker({ chunks: task.chunks, staging: task.staging, name });
@@ -66,8 +68,8 @@ export class TreeWriter {
 
   /** The tree's own directory and all beneath it, 0700 for now. */
   makeDirectories(): void {
-    mkdirSync(this.#task.tree, { mode: 0o700 });
-    for (const { entry, path } of this.#entries(1, this.#sidecar.live)) if (this.#type(entry) === S_IFDIR) mkdirSync(fsPath(path), { mode: 0o700 });
+    for (const { entry, path } of this.#entries(0, this.#sidecar.live))
+      if (this.#type(entry) === S_IFDIR) mkdirSync(fsPath(path), { mode: 0o700 });
   }
 
   /** Files with content or without, among the entries [from, to). */
@@ -164,7 +166,8 @@ export class TreeWriter {
 
   #applyDirectories(): void {
     const directories: { entry: number; path: ByteString }[] = [];
-    for (const { entry, path } of this.#entries(0, this.#sidecar.live)) if (this.#type(entry) === S_IFDIR) directories.push({ entry, path });
+    for (const { entry, path } of this.#entries(0, this.#sidecar.live))
+      if (this.#type(entry) === S_IFDIR) directories.push({ entry, path });
     for (const { entry, path } of directories.reverse()) {
       const implied = (this.#sidecar.flags(entry) & Flag.implicit) !== 0;
       applyToPath(path, this.#directoryAttributes(entry), implied ? EPOCH : this.#time(entry), this.#self);
@@ -198,7 +201,7 @@ export class TreeWriter {
   }
 
   #place(path: ByteString): ByteString {
-    return (path === "" ? this.#task.tree : `${this.#task.tree}/${path}`) as ByteString;
+    return path === "" ? this.#root : (`${this.#root}/${path}` as ByteString);
   }
 }
 

@@ -1,4 +1,4 @@
-import { decodeHeader } from "../../format/sidecar-header.ts";
+import { decodeHeader, encodeBinStart, encodeHeader } from "../../format/sidecar-header.ts";
 import { COLUMNS } from "../../format/columns.ts";
 import { loadXxh64 } from "../../format/xxh64.ts";
 
@@ -27,4 +27,16 @@ export function readColumns(bytes: Buffer): { name: string; start: number; lengt
     at = start + length;
     return { name, start, length };
   });
+}
+
+/** A small sidecar with columns of a later writer. */
+export async function withColumns(bytes: Buffer, added: readonly (readonly [string, Buffer])[]): Promise<Buffer> {
+  const header = decodeHeader(bytes, bytes.length);
+  const sums = header.lengths.at(-1) ?? 0;
+  const lengths = [...header.lengths.slice(0, -1), ...added.map(([, content]) => content.length), sums];
+  const columns = bytes.subarray(header.end, bytes.length - sums - 10);
+  const more = added.flatMap(([key, content]) => [encodeBinStart(key, content.length), content]);
+  const file = Buffer.concat([encodeHeader({ ...header, lengths }), columns, ...more, bytes.subarray(-sums - 10)]);
+  await resum(file);
+  return file;
 }

@@ -3,11 +3,23 @@ import { describe, it } from "node:test";
 import { decode } from "@msgpack/msgpack";
 import fc from "fast-check";
 import { unpack } from "msgpackr";
-import { encodeSidecar, Flag, Sidecar, SidecarWriter } from "../../format/index.ts";
+import { encodeSidecar, Flag, indexSidecar, Sidecar, SidecarWriter } from "../../format/index.ts";
 import type { SidecarEntry } from "../../format/index.ts";
 import { arbitraryLayer, directory, entryOf, layerOf } from "./arbitrary-layer.ts";
 
 const root: SidecarEntry = entryOf("", directory);
+
+describe("indexSidecar", () => {
+  it("`indexSidecar()` gives the bytes of the indexed form, and nothing for one that has the index", async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryLayer, async ({ indexed, unindexed }) => {
+        const bytes = await encodeSidecar({ ...indexed, indexed: true });
+        assert.deepEqual(await indexSidecar(await encodeSidecar({ ...unindexed, indexed: false })), bytes);
+        assert.equal(await indexSidecar(bytes), undefined);
+      }),
+    );
+  });
+});
 
 describe("SidecarWriter", () => {
   it("`encodeSidecar()` writes a map that two independent msgpack libraries read alike", async () => {

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, openSync, closeSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import fc from "fast-check";
-import { encodeSidecar, Sidecar, SidecarError } from "../../format/index.ts";
+import { encodeSidecar, Sidecar, SidecarError, verifySidecar } from "../../format/index.ts";
 import { arbitraryLayer, directory, entryOf, layerOf } from "./arbitrary-layer.ts";
 import type { Layer } from "./arbitrary-layer.ts";
+import { withColumns } from "./damage.ts";
 
 const scratch: string = mkdtempSync(join(tmpdir(), "sidecar-"));
 after(() => rmSync(scratch, { recursive: true }));
@@ -76,6 +77,54 @@ describe("Sidecar", () => {
       assert.deepEqual(contentOf(sidecar), contentOfLayer(layer));
       for (const [number, { path }] of layer.entries.entries()) assert.equal(sidecar.lookup(path), number);
     }
+  });
+
+  it("`Sidecar.fromBytes()` skips the columns of a later writer and lists them", async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryLayer, fc.uint8Array(), async ({ indexed, unindexed }, content) => {
+        const added = [
+          ["verity", Buffer.from(content)],
+          ["x", Buffer.alloc(0)],
+        ] as const;
+        for (const bytes of [await encodeSidecar({ ...indexed, indexed: true }), await encodeSidecar({ ...unindexed, indexed: false })]) {
+          const later = await withColumns(bytes, added);
+          using sidecar = await Sidecar.fromBytes(later);
+          assert.deepEqual(sidecar.unknownKeys, ["verity", "x"]);
+          assert.deepEqual(contentOf(sidecar), contentOfLayer(indexed));
+          assert.deepEqual((await verifySidecar(later)).unknownKeys, ["verity", "x"]);
+        }
+      }),
+    );
+  });
+
+  it("`Sidecar.fromBytes()` refuses a key that stands twice, or that is none", async () => {
+    const bytes = await encodeSidecar({ ...layerOf([entryOf("", directory)]), indexed: true });
+    const none = Buffer.alloc(0);
+    for (const keys of [["x", "x"], ["path"], ["sums"], [""], ["a b"], ["\xff"], Array.from({ length: 230 }, (_, number) => `k${number}`)])
+      await assert.rejects(
+        Sidecar.fromBytes(
+          await withColumns(
+            bytes,
+            keys.map((key) => [key, none]),
+          ),
+        ),
+        SidecarError,
+        keys.join(),
+      );
+  });
+
+  it("`Sidecar.openFile()` leaves no descriptor open, whether it succeeds or fails", async () => {
+    const file = join(scratch, "descriptors");
+    const bytes = await encodeSidecar({ ...layerOf([entryOf("", directory)]), indexed: true });
+    const before = readdirSync("/proc/self/fd").length;
+    for (const content of [bytes, bytes.subarray(1), bytes.subarray(0, -1), Buffer.alloc(0)]) {
+      writeFileSync(file, content);
+      await Sidecar.openFile(file).then(
+        (sidecar) => sidecar.close(),
+        () => undefined,
+      );
+    }
+    assert.equal(readdirSync("/proc/self/fd").length, before);
   });
 
   it("`Sidecar.openFile()` leaves a descriptor open that it was given", async () => {

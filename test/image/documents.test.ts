@@ -132,7 +132,7 @@ test("`parseManifestDocument()` tells what is unsupported from what is malformed
 });
 
 for (const mediaType of [
-  "__proto__/x",
+  "toString/x",
   "constructor/x",
   "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",
   "text/html",

@@ -136,7 +136,7 @@ test("`parseReference()` keeps tag and digest apart, and asks for no tag beside 
 test("`parseReference()` shows no control characters of what it refuses", () => {
   assert.throws(
     () => parseReference("a\u001b[2Jb\u202e"),
-    (error: unknown) => error instanceof ShaleError && !/[\u001b\u202e]/.test(error.message),
+    (error: unknown) => error instanceof ShaleError && !error.message.includes("\u001b") && !error.message.includes("\u202e"),
   );
 });
 

@@ -10,8 +10,8 @@ export interface RawFields {
   readonly gid?: RawField;
   readonly size?: RawField;
   readonly mtime?: RawField;
-  /** Default: the right one, unsigned. */
-  readonly checksum?: RawField | "unsigned" | "signed";
+  /** "unsigned" (the default) and "signed" stand for the right one. */
+  readonly checksum?: RawField;
   readonly typeflag?: string;
   readonly linkName?: RawField;
   /** Magic and version, eight bytes; default USTAR. */
@@ -23,7 +23,7 @@ export interface RawFields {
   readonly patches?: Readonly<Record<number, string | Buffer>>;
 }
 
-export const USTAR: string = "ustar\0" + "00";
+export const USTAR: string = "ustar\x0000";
 export const GNU = "ustar  \0";
 export const V7 = "\0\0\0\0\0\0\0\0";
 

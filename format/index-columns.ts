@@ -1,0 +1,45 @@
+import { compareBytes, Flag, nameOf, parentOf } from "./entry.ts";
+import { invalid } from "./sidecar-error.ts";
+import type { EntryColumns } from "./entry-columns.ts";
+import { SidecarWriter } from "./sidecar-writer.ts";
+
+/** The indexed form of an unindexed sidecar: the bytes that encoding the same entries indexed gives. Columns of a later writer are lost. */
+export async function indexColumns(columns: EntryColumns): Promise<Buffer> {
+  const { count, live } = columns;
+  const sorted = sortByPath(columns);
+  const numbers = Uint32Array.from({ length: count }, (_, entry) => entry);
+  sorted.forEach((entry, number) => (numbers[entry] = number));
+  let implicit = 0;
+  for (let entry = 0; entry < live; entry++) if (columns.flags(entry) & Flag.implicit) implicit++;
+  if (columns.tarCount !== count - implicit) throw invalid("order", columns.layout.spans.order.start);
+  const writer = new SidecarWriter({ diffId: columns.layout.diffId, indexed: true, live, expected: count });
+  for (let number = 0; number < count; number++) {
+    const entry = columns.entry(number < live ? (sorted[number] as number) : number);
+    writer.add(entry.leader === -1 ? entry : { ...entry, leader: numbers[entry.leader] as number });
+  }
+  const order = Uint32Array.from({ length: columns.tarCount }, (_, k) => numbers[columns.tarEntry(k)] as number);
+  return writer.finish({ order, chunks: columns.chunkTable() });
+}
+
+/** The live entries in the order of comparePaths, the root first. */
+function sortByPath(columns: EntryColumns): number[] {
+  const directories = new Map<string, { name: string; entry: number }[]>();
+  columns.path(0);
+  for (let entry = 1; entry < columns.live; entry++) {
+    const path = columns.path(entry);
+    const directory = parentOf(path);
+    const names = directories.get(directory);
+    if (names === undefined) directories.set(directory, [{ name: nameOf(path), entry }]);
+    else names.push({ name: nameOf(path), entry });
+  }
+  const sorted = [0];
+  for (const directory of [...directories.keys()].sort(compareBytes)) {
+    let previous = "";
+    for (const { name, entry } of (directories.get(directory) ?? []).sort((a, b) => compareBytes(a.name, b.name))) {
+      if (name === previous) throw invalid("path", columns.layout.spans.path.start);
+      previous = name;
+      sorted.push(entry);
+    }
+  }
+  return sorted;
+}

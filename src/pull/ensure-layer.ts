@@ -1,0 +1,176 @@
+/** One layer into the store: fetched and ingested by exactly one pull, of this process or another; the others wait and watch. */
+import type { LayerIdentity } from "../image/manifest.ts";
+import type { Reference } from "../image/reference.ts";
+import type { LayerLimits } from "../ingest/layer-inflater.ts";
+import type { Source } from "../source/source.ts";
+import { FileLock } from "../system/file-lock.ts";
+import { LockRecorder, readLockRecord } from "./lock-record.ts";
+import type { LayerProgress } from "./progress.ts";
+import { ProgressRelay } from "./progress-relay.ts";
+import type { StoreCore } from "./store-core.ts";
+
+export interface LayerContext {
+  readonly core: StoreCore;
+  readonly source: Source;
+  readonly reference: Reference;
+  readonly relay: ProgressRelay;
+  readonly force: boolean;
+  readonly buildIndex: boolean;
+  readonly durability: "deferred" | "barrier";
+  readonly limits: LayerLimits;
+  readonly signal: AbortSignal;
+}
+
+/** Bytes of the blob that were fetched; undefined when nothing was. */
+export async function ensureLayer(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<number | undefined> {
+  const { core, relay, force, signal } = context;
+  const { diffId, index } = layer;
+  if (!force && (await isUsable(core, diffId, signal))) {
+    relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
+    return undefined;
+  }
+  try {
+    return await singleFlight(layer, context);
+  } catch (error) {
+    relay.send({ kind: "layer-failed", diffId, index, ...ProgressRelay.describe(error) });
+    throw error;
+  }
+}
+
+/** In the store, and known to have survived: what a crash of the machine may have damaged is verified first, or dropped. */
+export async function isUsable(core: StoreCore, diffId: LayerIdentity["diffId"], signal: AbortSignal): Promise<boolean> {
+  switch (core.layers.state(diffId)) {
+    case "present":
+      return true;
+    case "absent":
+      return false;
+    case "unverified":
+      return verifyAfterCrash(core, diffId, signal);
+  }
+}
+
+async function verifyAfterCrash(core: StoreCore, diffId: LayerIdentity["diffId"], signal: AbortSignal): Promise<boolean> {
+  const { profile: native, owner } = core.superblock;
+  using lock = await FileLock.acquire(core.layout.layerLock(diffId), { signal });
+  void lock;
+  const state = core.layers.state(diffId);
+  if (state !== "unverified") return state === "present";
+  const request = {
+    sidecar: core.layers.sidecarPath(diffId),
+    headers: core.layers.headersPath(diffId),
+    chunks: core.layout.chunks,
+    native,
+    owner,
+  };
+  if (await core.pool.run<boolean>("tree/verify-layer", request)) {
+    core.layers.makeDurable([diffId]);
+    return true;
+  }
+  core.warn("STORE_DAMAGED", `layer ${diffId} did not survive the last crash of the machine; it is fetched again`);
+  core.layers.withdraw(diffId, core.staging.fresh("damaged"));
+  return false;
+}
+
+async function singleFlight(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<number | undefined> {
+  const { core, relay, force, signal } = context;
+  const { diffId, index } = layer;
+  const waitedFor = core.inFlight.get(diffId);
+  if (waitedFor) {
+    await untilSettled(waitedFor, signal);
+    if (core.layers.state(diffId) !== "present") return singleFlight(layer, context);
+    relay.send({ kind: "layer-skipped", reason: "ingested-elsewhere", diffId, index });
+    return undefined;
+  }
+  const work = lockAndIngest(layer, context);
+  core.inFlight.set(diffId, work);
+  try {
+    const fetched = await work;
+    if (fetched === undefined && !force) relay.send({ kind: "layer-skipped", reason: "ingested-elsewhere", diffId, index });
+    return fetched;
+  } finally {
+    core.inFlight.delete(diffId);
+  }
+}
+
+/** Another pull's failure is not ours: whoever waits tries itself. */
+function untilSettled(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    const done = (): void => {
+      signal.removeEventListener("abort", abort);
+      resolve();
+    };
+    work.then(done, done);
+  });
+}
+
+async function lockAndIngest(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<number | undefined> {
+  const { core, relay, force, signal } = context;
+  const { diffId, index } = layer;
+  const path = core.layout.layerLock(diffId);
+  const watch = (): void => {
+    const record = readLockRecord(path);
+    if (record) relay.advance({ kind: "download-advanced", diffId, index, bytes: record.bytes, total: record.total });
+  };
+  using lock = await FileLock.acquire(path, { signal, onWait: watch });
+  if (!force && core.layers.state(diffId) === "present") return undefined;
+  return await ingestLayer(layer, context, new LockRecorder(lock));
+}
+
+async function ingestLayer(layer: LayerIdentity & { index: number }, context: LayerContext, recorder: LockRecorder): Promise<number> {
+  const { core, relay, force, buildIndex, limits, signal } = context;
+  const { diffId, descriptor } = layer;
+  const about: LayerProgress = { diffId, index: layer.index };
+  const total = descriptor.size;
+  let bytes = 0;
+  let entries = 0;
+  relay.send({ kind: "download-started", ...about, total });
+  relay.send({ kind: "ingest-started", ...about });
+  const directory = core.staging.fresh("layer");
+  const ingested = await core.ingest.ingest({
+    diffId,
+    descriptor,
+    directory,
+    buildIndex,
+    verifyContent: force,
+    limits,
+    signal,
+    blob: context.source.readBlob(context.reference, descriptor, { signal }),
+    onDownloaded: (count) => {
+      bytes += count;
+      relay.advance({ kind: "download-advanced", ...about, bytes, total });
+      recorder.write({ phase: "fetching", bytes, total, entries });
+    },
+    onUnpacked: (unpacked, found) => {
+      entries = found;
+      relay.advance({ kind: "ingest-advanced", ...about, bytes: unpacked, entries });
+    },
+    onSettling: () => {
+      relay.send({ kind: "download-complete", ...about, bytes });
+      relay.send({ kind: "sidecar-started", ...about });
+    },
+  });
+  relay.send({ kind: "sidecar-complete", ...about, bytes: ingested.sidecarBytes });
+  await publish(layer, context, { directory, inodes: ingested.inodes, size: ingested.size, entries: ingested.entries });
+  relay.send({ kind: "ingest-complete", ...about, bytes: ingested.size, entries: ingested.entries });
+  return bytes;
+}
+
+interface Staged {
+  readonly directory: string;
+  readonly inodes: Uint8Array;
+  readonly size: number;
+  readonly entries: number;
+}
+
+/** Edges before the layer, so that the catalog never under-counts; no sweep between the two. */
+async function publish({ diffId }: LayerIdentity, { core, buildIndex, durability, signal }: LayerContext, staged: Staged): Promise<void> {
+  using sweep = await FileLock.acquire(core.layout.lock("sweep"), { mode: "shared", signal });
+  void sweep;
+  await core.catalog.addLayer({ diffId, inodes: staged.inodes }, signal);
+  signal.throwIfAborted();
+  core.layers.publish(staged.directory, { diffId, size: staged.size, entries: staged.entries, indexed: buildIndex });
+  if (durability === "barrier") core.layers.makeDurable([diffId]);
+}

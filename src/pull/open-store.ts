@@ -1,0 +1,93 @@
+/** The public handle of a store. */
+import { formatPlatform, hostPlatform, parsePlatform } from "../image/platform.ts";
+import { parseReference } from "../image/reference.ts";
+import { parseProfile, type Profile } from "../store/profile.ts";
+import type { Image } from "./image.ts";
+import { DEFAULT_LIMITS } from "./limits.ts";
+import { ProgressRelay } from "./progress-relay.ts";
+import { cachedImage } from "./pull-image.ts";
+import { StoreCore, type StoreOptions } from "./store-core.ts";
+
+export interface ImageQuery {
+  /** `os/architecture[/variant]`; default: this host's. */
+  readonly platform?: string | undefined;
+  /** Default: the store's native profile. */
+  readonly profile?: Profile | undefined;
+  /** Default true: the image counts as there only if its trees can be made without fetching, and they are made. */
+  readonly materialize?: "eager" | "lazy" | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const cores: WeakMap<Store, StoreCore> = new WeakMap();
+
+/**
+ * Opens the store in a directory, or makes one there if the directory is empty or absent. The directory must be this user's
+ * alone (mode 0700) and on a local file system with hard links. Any number of processes may have one store open.
+ * @throws NOT_A_STORE, STORE_VERSION, STORE_FEATURE, STORE_PERMISSIONS, STORE_UNWRITABLE, STORE_FILESYSTEM, STORE_DAMAGED,
+ * NO_SPACE, UNSUPPORTED_PLATFORM
+ */
+export async function openStore(path: string, options: StoreOptions = {}): Promise<Store> {
+  if (options.profile !== undefined) parseProfile(options.profile);
+  return new Store(await StoreCore.open(path, options));
+}
+
+/** An open store. Close it when done: that cancels what is under way, waits for its end, and releases locks and threads. */
+export class Store {
+  constructor(core: StoreCore) {
+    cores.set(this, core);
+  }
+
+  /** Absolute, symlinks resolved. */
+  get path(): string {
+    return coreOf(this).layout.root;
+  }
+
+  /** The profile that layers are ingested in, settled when the store was made. */
+  get profile(): Profile {
+    return coreOf(this).profile;
+  }
+
+  /** The image that a reference named when it was last pulled, or undefined; never asks a registry. @throws REFERENCE_INVALID, PLATFORM_INVALID */
+  async image(reference: string, query: ImageQuery = {}): Promise<Image | undefined> {
+    const core = coreOf(this);
+    const parsed = parseReference(reference);
+    const platform = query.platform === undefined ? hostPlatform() : parsePlatform(query.platform);
+    return core.run(query.signal, (signal) =>
+      cachedImage(
+        {
+          core,
+          reference: parsed,
+          platform,
+          signal,
+          profile: query.profile ?? core.profile,
+          policy: "if-missing",
+          force: false,
+          buildIndex: false,
+          eager: query.materialize !== "lazy",
+          durability: "deferred",
+          limits: DEFAULT_LIMITS,
+          verifyManifest: undefined,
+          source: () => Promise.reject(new TypeError(`${formatPlatform(platform)}: a cached image needs no source`)),
+          relay: new ProgressRelay(undefined),
+        },
+        performance.now(),
+      ),
+    );
+  }
+
+  /** Idempotent. */
+  close(): Promise<void> {
+    return coreOf(this).close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** For the other files of this folder. */
+export function coreOf(store: Store): StoreCore {
+  const core = cores.get(store);
+  if (!core) throw new TypeError("not a store opened by this copy of shale");
+  return core;
+}

@@ -1,0 +1,226 @@
+/**
+ * The pull: policy first, then reference -> manifest -> config -> layers -> trees -> image record -> reference. Nothing is visible
+ * under its final name before it is complete, and everything written is in the order of format/store.md.
+ */
+import { existsSync } from "node:fs";
+import { ShaleError } from "../errors.ts";
+import { formatPlatform, type Platform } from "../image/platform.ts";
+import { formatReference, type Reference } from "../image/reference.ts";
+import type { LayerLimits } from "../ingest/layer-inflater.ts";
+import type { Source } from "../source/source.ts";
+import type { ImageRecord } from "../store/images.ts";
+import type { Profile } from "../store/profile.ts";
+import { FileLock } from "../system/file-lock.ts";
+import type { ComposedLayer } from "../tree/tasks.ts";
+import { ensureLayer, isUsable } from "./ensure-layer.ts";
+import { Image, type PullStats } from "./image.ts";
+import type { ProgressRelay } from "./progress-relay.ts";
+import { resolveConfig, resolveManifest, type ResolvedConfig, type ResolvedManifest, type VerifyManifest } from "./resolve-image.ts";
+import type { StoreCore } from "./store-core.ts";
+import { composeLayers, ensureTrees, type TreesContext } from "./trees.ts";
+
+export type PullPolicy = "if-missing" | "always" | "never";
+
+export interface PullRequest {
+  readonly core: StoreCore;
+  readonly reference: Reference;
+  readonly platform: Platform;
+  readonly profile: Profile;
+  readonly policy: PullPolicy;
+  readonly force: boolean;
+  readonly buildIndex: boolean;
+  readonly eager: boolean;
+  readonly durability: "deferred" | "barrier";
+  readonly limits: LayerLimits;
+  readonly verifyManifest: VerifyManifest | undefined;
+  /** Called when the network or layout is needed, never for a cached image. */
+  readonly source: () => Promise<Source>;
+  readonly relay: ProgressRelay;
+  readonly signal: AbortSignal;
+}
+
+export async function pullImage(request: PullRequest): Promise<Image> {
+  const { relay } = request;
+  const started = performance.now();
+  const image =
+    (request.policy !== "always" && !request.force ? await cachedImage(request, started) : undefined) ??
+    (await fetchImage(request, started));
+  relay.send({ kind: "complete", manifestDigest: image.manifestDigest, cached: image.cached });
+  return image;
+}
+
+/** The image, if the store has all of it; without network, LevelDB or workers when its trees are there too. */
+export async function cachedImage(request: PullRequest, started: number): Promise<Image | undefined> {
+  const { core, reference, platform, relay, profile } = request;
+  const text = formatReference(reference);
+  const record = core.images.find(text, formatPlatform(platform), (code, message) => relay.warn(code, message));
+  const lease = record && FileLock.try(core.layout.lease(record.manifestDigest), "shared");
+  if (!record || !lease) return undefined;
+  try {
+    const composed = await composedTrees(record, request);
+    if (composed)
+      return await makeImage(request, {
+        record,
+        composed,
+        lease,
+        cached: true,
+        stats: { ...NO_WORK, milliseconds: performance.now() - started },
+      });
+  } catch (error) {
+    lease.release();
+    throw error;
+  }
+  lease.release();
+  if (request.policy === "never") relay.warn("NOT_CACHED", `${JSON.stringify(text)} is only partly in the store (profile ${profile})`);
+  return undefined;
+}
+
+const NO_WORK: Omit<PullStats, "milliseconds"> = { downloadedBytes: 0, ingestedLayers: 0, newChunks: 0, newChunkBytes: 0 };
+
+/** The trees of a recorded image; undefined when a layer is missing. Their ids alone are enough while every tree is there. */
+async function composedTrees(record: ImageRecord, request: PullRequest): Promise<readonly TreeRef[] | undefined> {
+  const { core, profile, eager, buildIndex } = request;
+  const known = record.trees[profile];
+  const settled = record.bootId === core.bootId && (record.indexed || !buildIndex);
+  if (known && settled && (!eager || known.every((id) => existsSync(core.layout.tree(id))))) return known.map((treeId) => ({ treeId }));
+  for (const { diffId } of record.layers) if (!(await isUsable(core, diffId, request.signal))) return undefined;
+  return composeLayers(
+    record.layers.map(({ diffId }) => diffId),
+    treesContext(request),
+  );
+}
+
+interface TreeRef extends Partial<ComposedLayer> {
+  readonly treeId: string;
+}
+
+interface ImageParts {
+  readonly record: ImageRecord;
+  readonly composed: readonly TreeRef[];
+  readonly lease: FileLock;
+  readonly cached: boolean;
+  readonly stats: PullStats;
+}
+
+async function makeImage(request: PullRequest, { record, composed, lease, cached, stats }: ImageParts): Promise<Image> {
+  const { core, profile, eager, reference } = request;
+  const diffIds = record.layers.map(({ diffId }) => diffId);
+  const materialize = async (options: { signal?: AbortSignal | undefined }): Promise<void> => {
+    if (composed.every(({ treeId }) => existsSync(core.layout.tree(treeId)))) return;
+    await core.run(options.signal, async (signal) => {
+      const context = { ...treesContext(request), signal };
+      const known = composed.every((tree) => tree.resolution)
+        ? (composed as readonly ComposedLayer[])
+        : await composeLayers(diffIds, context);
+      await ensureTrees(diffIds, known, context);
+    });
+  };
+  const layers = composed.map(({ treeId }) => core.layout.tree(treeId));
+  const { manifestDigest, config } = record;
+  const image = new Image({
+    reference: formatReference(reference),
+    manifestDigest,
+    config,
+    profile,
+    layers,
+    cached,
+    stats,
+    lease,
+    materialize,
+  });
+  if (eager) await image.materialize({ signal: request.signal });
+  return image;
+}
+
+async function fetchImage(request: PullRequest, started: number): Promise<Image> {
+  const { core, reference, platform, relay, signal, force } = request;
+  const text = formatReference(reference);
+  if (request.policy === "never") {
+    throw new ShaleError("NOT_CACHED", `${JSON.stringify(text)} is not in the store and the policy is never; pull it with another policy`, {
+      reference: text,
+    });
+  }
+  relay.send({ kind: "resolving", reference: text });
+  const source = await request.source();
+  const manifest = await resolveManifest(source, reference, { platform, signal });
+  await request.verifyManifest?.(manifest.descriptor, manifest.bytes);
+  const config = await resolveConfig(source, reference, { manifest: manifest.manifest, images: core.images, force, signal });
+  const manifestDigest = manifest.descriptor.digest;
+  const summary = config.layers.map(({ diffId, descriptor }) => ({ diffId, digest: descriptor.digest, size: descriptor.size }));
+  relay.send({ kind: "resolved", reference: text, manifestDigest, layers: summary });
+  const lease = await FileLock.acquire(core.layout.lease(manifestDigest), { mode: "shared", signal });
+  try {
+    const before = core.written;
+    const fetched = await ensureLayers(config, source, request);
+    const record = await recordImage(request, manifest, config);
+    const stats = statsOf(fetched, { before, after: core.written, started });
+    const cached = !config.fetched && stats.ingestedLayers === 0;
+    return await publishImage(request, { record, lease, cached, stats });
+  } catch (error) {
+    lease.release();
+    throw error;
+  }
+}
+
+/** Every distinct layer once; bytes fetched of each, undefined for those that needed nothing. */
+async function ensureLayers(config: ResolvedConfig, source: Source, request: PullRequest): Promise<readonly (number | undefined)[]> {
+  const { core, reference, relay, force, buildIndex, durability, limits } = request;
+  const abort = new AbortController();
+  const signal = AbortSignal.any([request.signal, abort.signal]);
+  const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }]));
+  const context = { core, source, reference, relay, force, buildIndex, durability, limits, signal };
+  const queue = await core.downloads();
+  const works = [...distinct.values()].map((layer) => queue.add(() => ensureLayer(layer, context)));
+  try {
+    return await Promise.all(works);
+  } catch (error) {
+    // the first failure ends the others; the store is left alone only when all of them have stopped
+    abort.abort(error);
+    await Promise.allSettled(works);
+    throw error;
+  }
+}
+
+function statsOf(
+  fetched: readonly (number | undefined)[],
+  { before, after, started }: { before: StoreCore["written"]; after: StoreCore["written"]; started: number },
+): PullStats {
+  const ingested = fetched.filter((bytes) => bytes !== undefined);
+  return {
+    downloadedBytes: ingested.reduce((sum, bytes) => sum + bytes, 0),
+    ingestedLayers: ingested.length,
+    newChunks: after.newChunks - before.newChunks,
+    newChunkBytes: after.newBytes - before.newBytes,
+    milliseconds: performance.now() - started,
+  };
+}
+
+async function recordImage({ core, buildIndex }: PullRequest, manifest: ResolvedManifest, config: ResolvedConfig): Promise<ImageRecord> {
+  const { digest: manifestDigest } = manifest.descriptor;
+  const configDigest = manifest.manifest.config.digest;
+  core.images.writeDocument("manifest", manifestDigest, manifest.bytes);
+  if (config.fetched) core.images.writeDocument("config", configDigest, config.bytes);
+  const layers = config.layers.map(({ diffId, descriptor: { digest, mediaType, size } }) => ({ diffId, digest, mediaType, size }));
+  const indexed = buildIndex && layers.every(({ diffId }) => core.layers.record(diffId)?.indexed === true);
+  return { manifestDigest, configDigest, config: config.config, layers, bootId: core.bootId, indexed, trees: {} };
+}
+
+/** Trees, then the image record, then the reference. */
+async function publishImage(request: PullRequest, parts: Omit<ImageParts, "composed">): Promise<Image> {
+  const { core, profile, platform, relay } = request;
+  const { record } = parts;
+  const composed = await composeLayers(
+    record.layers.map(({ diffId }) => diffId),
+    treesContext(request),
+  );
+  const image = await makeImage(request, { ...parts, composed });
+  const before = core.images.record(record.manifestDigest, (code, message) => relay.warn(code, message));
+  const trees = { ...before?.trees, [profile]: composed.map(({ treeId }) => treeId) };
+  core.images.writeRecord({ ...record, trees });
+  core.images.writeReference({ reference: image.reference, platform: formatPlatform(platform), manifestDigest: record.manifestDigest });
+  return image;
+}
+
+function treesContext({ core, profile, relay, signal }: PullRequest): TreesContext {
+  return { core, profile, relay, signal };
+}

@@ -1,0 +1,129 @@
+/** The public entry of pulls. */
+import { hostPlatform, parsePlatform } from "../image/platform.ts";
+import { parseReference, type Reference } from "../image/reference.ts";
+import type { LayerLimits } from "../ingest/layer-inflater.ts";
+import type { Credentials, CredentialsProvider } from "../source/credentials.ts";
+import type { Source } from "../source/source.ts";
+import { parseProfile, type Profile } from "../store/profile.ts";
+import type { Image } from "./image.ts";
+import { DEFAULT_LIMITS } from "./limits.ts";
+import { coreOf, type Store } from "./open-store.ts";
+import type { ProgressSink } from "./progress.ts";
+import { ProgressRelay } from "./progress-relay.ts";
+import { pullImage, type PullPolicy } from "./pull-image.ts";
+import type { VerifyManifest } from "./resolve-image.ts";
+
+export interface RegistryOptions {
+  /** Stays the caller's: close it after the registry. */
+  readonly store: Store;
+  /** `os/architecture[/variant]`; default: this host's. */
+  readonly platform?: string | undefined;
+  /** For every registry, or looked up by registry (`docker.io`, `localhost:5000`); default: anonymous. */
+  readonly credentials?: Credentials | CredentialsProvider | undefined;
+  /** Speak plain HTTP to all registries, or to these hosts; default: to none. */
+  readonly plainHttp?: boolean | readonly string[] | undefined;
+  /** Default: the store's native profile. */
+  readonly profile?: Profile | undefined;
+  readonly userAgent?: string | undefined;
+  /** Called with each image's manifest before any layer is fetched; what it throws fails the pull. */
+  readonly verifyManifest?: VerifyManifest | undefined;
+  readonly limits?: Partial<LayerLimits> | undefined;
+}
+
+export interface PullOptions {
+  /** `if-missing` (default): the store's image if it is complete; `always`: ask the registry, fetch what changed; `never`: NOT_CACHED unless complete. */
+  readonly pullPolicy?: PullPolicy | undefined;
+  /** Fetch and ingest every layer again; what is right in the store keeps its inodes. Default false. */
+  readonly force?: boolean | undefined;
+  /** Write the path index into the sidecars. Default true. */
+  readonly buildIndex?: boolean | undefined;
+  /** `lazy`: resolve once the layers are ingested; `layers` are then promises that `image.materialize()` keeps. Default `eager`. */
+  readonly materialize?: "eager" | "lazy" | undefined;
+  readonly profile?: Profile | undefined;
+  readonly platform?: string | undefined;
+  /** `barrier`: each layer is on the disk before it counts as there. `deferred` (default): layers that a power cut may have damaged are verified before use. */
+  readonly durability?: "deferred" | "barrier" | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ProgressSink | undefined;
+}
+
+/** Pulls images into a store, from registries and OCI layouts. Connections and tokens are kept between pulls. */
+export class Registry {
+  readonly #options: RegistryOptions;
+  readonly #sources = new Map<Reference["transport"], Promise<Source>>();
+
+  constructor(options: RegistryOptions) {
+    if (options.profile !== undefined) parseProfile(options.profile);
+    if (options.platform !== undefined) parsePlatform(options.platform);
+    this.#options = options;
+  }
+
+  /**
+   * Makes an image's layers available as directories: from the store if the policy allows, else from where the reference says.
+   * The image holds a lease until it is closed. Cancelling rejects with the signal's reason and leaves the store valid.
+   * @throws REFERENCE_INVALID, NOT_CACHED, IMAGE_NOT_FOUND, BLOB_NOT_FOUND, PLATFORM_NOT_FOUND, MANIFEST_*, CONFIG_INVALID,
+   * LAYER_*, TAR_*, DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED, REGISTRY_*, SOURCE_INVALID, NO_SPACE, STORE_*
+   */
+  async pull(reference: string, options: PullOptions = {}): Promise<Image> {
+    const core = coreOf(this.#options.store);
+    const relay = new ProgressRelay(options.onProgress);
+    try {
+      options.signal?.throwIfAborted();
+      const parsed = parseReference(reference);
+      const platform = options.platform ?? this.#options.platform;
+      const { limits, verifyManifest } = this.#options;
+      return await core.run(options.signal, (signal) =>
+        pullImage({
+          core,
+          reference: parsed,
+          platform: platform === undefined ? hostPlatform() : parsePlatform(platform),
+          profile: parseProfile(options.profile ?? this.#options.profile ?? core.profile),
+          policy: options.pullPolicy ?? "if-missing",
+          force: options.force ?? false,
+          buildIndex: options.buildIndex ?? true,
+          eager: options.materialize !== "lazy",
+          durability: options.durability ?? "deferred",
+          limits: { ...DEFAULT_LIMITS, ...limits },
+          verifyManifest,
+          source: () => this.#source(parsed),
+          relay,
+          signal,
+        }),
+      );
+    } catch (error) {
+      relay.send({ kind: "failed", ...ProgressRelay.describe(error) });
+      throw error;
+    }
+  }
+
+  /** Ends connections; idempotent. Images stay usable. */
+  async close(): Promise<void> {
+    const sources = await Promise.all(this.#sources.values());
+    this.#sources.clear();
+    await Promise.all(sources.map((source) => source.close()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Loaded when first needed: a cached pull pays for no HTTP client. */
+  #source({ transport }: Reference): Promise<Source> {
+    const known = this.#sources.get(transport);
+    if (known) return known;
+    const opening = transport === "docker" ? this.#openRegistry() : openLayout();
+    this.#sources.set(transport, opening);
+    return opening;
+  }
+
+  async #openRegistry(): Promise<Source> {
+    const { RegistrySource } = await import("../source/registry.ts");
+    const { credentials, plainHttp, userAgent } = this.#options;
+    return new RegistrySource({ credentials, plainHttp, userAgent });
+  }
+}
+
+async function openLayout(): Promise<Source> {
+  const { LayoutSource } = await import("../source/layout.ts");
+  return new LayoutSource();
+}

@@ -1,0 +1,84 @@
+/** From a reference to one image's verified documents: manifest and config. */
+import { createHash } from "node:crypto";
+import { ShaleError } from "../errors.ts";
+import { MAX_CONFIG_BYTES, parseConfig, type ImageConfig } from "../image/config.ts";
+import type { Descriptor } from "../image/descriptor.ts";
+import { digestAlgorithm, type BlobDigest } from "../image/digest.ts";
+import { matchLayers, parseManifestDocument, type LayerIdentity, type Manifest } from "../image/manifest.ts";
+import { choosePlatform, type Platform } from "../image/platform.ts";
+import type { Reference } from "../image/reference.ts";
+import type { ManifestDocument, Source } from "../source/source.ts";
+import type { Images } from "../store/images.ts";
+
+/** Called with the image's manifest before any layer is fetched; what it throws fails the pull. */
+export type VerifyManifest = (descriptor: Descriptor, bytes: Uint8Array) => void | Promise<void>;
+
+export interface ResolvedManifest {
+  readonly descriptor: Descriptor;
+  readonly bytes: Buffer;
+  readonly manifest: Manifest;
+}
+
+export interface ResolvedConfig {
+  readonly bytes: Buffer;
+  readonly config: ImageConfig;
+  readonly layers: readonly LayerIdentity[];
+  /** False when the store had it. */
+  readonly fetched: boolean;
+}
+
+/** An image index may point to another; more steps than this are no image's. */
+const MAX_NESTING = 4;
+
+export async function resolveManifest(
+  source: Source,
+  reference: Reference,
+  { platform, signal }: { platform: Platform; signal: AbortSignal },
+): Promise<ResolvedManifest> {
+  let document: ManifestDocument = await source.resolve(reference, { signal });
+  for (let depth = 0; depth < MAX_NESTING; depth++) {
+    const content = parseManifestDocument(document.bytes, document.descriptor.mediaType);
+    if (content.kind === "manifest") return { ...document, manifest: content.manifest };
+    const chosen = choosePlatform(content.manifests, platform);
+    document = await source.readManifest(reference, chosen, { signal });
+  }
+  throw new ShaleError("MANIFEST_INVALID", `image indexes are nested more than ${MAX_NESTING} deep; the image is malformed`, {});
+}
+
+/** The image config, from the store if it is there intact, else from the source; verified either way. */
+export async function resolveConfig(
+  source: Source,
+  reference: Reference,
+  { manifest, images, force, signal }: { manifest: Manifest; images: Images; force: boolean; signal: AbortSignal },
+): Promise<ResolvedConfig> {
+  const { config: descriptor } = manifest;
+  const kept = force ? undefined : images.readDocument("config", descriptor.digest);
+  const fetched = kept === undefined || digestOf(kept, descriptor.digest) !== descriptor.digest;
+  const bytes = fetched ? await fetchConfig(source, reference, { descriptor, signal }) : kept;
+  const config = parseConfig(bytes);
+  return { bytes, config, layers: matchLayers(manifest, config), fetched };
+}
+
+async function fetchConfig(
+  source: Source,
+  reference: Reference,
+  { descriptor, signal }: { descriptor: Descriptor; signal: AbortSignal },
+): Promise<Buffer> {
+  const { digest: expected, size } = descriptor;
+  if (size > MAX_CONFIG_BYTES) {
+    const message = `the image config is ${size} bytes, more than the limit of ${MAX_CONFIG_BYTES}; the image is malformed`;
+    throw new ShaleError("LIMIT_EXCEEDED", message, { limit: "configBytes", maximum: MAX_CONFIG_BYTES });
+  }
+  const pieces: Uint8Array[] = [];
+  for await (const piece of source.readBlob(reference, descriptor, { signal })) pieces.push(piece);
+  const bytes = Buffer.concat(pieces);
+  const actual = digestOf(bytes, expected);
+  if (actual === expected) return bytes;
+  const message = `the image config is ${actual}, expected ${expected}; the registry or the connection damaged it, pull again`;
+  throw new ShaleError("DIGEST_MISMATCH", message, { what: "config", expected, actual });
+}
+
+function digestOf(bytes: Uint8Array, like: BlobDigest): string {
+  const algorithm = digestAlgorithm(like);
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
+}

@@ -1,0 +1,161 @@
+/** One open store, with what pulls share: locks, staging, workers, the ingest, and the layers under way. */
+import { existsSync, mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import type PQueue from "p-queue";
+import { ShaleError } from "../errors.ts";
+import type { DiffId } from "../image/digest.ts";
+import { Ingest } from "../ingest/ingest.ts";
+import { Catalog, type CatalogLayer } from "../store/catalog.ts";
+import { Images, type Warn } from "../store/images.ts";
+import { initializeStore } from "../store/initialize.ts";
+import { Layers } from "../store/layers.ts";
+import { StoreLayout } from "../store/layout.ts";
+import type { Profile } from "../store/profile.ts";
+import { Staging } from "../store/staging.ts";
+import { inStore } from "../store/store-error.ts";
+import { readSuperblock, type Superblock } from "../store/superblock.ts";
+import { WorkerPool } from "../system/worker-pool.ts";
+
+export interface StoreOptions {
+  /** Native profile of a store that is made now; default: what this user and file system can do. An existing store keeps its own. */
+  readonly profile?: Profile | undefined;
+  /** Worker threads; default 2, or 1 on a machine with one core. More gained nothing where it was measured. */
+  readonly workers?: number | undefined;
+  /** Told of what was found wrong and put right, or works around. */
+  readonly onWarning?: Warn | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Two keep both workers inflating; the third hides the next one's latency. Fewer than there are slabs: each holds one. */
+const LAYERS_IN_FLIGHT = 3;
+
+export class StoreCore {
+  readonly layout: StoreLayout;
+  readonly superblock: Superblock;
+  readonly bootId: string;
+  readonly images: Images;
+  readonly layers: Layers;
+  readonly catalog: Catalog;
+  readonly warn: Warn;
+  /** Layers being ingested by this handle. */
+  readonly inFlight: Map<DiffId, Promise<unknown>> = new Map();
+  readonly #workers: number;
+  readonly #running = new Set<Promise<unknown>>();
+  readonly #abort = new AbortController();
+  #downloads: Promise<PQueue> | undefined;
+  #staging: Staging | undefined;
+  #pool: WorkerPool | undefined;
+  #ingest: Ingest | undefined;
+  #closed: Promise<void> | undefined;
+
+  private constructor(layout: StoreLayout, superblock: Superblock, options: StoreOptions) {
+    this.layout = layout;
+    this.superblock = superblock;
+    this.bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    this.warn = options.onWarning ?? (() => {});
+    this.#workers = options.workers ?? Math.min(2, availableParallelism());
+    this.images = new Images(layout);
+    this.layers = new Layers(layout, this.bootId);
+    const layers = (): AsyncIterable<CatalogLayer> => this.#catalogLayers();
+    this.catalog = new Catalog({ layout, storeId: superblock.id, layers, warn: this.warn });
+  }
+
+  static async open(path: string, options: StoreOptions): Promise<StoreCore> {
+    if (process.platform !== "linux") {
+      throw new ShaleError("UNSUPPORTED_PLATFORM", `shale runs on Linux only, this is ${process.platform}`, { platform: process.platform });
+    }
+    options.signal?.throwIfAborted();
+    return inStore(path, async () => {
+      if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
+      const layout = new StoreLayout(realpathSync(path));
+      refuseShared(layout.root);
+      const superblock = readSuperblock(layout.superblock, layout.root) ?? (await initializeStore(layout, options.profile, options.signal));
+      return new StoreCore(layout, superblock, options);
+    });
+  }
+
+  get profile(): Profile {
+    return this.superblock.profile;
+  }
+
+  get staging(): Staging {
+    return (this.#staging ??= Staging.create(this.layout.staging));
+  }
+
+  get pool(): WorkerPool {
+    return (this.#pool ??= new WorkerPool(new URL("./worker.js", import.meta.url), { size: this.#workers }));
+  }
+
+  get ingest(): Ingest {
+    const { profile, owner } = this.superblock;
+    return (this.#ingest ??= new Ingest({
+      pool: this.pool,
+      chunks: this.layout.chunks,
+      writer: { profile, owner },
+      staging: this.staging.directory,
+    }));
+  }
+
+  /** Bounds the layers in flight of all pulls of this handle. */
+  downloads(): Promise<PQueue> {
+    return (this.#downloads ??= import("p-queue").then(({ default: Queue }) => new Queue({ concurrency: LAYERS_IN_FLIGHT })));
+  }
+
+  /** Bytes and chunks written so far by this handle. */
+  get written(): { newChunks: number; newBytes: number } {
+    return this.#ingest?.counts ?? { newChunks: 0, newBytes: 0 };
+  }
+
+  /** Runs an operation of this handle; `close` cancels it and waits for its end. @throws STORE_CLOSED */
+  async run<T>(signal: AbortSignal | undefined, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#closed) throw this.#closedError();
+    const running = inStore(this.layout.root, () => operation(signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal));
+    const tracked = running.catch(() => undefined);
+    this.#running.add(tracked);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(tracked);
+    }
+  }
+
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    this.#abort.abort(this.#closedError());
+    await Promise.all(this.#running);
+    await this.catalog.idle();
+    this.#ingest?.close();
+    await this.#pool?.close();
+    this.#staging?.close();
+  }
+
+  #closedError(): ShaleError<"STORE_CLOSED"> {
+    const path = this.layout.root;
+    return new ShaleError("STORE_CLOSED", `the store ${JSON.stringify(path)} was closed; open it again`, { path });
+  }
+
+  /** From the sidecars, by the workers. */
+  async *#catalogLayers(): AsyncGenerator<CatalogLayer> {
+    for (const diffId of this.layers.list()) {
+      const { profile: native, owner } = this.superblock;
+      const sidecar = this.layers.sidecarPath(diffId);
+      yield { diffId, inodes: await this.pool.run<Uint8Array>("tree/inodes", { sidecar, native, owner }) };
+    }
+  }
+}
+
+/** Another user who can write here could give every image a setuid root shell; one who can read could run strangers' setuid files. */
+function refuseShared(root: string): void {
+  const stat = statSync(root);
+  const self = process.geteuid?.();
+  if (!stat.isDirectory()) {
+    throw new ShaleError("NOT_A_STORE", `${JSON.stringify(root)} is no directory; choose another path`, { path: root });
+  }
+  if (stat.uid === self && (stat.mode & 0o077) === 0) return;
+  const state = stat.uid === self ? `has mode 0${(stat.mode & 0o777).toString(8)}` : `belongs to uid ${stat.uid}`;
+  const message = `${JSON.stringify(root)} ${state}; a store must be its user's alone: chmod 0700 it, or choose a directory of your own`;
+  throw new ShaleError("STORE_PERMISSIONS", message, { path: root });
+}

@@ -1,0 +1,10 @@
+/** What runs in each worker thread: ingest and trees, and nothing that talks to the network or owns a lock. */
+import { threadId } from "node:worker_threads";
+import { Engine } from "../ingest/engine.ts";
+import { serveWorker } from "../system/worker-pool.ts";
+import { TreeTasks } from "../tree/tasks.ts";
+
+const engine: Engine = new Engine();
+const trees: TreeTasks = new TreeTasks(`link-${threadId}`);
+
+await serveWorker({ ...engine.handlers, ...trees.handlers }, engine);

@@ -1,0 +1,107 @@
+/** The workers' side of trees: composition, and the writing of one tree in steps that several workers share. */
+import { readFileSync } from "node:fs";
+import { Sidecar } from "../../format/index.ts";
+import { ShaleError } from "../errors.ts";
+import type { DiffId } from "../image/digest.ts";
+import type { Owner, Profile } from "../store/profile.ts";
+import type { Handled, Handler } from "../system/worker-pool.ts";
+import { INODE_ROW_BYTES } from "../store/catalog.ts";
+import { composeImage } from "./compose.ts";
+import { LayerInodes } from "./layer-inodes.ts";
+import { treeId, type Resolution } from "./resolution.ts";
+import { TreeWriter, type TreeTask } from "./tree-writer.ts";
+
+export interface ComposeRequest {
+  /** Bottom to top. */
+  readonly layers: readonly { readonly diffId: DiffId; readonly sidecar: string }[];
+  readonly profile: Profile;
+  readonly owner: Owner;
+}
+
+export interface ComposedLayer {
+  readonly treeId: string;
+  readonly resolution: Resolution;
+  /** Names in the tree, the root included. */
+  readonly live: number;
+}
+
+export interface InodesRequest {
+  readonly sidecar: string;
+  readonly native: Profile;
+  readonly owner: Owner;
+}
+
+/** A step of one tree; `from` and `to` bound the entries whose files are made. */
+export interface TreeStep {
+  readonly task: TreeTask;
+  readonly from: number;
+  readonly to: number;
+  readonly directories: boolean;
+  readonly finish: boolean;
+}
+
+export class TreeTasks {
+  readonly handlers: Readonly<Record<string, Handler>> = {
+    "tree/compose": (request: ComposeRequest) => compose(request),
+    "tree/inodes": (request: InodesRequest) => inodesOf(request),
+    "tree/step": (step: TreeStep) => this.#step(step),
+  };
+  readonly #name: string;
+  /** The tree at hand: its sidecar is read once for all steps. */
+  #current: { tree: string; writer: TreeWriter } | undefined;
+
+  /** `name` tells this worker's temporary files from another's. */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  async #step({ task, from, to, directories, finish }: TreeStep): Promise<Handled> {
+    if (this.#current?.tree !== task.tree) {
+      this.#current = { tree: task.tree, writer: new TreeWriter(task, await readSidecar(task.sidecar), this.#name) };
+    }
+    const { writer } = this.#current;
+    if (directories) writer.makeDirectories();
+    writer.makeFiles(from, to);
+    if (finish) writer.finish();
+    return { value: undefined };
+  }
+}
+
+async function compose({ layers, profile, owner }: ComposeRequest): Promise<Handled> {
+  const sidecars: Sidecar[] = [];
+  for (const { sidecar } of layers) sidecars.push(await readSidecar(sidecar));
+  const resolutions = composeImage(sidecars, profile, owner);
+  const composed = layers.map(({ diffId }, index): ComposedLayer => {
+    const resolution = resolutions[index]!;
+    return { treeId: treeId(diffId, profile, resolution), resolution, live: sidecars[index]!.live };
+  });
+  return { value: composed };
+}
+
+/** The catalog's rows of a layer: every native inode that it uses, shadowed entries' included. */
+async function inodesOf({ sidecar: path, native, owner }: InodesRequest): Promise<Handled> {
+  const sidecar = await readSidecar(path);
+  const inodes = new LayerInodes(sidecar, native, owner);
+  const unique = new Map<string, number>();
+  for (let entry = 1; entry < sidecar.count; entry++) {
+    if (sidecar.chunk(entry) >= 0) unique.set(inodes.inode(entry).toString("latin1"), sidecar.size(entry));
+  }
+  const table = Buffer.from(new ArrayBuffer(unique.size * INODE_ROW_BYTES));
+  let at = 0;
+  for (const [inode, size] of unique) {
+    table.write(inode, at, "latin1");
+    table.writeUIntLE(size, at + INODE_ROW_BYTES - 6, 6);
+    at += INODE_ROW_BYTES;
+  }
+  return { value: table, transfer: [table.buffer] };
+}
+
+async function readSidecar(path: string): Promise<Sidecar> {
+  try {
+    return await Sidecar.fromBytes(readFileSync(path));
+  } catch (error) {
+    if (!(error instanceof Error && error.name === "SidecarError")) throw error;
+    const message = `the sidecar ${JSON.stringify(path)} is damaged; pull the image again with force, or run shale fsck --repair`;
+    throw new ShaleError("SIDECAR_INVALID", message, { offset: (error as Error & { offset?: number }).offset ?? 0 }, { cause: error });
+  }
+}
