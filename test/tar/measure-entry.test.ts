@@ -13,7 +13,7 @@ type Outcome = { readonly data: number; readonly end: number; readonly stored: n
 function outcome(walk: typeof readEntry | typeof measureEntry, args: readonly [Buffer, number, number, ScanOptions?]): Outcome {
   try {
     const found = walk(...args);
-    return typeof found === "string" ? found : { data: found.data, end: found.end, stored: found.stored };
+    return typeof found === "string" ? found : { data: found.data, end: found.end, stored: found.stored, size: found.size };
   } catch (error) {
     if (!ShaleError.is(error)) throw error;
     return { error: `${error.code} ${error.message}` };
