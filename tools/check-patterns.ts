@@ -7,6 +7,8 @@ interface Rule {
   readonly why: string;
   /** Only files below this folder; default: all. */
   readonly below?: string;
+  /** Not files below this one. */
+  readonly except?: string;
 }
 
 const RULES: readonly Rule[] = [
@@ -32,7 +34,9 @@ export function checkPatterns(sources: Sources): string[] {
 }
 
 function findInLine(line: string, place: string, path: string): string[] {
-  const broken = RULES.filter(({ pattern, below = "" }) => path.startsWith(below) && pattern.test(line));
+  const broken = RULES.filter(
+    ({ pattern, below = "", except }) => path.startsWith(below) && !(except && path.startsWith(except)) && pattern.test(line),
+  );
   return broken.map(({ why }) => `${place}: ${why}`);
 }
 
