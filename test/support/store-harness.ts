@@ -1,5 +1,5 @@
 /** A store in a temporary directory, a registry in this process, and a client between them. */
-import { lstatSync, readdirSync, realpathSync, type BigIntStats } from "node:fs";
+import { lstatSync, readdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { openStore, Registry } from "../../src/index.ts";
 import type { Image, ProgressEvent, PullOptions, RegistryOptions, Store, StoreOptions } from "../../src/index.ts";
@@ -103,14 +103,16 @@ export async function startStore(options: HarnessOptions = {}): Promise<StoreHar
 
 /** Every name below a directory and its inode number, sorted. */
 export function listFiles(root: string): string[] {
-  return readdirSync(root, { recursive: true, encoding: "buffer" })
-    .map((name) => name.toString("latin1"))
-    .map((name) => `${name} ${lstat(root, name).ino}`)
-    .sort();
-}
-
-function lstat(root: string, name: string): BigIntStats {
-  return lstatSync(Buffer.from(`${root}/${name}`, "latin1"), { bigint: true });
+  const found: string[] = [];
+  const todo = [""];
+  for (let prefix = todo.pop(); prefix !== undefined; prefix = todo.pop()) {
+    for (const entry of readdirSync(Buffer.from(`${root}/${prefix}`, "latin1"), { withFileTypes: true, encoding: "buffer" })) {
+      const name = prefix + entry.name.toString("latin1");
+      found.push(`${name} ${lstatSync(Buffer.from(`${root}/${name}`, "latin1")).ino}`);
+      if (entry.isDirectory()) todo.push(`${name}/`);
+    }
+  }
+  return found.sort();
 }
 
 /** One layer of these entries, uncompressed or as told. */
