@@ -4,7 +4,7 @@
  * written and never written again. A good one that is there already is kept.
  */
 import { createHash, hash, type Hash } from "node:crypto";
-import { closeSync, lstatSync, mkdirSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, lstatSync, mkdirSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { isErrno } from "../errors.ts";
 import { applyToFile, processOwner } from "../store/attributes.ts";
@@ -67,7 +67,7 @@ export class ChunkWriter {
     if (this.#made.has(path) || this.#isGood(path, { chunk, size: content.length, file, physical })) return { chunk, inode };
     const staged = this.#create();
     try {
-      writeAll(staged.fd, content);
+      writeAll(staged.fd, content, 0);
       this.#publish(staged, path, { file, physical, size: content.length });
     } finally {
       staged.discard();
@@ -173,7 +173,9 @@ interface Staged {
   discard(): void;
 }
 
-/** A file that is stored piece by piece. End it with `finish` or `discard`. */
+const ZEROS: Buffer = Buffer.alloc(64 * 1024);
+
+/** A file that is stored piece by piece, front to back. End it with `finish` or `discard`. */
 export class ChunkStream {
   readonly #fd: number;
   readonly #hash: Hash = createHash("sha256");
@@ -187,11 +189,18 @@ export class ChunkStream {
 
   write(bytes: Uint8Array): void {
     this.#hash.update(bytes);
-    writeAll(this.#fd, bytes);
+    writeAll(this.#fd, bytes, this.#size);
     this.#size += bytes.length;
   }
 
+  /** Zeros that take no room on the disk. */
+  hole(length: number): void {
+    for (let left = length; left > 0; left -= ZEROS.length) this.#hash.update(left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS);
+    this.#size += length;
+  }
+
   finish(): StoredFile {
+    ftruncateSync(this.#fd, this.#size);
     return this.#end.finish(this.#hash.digest(), this.#size);
   }
 
@@ -210,8 +219,8 @@ function renameInto(from: string, to: string): void {
   }
 }
 
-function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
+function writeAll(fd: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
 }
 
 function hashFile(path: string): Buffer {

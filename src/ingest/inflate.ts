@@ -50,7 +50,7 @@ export function createInflater(compression: Compression, options: { documentedOn
 
 function open(compression: "gzip" | "zstd"): Gunzip {
   if (compression === "gzip") return createGunzip();
-  return createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } }) as unknown as Gunzip;
+  return createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } });
 }
 
 function copy(input: Uint8Array, output: Uint8Array): Inflated {
@@ -131,7 +131,7 @@ class StreamInflater implements Inflater {
   readonly #compression: "gzip" | "zstd";
   readonly #queue: Buffer[] = [];
   #stream: Gunzip;
-  #failure: unknown;
+  #failure: Error | undefined;
   #ending = false;
   #over = false;
   #wake: () => void = () => {};
@@ -169,7 +169,7 @@ class StreamInflater implements Inflater {
     this.#over = this.#ending = false;
   }
 
-  #settle(error?: unknown): void {
+  #settle(error?: Error): void {
     this.#over = true;
     this.#failure ??= error;
     this.#wake();
@@ -180,7 +180,7 @@ class StreamInflater implements Inflater {
       this.#wake = resolve;
       start(resolve);
     });
-    if (this.#failure) throw corrupt(String(this.#failure));
+    if (this.#failure) throw corrupt(this.#failure.message);
   }
 
   #drain(output: Uint8Array): number {

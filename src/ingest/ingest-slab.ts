@@ -1,12 +1,11 @@
 /** Reads the entries of one slab, stores the content of its files, and keeps every other byte. */
 import { HeadersEncoder } from "../../format/headers-encoder.ts";
-import { ShaleError } from "../errors.ts";
-import { showBytes } from "../bytes.ts";
 import type { TarEntry } from "../tar/entry.ts";
 import { readEntry } from "../tar/read-entry.ts";
 import type { ChunkWriter, FileAttributes } from "./chunk-writer.ts";
-import { PartBuilder, type Part } from "./part.ts";
+import { PartBuilder, type Part, type StoredFile } from "./part.ts";
 import type { ReadySlab } from "./slabs.ts";
+import { SparseFile } from "./sparse-file.ts";
 
 /** `bytes` is the slab's memory; `ready` says which bytes of it are whole entries. */
 export function ingestSlab(bytes: Buffer, ready: ReadySlab, chunks: ChunkWriter): Part {
@@ -17,13 +16,11 @@ export function ingestSlab(bytes: Buffer, ready: ReadySlab, chunks: ChunkWriter)
   for (let at = start; at < end;) {
     const entry = readEntry(bytes, at, end, { base: offset - start });
     if (entry === "end" || entry === "more") break;
-    refuseUnsupported(entry, offset + (at - start));
     const hasData = entry.kind === "file" && entry.size > 0;
-    const stored = hasData ? chunks.put(bytes.subarray(entry.data, entry.data + entry.stored), fileAttributes(entry)) : undefined;
-    part.add(entry, hasData ? offset + (entry.data - start) : 0, stored);
+    part.add(entry, hasData ? offset + (entry.data - start) : 0, hasData ? store(bytes, entry, chunks) : undefined);
     if (hasData) {
       headers.literal(bytes.subarray(kept, entry.data));
-      headers.data();
+      noteData(headers, entry);
       kept = entry.data + entry.stored;
     }
     at = entry.end;
@@ -37,9 +34,22 @@ export function fileAttributes(entry: TarEntry): FileAttributes {
   return { mode, uid, gid, mtime, mtimeNs, xattrs };
 }
 
-export function refuseUnsupported(entry: TarEntry, offset: number): void {
-  if (!entry.sparse) return;
-  const name = showBytes(entry.path, 200);
-  const message = `the layer holds the sparse file ${JSON.stringify(name)}, which this version does not unpack; rebuild the image without --sparse`;
-  throw new ShaleError("TAR_UNSUPPORTED", message, { offset, entry: name });
+/** Where the file's content goes among the bytes that are kept. */
+export function noteData(headers: HeadersEncoder, { sparse }: TarEntry): void {
+  if (!sparse) return headers.data();
+  for (const { offset, length } of sparse) headers.extent(offset, length);
+  headers.endData();
+}
+
+function store(bytes: Buffer, entry: TarEntry, chunks: ChunkWriter): StoredFile {
+  const content = bytes.subarray(entry.data, entry.data + entry.stored);
+  if (!entry.sparse) return chunks.put(content, fileAttributes(entry));
+  const file = new SparseFile(chunks.stream(fileAttributes(entry)), entry.sparse, entry.size);
+  try {
+    file.write(content);
+    return file.finish();
+  } catch (error) {
+    file.discard();
+    throw error;
+  }
 }

@@ -7,14 +7,15 @@ import { createHash, type Hash } from "node:crypto";
 import { HeadersEncoder } from "../../format/headers-encoder.ts";
 import { ShaleError } from "../errors.ts";
 import { digestAlgorithm, parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
-import { measureEntry } from "../tar/measure-entry.ts";
+import { measureEntry, type EntryExtent } from "../tar/measure-entry.ts";
 import { readEntry } from "../tar/read-entry.ts";
 import type { ChunkStream, ChunkWriter } from "./chunk-writer.ts";
 import { createInflater, sniffCompression, type Inflater } from "./inflate.ts";
-import { fileAttributes, refuseUnsupported } from "./ingest-slab.ts";
+import { fileAttributes, noteData } from "./ingest-slab.ts";
 import { PartBuilder, type Part } from "./part.ts";
 import { RingReader } from "./ring.ts";
 import { SLAB_BYTES, type Slabs } from "./slabs.ts";
+import { SparseFile } from "./sparse-file.ts";
 
 export interface LayerTask {
   /** Number of the layer among those in flight. */
@@ -46,7 +47,7 @@ const MAGIC = 4;
 
 /** A file larger than a slab, on its way to its chunk. */
 interface LargeFile {
-  readonly stream: ChunkStream;
+  readonly stream: ChunkStream | SparseFile;
   readonly part: PartBuilder;
   readonly headers: HeadersEncoder;
   readonly add: (stored: ReturnType<ChunkStream["finish"]>) => void;
@@ -72,6 +73,10 @@ export class LayerInflater {
   #size = 0;
   #sequence = 0;
   #large: LargeFile | undefined;
+  /** Bytes that sparse files have beyond what the archive stores. */
+  #holes = 0;
+  /** Entries before this offset in the layer have been counted. */
+  #measured = 0;
   #archiveEnded = false;
   #failure: unknown;
 
@@ -156,8 +161,12 @@ export class LayerInflater {
     this.#fill += bytes.length;
     this.#size += bytes.length;
     this.#progress[0] = this.#size;
+    this.#checkSize();
+  }
+
+  #checkSize(): void {
     const maximum = this.task.limits.layerBytes;
-    if (this.#size <= maximum) return;
+    if (this.#size + this.#holes <= maximum) return;
     throw new ShaleError(
       "LIMIT_EXCEEDED",
       `the layer unpacks to more than the limit of ${maximum} bytes; raise layerBytes if it is trusted`,
@@ -181,6 +190,7 @@ export class LayerInflater {
         return this.#hand(this.#fill);
       }
       if (entry === "more") break;
+      this.#measure(entry, at);
       if (entry.end > this.#fill) {
         if (at > this.#start) break;
         if (entry.end - at > SLAB_BYTES || at === 0) return this.#openLarge(at);
@@ -189,6 +199,15 @@ export class LayerInflater {
       at = entry.end;
     }
     return this.#hand(at);
+  }
+
+  /** Counts an entry's holes once, however often a cut is tried. */
+  #measure(entry: EntryExtent, at: number): void {
+    const offset = this.#size - this.#fill + at;
+    if (offset < this.#measured) return;
+    this.#measured = offset + 1;
+    this.#holes += Math.max(entry.size - entry.stored, 0);
+    this.#checkSize();
   }
 
   /** Queues [start, boundary) for any worker, and carries the tail over to a slab of its own. */
@@ -220,13 +239,13 @@ export class LayerInflater {
     const offset = this.#size - this.#fill;
     const entry = readEntry(bytes, at, this.#fill, { base: offset });
     if (typeof entry === "string") throw this.#truncated("an entry's headers are not whole");
-    refuseUnsupported(entry, offset + at);
     const part = new PartBuilder(this.#sequence++);
     const headers = new HeadersEncoder();
     headers.literal(bytes.subarray(at, entry.data));
-    headers.data();
+    noteData(headers, entry);
     const add = (stored: ReturnType<ChunkStream["finish"]>): void => part.add(entry, offset + entry.data, stored);
-    const stream = this.#chunks.stream(fileAttributes(entry));
+    const file = this.#chunks.stream(fileAttributes(entry));
+    const stream = entry.sparse ? new SparseFile(file, entry.sparse, entry.size) : file;
     this.#large = { stream, part, headers, add, data: entry.stored, padding: entry.end - entry.data - entry.stored };
     this.#start = entry.data;
     return this.#feedLarge();
@@ -290,6 +309,7 @@ export class LayerInflater {
       const entry = measureEntry(bytes, at, this.#fill, { base: this.#size - this.#fill, final: true });
       if (entry === "end") break;
       if (entry === "more" || entry.data + entry.stored > this.#fill) throw this.#truncated("its last entry is cut off");
+      this.#measure(entry, at);
       at = entry.end;
     }
     this.#hand(this.#fill);

@@ -82,20 +82,29 @@ export class LayerModel {
     const directory = path.slice(0, Math.max(slash, 0)) as ByteString;
     const name = path.slice(slash + 1) as ByteString;
     if (isBelowWhiteout(path)) return;
-    const parent = this.#parentOf(directory, entry);
     const meaning = classifyName(name, entry.offset);
     switch (meaning.kind) {
       case "plain":
-        return this.#place(parent, name, { entry, row });
-      case "whiteout":
-        (parent.whiteouts ??= new Map()).set(meaning.name, row);
+        return this.#place(this.#parentOf(directory, entry), name, { entry, row });
+      case "whiteout": {
+        const parent = this.#markedDirectory(directory, entry);
+        if (parent) (parent.whiteouts ??= new Map()).set(meaning.name, row);
         return;
-      case "opaque":
-        parent.opaque = true;
+      }
+      case "opaque": {
+        const parent = this.#markedDirectory(directory, entry);
+        if (parent) parent.opaque = true;
         return;
+      }
       case "aufs":
         return;
     }
+  }
+
+  /** The directory that a marker speaks of. Below what this layer made a file there is nothing left to hide (umoci writes such whiteouts). */
+  #markedDirectory(directory: ByteString, entry: PartRow): Node | undefined {
+    const found = this.#walk(directory, entry, { imply: true });
+    return found === "blocked" ? undefined : found;
   }
 
   /** Call after the last entry: settles hard links whose targets came later. @throws TAR_INVALID */
@@ -162,7 +171,8 @@ export class LayerModel {
   #parentOf(directory: ByteString, entry: PartRow): Node {
     const known = this.#parents.get(directory);
     if (known) return known;
-    const found = this.#walk(directory, entry, { imply: true })!;
+    const found = this.#walk(directory, entry, { imply: true });
+    if (!found || found === "blocked") throw invalid(entry, "has a parent that is no directory");
     this.#parents.set(directory, found);
     return found;
   }
@@ -171,10 +181,11 @@ export class LayerModel {
   #lookup(path: ByteString, entry: PartRow): Node | undefined {
     const slash = path.lastIndexOf("/");
     const parent = this.#walk(path.slice(0, Math.max(slash, 0)) as ByteString, entry, { imply: false });
-    return path === "" ? this.root : parent?.child(path.slice(slash + 1) as ByteString);
+    if (path === "") return this.root;
+    return parent === "blocked" ? undefined : parent?.child(path.slice(slash + 1) as ByteString);
   }
 
-  #walk(path: ByteString, entry: PartRow, { imply }: { imply: boolean }): Node | undefined {
+  #walk(path: ByteString, entry: PartRow, { imply }: { imply: boolean }): Node | "blocked" | undefined {
     const stack: Node[] = [this.root];
     const todo = splitReversed(path);
     let followed = 0;
@@ -197,8 +208,7 @@ export class LayerModel {
         if (++followed > MAX_SYMLINKS) throw invalid(entry, "leads through too many symlinks");
         if (next.inode.target.startsWith("/")) stack.length = 1;
         todo.push(...splitReversed(next.inode.target));
-      } else if (imply) throw invalid(entry, `has ${quote(name as ByteString)}, which is no directory, as a parent`);
-      else return undefined;
+      } else return "blocked";
     }
     return stack.at(-1);
   }

@@ -24,7 +24,7 @@ export interface Part {
   readonly frame: Uint8Array<ArrayBuffer>;
 }
 
-const NUMBERS = 11;
+const NUMBERS = 12;
 const TEXTS = 3;
 export const PART_INODE_BYTES: number = 32 + INODE_ID_BYTES;
 
@@ -51,7 +51,7 @@ export class PartBuilder {
     const row = stored ? this.#inodes.length / 2 : -1;
     if (stored) this.#inodes.push(stored.chunk, stored.inode);
     const { mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, size } = entry;
-    this.#numbers.push(KINDS.indexOf(entry.kind), mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, size, offset, row);
+    this.#numbers.push(KINDS.indexOf(entry.kind), mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, size, offset, row, entry.sparse ? 1 : 0);
     this.#text(entry.path);
     this.#text(entry.linkPath);
     this.#text(encodeXattrs(entry.xattrs));
@@ -95,6 +95,7 @@ export interface PartRow {
   readonly offset: number;
   readonly xattrs: readonly Xattr[];
   readonly stored: StoredFile | undefined;
+  readonly sparse: boolean;
 }
 
 export function* readPart(part: Part): Generator<PartRow> {
@@ -124,6 +125,7 @@ export function* readPart(part: Part): Generator<PartRow> {
       mtimeNs: number(7),
       size: number(8),
       offset: number(9),
+      sparse: number(11) === 1,
       stored:
         inode < 0
           ? undefined

@@ -178,7 +178,7 @@ function liveEntry(placed: Placed, inode: Inode, about: { row: PartRow | undefin
     size: inode.size,
     offset: row?.stored ? row.offset : 0,
     chunk: inode.stored ? chunks.get(keyOf(inode.stored.chunk))!.row : -1,
-    flags: placed.flags,
+    flags: placed.flags | (row?.sparse ? Flag.sparse : 0),
     target: inode.target,
     leader,
   };
@@ -202,7 +202,7 @@ function otherEntry(placed: Placed, row: PartRow, chunks: ChunkTable): SidecarEn
     size: row.size,
     offset: row.stored ? row.offset : 0,
     chunk: row.stored ? chunks.get(keyOf(row.stored.chunk))!.row : -1,
-    flags: placed.flags,
+    flags: placed.flags | (row.sparse ? Flag.sparse : 0),
     target: type === S_IFLNK ? row.linkPath : "",
     leader: -1,
   };

@@ -26,6 +26,7 @@ export async function ensureLayer(layer: LayerIdentity & { index: number }, cont
   const { core, relay, force, signal } = context;
   const { diffId, index } = layer;
   if (!force && (await isUsable(core, diffId, signal))) {
+    if (context.buildIndex) await ensureIndex(layer, context);
     relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
     return undefined;
   }
@@ -35,6 +36,21 @@ export async function ensureLayer(layer: LayerIdentity & { index: number }, cont
     relay.send({ kind: "layer-failed", diffId, index, ...ProgressRelay.describe(error) });
     throw error;
   }
+}
+
+/** A layer that was ingested without the path index gets it; its entries stay as they are. */
+export async function ensureIndex(
+  about: LayerProgress,
+  { core, relay, signal }: Pick<LayerContext, "core" | "relay" | "signal">,
+): Promise<void> {
+  const { diffId, index } = about;
+  if (core.layers.record(diffId)?.indexed !== false) return;
+  relay.send({ kind: "sidecar-started", diffId, index });
+  using lock = await FileLock.acquire(core.layout.layerLock(diffId), { signal });
+  void lock;
+  const bytes = await core.pool.run<Uint8Array | undefined>("tree/index", core.layers.sidecarPath(diffId));
+  if (bytes) core.layers.replaceSidecar(diffId, bytes, core.staging.fresh("sidecar"));
+  relay.send({ kind: "sidecar-complete", diffId, index, bytes: bytes?.length ?? 0 });
 }
 
 /** In the store, and known to have survived: what a crash of the machine may have damaged is verified first, or dropped. */

@@ -5,7 +5,7 @@ import { parseProfile, type Profile } from "../store/profile.ts";
 import type { Image } from "./image.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 import { ProgressRelay } from "./progress-relay.ts";
-import { cachedImage } from "./pull-image.ts";
+import { cachedImage, isDamage } from "./pull-image.ts";
 import { StoreCore, type StoreOptions } from "./store-core.ts";
 
 export interface ImageQuery {
@@ -52,7 +52,7 @@ export class Store {
     const core = coreOf(this);
     const parsed = parseReference(reference);
     const platform = query.platform === undefined ? hostPlatform() : parsePlatform(query.platform);
-    return core.run(query.signal, (signal) =>
+    const found = core.run(query.signal, (signal) =>
       cachedImage(
         {
           core,
@@ -73,6 +73,11 @@ export class Store {
         performance.now(),
       ),
     );
+    return found.catch((error: unknown) => {
+      if (!isDamage(error)) throw error;
+      core.warn(error.code, error.message);
+      return undefined;
+    });
   }
 
   /** Idempotent. */

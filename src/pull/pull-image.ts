@@ -12,7 +12,7 @@ import type { ImageRecord } from "../store/images.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
-import { ensureLayer, isUsable } from "./ensure-layer.ts";
+import { ensureIndex, ensureLayer, isUsable } from "./ensure-layer.ts";
 import { Image, type PullStats } from "./image.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import { resolveConfig, resolveManifest, type ResolvedConfig, type ResolvedManifest, type VerifyManifest } from "./resolve-image.ts";
@@ -42,11 +42,35 @@ export interface PullRequest {
 export async function pullImage(request: PullRequest): Promise<Image> {
   const { relay } = request;
   const started = performance.now();
-  const image =
-    (request.policy !== "always" && !request.force ? await cachedImage(request, started) : undefined) ??
-    (await fetchImage(request, started));
+  const image = (await fromStore(request, started)) ?? (await fetchAndHeal(request, started));
   relay.send({ kind: "complete", manifestDigest: image.manifestDigest, cached: image.cached });
   return image;
+}
+
+async function fromStore(request: PullRequest, started: number): Promise<Image | undefined> {
+  if (request.policy === "always" || request.force) return undefined;
+  try {
+    return await cachedImage(request, started);
+  } catch (error) {
+    if (request.policy === "never" || !isDamage(error)) throw error;
+    request.relay.warn(error.code, error.message);
+    return undefined;
+  }
+}
+
+/** What is damaged in the store is found when it is used; then everything is fetched once more, and what is right is kept. */
+async function fetchAndHeal(request: PullRequest, started: number): Promise<Image> {
+  try {
+    return await fetchImage(request, started);
+  } catch (error) {
+    if (request.force || !isDamage(error)) throw error;
+    request.relay.warn(error.code, error.message);
+    return fetchImage({ ...request, force: true }, started);
+  }
+}
+
+export function isDamage(error: unknown): error is ShaleError<"STORE_DAMAGED" | "SIDECAR_INVALID"> {
+  return ShaleError.is(error, "STORE_DAMAGED") || ShaleError.is(error, "SIDECAR_INVALID");
 }
 
 /** The image, if the store has all of it; without network, LevelDB or workers when its trees are there too. */
@@ -58,14 +82,7 @@ export async function cachedImage(request: PullRequest, started: number): Promis
   if (!record || !lease) return undefined;
   try {
     const composed = await composedTrees(record, request);
-    if (composed)
-      return await makeImage(request, {
-        record,
-        composed,
-        lease,
-        cached: true,
-        stats: { ...NO_WORK, milliseconds: performance.now() - started },
-      });
+    if (composed) return await restoreImage(request, { record, composed, lease, started });
   } catch (error) {
     lease.release();
     throw error;
@@ -73,6 +90,29 @@ export async function cachedImage(request: PullRequest, started: number): Promis
   lease.release();
   if (request.policy === "never") relay.warn("NOT_CACHED", `${JSON.stringify(text)} is only partly in the store (profile ${profile})`);
   return undefined;
+}
+
+interface Restored {
+  readonly record: ImageRecord;
+  readonly composed: readonly TreeRef[];
+  readonly lease: FileLock;
+  readonly started: number;
+}
+
+/** A record from another boot, or without these trees, is brought up to date once they are there. */
+async function restoreImage(request: PullRequest, { record, composed, lease, started }: Restored): Promise<Image> {
+  const { core, profile, eager } = request;
+  const stats = (): PullStats => ({ ...NO_WORK, milliseconds: performance.now() - started });
+  const image = await makeImage(request, { record, composed, lease, cached: true, stats: stats() });
+  if (eager && composed.some((tree) => tree.resolution)) {
+    const trees = { ...record.trees, [profile]: composed.map(({ treeId }) => treeId) };
+    core.images.writeRecord({ ...record, bootId: core.bootId, indexed: isIndexed(core, record), trees });
+  }
+  return image;
+}
+
+function isIndexed(core: StoreCore, { layers }: Pick<ImageRecord, "layers">): boolean {
+  return layers.every(({ diffId }) => core.layers.record(diffId)?.indexed === true);
 }
 
 const NO_WORK: Omit<PullStats, "milliseconds"> = { downloadedBytes: 0, ingestedLayers: 0, newChunks: 0, newChunkBytes: 0 };
@@ -83,7 +123,10 @@ async function composedTrees(record: ImageRecord, request: PullRequest): Promise
   const known = record.trees[profile];
   const settled = record.bootId === core.bootId && (record.indexed || !buildIndex);
   if (known && settled && (!eager || known.every((id) => existsSync(core.layout.tree(id))))) return known.map((treeId) => ({ treeId }));
-  for (const { diffId } of record.layers) if (!(await isUsable(core, diffId, request.signal))) return undefined;
+  for (const [index, { diffId }] of record.layers.entries()) {
+    if (!(await isUsable(core, diffId, request.signal))) return undefined;
+    if (buildIndex) await ensureIndex({ diffId, index }, request);
+  }
   return composeLayers(
     record.layers.map(({ diffId }) => diffId),
     treesContext(request),
@@ -106,7 +149,7 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
   const { core, profile, eager, reference } = request;
   const diffIds = record.layers.map(({ diffId }) => diffId);
   const materialize = async (options: { signal?: AbortSignal | undefined }): Promise<void> => {
-    if (composed.every(({ treeId }) => existsSync(core.layout.tree(treeId)))) return;
+    if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => existsSync(core.layout.tree(treeId)))) return;
     await core.run(options.signal, async (signal) => {
       const context = { ...treesContext(request), signal };
       const known = composed.every((tree) => tree.resolution)
@@ -195,13 +238,13 @@ function statsOf(
   };
 }
 
-async function recordImage({ core, buildIndex }: PullRequest, manifest: ResolvedManifest, config: ResolvedConfig): Promise<ImageRecord> {
+async function recordImage({ core }: PullRequest, manifest: ResolvedManifest, config: ResolvedConfig): Promise<ImageRecord> {
   const { digest: manifestDigest } = manifest.descriptor;
   const configDigest = manifest.manifest.config.digest;
   core.images.writeDocument("manifest", manifestDigest, manifest.bytes);
   if (config.fetched) core.images.writeDocument("config", configDigest, config.bytes);
   const layers = config.layers.map(({ diffId, descriptor: { digest, mediaType, size } }) => ({ diffId, digest, mediaType, size }));
-  const indexed = buildIndex && layers.every(({ diffId }) => core.layers.record(diffId)?.indexed === true);
+  const indexed = isIndexed(core, { layers });
   return { manifestDigest, configDigest, config: config.config, layers, bootId: core.bootId, indexed, trees: {} };
 }
 
@@ -221,6 +264,6 @@ async function publishImage(request: PullRequest, parts: Omit<ImageParts, "compo
   return image;
 }
 
-function treesContext({ core, profile, relay, signal }: PullRequest): TreesContext {
-  return { core, profile, relay, signal };
+function treesContext({ core, profile, relay, signal, force }: PullRequest): TreesContext {
+  return { core, profile, relay, signal, force };
 }

@@ -1,16 +1,21 @@
 /** The trees of an image: which they are, and making those that are not there. */
-import { existsSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import type { DiffId } from "../image/digest.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { materializeTree } from "../tree/materialize.ts";
 import type { ComposeRequest, ComposedLayer } from "../tree/tasks.ts";
+import type { TreeTask } from "../tree/tree-plan.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import type { StoreCore } from "./store-core.ts";
 
 export interface TreesContext {
   readonly core: StoreCore;
   readonly profile: Profile;
+  /** Check trees that are there against their layers. */
+  readonly force: boolean;
   readonly relay: ProgressRelay;
   readonly signal: AbortSignal;
 }
@@ -32,26 +37,50 @@ interface LayerTree {
   readonly composed: ComposedLayer;
 }
 
-async function ensureTree({ index, diffId, composed }: LayerTree, { core, profile, relay, signal }: TreesContext): Promise<void> {
-  const target = core.layout.tree(composed.treeId);
-  if (existsSync(target)) return relay.send({ kind: "tree-skipped", diffId, index });
-  const total = composed.live;
+async function ensureTree(tree: LayerTree, context: TreesContext): Promise<void> {
+  const { core, relay, signal } = context;
+  const { index, diffId, composed } = tree;
+  const { treeId, live: total } = composed;
+  if (!context.force && isTrusted(core, treeId)) return relay.send({ kind: "tree-skipped", diffId, index });
   relay.send({ kind: "tree-started", diffId, index, total });
-  using lock = await FileLock.acquire(core.layout.treeLock(composed.treeId), { signal });
-  void lock;
+  using lock = await FileLock.acquire(core.layout.treeLock(treeId), { signal });
+  if (context.force || !isTrusted(core, treeId)) {
+    await makeRight(tree, context);
+    writeSync(lock.fd, core.bootId, 0);
+  }
+  relay.send({ kind: "tree-complete", diffId, index, entries: total });
+}
+
+/** A tree is trusted in the boot that made or checked it, which its lock file names; a crash of the machine ends that. */
+function isTrusted(core: StoreCore, treeId: string): boolean {
+  return (
+    existsSync(core.layout.tree(treeId)) && readFileSync(core.layout.treeLock(treeId), { flag: "a+", encoding: "utf8" }) === core.bootId
+  );
+}
+
+/** Keeps a tree that is what it must be. A wrong one is moved out of the way, not deleted: somebody may be running in it. */
+async function makeRight({ index, diffId, composed }: LayerTree, { core, profile, relay, signal }: TreesContext): Promise<void> {
+  const target = core.layout.tree(composed.treeId);
+  const task = taskOf({ diffId, composed }, core, profile);
+  if (existsSync(target)) {
+    if (await core.pool.run<boolean>("tree/check", { ...task, tree: target })) return;
+    relay.warn("STORE_DAMAGED", `the tree ${JSON.stringify(target)} differs from its layer and is replaced`);
+    renameSync(target, join(core.layout.staging, `replaced-${composed.treeId}-${randomBytes(4).toString("hex")}`));
+  }
+  const onAdvanced = (entries: number): void => relay.advance({ kind: "tree-advanced", diffId, index, entries, total: composed.live });
+  await materializeTree({ pool: core.pool, composed, task, target, signal, onAdvanced });
+}
+
+function taskOf({ diffId, composed }: Pick<LayerTree, "diffId" | "composed">, core: StoreCore, profile: Profile): TreeTask {
   const { profile: native, owner } = core.superblock;
-  const staging = core.staging;
-  const task = {
+  return {
     sidecar: core.layers.sidecarPath(diffId),
-    tree: staging.fresh("tree"),
+    tree: core.staging.fresh("tree"),
     chunks: core.layout.chunks,
-    staging: staging.directory,
+    staging: core.staging.directory,
     resolution: composed.resolution,
     profile,
     native,
     owner,
   };
-  const onAdvanced = (entries: number): void => relay.advance({ kind: "tree-advanced", diffId, index, entries, total });
-  await materializeTree({ pool: core.pool, composed, task, target, signal, onAdvanced });
-  relay.send({ kind: "tree-complete", diffId, index, entries: total });
 }

@@ -63,7 +63,8 @@ function errorList(body: Buffer): readonly { code?: unknown; message?: unknown }
   try {
     const document: unknown = JSON.parse(body.toString());
     if (typeof document !== "object" || document === null || !("errors" in document) || !Array.isArray(document.errors)) return [];
-    return document.errors.slice(0, 5).filter((error) => typeof error === "object" && error !== null);
+    const errors: readonly unknown[] = document.errors.slice(0, 5);
+    return errors.filter((error) => typeof error === "object" && error !== null);
   } catch {
     // an HTML page or nothing at all: the status has to do
     return [];

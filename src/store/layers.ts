@@ -70,11 +70,34 @@ export class Layers {
     return names.map((name) => parseDiffId(name.replace("-", ":")));
   }
 
-  /** Completes a staged directory that holds sidecar and headers, and makes it the layer. An existing layer is replaced, never mixed. */
+  /** Completes a staged directory that holds sidecar and headers, and makes it the layer; one that is there with the same bytes stays. */
   publish(staged: string, record: Omit<LayerRecord, "bootId">): void {
-    writeFileSync(join(staged, LAYER_RECORD), `${JSON.stringify({ ...record, bootId: this.#bootId })}\n`, { mode: 0o600 });
+    if (this.record(record.diffId) && this.#isSame(staged, record.diffId)) return rmSync(staged, { recursive: true, force: true });
+    this.#writeRecord(staged, { ...record, bootId: this.#bootId });
     this.withdraw(record.diffId, `${staged}-replaced`);
     renameSync(staged, this.#layout.layer(record.diffId));
+  }
+
+  /** Replaces a layer's sidecar by its indexed form. */
+  replaceSidecar(diffId: DiffId, bytes: Uint8Array, staged: string): void {
+    const record = this.record(diffId);
+    if (!record) return;
+    writeFileSync(staged, bytes, { mode: 0o600 });
+    renameSync(staged, this.sidecarPath(diffId));
+    this.#writeRecord(this.#layout.layer(diffId), { ...record, indexed: true });
+  }
+
+  #writeRecord(directory: string, record: LayerRecord): void {
+    const path = join(directory, LAYER_RECORD);
+    writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  }
+
+  #isSame(staged: string, diffId: DiffId): boolean {
+    return [SIDECAR, HEADERS].every((name) => {
+      const present = readIfThere(join(this.#layout.layer(diffId), name));
+      return present?.equals(readFileSync(join(staged, name))) === true;
+    });
   }
 
   /** Takes a layer out of sight by one rename, then deletes it. No error if it is not there. */
@@ -107,5 +130,14 @@ export class Layers {
     } catch (error) {
       if (!isErrno(error, "ENOENT")) throw error;
     }
+  }
+}
+
+function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
   }
 }

@@ -68,7 +68,7 @@ export class WorkerPool {
   /** Ends the workers; pending tasks fail. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#members.map((member) => member?.worker.terminate()));
+    await Promise.all(this.#members.map(async (member) => member?.worker.terminate()));
   }
 
   #leastBusy(): number {

@@ -9,10 +9,12 @@ export interface EntryExtent {
   readonly end: number;
   /** Bytes of stored data, padding excluded. */
   readonly stored: number;
+  /** Bytes of the file once unpacked: more than `stored` for a sparse file. */
+  readonly size: number;
 }
 
 /** As `readEntry`, with which it agrees on every input: the same extent, "more", "end" or error. */
 export function measureEntry(buffer: Buffer, start: number, limit: number, options?: ScanOptions): EntryExtent | Stop {
   const scan = scanEntry(buffer, { from: start, to: limit }, options);
-  return typeof scan === "string" ? scan : { data: scan.data, end: scan.end, stored: scan.stored };
+  return typeof scan === "string" ? scan : { data: scan.data, end: scan.end, stored: scan.stored, size: scan.size };
 }

@@ -21,8 +21,13 @@ export interface LinkSource {
   readonly native: () => Uint8Array;
 }
 
-/** EMLINK moves a file to an ordinal that no file of an image counts up to, and that belongs to its own ordinal alone. */
-const OVERFLOW = 1_000_000;
+/**
+ * The ordinals that stand for one: itself, and those that EMLINK moves it to. No file of an image counts up that far, and each
+ * belongs to its own ordinal alone, so that two files of an image still share no inode.
+ */
+export function* overflowOrdinals(ordinal: number): Generator<number, never> {
+  for (let overflow = ordinal; ; overflow += 1_000_000) yield overflow;
+}
 
 export class Linker {
   readonly #chunks: string;
@@ -40,7 +45,7 @@ export class Linker {
 
   /** @throws STORE_DAMAGED when no inode with this content is left */
   link(source: LinkSource, target: string | Buffer): void {
-    for (let ordinal = source.ordinal; ; ordinal += OVERFLOW) {
+    for (const ordinal of overflowOrdinals(source.ordinal)) {
       const path = chunkPath(this.#chunks, source.inode, ordinal);
       try {
         return linkSync(path, target);

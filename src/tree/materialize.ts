@@ -3,7 +3,7 @@ import { existsSync, renameSync, rmSync } from "node:fs";
 import { isErrno } from "../errors.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 import type { ComposedLayer, TreeStep } from "./tasks.ts";
-import type { TreeTask } from "./tree-writer.ts";
+import type { TreeTask } from "./tree-plan.ts";
 
 export interface MaterializeOptions {
   readonly pool: WorkerPool;

@@ -1,15 +1,18 @@
 /** The workers' side of trees: composition, and the writing of one tree in steps that several workers share. */
 import { readFileSync } from "node:fs";
-import { Sidecar } from "../../format/index.ts";
+import { indexSidecar, Sidecar, SidecarError } from "../../format/index.ts";
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
 import { INODE_ROW_BYTES } from "../store/catalog.ts";
+import { checkTree } from "./check-tree.ts";
 import { composeImage } from "./compose.ts";
 import { LayerInodes } from "./layer-inodes.ts";
 import { treeId, type Resolution } from "./resolution.ts";
-import { TreeWriter, type TreeTask } from "./tree-writer.ts";
+import { TreePlan, type TreeTask } from "./tree-plan.ts";
+import { TreeWriter } from "./tree-writer.ts";
+import { verifyLayer, type VerifyLayerRequest } from "./verify-layer.ts";
 
 export interface ComposeRequest {
   /** Bottom to top. */
@@ -44,6 +47,9 @@ export class TreeTasks {
   readonly handlers: Readonly<Record<string, Handler>> = {
     "tree/compose": (request: ComposeRequest) => compose(request),
     "tree/inodes": (request: InodesRequest) => inodesOf(request),
+    "tree/check": (task: TreeTask) => isRight(task),
+    "tree/index": (sidecar: string) => index(sidecar),
+    "tree/verify-layer": async (request: VerifyLayerRequest) => ({ value: await verifyLayer(request) }),
     "tree/step": (step: TreeStep) => this.#step(step),
   };
   readonly #name: string;
@@ -57,7 +63,7 @@ export class TreeTasks {
 
   async #step({ task, from, to, directories, finish }: TreeStep): Promise<Handled> {
     if (this.#current?.tree !== task.tree) {
-      this.#current = { tree: task.tree, writer: new TreeWriter(task, await readSidecar(task.sidecar), this.#name) };
+      this.#current = { tree: task.tree, writer: new TreeWriter(new TreePlan(task, await readSidecar(task.sidecar)), this.#name) };
     }
     const { writer } = this.#current;
     if (directories) writer.makeDirectories();
@@ -76,6 +82,17 @@ async function compose({ layers, profile, owner }: ComposeRequest): Promise<Hand
     return { treeId: treeId(diffId, profile, resolution), resolution, live: sidecars[index]!.live };
   });
   return { value: composed };
+}
+
+/** Whether the tree on disk is what it must be, extended attributes included. */
+async function isRight(task: TreeTask): Promise<Handled> {
+  const differences = checkTree(new TreePlan(task, await readSidecar(task.sidecar)), { xattrs: true });
+  return { value: differences.next().done === true };
+}
+
+/** The indexed form of an unindexed sidecar, or undefined when it is indexed. */
+async function index(path: string): Promise<Handled> {
+  return { value: await indexSidecar(path) };
 }
 
 /** The catalog's rows of a layer: every native inode that it uses, shadowed entries' included. */
@@ -100,8 +117,8 @@ async function readSidecar(path: string): Promise<Sidecar> {
   try {
     return await Sidecar.fromBytes(readFileSync(path));
   } catch (error) {
-    if (!(error instanceof Error && error.name === "SidecarError")) throw error;
+    if (!(error instanceof SidecarError)) throw error;
     const message = `the sidecar ${JSON.stringify(path)} is damaged; pull the image again with force, or run shale fsck --repair`;
-    throw new ShaleError("SIDECAR_INVALID", message, { offset: (error as Error & { offset?: number }).offset ?? 0 }, { cause: error });
+    throw new ShaleError("SIDECAR_INVALID", message, { offset: error.offset }, { cause: error });
   }
 }

@@ -4,208 +4,101 @@
  * one; directories get their attributes at the very end, deepest first.
  */
 import { closeSync, linkSync, mkdirSync, openSync, symlinkSync, writeSync } from "node:fs";
-import { Flag, type Sidecar } from "../../format/index.ts";
-import { fsPath, toByteString, toBytes, type ByteString } from "../bytes.ts";
-import { applyToFile, applyToPath, processOwner, type ModificationTime } from "../store/attributes.ts";
-import {
-  physicalAttributes,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  type Owner,
-  type PhysicalAttributes,
-  type Profile,
-} from "../store/profile.ts";
+import { Flag } from "../../format/index.ts";
+import { fsPath, toBytes, type ByteString } from "../bytes.ts";
+import { applyToFile, applyToPath, processOwner } from "../store/attributes.ts";
+import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod, setPathXattr } from "../system/syscalls.ts";
-import { isLeader, LayerInodes, ordinalsOf, pathOf } from "./layer-inodes.ts";
 import { Linker } from "./link-source.ts";
-import type { Resolution, ResolvedDirectory } from "./resolution.ts";
-
-export interface TreeTask {
-  /** Of the layer. */
-  readonly sidecar: string;
-  /** The tree's directory in staging; absent before `makeDirectories`. */
-  readonly tree: string;
-  readonly chunks: string;
-  /** Where missing link sources are made. */
-  readonly staging: string;
-  readonly profile: Profile;
-  readonly native: Profile;
-  readonly owner: Owner;
-  readonly resolution: Resolution;
-}
-
-const EPOCH: ModificationTime = { mtime: 0, mtimeNs: 0 };
-const OPAQUE_XATTR: Readonly<Record<Exclude<Profile, "oci">, ByteString>> = {
-  overlay: "trusted.overlay.opaque" as ByteString,
-  userxattr: "user.overlay.opaque" as ByteString,
-};
+import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
 
 export class TreeWriter {
-  readonly #task: TreeTask;
-  readonly #sidecar: Sidecar;
-  readonly #inodes: LayerInodes;
-  readonly #native: LayerInodes;
-  readonly #ordinals: Map<number, number>;
-  readonly #directories: ReadonlyMap<ByteString, ResolvedDirectory>;
+  readonly #plan: TreePlan;
   readonly #linker: Linker;
   readonly #self: Owner = processOwner();
-  readonly #root: ByteString;
 
-  constructor(task: TreeTask, sidecar: Sidecar, name: string) {
-    this.#task = task;
-    this.#sidecar = sidecar;
-    this.#root = toByteString(task.tree);
-    this.#inodes = new LayerInodes(sidecar, task.profile, task.owner);
-    this.#native = task.profile === task.native ? this.#inodes : new LayerInodes(sidecar, task.native, task.owner);
-    this.#linker = new Linker({ chunks: task.chunks, staging: task.staging, name });
-    this.#ordinals = ordinalsOf(this.#inodes);
-    for (const { path, ordinal } of task.resolution.files) this.#ordinals.set(this.#leaderAt(path), ordinal);
-    this.#directories = new Map(task.resolution.directories.map((directory) => [directory.path, directory]));
+  /** `name` tells this writer's temporary files from another's in the same staging directory. */
+  constructor(plan: TreePlan, name: string) {
+    const { chunks, staging } = plan.task;
+    this.#plan = plan;
+    this.#linker = new Linker({ chunks, staging, name });
   }
 
   /** The tree's own directory and all beneath it, 0700 for now. */
   makeDirectories(): void {
-    for (const { entry, path } of this.#entries(0, this.#sidecar.live))
-      if (this.#type(entry) === S_IFDIR) mkdirSync(fsPath(path), { mode: 0o700 });
+    for (const { entry, path } of this.#plan.entries()) if (this.#plan.type(entry) === S_IFDIR) mkdirSync(fsPath(path), { mode: 0o700 });
   }
 
   /** Files with content or without, among the entries [from, to). */
   makeFiles(from: number, to: number): void {
-    for (const { entry, path } of this.#entries(from, to)) {
-      if (this.#inodes.isLinked(entry)) this.#link(entry, path);
-      else if (this.#type(entry) === S_IFREG && isLeader(this.#sidecar, entry)) this.#makeRegular(entry, path, "");
+    const plan = this.#plan;
+    for (const { entry, path } of plan.entries(from, to)) {
+      if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
+      else if (plan.type(entry) === S_IFREG && plan.isLeader(entry)) this.#makeRegular(entry, path);
     }
   }
 
   /** Everything else; the tree is then complete. */
   finish(): void {
-    for (const { entry, path } of this.#entries(1, this.#sidecar.live)) if (this.#isSpecial(entry)) this.#makeSpecial(entry, path);
+    const plan = this.#plan;
+    for (const { entry, path } of plan.entries()) if (plan.isSpecial(entry) && plan.isLeader(entry)) this.#makeSpecial(entry, path);
     this.#makeMarkers();
     this.#makeLateLinks();
-    this.#applyDirectories();
-  }
-
-  #link(entry: number, path: ByteString): void {
-    const leader = this.#sidecar.leader(entry);
-    const inode = this.#inodes.inode(entry);
-    const source = {
-      inode,
-      ordinal: this.#ordinals.get(leader < 0 ? entry : leader) ?? 0,
-      attributes: this.#inodes.attributes(entry),
-      ...this.#time(entry),
-      native: () => (this.#native === this.#inodes ? inode : this.#native.inode(entry)),
-    };
-    this.#linker.link(source, fsPath(path));
+    const directories = [...plan.entries()].filter(({ entry }) => plan.type(entry) === S_IFDIR);
+    for (const { entry, path } of directories.reverse()) applyToPath(path, plan.attributes(entry), plan.time(entry), this.#self);
   }
 
   /** A fresh file of this tree alone: an empty one, or what stands for another kind of file in this profile. */
-  #makeRegular(entry: number, path: ByteString, content: string): void {
+  #makeRegular(entry: number, path: ByteString): void {
     const fd = openSync(fsPath(path), "wx", 0o600);
     try {
+      const content = this.#plan.sidecar.target(entry);
       if (content !== "") writeSync(fd, toBytes(content as ByteString));
-      applyToFile(fd, this.#inodes.attributes(entry), this.#time(entry), this.#self);
+      applyToFile(fd, this.#plan.attributes(entry), this.#plan.time(entry), this.#self);
     } finally {
       closeSync(fd);
     }
   }
 
-  /** Symlinks, devices, FIFOs: neither directory nor regular in the image. */
-  #isSpecial(entry: number): boolean {
-    const type = this.#type(entry);
-    return type !== 0 && type !== S_IFREG && type !== S_IFDIR && isLeader(this.#sidecar, entry);
-  }
-
   #makeSpecial(entry: number, path: ByteString): void {
-    const attributes = this.#inodes.attributes(entry);
-    const target = this.#sidecar.target(entry);
-    switch (attributes.mode & S_IFMT) {
-      case S_IFREG:
-        return this.#makeRegular(entry, path, target);
-      case S_IFLNK:
-        symlinkSync(toBytes(target as ByteString), fsPath(path));
-        break;
-      default: {
-        const { rdevMajor, rdevMinor } = this.#sidecar.modeAt(this.#sidecar.modeRow(entry));
-        mknod(path, attributes.mode, { major: rdevMajor, minor: rdevMinor });
-      }
+    const { sidecar } = this.#plan;
+    const attributes = this.#plan.attributes(entry);
+    const type = attributes.mode & S_IFMT;
+    if (type === S_IFREG) return this.#makeRegular(entry, path);
+    if (type === S_IFLNK) symlinkSync(toBytes(sidecar.target(entry) as ByteString), fsPath(path));
+    else {
+      const { rdevMajor, rdevMinor } = sidecar.modeAt(sidecar.modeRow(entry));
+      mknod(path, attributes.mode, { major: rdevMajor, minor: rdevMinor });
     }
-    applyToPath(path, attributes, this.#time(entry), this.#self);
+    applyToPath(path, attributes, this.#plan.time(entry), this.#self);
   }
 
   /** Whiteouts and opaque directories, in the form that the profile's consumers know. */
   #makeMarkers(): void {
-    const { profile } = this.#task;
-    for (const { entry, path } of this.#entries(0, this.#sidecar.live)) {
-      const flags = this.#sidecar.flags(entry);
-      if (flags & Flag.whiteout) {
-        if (profile === "oci") this.#makeMarkerFile(ociWhiteout(path));
+    const { profile } = this.#plan.task;
+    for (const { entry, path } of this.#plan.entries()) {
+      if (this.#plan.flag(entry, Flag.whiteout)) {
+        if (profile === "oci") makeMarkerFile(ociWhiteout(path));
         else mknod(path, S_IFCHR);
       }
-      if (flags & Flag.opaque) {
-        if (profile === "oci") this.#makeMarkerFile(`${path}/.wh..wh..opq` as ByteString);
+      if (this.#plan.flag(entry, Flag.opaque)) {
+        if (profile === "oci") makeMarkerFile(`${path}/${OCI_OPAQUE}` as ByteString);
         else setPathXattr(path, OPAQUE_XATTR[profile], "y" as ByteString);
       }
     }
   }
 
-  #makeMarkerFile(path: ByteString): void {
-    closeSync(openSync(fsPath(path), "wx", 0o600));
-  }
-
   /** Further names of hard-link groups that have no link source in the store: symlinks, devices, empty files. */
   #makeLateLinks(): void {
-    for (let row = 0; row < this.#sidecar.hardLinkCount; row++) {
-      const [entry, leader] = this.#sidecar.hardLinkAt(row);
-      if (entry === leader || this.#inodes.isLinked(entry)) continue;
-      linkSync(fsPath(this.#place(pathOf(this.#sidecar, leader))), fsPath(this.#place(pathOf(this.#sidecar, entry))));
+    const { sidecar } = this.#plan;
+    for (let row = 0; row < sidecar.hardLinkCount; row++) {
+      const [entry, leader] = sidecar.hardLinkAt(row);
+      if (entry === leader || this.#plan.isLinked(entry)) continue;
+      linkSync(fsPath(this.#plan.place(leader)), fsPath(this.#plan.place(entry)));
     }
-  }
-
-  #applyDirectories(): void {
-    const directories: { entry: number; path: ByteString }[] = [];
-    for (const { entry, path } of this.#entries(0, this.#sidecar.live))
-      if (this.#type(entry) === S_IFDIR) directories.push({ entry, path });
-    for (const { entry, path } of directories.reverse()) {
-      const implied = (this.#sidecar.flags(entry) & Flag.implicit) !== 0;
-      applyToPath(path, this.#directoryAttributes(entry), implied ? EPOCH : this.#time(entry), this.#self);
-    }
-  }
-
-  #directoryAttributes(entry: number): PhysicalAttributes {
-    const resolved = this.#directories.size > 0 ? this.#directories.get(pathOf(this.#sidecar, entry)) : undefined;
-    if (!resolved) return this.#inodes.attributes(entry);
-    const logical = { ...resolved, mode: S_IFDIR | resolved.mode, rdevMajor: 0, rdevMinor: 0 };
-    return physicalAttributes(this.#task.profile, logical, this.#task.owner);
-  }
-
-  #type(entry: number): number {
-    return this.#sidecar.mode(entry) & S_IFMT;
-  }
-
-  #time(entry: number): ModificationTime {
-    return { mtime: this.#sidecar.mtime(entry), mtimeNs: this.#sidecar.mtimeNs(entry) };
-  }
-
-  #leaderAt(path: ByteString): number {
-    const entry = this.#sidecar.lookup(path);
-    const leader = this.#sidecar.leader(entry);
-    return leader < 0 ? entry : leader;
-  }
-
-  /** Live entries in file order with their places in the tree. */
-  *#entries(from: number, to: number): Generator<{ entry: number; path: ByteString }> {
-    for (let entry = from; entry < to; entry++) yield { entry, path: this.#place(pathOf(this.#sidecar, entry)) };
-  }
-
-  #place(path: ByteString): ByteString {
-    return path === "" ? this.#root : (`${this.#root}/${path}` as ByteString);
   }
 }
 
-function ociWhiteout(path: ByteString): ByteString {
-  const slash = path.lastIndexOf("/") + 1;
-  return `${path.slice(0, slash)}.wh.${path.slice(slash)}` as ByteString;
+function makeMarkerFile(path: ByteString): void {
+  closeSync(openSync(fsPath(path), "wx", 0o600));
 }

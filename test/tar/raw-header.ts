@@ -23,7 +23,7 @@ export interface RawFields {
   readonly patches?: Readonly<Record<number, string | Buffer>>;
 }
 
-export const USTAR: string = "ustar\0" + "00";
+export const USTAR: string = "ustar\x0000";
 export const GNU = "ustar  \0";
 export const V7 = "\0\0\0\0\0\0\0\0";
 

@@ -1,0 +1,157 @@
+/** Compares a tree on disk with what it must be. Findings are data; nothing is changed and nothing is followed. */
+import { lstatSync, readdirSync, readlinkSync, type BigIntStats } from "node:fs";
+import { Flag } from "../../format/index.ts";
+import { fromBytes, fsPath, type ByteString } from "../bytes.ts";
+import { isErrno } from "../errors.ts";
+import { chunkPath } from "../store/layout.ts";
+import { S_IFCHR, S_IFLNK, S_IFMT, S_IFREG, type PhysicalAttributes } from "../store/profile.ts";
+import { getPathXattr } from "../system/syscalls.ts";
+import { overflowOrdinals } from "./link-source.ts";
+import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
+
+export interface TreeDifference {
+  /** In the tree, as bytes; "" is the tree itself. */
+  readonly path: ByteString;
+  /** `inode`: a file with content that is not the link source; `extra`: a name that the layer does not have. */
+  readonly kind: "missing" | "extra" | "type" | "mode" | "owner" | "size" | "mtime" | "inode" | "target" | "device" | "xattr";
+  readonly expected: string;
+  readonly found: string;
+}
+
+export interface CheckTreeOptions {
+  /** Compare extended attributes too: two calls more for each attribute. Default false. */
+  readonly xattrs?: boolean;
+}
+
+/** Every difference, in file order, then names that should not be there. */
+export function* checkTree(plan: TreePlan, options: CheckTreeOptions = {}): Generator<TreeDifference, void, undefined> {
+  const expected = new Map<ByteString, Set<ByteString>>();
+  for (const { entry, path } of plan.entries()) {
+    const place = plan.task.profile === "oci" && plan.flag(entry, Flag.whiteout) ? ociWhiteout(path) : path;
+    if (entry > 0) note(expected, place);
+    yield* checkEntry(plan, { entry, place }, options);
+    if (!plan.flag(entry, Flag.opaque)) continue;
+    if (plan.task.profile === "oci") note(expected, `${path}/${OCI_OPAQUE}` as ByteString);
+    yield* checkOpaque(plan, path);
+  }
+  for (const { entry, path } of plan.entries())
+    if (plan.sidecar.readdir(plan.sidecar.path(entry))) yield* extras(plan, path, expected.get(path));
+}
+
+interface Placed {
+  readonly entry: number;
+  readonly place: ByteString;
+}
+
+function* checkEntry(plan: TreePlan, { entry, place }: Placed, options: CheckTreeOptions): Generator<TreeDifference, void, undefined> {
+  const stat = lstatSync(fsPath(place), { bigint: true, throwIfNoEntry: false });
+  const differs = differ(plan, place);
+  if (!stat) return yield differs("missing", "present", "absent");
+  if (plan.flag(entry, Flag.whiteout)) {
+    const type = plan.task.profile === "oci" ? S_IFREG : S_IFCHR;
+    if ((Number(stat.mode) & S_IFMT) !== type || (type === S_IFCHR && stat.rdev !== 0n))
+      yield differs("type", "a whiteout", octal(Number(stat.mode)));
+    return;
+  }
+  const attributes = plan.attributes(entry);
+  if ((Number(stat.mode) & S_IFMT) !== (attributes.mode & S_IFMT))
+    return yield differs("type", octal(attributes.mode), octal(Number(stat.mode)));
+  yield* checkAttributes(plan, { entry, place }, stat, attributes);
+  yield* checkContent(plan, { entry, place }, stat);
+  if (options.xattrs) yield* checkXattrs(plan, place, attributes);
+}
+
+function* checkAttributes(
+  plan: TreePlan,
+  { entry, place }: Placed,
+  stat: BigIntStats,
+  attributes: PhysicalAttributes,
+): Generator<TreeDifference, void, undefined> {
+  const differs = differ(plan, place);
+  const symlink = (attributes.mode & S_IFMT) === S_IFLNK;
+  if (!symlink && Number(stat.mode) !== attributes.mode) yield differs("mode", octal(attributes.mode), octal(Number(stat.mode)));
+  const [owner, found] = [`${attributes.uid}:${attributes.gid}`, `${stat.uid}:${stat.gid}`];
+  if (owner !== found) yield differs("owner", owner, found);
+  const { mtime, mtimeNs } = plan.time(entry);
+  const expected = BigInt(mtime) * 1_000_000_000n + BigInt(mtimeNs);
+  if (stat.mtimeNs !== expected) yield differs("mtime", String(expected), String(stat.mtimeNs));
+}
+
+function* checkContent(plan: TreePlan, { entry, place }: Placed, stat: BigIntStats): Generator<TreeDifference, void, undefined> {
+  const differs = differ(plan, place);
+  const type = Number(stat.mode) & S_IFMT;
+  const target = plan.sidecar.target(entry) as ByteString;
+  if (plan.isLinked(entry)) {
+    const size = plan.sidecar.size(entry);
+    if (Number(stat.size) !== size) yield differs("size", String(size), String(stat.size));
+    if (!isSource(plan, entry, stat)) yield differs("inode", "the link source", `inode ${stat.ino}`);
+  } else if (type === S_IFLNK) {
+    const found = fromBytes(readlinkSync(fsPath(place), "buffer"));
+    if (found !== target) yield differs("target", target, found);
+  } else if (type === S_IFREG && Number(stat.size) !== target.length) yield differs("size", String(target.length), String(stat.size));
+  else if (plan.isSpecial(entry) && type !== S_IFREG) {
+    const { rdevMajor, rdevMinor } = plan.sidecar.modeAt(plan.sidecar.modeRow(entry));
+    const rdev = (BigInt(rdevMajor & 0xfff) << 8n) | BigInt(rdevMinor & 0xff) | (BigInt(rdevMinor & 0xfff00) << 12n);
+    if (stat.rdev !== rdev) yield differs("device", `${rdevMajor}:${rdevMinor}`, String(stat.rdev));
+  }
+}
+
+function isSource(plan: TreePlan, entry: number, stat: BigIntStats): boolean {
+  const { inode, ordinal } = plan.source(entry);
+  for (const candidate of overflowOrdinals(ordinal)) {
+    const source = lstatSync(chunkPath(plan.task.chunks, inode, candidate), { bigint: true, throwIfNoEntry: false });
+    if (!source) return false;
+    if (source.ino === stat.ino && source.dev === stat.dev) return true;
+  }
+  return false;
+}
+
+function* checkOpaque(plan: TreePlan, path: ByteString): Generator<TreeDifference, void, undefined> {
+  const { profile } = plan.task;
+  const differs = differ(plan, path);
+  if (profile === "oci") {
+    const marker = lstatSync(fsPath(`${path}/${OCI_OPAQUE}` as ByteString), { throwIfNoEntry: false });
+    if (!marker?.isFile()) yield differs("missing", OCI_OPAQUE, "absent");
+  } else if (lstatSync(fsPath(path), { throwIfNoEntry: false }) && getPathXattr(path, OPAQUE_XATTR[profile]) !== "y") {
+    yield differs("xattr", `${OPAQUE_XATTR[profile]}=y`, "absent");
+  }
+}
+
+function* checkXattrs(plan: TreePlan, place: ByteString, attributes: PhysicalAttributes): Generator<TreeDifference, void, undefined> {
+  for (const { name, value } of attributes.xattrs) {
+    const found = getPathXattr(place, name);
+    if (found !== value) yield differ(plan, place)("xattr", `${name}=${value}`, found ?? "absent");
+  }
+}
+
+function* extras(plan: TreePlan, directory: ByteString, expected: ReadonlySet<ByteString> | undefined): Generator<TreeDifference, void, undefined> {
+  let names: Buffer[];
+  try {
+    names = readdirSync(fsPath(directory), "buffer");
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return;
+    throw error;
+  }
+  for (const bytes of names) {
+    const name = fromBytes(bytes);
+    if (!expected?.has(name)) yield differ(plan, `${directory}/${name}` as ByteString)("extra", "absent", "present");
+  }
+}
+
+function note(expected: Map<ByteString, Set<ByteString>>, place: ByteString): void {
+  const slash = place.lastIndexOf("/");
+  const directory = place.slice(0, slash) as ByteString;
+  const name = place.slice(slash + 1) as ByteString;
+  const names = expected.get(directory);
+  if (names) names.add(name);
+  else expected.set(directory, new Set([name]));
+}
+
+function differ(plan: TreePlan, place: ByteString): (kind: TreeDifference["kind"], expected: string, found: string) => TreeDifference {
+  const path = place.slice(plan.place(0).length + 1) as ByteString;
+  return (kind, expected, found) => ({ path, kind, expected, found });
+}
+
+function octal(mode: number): string {
+  return `0${mode.toString(8)}`;
+}
