@@ -6,7 +6,7 @@
  *
  * with three narrower rules: format/ imports nothing of the project but itself, cli/ sees the public API and no folder
  * behind it, source/ knows no store. Barrels stand only where a package entry point is, and no file imports itself by way
- * of others.
+ * of others (imports of types alone leave no trace at run time, and do not count there).
  */
 import { posix } from "node:path";
 import { readSources, report } from "./project.ts";
@@ -29,12 +29,14 @@ const BARRELS: readonly string[] = ["src/index.ts", "src/testing/index.ts", "for
 
 /** Static imports and re-exports as oxfmt writes them, and imports at run time with a literal. */
 const IMPORT: RegExp = /^(?:import|export)\b(?:[^;"'=(]*\bfrom)?\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/gm;
+const TYPES_ONLY: RegExp = /^(?:import|export) type\b[^;]*;/gm;
 const RE_EXPORT: RegExp = /^export\b[^;"'=(]*\bfrom ["']/m;
 
 /** One finding a broken rule, with the path first; `sources` are the files of src/ and format/. */
 export function checkImports(sources: Sources): string[] {
   const graph = new Map([...sources].map(([path, text]) => [path, localImports(path, text)]));
-  return [...findDirections(graph), ...findBarrels(sources), ...findCycles(graph)];
+  const loaded = new Map([...sources].map(([path, text]) => [path, localImports(path, text.replaceAll(TYPES_ONLY, ""))]));
+  return [...findDirections(graph), ...findBarrels(sources), ...findCycles(loaded)];
 }
 
 function localImports(path: string, text: string): string[] {

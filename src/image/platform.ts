@@ -1,9 +1,6 @@
-/** Platforms as an image index names them, and the one place where an entry of an image index is chosen. */
-import { escapeText } from "../bytes.ts";
+/** Platforms as an image index names them. */
 import { ShaleError } from "../errors.ts";
-import type { Descriptor } from "./descriptor.ts";
 import { quote } from "./document.ts";
-import { isManifestMediaType } from "./media-type.ts";
 
 export interface Platform {
   readonly os: string;
@@ -13,7 +10,6 @@ export interface Platform {
 }
 
 const PART: RegExp = /^[A-Za-z0-9_.-]{1,64}$/;
-const MAX_LISTED = 32;
 
 const NODE_ARCHITECTURES: ReadonlyMap<string, string> = new Map([
   ["x64", "amd64"],
@@ -77,44 +73,20 @@ export function normalizePlatform(platform: Platform): Platform {
   };
 }
 
-/**
- * The entry of an image index to take for a platform. Among entries of the same os and architecture the best variant
- * that the wanted one can run wins (arm/v7 takes v7, v6, v5; amd64/v3 takes v3, v2, the baseline), then document order.
- * Failing that, the first entry that names no platform: a nested image index, or a manifest whose config must be checked.
- * Attestations and media types that are no image are never chosen; no other architecture ever stands in.
- *
- * @throws PLATFORM_NOT_FOUND with what exists
- */
-export function choosePlatform(descriptors: readonly Descriptor[], wanted: Platform): Descriptor {
-  const { os, architecture, variant } = normalizePlatform(wanted);
-  const acceptable = acceptableVariants(architecture, variant ?? "");
-  const images = descriptors.filter(isImage);
-  let best: Descriptor | undefined;
-  let bestRank = acceptable.length;
-  for (const descriptor of images) {
-    if (descriptor.platform === undefined) continue;
-    const offered = normalizePlatform(descriptor.platform);
-    if (offered.os !== os || offered.architecture !== architecture) continue;
-    const rank = acceptable.indexOf(offered.variant ?? "");
-    if (rank !== -1 && rank < bestRank) [best, bestRank] = [descriptor, rank];
-  }
-  const chosen = best ?? images.find((descriptor) => descriptor.platform === undefined);
-  if (chosen === undefined) throw notFound(images, wanted);
-  return chosen;
-}
-
-function isImage(descriptor: Descriptor): boolean {
-  if (!isManifestMediaType(descriptor.mediaType)) return false;
-  if (descriptor.annotations?.["vnd.docker.reference.type"] !== undefined) return false;
-  return descriptor.platform?.os !== "unknown" && descriptor.platform?.architecture !== "unknown";
-}
-
 function normalizeVariant(architecture: string, variant: string): string {
   const spelled = /^[0-9]/.test(variant) ? `v${variant}` : variant;
   if (architecture === "arm") return spelled === "" ? "v7" : spelled;
   if (architecture === "arm64" && spelled === "v8") return "";
   if (architecture === "amd64" && spelled === "v1") return "";
   return spelled;
+}
+
+/** How well an image for `offered` suits who wants `wanted`: 0 is best; undefined when it cannot run there. */
+export function platformRank(offered: Platform, wanted: Platform): number | undefined {
+  const [has, wants] = [normalizePlatform(offered), normalizePlatform(wanted)];
+  if (has.os !== wants.os || has.architecture !== wants.architecture) return undefined;
+  const rank = acceptableVariants(wants.architecture, wants.variant ?? "").indexOf(has.variant ?? "");
+  return rank === -1 ? undefined : rank;
 }
 
 /** Best first; "" is the baseline of every architecture but arm. */
@@ -126,14 +98,4 @@ function acceptableVariants(architecture: string, variant: string): readonly str
     for (let step = level - 1; step >= lowest; step--) ladder.push(`v${step}`);
   }
   return architecture === "arm" ? [variant, ...ladder] : [...new Set([variant, ...ladder, ""])];
-}
-
-function notFound(images: readonly Descriptor[], wanted: Platform): ShaleError<"PLATFORM_NOT_FOUND"> {
-  const platforms = images.flatMap(({ platform }) =>
-    platform === undefined ? [] : [formatPlatform(normalizePlatform(platform)).slice(0, 200)],
-  );
-  const available = [...new Set(platforms)].slice(0, MAX_LISTED).map((text) => escapeText(text));
-  const platform = formatPlatform(wanted);
-  const exists = available.length === 0 ? "it has none" : `it has ${available.join(", ")}`;
-  return new ShaleError("PLATFORM_NOT_FOUND", `the image index has no image for ${quote(platform)}; ${exists}`, { platform, available });
 }

@@ -51,7 +51,20 @@ export class PartBuilder {
     const row = stored ? this.#inodes.length / 2 : -1;
     if (stored) this.#inodes.push(stored.chunk, stored.inode);
     const { mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, size } = entry;
-    this.#numbers.push(KINDS.indexOf(entry.kind), mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, size, offset, row, entry.sparse ? 1 : 0);
+    this.#numbers.push(
+      KINDS.indexOf(entry.kind),
+      mode,
+      uid,
+      gid,
+      devMajor,
+      devMinor,
+      mtime,
+      mtimeNs,
+      size,
+      offset,
+      row,
+      entry.sparse ? 1 : 0,
+    );
     this.#text(entry.path);
     this.#text(entry.linkPath);
     this.#text(encodeXattrs(entry.xattrs));

@@ -21,7 +21,7 @@ export class SparseFile {
 
   /** The next stored bytes. */
   write(bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const extent = this.#extents[this.#extent]!;
       const count = Math.min(extent.length - this.#written, bytes.length - done);
       if (count > 0) {

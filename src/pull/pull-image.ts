@@ -187,7 +187,7 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
   const source = await request.source();
   const manifest = await resolveManifest(source, reference, { platform, signal });
   await request.verifyManifest?.(manifest.descriptor, manifest.bytes);
-  const config = await resolveConfig(source, reference, { manifest: manifest.manifest, images: core.images, force, signal });
+  const config = await resolveConfig(source, reference, { manifest: manifest.manifest, platform, images: core.images, force, signal });
   const manifestDigest = manifest.descriptor.digest;
   const summary = config.layers.map(({ diffId, descriptor }) => ({ diffId, digest: descriptor.digest, size: descriptor.size }));
   relay.send({ kind: "resolved", reference: text, manifestDigest, layers: summary });

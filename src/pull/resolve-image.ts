@@ -5,7 +5,8 @@ import { MAX_CONFIG_BYTES, parseConfig, type ImageConfig } from "../image/config
 import type { Descriptor } from "../image/descriptor.ts";
 import { digestAlgorithm, type BlobDigest } from "../image/digest.ts";
 import { matchLayers, parseManifestDocument, type LayerIdentity, type Manifest } from "../image/manifest.ts";
-import { choosePlatform, type Platform } from "../image/platform.ts";
+import { choosePlatform, refusePlatform } from "../image/choose-platform.ts";
+import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import type { ManifestDocument, Source } from "../source/source.ts";
 import type { Images } from "../store/images.ts";
@@ -45,17 +46,27 @@ export async function resolveManifest(
   throw new ShaleError("MANIFEST_INVALID", `image indexes are nested more than ${MAX_NESTING} deep; the image is malformed`, {});
 }
 
+export interface ConfigRequest {
+  readonly manifest: Manifest;
+  readonly platform: Platform;
+  readonly images: Images;
+  /** Fetch it even if the store has it. */
+  readonly force: boolean;
+  readonly signal: AbortSignal;
+}
+
 /** The image config, from the store if it is there intact, else from the source; verified either way. */
 export async function resolveConfig(
   source: Source,
   reference: Reference,
-  { manifest, images, force, signal }: { manifest: Manifest; images: Images; force: boolean; signal: AbortSignal },
+  { manifest, platform, images, force, signal }: ConfigRequest,
 ): Promise<ResolvedConfig> {
   const { config: descriptor } = manifest;
   const kept = force ? undefined : images.readDocument("config", descriptor.digest);
   const fetched = kept === undefined || digestOf(kept, descriptor.digest) !== descriptor.digest;
   const bytes = fetched ? await fetchConfig(source, reference, { descriptor, signal }) : kept;
   const config = parseConfig(bytes);
+  refusePlatform(config.platform, platform);
   return { bytes, config, layers: matchLayers(manifest, config), fetched };
 }
 

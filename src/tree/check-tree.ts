@@ -124,7 +124,11 @@ function* checkXattrs(plan: TreePlan, place: ByteString, attributes: PhysicalAtt
   }
 }
 
-function* extras(plan: TreePlan, directory: ByteString, expected: ReadonlySet<ByteString> | undefined): Generator<TreeDifference, void, undefined> {
+function* extras(
+  plan: TreePlan,
+  directory: ByteString,
+  expected: ReadonlySet<ByteString> | undefined,
+): Generator<TreeDifference, void, undefined> {
   let names: Buffer[];
   try {
     names = readdirSync(fsPath(directory), "buffer");

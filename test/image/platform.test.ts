@@ -4,7 +4,8 @@ import { ShaleError } from "../../src/errors.ts";
 import type { Descriptor } from "../../src/image/descriptor.ts";
 import { parseBlobDigest } from "../../src/image/digest.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "../../src/image/media-type.ts";
-import { choosePlatform, formatPlatform, hostPlatform, parsePlatform } from "../../src/image/platform.ts";
+import { choosePlatform } from "../../src/image/choose-platform.ts";
+import { formatPlatform, hostPlatform, parsePlatform } from "../../src/image/platform.ts";
 
 let serial = 0;
 function entry(platform?: string, more: Partial<Descriptor> = {}): Descriptor {

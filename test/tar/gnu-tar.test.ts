@@ -89,7 +89,7 @@ function readAll(archive: Buffer): TarEntry[] {
       assert.equal(extent, "end");
       return entries;
     }
-    assert.deepEqual(extent, { data: entry.data, end: entry.end, stored: entry.stored });
+    assert.deepEqual(extent, { data: entry.data, end: entry.end, stored: entry.stored, size: entry.size });
     entries.push(entry);
     at = entry.end;
   }

@@ -7,13 +7,13 @@ import { readEntry } from "../../src/tar/read-entry.ts";
 import type { ScanOptions } from "../../src/tar/scan.ts";
 import { base256, END, GNU, longText, padded, paxHeader, rawEntry, V7 } from "./raw-header.ts";
 
-type Outcome = { readonly data: number; readonly end: number; readonly stored: number } | "more" | "end" | { readonly error: string };
+type Outcome = { readonly data: number; readonly end: number; readonly stored: number; readonly size: number } | "more" | "end" | { readonly error: string };
 
 /** Only a ShaleError is an outcome; anything else fails the test. */
 function outcome(walk: typeof readEntry | typeof measureEntry, args: readonly [Buffer, number, number, ScanOptions?]): Outcome {
   try {
     const found = walk(...args);
-    return typeof found === "string" ? found : { data: found.data, end: found.end, stored: found.stored };
+    return typeof found === "string" ? found : { data: found.data, end: found.end, stored: found.stored, size: found.size };
   } catch (error) {
     if (!ShaleError.is(error)) throw error;
     return { error: `${error.code} ${error.message}` };

@@ -8,7 +8,8 @@ import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { extract, type Header } from "tar-stream";
 import { parseConfig } from "../../src/image/config.ts";
 import { matchLayers, parseManifestDocument } from "../../src/image/manifest.ts";
-import { choosePlatform, parsePlatform } from "../../src/image/platform.ts";
+import { choosePlatform } from "../../src/image/choose-platform.ts";
+import { parsePlatform } from "../../src/image/platform.ts";
 import { parseReference } from "../../src/image/reference.ts";
 import { RegistrySource } from "../../src/source/registry.ts";
 import {

@@ -43,3 +43,8 @@ test("checkImports() finds a cycle once", () => {
   };
   assert.deepEqual(pathsFound(files), ["src/store/a.ts"]);
 });
+
+test("checkImports() leaves a circle of types alone", () => {
+  const files = { "src/image/a.ts": 'import type { B } from "./b.ts";\n', "src/image/b.ts": 'import type { A } from "./a.ts";\n' };
+  assert.deepEqual(pathsFound(files), []);
+});

@@ -26,6 +26,7 @@ test("checkPatterns() finds tests that are left out, and only below test/", () =
 });
 
 test("checkPatterns() leaves ordinary code alone", () => {
-  const text = 'function f(): void {\n  let count = 0;\n  #private = 1;\n  stream.write(error.message);\n}\nexport { a } from "./a.ts";\n';
+  const text =
+    'function f(): void {\n  let count = 0;\n  #private = 1;\n  private constructor() {}\n  stream.write(error.message);\n}\nexport { a } from "./a.ts";\n';
   assert.deepEqual(linesFound("src/a.ts", text), []);
 });

@@ -1,0 +1,30 @@
+#!/usr/bin/env node
+/** The `shale` program: this process around run(). */
+import { readFileSync } from "node:fs";
+import { isErrno } from "../errors.ts";
+import { run } from "./run.ts";
+
+const abort = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  // once: a second signal ends the process at once, as it would without us
+  process.once(name, () => abort.abort(new Error(`interrupted by ${name}`)));
+}
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error) => {
+    // whoever read our output is gone: there is nobody to tell
+    if (!isErrno(error, "EPIPE")) throw error;
+    process.exitCode = 1;
+  });
+}
+
+process.exitCode = await run(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  get version(): string {
+    const manifest = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
+    return (JSON.parse(manifest) as { version: string }).version;
+  },
+  signal: abort.signal,
+  loadApi: () => import("../index.ts"),
+});

@@ -1,0 +1,67 @@
+/** Rows as text of exactly known width: ASCII only, never wider than asked. */
+import { assertNever } from "../../errors.ts";
+import { showCount, showSize } from "../show.ts";
+import type { LayerRow, LayerState } from "./layer-states.ts";
+
+const BAR_WIDTH = 24;
+
+const HOW: Readonly<Record<Extract<LayerState, { kind: "done" }>["how"], string>> = {
+  ingested: "ingested",
+  "in-store": "in the store already",
+  "ingested-elsewhere": "ingested by another process",
+};
+
+/** At most `height` lines; when there are more layers, those that are at work come first and the rest is counted. */
+export function layerLines(rows: readonly LayerRow[], { width, height }: { readonly width: number; readonly height: number }): string[] {
+  const shown = rows.length <= height ? rows : rows.filter(isActive).slice(0, Math.max(0, height - 1));
+  const lines = shown.map((row) => layerLine(row));
+  if (shown.length < rows.length) lines.push(summary(rows, shown));
+  return lines.slice(0, Math.max(0, height)).map((line) => line.slice(0, Math.max(0, width)));
+}
+
+/** `<12 digits>  <what is happening>`. */
+export function layerLine({ digest, state, rate }: LayerRow): string {
+  return `${shortDigest(digest)}  ${describe(state, rate.perSecond)}`;
+}
+
+/** The first twelve digits, as Docker shows them. */
+export function shortDigest(digest: string): string {
+  return digest.slice(digest.indexOf(":") + 1).slice(0, 12);
+}
+
+function describe(state: LayerState, rate: number | undefined): string {
+  switch (state.kind) {
+    case "waiting":
+      return "waiting";
+    case "downloading": {
+      const speed = rate === undefined ? "" : `  ${showSize(rate)}/s`;
+      return `${bar(state.bytes, state.total)} ${showSize(state.bytes).padStart(7)} / ${showSize(state.total)}${speed}`;
+    }
+    case "ingesting":
+      return `ingesting ${showSize(state.bytes)}`;
+    case "linking":
+      return `${bar(state.entries, state.total)} linking ${showCount(state.total, "name")}`;
+    case "ready":
+    case "done":
+      return state.how === "ingested" ? `${HOW[state.how]} ${showSize(state.bytes)}` : HOW[state.how];
+    case "failed":
+      return `failed: ${state.code.replaceAll(/[^\x20-\x7e]/g, "?")}`;
+    default:
+      return assertNever(state);
+  }
+}
+
+function bar(done: number, total: number): string {
+  const part = total > 0 ? Math.min(1, Math.max(0, done / total)) : 1;
+  const full = Math.floor(part * BAR_WIDTH);
+  return `[${"=".repeat(full)}${" ".repeat(BAR_WIDTH - full)}] ${String(Math.floor(part * 100)).padStart(3)}%`;
+}
+
+function isActive({ state }: LayerRow): boolean {
+  return state.kind !== "waiting" && state.kind !== "ready" && state.kind !== "done";
+}
+
+function summary(rows: readonly LayerRow[], shown: readonly LayerRow[]): string {
+  const finished = rows.filter(({ state }) => state.kind === "ready" || state.kind === "done").length;
+  return `${showCount(rows.length, "layer")}: ${finished} finished, ${rows.length - shown.length - finished} more to come`;
+}

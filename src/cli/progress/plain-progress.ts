@@ -1,0 +1,95 @@
+import type { ProgressEvent } from "../../index.ts";
+import type { Output } from "../command.ts";
+import { showCount, showMessage, showSize } from "../show.ts";
+import { shortDigest } from "./layer-lines.ts";
+import type { Progress } from "./progress.ts";
+
+/** A download that goes on tells so this often. */
+const INTERVAL_MS = 10_000;
+
+/** Progress as lines that stay: for logs, pipes and dumb terminals. */
+export class PlainProgress implements Progress {
+  readonly #output: Output;
+  readonly #now: () => number;
+  readonly #digests = new Map<number, string>();
+  readonly #told = new Map<number, number>();
+  #layers = 0;
+  #stopped = false;
+
+  constructor(output: Output, now: () => number = () => performance.now()) {
+    this.#output = output;
+    this.#now = now;
+  }
+
+  readonly onEvent = (event: ProgressEvent): void => {
+    const line = this.#line(event);
+    if (line !== undefined) this.note(line);
+  };
+
+  readonly note = (line: string): void => {
+    if (!this.#stopped) this.#output.write(`${line}\n`);
+  };
+
+  readonly stop = (): void => {
+    this.#stopped = true;
+  };
+
+  #line(event: ProgressEvent): string | undefined {
+    switch (event.kind) {
+      case "resolving":
+        return `pulling ${showMessage(event.reference)}`;
+      case "resolved":
+        this.#layers = event.layers.length;
+        for (const [index, { digest }] of event.layers.entries()) this.#digests.set(index, digest);
+        return `manifest ${event.manifestDigest}: ${showCount(event.layers.length, "layer")}`;
+      case "warning":
+        return `warning: ${event.code}: ${showMessage(event.message)}`;
+      case "complete":
+      case "failed":
+        // what comes of it is told by the command itself
+        return undefined;
+      default:
+        return this.#layerLine(event);
+    }
+  }
+
+  #layerLine(event: Extract<ProgressEvent, { index: number }>): string | undefined {
+    const text = this.#layerText(event);
+    const of = this.#layers > 0 ? `/${this.#layers}` : "";
+    return text && `layer ${event.index + 1}${of} ${shortDigest(this.#digests.get(event.index) ?? event.diffId)}: ${text}`;
+  }
+
+  #layerText(event: Extract<ProgressEvent, { index: number }>): string | undefined {
+    switch (event.kind) {
+      case "download-started":
+        this.#told.set(event.index, this.#now());
+        return `downloading ${showSize(event.total)}`;
+      case "download-advanced":
+        return this.#isDue(event.index) ? `downloaded ${showSize(event.bytes)} of ${showSize(event.total)}` : undefined;
+      case "ingest-complete":
+        return `ingested ${showSize(event.bytes)} in ${event.entries.toLocaleString("en-US")} entries`;
+      case "layer-skipped":
+        return event.reason === "in-store" ? "in the store already" : "ingested by another process";
+      case "layer-failed":
+        return `failed: ${event.code}`;
+      case "tree-complete":
+        return `linked ${showCount(event.entries, "name")}`;
+      case "download-complete":
+      case "ingest-started":
+      case "ingest-advanced":
+      case "sidecar-started":
+      case "sidecar-complete":
+      case "tree-started":
+      case "tree-advanced":
+      case "tree-skipped":
+        return undefined;
+    }
+  }
+
+  #isDue(index: number): boolean {
+    const now = this.#now();
+    if (now - (this.#told.get(index) ?? now) < INTERVAL_MS) return false;
+    this.#told.set(index, now);
+    return true;
+  }
+}

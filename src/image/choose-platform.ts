@@ -1,0 +1,57 @@
+/** The one place where an entry of an image index is chosen. */
+import { escapeText } from "../bytes.ts";
+import { ShaleError } from "../errors.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { quote } from "./document.ts";
+import { isManifestMediaType } from "./media-type.ts";
+import { formatPlatform, normalizePlatform, platformRank, type Platform } from "./platform.ts";
+
+const MAX_LISTED = 32;
+
+/**
+ * The entry of an image index to take for a platform. Among entries of the same os and architecture the best variant
+ * that the wanted one can run wins (arm/v7 takes v7, v6, v5; amd64/v3 takes v3, v2, the baseline), then document order.
+ * Failing that, the first entry that names no platform: a nested image index, or a manifest whose config must be checked.
+ * Attestations and media types that are no image are never chosen; no other architecture ever stands in.
+ *
+ * @throws PLATFORM_NOT_FOUND with what exists
+ */
+export function choosePlatform(descriptors: readonly Descriptor[], wanted: Platform): Descriptor {
+  const images = descriptors.filter(isImage);
+  let best: Descriptor | undefined;
+  let bestRank = Number.POSITIVE_INFINITY;
+  for (const descriptor of images) {
+    const rank = descriptor.platform && platformRank(descriptor.platform, wanted);
+    if (rank !== undefined && rank < bestRank) [best, bestRank] = [descriptor, rank];
+  }
+  const chosen = best ?? images.find((descriptor) => descriptor.platform === undefined);
+  if (chosen === undefined)
+    throw notFound(
+      "the image index",
+      images.flatMap(({ platform }) => platform ?? []),
+      wanted,
+    );
+  return chosen;
+}
+
+function isImage(descriptor: Descriptor): boolean {
+  if (!isManifestMediaType(descriptor.mediaType)) return false;
+  if (descriptor.annotations?.["vnd.docker.reference.type"] !== undefined) return false;
+  return descriptor.platform?.os !== "unknown" && descriptor.platform?.architecture !== "unknown";
+}
+
+/** Refuses an image that no image index chose, but that is made for another platform. @throws PLATFORM_NOT_FOUND */
+export function refusePlatform(offered: Platform, wanted: Platform): void {
+  if (platformRank(offered, wanted) === undefined) throw notFound("the image", [offered], wanted);
+}
+
+function notFound(what: string, platforms: readonly Platform[], wanted: Platform): ShaleError<"PLATFORM_NOT_FOUND"> {
+  const names = platforms.map((platform) => escapeText(formatPlatform(normalizePlatform(platform)).slice(0, 200)));
+  const available = [...new Set(names)].slice(0, MAX_LISTED);
+  const platform = formatPlatform(wanted);
+  const exists = available.length === 0 ? "none at all" : available.join(", ");
+  return new ShaleError("PLATFORM_NOT_FOUND", `${what} has nothing for ${quote(platform)}, only ${exists}; ask for one of these`, {
+    platform,
+    available,
+  });
+}
