@@ -13,7 +13,7 @@ import { FileLock } from "../system/file-lock.ts";
 import type { FsckContext } from "./context.ts";
 import { finding, type Finding, type FindingKind } from "./finding.ts";
 
-const LOCK_PATIENCE_MS = 10_000;
+const PATIENCE_MS = 10_000;
 const OBJECT = "db";
 
 export async function* checkCatalog(context: FsckContext): AsyncGenerator<Finding> {
@@ -38,7 +38,7 @@ async function readCatalog(context: FsckContext): Promise<CatalogFault[]> {
   if (!existsSync(join(layout.db, "CURRENT"))) return [{ kind: "catalog-missing", found: existsSync(layout.db) ? "no CURRENT" : "absent" }];
   const snapshot = snapshotPlace(context);
   try {
-    if (!(await takeSnapshot(context, snapshot))) return [{ kind: "catalog-busy", found: `locked for ${LOCK_PATIENCE_MS / 1000} s` }];
+    if (!(await takeSnapshot(context, snapshot))) return [{ kind: "catalog-busy", found: `locked for ${patienceOf(context)} ms` }];
     return await compare(context, snapshot);
   } catch (error) {
     if (isErrno(error, "LEVEL_DATABASE_NOT_OPEN", "LEVEL_CORRUPTION", "LEVEL_IO_ERROR", "LEVEL_NOT_FOUND", "LEVEL_ITERATOR_NOT_OPEN")) {
@@ -63,8 +63,13 @@ function snapshotPlace(context: FsckContext): string {
   }
 }
 
-async function takeSnapshot({ layout, signal }: FsckContext, snapshot: string): Promise<boolean> {
-  const patience = AbortSignal.timeout(LOCK_PATIENCE_MS);
+function patienceOf({ options }: FsckContext): number {
+  return options.patience ?? PATIENCE_MS;
+}
+
+async function takeSnapshot(context: FsckContext, snapshot: string): Promise<boolean> {
+  const { layout, signal } = context;
+  const patience = AbortSignal.timeout(patienceOf(context));
   let lock: FileLock | undefined;
   try {
     lock = await FileLock.acquire(layout.lock("db"), { signal: signal ? AbortSignal.any([signal, patience]) : patience });

@@ -173,7 +173,10 @@ async function mend(
   context.setAside(path);
   // another ordinal or profile is made when a tree needs it; the layer itself needs its native inode
   if (fault.ordinal !== 0 || profile !== context.superblock.profile) return "moved to staging";
-  const trees = affected.linked.map(({ treeId }) => treeId);
-  for (const diffId of affected.layers) await dropLayer(context, diffId, trees);
+  // no tree had the content either: whatever shows these layers is wrong
+  for (const diffId of affected.layers) {
+    const trees = [...context.trees.values()].filter((tree) => tree.diffId === diffId).map(({ treeId }) => treeId);
+    await dropLayer(context, diffId, trees);
+  }
   return "its layers removed; the next pull fetches them";
 }

@@ -31,6 +31,8 @@ export interface FsckOptions {
   readonly dryRun?: boolean | undefined;
   /** Worker threads; default 2, or 1 on a machine with one core. */
   readonly workers?: number | undefined;
+  /** Milliseconds to wait for the catalog's lock; default 10,000. */
+  readonly patience?: number | undefined;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -5,7 +5,7 @@ import { Sidecar } from "../../format/index.ts";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { LayerContent } from "../export/layer-content.ts";
-import { applyToFile, processOwner } from "../store/attributes.ts";
+import { applyToFile, type FileState } from "../store/attributes.ts";
 import { chunkPath } from "../store/layout.ts";
 import { PROFILES, type Owner, type Profile } from "../store/profile.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
@@ -35,7 +35,7 @@ export async function mendChunk(request: MendRequest): Promise<boolean> {
   for (const candidate of candidates(request, sidecar, toByteString(target))) {
     if (!hashFile(candidate, expected.size)?.equals(expected.chunk)) continue;
     try {
-      if (!others.includes(candidate) || checkChunk(candidate, expected, false).length > 0) copyInode(candidate, staged, expected);
+      if (!others.includes(candidate) || checkChunk(candidate, expected, true).length > 0) copyInode(candidate, staged, expected);
       else linkSync(fsPath(candidate), staged);
       mkdirSync(dirname(target), { mode: 0o700, recursive: true });
       removeDirectory(target);
@@ -57,18 +57,16 @@ function* candidates({ others, chunks, owner, entry }: MendRequest, sidecar: Sid
   }
 }
 
+/** A copy may have kept the owner and mode of its source: both are set, whatever they are. */
+const ANY_STATE: FileState = { self: { uid: -1, gid: -1 }, mode: -1 };
+
 function copyInode(from: ByteString, staged: string, { attributes, mtime }: ExpectedInode): void {
   writeFileSync(staged, "", { flag: "wx", mode: 0o600 });
   copyFileSync(fsPath(from), staged);
   const fd = openSync(staged, "r+");
   try {
     const seconds = mtime >= 0n ? mtime / 1_000_000_000n : -((-mtime + 999_999_999n) / 1_000_000_000n);
-    applyToFile(
-      fd,
-      attributes,
-      { mtime: Number(seconds), mtimeNs: Number(mtime - seconds * 1_000_000_000n) },
-      { self: processOwner(), mode: -1 },
-    );
+    applyToFile(fd, attributes, { mtime: Number(seconds), mtimeNs: Number(mtime - seconds * 1_000_000_000n) }, ANY_STATE);
   } finally {
     closeSync(fd);
   }
