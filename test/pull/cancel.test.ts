@@ -8,8 +8,8 @@ import { startStore, type StoreHarness } from "../support/store-harness.ts";
 
 async function threeLayers(harness: StoreHarness): Promise<string> {
   const contents = [0, 1, 2].map((layer) => [
-    { path: `big-${layer}`, content: randomBytes(3_000_000) },
-    ...Array.from({ length: 300 }, (_, index) => ({ path: `d${layer}/${index}`, content: `${layer} ${index}` })),
+    { path: `big-${layer}`, content: randomBytes(2_000_000) },
+    ...Array.from({ length: 30 }, (_, index) => ({ path: `d${layer}/${index}`, content: `${layer} ${index}` })),
   ]);
   return (await harness.pushEntries("three/layers", ...contents)).reference;
 }
