@@ -2,8 +2,7 @@
 import type { Image, Profile, PullPolicy } from "../index.ts";
 import type { Command, Context, OptionValues } from "./command.ts";
 import { defaultStore } from "./default-store.ts";
-import { startProgress } from "./progress/progress.ts";
-import type { Progress } from "./progress/progress.ts";
+import { DeferredProgress } from "./progress/deferred-progress.ts";
 import { showCount, showDuration, showJson, showMessage, showSize } from "./show.ts";
 
 const POLICIES = ["if-missing", "always", "never"] as const satisfies readonly PullPolicy[];
@@ -47,7 +46,7 @@ async function pull(
 ): Promise<void> {
   const { signal, stdout } = context;
   const profile = text(values, "profile") as Profile | undefined;
-  const progress = startProgress(context, { quiet: values["quiet"] === true });
+  const progress = new DeferredProgress(context, { quiet: values["quiet"] === true });
   try {
     const { openStore, Registry } = await context.loadApi();
     await using store = await openStore(text(values, "store") ?? defaultStore(context.env), {
@@ -66,14 +65,14 @@ async function pull(
       signal,
       onProgress: progress.onEvent,
     });
-    progress.stop();
+    await progress.stop();
     stdout.write(render(image, values));
   } finally {
-    progress.stop();
+    await progress.stop();
   }
 }
 
-function warningsTo(progress: Progress): (code: string, message: string) => void {
+function warningsTo(progress: DeferredProgress): (code: string, message: string) => void {
   return (code, message) => progress.note(`warning: ${code}: ${showMessage(message)}`);
 }
 

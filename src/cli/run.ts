@@ -1,7 +1,6 @@
 /** The command line from its arguments to an exit code. */
 import { ShaleError } from "../errors.ts";
-import type { Context } from "./command.ts";
-import { commandHelp, programHelp } from "./help.ts";
+import type { Command, Context } from "./command.ts";
 import { parseCommandLine } from "./parse-command-line.ts";
 import { pullCommand } from "./pull.ts";
 import { showJson, showMessage } from "./show.ts";
@@ -16,7 +15,7 @@ export async function run(argv: readonly string[], context: Context): Promise<Ex
   try {
     const line = parseCommandLine(argv, COMMANDS);
     if (line.kind === "version") context.stdout.write(`${context.version}\n`);
-    else if (line.kind === "help") context.stdout.write(line.command ? commandHelp(line.command) : programHelp(COMMANDS));
+    else if (line.kind === "help") context.stdout.write(await help(line.command));
     else await line.command.run(line, context);
     return 0;
   } catch (error) {
@@ -27,6 +26,11 @@ export async function run(argv: readonly string[], context: Context): Promise<Ex
     if (context.env["SHALE_DEBUG"] && error instanceof Error) context.stderr.write(`${showStack(error)}\n`);
     return failure.exitCode;
   }
+}
+
+async function help(command: Command | undefined): Promise<string> {
+  const { commandHelp, programHelp } = await import("./help.ts");
+  return command ? commandHelp(command) : programHelp(COMMANDS);
 }
 
 interface Failure {

@@ -7,6 +7,7 @@ import { mkdirSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
+import { processUmask } from "../store/attributes.ts";
 import { revive, type WorkerPool } from "../system/worker-pool.ts";
 import type { ChunkWriterOptions } from "./chunk-writer.ts";
 import type { EngineEvent, IngestCounts, OpenRequest } from "./engine.ts";
@@ -20,7 +21,7 @@ export interface IngestOptions {
   readonly pool: WorkerPool;
   /** chunks/ of the store. */
   readonly chunks: string;
-  readonly writer: Omit<ChunkWriterOptions, "name" | "staging" | "chunks">;
+  readonly writer: Omit<ChunkWriterOptions, "staging" | "chunks" | "umask">;
   /** The handle's staging directory. */
   readonly staging: string;
   /** What an Ingest before this one had made. */
@@ -129,7 +130,9 @@ export class Ingest {
     port1.on("message", (event: EngineEvent) => this.#receive(event));
     port1.unref();
     this.#ports.push(port1);
-    const request: OpenRequest = { memory, port: port2, chunks: { ...writer, chunks, staging, name: `chunk-${worker}` } };
+    const own = `${staging}/chunks-${worker}`;
+    mkdirSync(own, { mode: 0o700, recursive: true });
+    const request: OpenRequest = { memory, port: port2, chunks: { ...writer, chunks, staging: own, umask: processUmask() } };
     return pool.run("ingest/open", request, { worker, transfer: [port2] });
   }
 

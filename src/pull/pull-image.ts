@@ -183,6 +183,7 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
       reference: text,
     });
   }
+  core.settleDurability();
   relay.send({ kind: "resolving", reference: text });
   const source = await request.source();
   const manifest = await resolveManifest(source, reference, { platform, signal });

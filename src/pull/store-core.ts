@@ -42,6 +42,7 @@ export class StoreCore {
   readonly #workers: number;
   readonly #running = new Set<Promise<unknown>>();
   readonly #abort = new AbortController();
+  #durabilitySettled = false;
   #downloads: Promise<PQueue> | undefined;
   #staging: Staging | undefined;
   #pool: WorkerPool | undefined;
@@ -97,6 +98,13 @@ export class StoreCore {
       staging: this.staging.directory,
       counts: this.#ingest?.counts,
     }));
+  }
+
+  /** Once for each handle, beside its first pull that fetches; nobody waits for it. */
+  settleDurability(): void {
+    if (this.#durabilitySettled) return;
+    this.#durabilitySettled = true;
+    this.layers.settleDurability().catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${String(error)}`));
   }
 
   /** Bounds the layers in flight of all pulls of this handle. */

@@ -64,7 +64,7 @@ export class Linker {
       this.#copyContent(source, staged);
       const fd = openSync(staged, "r+");
       try {
-        applyToFile(fd, source.attributes, source, this.#self);
+        applyToFile(fd, source.attributes, source, { self: this.#self, mode: 0o600 });
       } finally {
         closeSync(fd);
       }

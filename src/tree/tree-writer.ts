@@ -55,7 +55,7 @@ export class TreeWriter {
     try {
       const content = this.#plan.sidecar.target(entry);
       if (content !== "") writeSync(fd, toBytes(content as ByteString));
-      applyToFile(fd, this.#plan.attributes(entry), this.#plan.time(entry), this.#self);
+      applyToFile(fd, this.#plan.attributes(entry), this.#plan.time(entry), { self: this.#self, mode: 0o600 });
     } finally {
       closeSync(fd);
     }

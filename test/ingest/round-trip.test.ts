@@ -68,7 +68,11 @@ interface Case {
 }
 
 async function roundTrip(harness: StoreHarness, { files, end, compression }: Case): Promise<void> {
-  const entries = files.map((file, index) => ({ name: `${file.long ? "x".repeat(150) : "d"}/file-${index}`, content: content(file), index }));
+  const entries = files.map((file, index) => ({
+    name: `${file.long ? "x".repeat(150) : "d"}/file-${index}`,
+    content: content(file),
+    index,
+  }));
   const tar = Buffer.concat([...entries.map(packed), end]);
   const layer = layerFromTar(tar, { compression });
   const { reference } = harness.push("round/trip", [layer]);

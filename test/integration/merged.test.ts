@@ -55,7 +55,10 @@ for (const compression of ["gzip", "zstd"] as const) {
       differences.filter((line) => !allowed.includes(line.slice(0, line.lastIndexOf(", not ")))),
       [],
     );
-    assert.deepEqual(actual.filter(({ path, mtime }) => implied.has(path) && mtime !== "0.000000000").map(({ path }) => path), []);
+    assert.deepEqual(
+      actual.filter(({ path, mtime }) => implied.has(path) && mtime !== "0.000000000").map(({ path }) => path),
+      [],
+    );
     assert.ok(differences.length <= implied.size && implied.size < 200);
   });
 }
@@ -82,15 +85,15 @@ for (const index of [false, true]) {
     await using merged = await mountOverlay(pulled.image.layers, { writable: true, index });
     const inRoot = { cwd: merged.root };
     const [lower, upper, deep] = ["etc/debian_version", "opt/shale/same-as-in-the-base", "opt/shale/deep/same-again"];
-    const inodes = await Promise.all([lower, upper, deep].map(async (path) => (await lstat(join(merged.root, path!))).ino));
+    const inodes = await Promise.all([lower, upper, deep].map(async (path) => (await lstat(join(merged.root, path))).ino));
     assert.equal(new Set(inodes).size, 3);
     assert.deepEqual(await hardLinks(merged.root, ["etc", "opt"]), ["opt/shale/first", "opt/shale/second"]);
     await run("sh", ["-c", `echo changed >>${upper}`], inRoot);
-    assert.doesNotMatch(await readFile(join(merged.root, lower!), "utf8"), /changed/);
-    assert.doesNotMatch(await readFile(join(merged.root, deep!), "utf8"), /changed/);
-    await run("cp", [lower!, deep!], inRoot);
-    await run("mv", [deep!, lower!], inRoot);
-    await assert.rejects(lstat(join(merged.root, deep!)));
+    assert.doesNotMatch(await readFile(join(merged.root, lower), "utf8"), /changed/);
+    assert.doesNotMatch(await readFile(join(merged.root, deep), "utf8"), /changed/);
+    await run("cp", [lower, deep], inRoot);
+    await run("mv", [deep, lower], inRoot);
+    await assert.rejects(lstat(join(merged.root, deep)));
     const equal = expected.filter(({ type, size }) => type === "file" && size > 0);
     const groups = Map.groupBy(equal, ({ sha256, mode, mtime }) => `${sha256} ${mode} ${mtime}`);
     const twins = [...groups.values()].filter((group) => group.length > 1 && group.every(({ linkedWith }) => linkedWith === undefined));
@@ -143,6 +146,9 @@ async function impliedDirectories(store: string): Promise<Set<string>> {
 /** What GNU tar records as a link to an earlier member. */
 async function hardLinks(root: string, paths: readonly string[]): Promise<string[]> {
   const listing = await run("sh", ["-c", `tar -C "$0" --sort=name -cf - "$@" | tar -tvf -`, root, ...paths]);
-  const links = listing.toString().split("\n").filter((line) => line.startsWith("h"));
+  const links = listing
+    .toString()
+    .split("\n")
+    .filter((line) => line.startsWith("h"));
   return links.map((line) => line.replace(/ link to .*/, "").replace(/^(?:\S+\s+){5}/, ""));
 }

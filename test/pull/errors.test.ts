@@ -5,7 +5,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { openStore, Registry, ShaleError, type ErrorCode } from "../../src/index.ts";
+import type { Registry } from "../../src/index.ts";
+import { openStore, ShaleError, type ErrorCode } from "../../src/index.ts";
 import { buildImage, buildLayer, bytesBlob, layerFromTar, startRegistry, type TestLayer } from "../../src/testing/index.ts";
 import { startStore, type StoreHarness } from "../support/store-harness.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -122,14 +123,19 @@ test("`pull()` fails with SIZE_MISMATCH for a blob that is shorter than the mani
   await failsWith(harness, reference, "SIZE_MISMATCH");
 });
 
-const tar = async (): Promise<Buffer> => (await buildLayer([{ path: "f", content: "x".repeat(5000) }], { compression: "none" })).content as Buffer;
+const tar = async (): Promise<Buffer> =>
+  (await buildLayer([{ path: "f", content: "x".repeat(5000) }], { compression: "none" })).content as Buffer;
 
 /** Blobs whose digest matches the manifest, and that are nonsense. */
 const CORRUPT: readonly { name: string; blob: () => Promise<Uint8Array>; code: ErrorCode }[] = [
   { name: "gzip with a wrong checksum", blob: async () => patch(gzipSync(await tar()), -6), code: "LAYER_CORRUPT" },
   { name: "gzip with damaged data", blob: async () => patch(gzipSync(await tar()), 30), code: "LAYER_CORRUPT" },
   { name: "gzip cut off", blob: async () => gzipSync(await tar()).subarray(0, -20), code: "LAYER_CORRUPT" },
-  { name: "gzip with garbage behind it", blob: async () => Buffer.concat([gzipSync(await tar()), Buffer.from("garbage")]), code: "LAYER_CORRUPT" },
+  {
+    name: "gzip with garbage behind it",
+    blob: async () => Buffer.concat([gzipSync(await tar()), Buffer.from("garbage")]),
+    code: "LAYER_CORRUPT",
+  },
   { name: "a gzip header and no more", blob: async () => gzipSync(Buffer.alloc(0)).subarray(0, 10), code: "LAYER_CORRUPT" },
   { name: "a zstd magic and nonsense", blob: () => Promise.resolve(Buffer.from("28b52ffdffffffffffffffff", "hex")), code: "LAYER_CORRUPT" },
   { name: "text", blob: () => Promise.resolve(Buffer.from("<html>please log in</html>".repeat(100))), code: "TAR_INVALID" },
@@ -151,7 +157,13 @@ test("`pull()` fails with CONFIG_INVALID or MANIFEST_INVALID when diff IDs and l
   await using harness = await startStore();
   const [a, b] = [await buildLayer(GOOD), await buildLayer([{ path: "b" }])];
   const two = buildImage({ layers: [a, b] });
-  const image = { ...buildImage({ layers: [a], manifest: { config: { mediaType: two.config.mediaType, digest: two.config.digest, size: two.config.size } } }), config: two.config };
+  const image = {
+    ...buildImage({
+      layers: [a],
+      manifest: { config: { mediaType: two.config.mediaType, digest: two.config.digest, size: two.config.size } },
+    }),
+    config: two.config,
+  };
   const reference = harness.registry.push("count/mismatch", "latest", image);
   const { error } = await harness.watch(reference);
   assert.ok(ShaleError.is(error) && ["CONFIG_INVALID", "MANIFEST_INVALID"].includes(error.code), String(error));

@@ -26,8 +26,14 @@ function byInode(image: Image): Map<string, Set<string>> {
 
 const names = ["a", "b", "c", "d/a", "d/b"];
 const entry: fc.Arbitrary<TestEntry> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ path: fc.constantFrom(...names), content: fc.constantFrom("x", "x", "y"), mtime: fc.constantFrom(0, 0, 0, 1) }) },
-  { weight: 1, arbitrary: fc.record({ path: fc.constantFrom("l", "d/l"), type: fc.constant("hardlink" as const), target: fc.constantFrom("a", "b") }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ path: fc.constantFrom(...names), content: fc.constantFrom("x", "x", "y"), mtime: fc.constantFrom(0, 0, 0, 1) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ path: fc.constantFrom("l", "d/l"), type: fc.constant("hardlink" as const), target: fc.constantFrom("a", "b") }),
+  },
 );
 const image = fc.array(fc.array(entry, { maxLength: 7 }), { minLength: 1, maxLength: 4 });
 
@@ -35,12 +41,24 @@ test("No two names of one image share an inode unless the image has them as hard
   await using harness = await startStore();
   await fc.assert(
     fc.asyncProperty(image, async (layers) => {
-      const sound = layers.map((entries) => [...entries.filter(({ type }) => !type), ...entries.filter((one) => one.type && entries.some(({ path }) => path === one.target))]);
+      const sound = layers.map((entries) => [
+        ...entries.filter(({ type }) => !type),
+        ...entries.filter((one) => one.type && entries.some(({ path }) => path === one.target)),
+      ]);
       const { reference } = await harness.pushEntries("random/image", ...sound);
       const pulled = await harness.pull(reference, { pullPolicy: "always" });
-      const links = new Set(sound.flat().filter(({ type }) => type).flatMap(({ path, target }) => [path, target!]));
+      const links = new Set(
+        sound
+          .flat()
+          .filter(({ type }) => type)
+          .flatMap(({ path, target }) => [path, target!]),
+      );
       for (const group of byInode(pulled).values()) {
-        if (group.size > 1) assert.ok([...group].every((name) => links.has(name)), [...group].join());
+        if (group.size > 1)
+          assert.ok(
+            [...group].every((name) => links.has(name)),
+            [...group].join(),
+          );
       }
       for (const [index, entries] of sound.entries()) {
         for (const { path, type, target } of entries) {
@@ -58,9 +76,13 @@ test("No two names of one image share an inode unless the image has them as hard
 test("Trees are shared exactly when their resolutions are equal", async () => {
   await using harness = await startStore();
   const base = await layer([{ path: "base", content: "same" }]);
-  const upper = await layer([{ path: "upper", content: "same" }, { path: "own", content: "else" }]);
+  const upper = await layer([
+    { path: "upper", content: "same" },
+    { path: "own", content: "else" },
+  ]);
   const other = await layer([{ path: "other", content: "different" }]);
-  const pull = async (name: string, layers: Awaited<ReturnType<typeof layer>>[]): Promise<readonly string[]> => (await harness.pull(harness.push(name, layers).reference)).layers;
+  const pull = async (name: string, layers: Awaited<ReturnType<typeof layer>>[]): Promise<readonly string[]> =>
+    (await harness.pull(harness.push(name, layers).reference)).layers;
   const alone = await pull("upper/alone", [upper]);
   const onOther = await pull("upper/on-other", [other, upper]);
   const onBase = await pull("upper/on-base", [base, upper]);
@@ -112,10 +134,12 @@ test("Empty files are never linked", async () => {
   assert.equal(lstatSync(join(layers[1]!, "c")).nlink, 1);
 });
 
-
 test("A second image with the same files makes no new chunk", async () => {
   await using harness = await startStore();
-  const first = await harness.pushEntries("first/image", [{ path: "a", content: "1" }, { path: "b", content: "2" }]);
+  const first = await harness.pushEntries("first/image", [
+    { path: "a", content: "1" },
+    { path: "b", content: "2" },
+  ]);
   const second = await harness.pushEntries("second/image", [{ path: "elsewhere/b", content: "2" }]);
   await harness.pull(first.reference);
   await harness.reopen();

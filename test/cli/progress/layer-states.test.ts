@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { LayerStates } from "../../../src/cli/progress/layer-states.ts";
+import { blobDigest, diffId, resolved, wholeLayer } from "./events.ts";
+
+test("LayerStates goes from waiting over downloading, ingesting and linking to done", () => {
+  const states = new LayerStates(() => 0);
+  const kinds: (string | undefined)[] = [];
+  for (const event of [resolved(1), ...wholeLayer(0)]) {
+    states.apply(event);
+    const { kind } = states.rows[0]?.state ?? {};
+    if (kind !== kinds.at(-1)) kinds.push(kind);
+  }
+  assert.deepEqual(kinds, ["waiting", "downloading", "ingesting", "ready", "linking", "done"]);
+  assert.equal(states.rows[0]?.digest, blobDigest(0));
+});
+
+test("LayerStates keeps how a layer came to be there", () => {
+  const states = new LayerStates(() => 0);
+  const layer = { index: 0, diffId: diffId(0) };
+  for (const event of [resolved(1), { kind: "layer-skipped", reason: "ingested-elsewhere", ...layer } as const]) states.apply(event);
+  states.apply({ kind: "tree-skipped", ...layer });
+  assert.deepEqual(states.rows[0]?.state, { kind: "done", how: "ingested-elsewhere", bytes: 0 });
+});
+
+test("LayerStates has one row for a layer that the image has twice", () => {
+  const states = new LayerStates(() => 0);
+  const event = resolved(2);
+  states.apply({ ...event, layers: [...event.layers, ...event.layers.slice(0, 1)] });
+  assert.deepEqual(
+    states.rows.map(({ index }) => index),
+    [0, 1],
+  );
+});
+
+test("LayerStates makes rows of layers that no manifest announced, bottom first", () => {
+  const states = new LayerStates(() => 0);
+  for (const index of [1, 0]) states.apply({ kind: "tree-started", index, diffId: diffId(index), total: 10 });
+  assert.deepEqual(
+    states.rows.map(({ digest }) => digest),
+    [diffId(0), diffId(1)],
+  );
+});
+
+test("LayerStates knows the rate of the last seconds, not of the whole download", () => {
+  let now = 0;
+  const states = new LayerStates(() => now);
+  const layer = { index: 0, diffId: diffId(0), total: 1e9 };
+  for (const [at, bytes] of [
+    [0, 0],
+    [10_000, 1_000_000],
+    [12_000, 11_000_000],
+    [14_000, 21_000_000],
+  ] as const) {
+    now = at;
+    states.apply({ kind: "download-advanced", bytes, ...layer });
+  }
+  assert.equal(states.rows[0]?.rate.perSecond, 5_000_000);
+});

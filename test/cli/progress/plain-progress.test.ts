@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { PlainProgress } from "../../../src/cli/progress/plain-progress.ts";
+import { keep } from "../fake-context.ts";
+import { diffId, resolved, wholeLayer } from "./events.ts";
+
+test("PlainProgress tells the begin and the end of each step, without control characters", () => {
+  const output = keep();
+  const progress = new PlainProgress(output, () => 0);
+  for (const event of [resolved(2), ...wholeLayer(0)]) progress.onEvent(event);
+  progress.onEvent({ kind: "layer-skipped", reason: "in-store", index: 1, diffId: diffId(1) });
+  const lines = output.text().split("\n");
+  assert.equal(lines.length, 6);
+  assert.deepEqual(lines.slice(1, 5), [
+    "layer 1/2 0bbbbbbbbbbb: downloading 63.0 MB",
+    "layer 1/2 0bbbbbbbbbbb: ingested 189 MB in 8,743 entries",
+    "layer 1/2 0bbbbbbbbbbb: linked 8,743 names",
+    "layer 2/2 1bbbbbbbbbbb: in the store already",
+  ]);
+});
+
+test("PlainProgress tells a long download every ten seconds", () => {
+  const output = keep();
+  let now = 0;
+  const progress = new PlainProgress(output, () => now);
+  const layer = { index: 0, diffId: diffId(0), total: 600_000_000 };
+  progress.onEvent({ kind: "download-started", ...layer });
+  for (now = 0; now < 35_000; now += 100) progress.onEvent({ kind: "download-advanced", bytes: now * 1000, ...layer });
+  assert.equal(output.text().split("\n").length, 1 + 3 + 1);
+});

@@ -1,0 +1,66 @@
+/** As much of a terminal as the progress needs, with a terminal's own rules for what does not fit. */
+export class Screen {
+  readonly columns: number;
+  readonly rows: number;
+  readonly isTTY = true;
+  /** Lines from the first one written, those that scrolled away included. */
+  readonly lines: string[] = [""];
+  /** How often a line was longer than the terminal is wide. */
+  wraps = 0;
+  writes = 0;
+  writableNeedDrain = false;
+  #row = 0;
+
+  constructor(columns: number, rows: number) {
+    this.columns = columns;
+    this.rows = rows;
+  }
+
+  readonly write = (text: string): boolean => {
+    this.writes++;
+    for (const [token] of text.matchAll(/\u001b\[(\d*)([A-Z])|\r|\n|[^\u001b\r\n]+/g)) this.#apply(token);
+    return true;
+  };
+
+  /** What can be seen, without empty lines at the end. */
+  get text(): string[] {
+    return this.lines.slice(0, this.lines.findLastIndex((line) => line !== "") + 1);
+  }
+
+  #column = 0;
+
+  #apply(token: string): void {
+    if (token === "\n") this.#down();
+    else if (token === "\r") this.#column = 0;
+    else if (token.startsWith("\u001b")) this.#control(token.slice(2, -1), token.at(-1) ?? "");
+    else this.#print(token);
+  }
+
+  #print(text: string): void {
+    const line = this.lines[this.#row] ?? "";
+    const next = line.slice(0, this.#column).padEnd(this.#column) + text + line.slice(this.#column + text.length);
+    if (next.length > this.columns) this.wraps++;
+    this.lines[this.#row] = next;
+    this.#column += text.length;
+  }
+
+  #control(digits: string, letter: string): void {
+    if (letter === "A") this.#row = Math.max(this.#top(), this.#row - Number(digits || 1));
+    else if (letter === "K") this.lines[this.#row] = (this.lines[this.#row] ?? "").slice(0, this.#column);
+    else if (letter === "J") {
+      this.lines[this.#row] = (this.lines[this.#row] ?? "").slice(0, this.#column);
+      for (let row = this.#row + 1; row < this.lines.length; row++) this.lines[row] = "";
+    } else throw new Error(`the screen does not know ESC [ ${digits} ${letter}`);
+  }
+
+  /** The cursor cannot go up into what has scrolled away. */
+  #top(): number {
+    return Math.max(0, this.lines.length - this.rows);
+  }
+
+  #down(): void {
+    this.#row++;
+    this.#column = 0;
+    if (this.#row === this.lines.length) this.lines.push("");
+  }
+}

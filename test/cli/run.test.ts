@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { ShaleError } from "../../src/errors.ts";
+import { IMAGE, runFake } from "./fake-context.ts";
+
+const REFERENCE = "alpine:3.20";
+
+describe("run() with pull", () => {
+  test("run() prints reference, digest, what was fetched, and the layers bottom to top", async () => {
+    const { stdout, exitCode, calls } = await runFake(["pull", REFERENCE]);
+    const lines = stdout.split("\n");
+    assert.equal(exitCode, 0);
+    assert.deepEqual([lines[0], lines[1], ...lines.slice(3)], [IMAGE.reference, IMAGE.manifestDigest, ...IMAGE.layers, ""]);
+    assert.deepEqual(calls, ["openStore", "pull", "image closed", "registry closed", "store closed"]);
+  });
+
+  test("run() says `cached` in the third line when nothing was downloaded", async () => {
+    const { stdout } = await runFake(["pull", REFERENCE], { image: { cached: true } });
+    assert.equal(stdout.split("\n")[2], "cached");
+  });
+
+  test("run() prints the layer directories alone and no progress with --quiet", async () => {
+    const { stdout, stderr } = await runFake(["pull", "-q", REFERENCE], { events: [{ kind: "resolving", reference: REFERENCE }] });
+    assert.equal(stdout, IMAGE.layers.map((layer) => `${layer}\n`).join(""));
+    assert.equal(stderr, "");
+  });
+
+  test("run() prints one JSON object with --json, in which nothing can steer a terminal", async () => {
+    const { stdout } = await runFake(["pull", "--json", REFERENCE]);
+    const { reference, manifestDigest, cached, layers, config, stats } = IMAGE;
+    assert.deepEqual(JSON.parse(stdout), { reference, manifestDigest, cached, layers, config, stats });
+    assert.match(stdout, /^[\x20-\x7e]*\n$/);
+  });
+
+  test("run() hands every option to the API", async () => {
+    const argv = ["pull", "--store", "/s", "--policy", "always", "--force", "--lazy", "--platform", "linux/arm64", "--profile", "oci"];
+    const { store, registry, pull } = await runFake([...argv, "--plain-http", "--no-index", REFERENCE]);
+    assert.equal(store.path, "/s");
+    assert.equal(store.options?.profile, "oci");
+    assert.equal(registry.plainHttp, true);
+    assert.equal(pull.reference, REFERENCE);
+    const { pullPolicy, force, buildIndex, materialize, platform, profile } = pull.options ?? {};
+    assert.deepEqual(
+      { pullPolicy, force, buildIndex, materialize, platform, profile },
+      { pullPolicy: "always", force: true, buildIndex: false, materialize: "lazy", platform: "linux/arm64", profile: "oci" },
+    );
+  });
+
+  test("run() leaves to the API what was not asked for", async () => {
+    const { registry, pull } = await runFake(["pull", REFERENCE]);
+    const { pullPolicy, force, buildIndex, materialize, platform, profile } = pull.options ?? {};
+    assert.equal(registry.plainHttp, false);
+    assert.deepEqual([pullPolicy, platform, profile], [undefined, undefined, undefined]);
+    assert.deepEqual([force, buildIndex, materialize], [false, true, "eager"]);
+  });
+
+  for (const [why, env, path] of [
+    ["SHALE_STORE", { SHALE_STORE: "/a", XDG_CACHE_HOME: "/b", HOME: "/c" }, "/a"],
+    ["XDG_CACHE_HOME", { SHALE_STORE: "", XDG_CACHE_HOME: "/b", HOME: "/c" }, "/b/shale"],
+    ["HOME, because XDG_CACHE_HOME is relative", { XDG_CACHE_HOME: "b", HOME: "/c" }, "/c/.cache/shale"],
+    ["HOME", { HOME: "/c" }, "/c/.cache/shale"],
+  ] as const) {
+    test(`run() takes the store from ${why} without --store`, async () => {
+      assert.equal((await runFake(["pull", REFERENCE], { env })).store.path, path);
+    });
+  }
+});
+
+describe("run() when something fails", () => {
+  const failure = new ShaleError("IMAGE_NOT_FOUND", "no \u001b[2Jsuch\nimage", { reference: REFERENCE });
+
+  test("run() tells the code and the message on one safe line, and closes everything", async () => {
+    const { exitCode, stdout, stderr, calls } = await runFake(["pull", REFERENCE], { failure });
+    assert.equal(exitCode, 1);
+    assert.equal(stdout, "");
+    assert.match(stderr, /^shale: IMAGE_NOT_FOUND: [\x20-\x7e]+\n$/);
+    assert.deepEqual(calls, ["openStore", "pull", "registry closed", "store closed"]);
+  });
+
+  test("run() tells it as JSON too with --json", async () => {
+    const { exitCode, stdout, stderr } = await runFake(["pull", "--json", REFERENCE], { failure });
+    assert.equal(exitCode, 1);
+    assert.equal((JSON.parse(stdout) as { error: { code: string } }).error.code, "IMAGE_NOT_FOUND");
+    assert.match(stderr, /^shale: IMAGE_NOT_FOUND: /);
+  });
+
+  test("run() calls an error without a code INTERNAL, and shows its stack only under SHALE_DEBUG", async () => {
+    const plain = await runFake(["pull", REFERENCE], { failure: new Error("oops") });
+    assert.deepEqual([plain.exitCode, plain.stderr], [1, "shale: INTERNAL: oops\n"]);
+    const debug = await runFake(["pull", REFERENCE], { failure: new Error("oops"), env: { SHALE_DEBUG: "1" } });
+    assert.ok(debug.stderr.split("\n").length > 3);
+  });
+
+  test("run() ends with 130 when it was interrupted, whatever the pull made of it", async () => {
+    const signal = AbortSignal.abort(new Error("interrupted"));
+    const { exitCode, stderr, calls } = await runFake(["pull", REFERENCE], { signal, failure: new Error("read aborted") });
+    assert.equal(exitCode, 130);
+    assert.match(stderr, /^shale: INTERRUPTED: /);
+    assert.deepEqual(calls.slice(-2), ["registry closed", "store closed"]);
+  });
+
+  for (const argv of [
+    [],
+    ["push", "x"],
+    ["--quiet"],
+    ["pull"],
+    ["pull", "a", "b"],
+    ["pull", "--no-such", "a"],
+    ["pull", "--store"],
+    ["pull", "--store=", "a"],
+    ["pull", "--force=yes", "a"],
+    ["pull", "--policy", "sometimes", "a"],
+    ["pull", "--profile", "zip", "a"],
+    ["help", "push"],
+  ]) {
+    test(`run() ends with 2 and asks the API nothing: ${["shale", ...argv].join(" ")}`, async () => {
+      const { exitCode, stdout, stderr, calls } = await runFake(argv);
+      assert.equal(exitCode, 2);
+      assert.equal(stdout, "");
+      assert.match(stderr, /^shale: USAGE: /);
+      assert.deepEqual(calls, []);
+    });
+  }
+
+  test("run() escapes what was typed", async () => {
+    const { stderr } = await runFake(["pull", "--policy", "\u001b[2J", "a"]);
+    assert.match(stderr, /^[\x20-\x7e\n]+$/);
+  });
+});
+
+describe("run() with help and version", () => {
+  for (const argv of [["--help"], ["-h"], ["help"]]) {
+    test(`run() lists the commands: ${argv.join(" ")}`, async () => {
+      const { exitCode, stdout, stderr } = await runFake(argv);
+      assert.deepEqual([exitCode, stderr], [0, ""]);
+      assert.match(stdout, /^ {2}pull /m);
+    });
+  }
+
+  for (const argv of [
+    ["pull", "--help"],
+    ["pull", "-h", "ignored", "too"],
+    ["help", "pull"],
+  ]) {
+    test(`run() shows every option and exit code, and examples: ${argv.join(" ")}`, async () => {
+      const { exitCode, stdout } = await runFake(argv);
+      assert.equal(exitCode, 0);
+      for (const name of ["store", "policy", "force", "lazy", "platform", "profile", "plain-http", "no-index", "json", "quiet", "help"]) {
+        assert.match(stdout, new RegExp(`^  (-\\w, )?--${name}\\b`, "m"));
+      }
+      for (const code of [0, 1, 2, 130]) assert.match(stdout, new RegExp(`^  ${code} `, "m"));
+      assert.match(stdout, /^ {2}shale pull /m);
+    });
+  }
+
+  test("run() prints the version alone", async () => {
+    const { exitCode, stdout } = await runFake(["--version"]);
+    assert.deepEqual([exitCode, stdout], [0, "1.2.3\n"]);
+  });
+});

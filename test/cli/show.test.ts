@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { showCount, showDuration, showJson, showMessage, showSize } from "../../src/cli/show.ts";
+
+test("showSize() keeps three digits and never writes 1000 of a unit", () => {
+  const shown = [0, 999, 1000, 9994, 9995, 99_949, 99_950, 999_499, 999_500, 63_380_080, 1.5e12, 4e15].map(showSize);
+  const expected = [
+    "0 B",
+    "999 B",
+    "1.00 kB",
+    "9.99 kB",
+    "10.0 kB",
+    "99.9 kB",
+    "100 kB",
+    "999 kB",
+    "1.00 MB",
+    "63.4 MB",
+    "1.50 TB",
+    "4000 TB",
+  ];
+  assert.deepEqual(shown, expected);
+});
+
+test("showSize() fits seven characters below a petabyte", () => {
+  fc.assert(fc.property(fc.double({ min: 0, max: 999e12, noNaN: true }), (bytes) => showSize(bytes).length <= 7));
+});
+
+test("showDuration() goes from hundredths to minutes", () => {
+  assert.deepEqual([4, 640, 9995, 59_940, 59_950, 245_000].map(showDuration), [
+    "0.00 s",
+    "0.64 s",
+    "10.0 s",
+    "59.9 s",
+    "1 min 0 s",
+    "4 min 5 s",
+  ]);
+});
+
+test("showCount() counts one in the singular", () => {
+  assert.deepEqual([showCount(0, "layer"), showCount(1, "layer"), showCount(8812, "layer")], ["0 layers", "1 layer", "8,812 layers"]);
+});
+
+test("showMessage() leaves no control or format character, and backslashes as they are", () => {
+  assert.equal(showMessage("a\\x1b\n\u001b\u009b\u202e"), "a\\x1b\\x0a\\x1b\\x9b\\u{202e}");
+});
+
+test("showJson() writes text that parses to the same value, without a control or format character", () => {
+  const property = fc.property(fc.jsonValue(), (value) => {
+    const text = showJson(value);
+    assert.deepEqual(JSON.parse(text), JSON.parse(JSON.stringify(value)));
+    assert.doesNotMatch(text, /[\p{C}\p{Zl}\p{Zp}]/u);
+  });
+  fc.assert(property, { examples: [[{ a: "\u001b\u009b\u2028\u202e\ud800\u{e0001}" }]] });
+});
