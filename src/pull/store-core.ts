@@ -84,16 +84,19 @@ export class StoreCore {
   }
 
   get pool(): WorkerPool {
-    return (this.#pool ??= new WorkerPool(new URL("./worker.js", import.meta.url), { size: this.#workers }));
+    const onLost = (error: unknown): void => this.#ingest?.fail(error);
+    return (this.#pool ??= new WorkerPool(new URL("./worker.js", import.meta.url), { size: this.#workers, onLost }));
   }
 
   get ingest(): Ingest {
     const { profile, owner } = this.superblock;
-    return (this.#ingest ??= new Ingest({
+    if (this.#ingest && !this.#ingest.failed) return this.#ingest;
+    return (this.#ingest = new Ingest({
       pool: this.pool,
       chunks: this.layout.chunks,
       writer: { profile, owner },
       staging: this.staging.directory,
+      counts: this.#ingest?.counts,
     }));
   }
 
