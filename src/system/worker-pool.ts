@@ -97,7 +97,12 @@ export class WorkerPool {
   #lost(index: number, member: Member, cause: unknown): void {
     if (this.#members[index] !== member) return;
     this.#members[index] = undefined;
-    const error = new ShaleError("WORKER_FAILED", "a worker thread died; the work it had can be tried again", { what: "worker" }, { cause });
+    const error = new ShaleError(
+      "WORKER_FAILED",
+      "a worker thread died; the work it had can be tried again",
+      { what: "worker" },
+      { cause },
+    );
     for (const [, { reject }] of member.pending) reject(error);
     member.pending.clear();
     if (!this.#closed) this.#onLost(error);
