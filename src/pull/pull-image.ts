@@ -206,17 +206,20 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
   }
 }
 
-/** Every distinct layer once; bytes fetched of each, undefined for those that needed nothing. */
+/** Every distinct layer once, told at its lowest place; bytes fetched of each, undefined for those that needed nothing. */
 async function ensureLayers(config: ResolvedConfig, source: Source, request: PullRequest): Promise<readonly (number | undefined)[]> {
   const { core, reference, relay, force, buildIndex, durability, limits } = request;
   const abort = new AbortController();
   const signal = AbortSignal.any([request.signal, abort.signal]);
-  const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }]));
+  const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }] as const).reverse());
   const context = { core, source, reference, relay, force, buildIndex, durability, limits, signal };
   const queue = await core.downloads();
-  const works = [...distinct.values()].map((layer) => queue.add(() => ensureLayer(layer, context)));
+  const works = [...distinct.values()].reverse().map((layer) => queue.add(() => ensureLayer(layer, context)));
   try {
-    return await Promise.all(works);
+    const fetched = await Promise.all(works);
+    for (const [index, { diffId }] of config.layers.entries())
+      if (distinct.get(diffId)?.index !== index) relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
+    return fetched;
   } catch (error) {
     // the first failure ends the others; the store is left alone only when all of them have stopped
     abort.abort(error);

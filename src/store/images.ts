@@ -66,7 +66,9 @@ export class Images {
       parseDiffId(diffId);
       parseBlobDigest(digest);
     }
-    return record;
+    // as parseConfig gives it: a label may be named like what every object inherits
+    const labels = Object.assign(Object.create(null) as Record<string, string>, record.config.labels);
+    return { ...record, config: { ...record.config, labels } };
   }
 
   writeRecord(record: ImageRecord): void {

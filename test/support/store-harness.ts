@@ -79,7 +79,7 @@ export class StoreHarness {
     return listFiles(this.path).filter((line) => !/^(?:locks|db)\//.test(line));
   }
 
-  /** Names below staging/ but for the directories of live handles, of their writers, and their locks. */
+  /** Names below staging/ but for the directories of live handles and of their workers, and their locks. */
   staged(): string[] {
     return listFiles(this.file("staging"))
       .map((line) => line.slice(0, line.lastIndexOf(" ")))
