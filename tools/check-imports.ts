@@ -23,6 +23,7 @@ const ORDER: readonly string[] = [
   "ingest",
   "tree",
   "export",
+  "dump",
   "fsck",
   "pull",
 ];
