@@ -1,11 +1,13 @@
 /** Every link source against what the sidecars say of it, each inode once however many layers have it. */
-import { existsSync, lstatSync } from "node:fs";
+import { existsSync, lstatSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import type { DiffId } from "../image/digest.ts";
 import { base32, INODE_ID_BYTES } from "../store/inode.ts";
+import { bumpGeneration } from "../store/generation.ts";
 import { chunkPath } from "../store/layout.ts";
 import type { Profile } from "../store/profile.ts";
+import { FileLock } from "../system/file-lock.ts";
 import { dropLayer, type LayerTables } from "./check-layers.ts";
 import { foreignNames, namesIn } from "./check-places.ts";
 import { inParallel, type FsckContext, type KnownTree } from "./context.ts";
@@ -35,11 +37,29 @@ export async function* checkChunks(context: FsckContext, layers: readonly LayerT
     for (const group of Map.groupBy(faults, ({ inode, ordinal }) => `${inode}.${ordinal}`).values())
       yield* reportChunk(context, job, group);
   }
-  for (const [name, ordinals] of inventory) {
-    if (used.has(name)) continue;
-    for (const ordinal of ordinals)
-      yield finding("chunk-unused", `chunks/${name.slice(0, 2)}/${name.slice(2)}${ordinal === 0 ? "" : `.${ordinal}`}`);
-  }
+  const unused = [...inventory]
+    .filter(([name]) => !used.has(name))
+    .flatMap(([name, ordinals]) => ordinals.map((ordinal) => pathOf(layout.chunks, name, ordinal)));
+  for (const path of unused)
+    yield await context.corrected(finding("chunk-unused", context.relative(path)), "removed", () => removeUnused(context, path));
+}
+
+function pathOf(chunks: string, name: string, ordinal: number): string {
+  return `${chunks}/${name.slice(0, 2)}/${name.slice(2)}${ordinal === 0 ? "" : `.${ordinal}`}`;
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** Only what an ingest of now cannot have written; one that relies on it looks again, since the generation changes. */
+async function removeUnused({ layout, options, layers, known, signal }: FsckContext, path: string): Promise<boolean> {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (!stat || Date.now() - stat.ctimeMs < (options.keepYounger ?? DAY_MS)) return false;
+  using sweep = await FileLock.acquire(layout.lock("sweep"), { signal });
+  // a layer that was published meanwhile, or cannot be read, may have it
+  if (layers.list().some((diffId) => !known.has(diffId))) return false;
+  bumpGeneration(sweep);
+  unlinkSync(path);
+  return true;
 }
 
 async function* foreignChunks(context: FsckContext): AsyncGenerator<Finding> {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { syncfs, syncfsLater } from "../system/syscalls.ts";
+import { readIfThere } from "./checked-file.ts";
 import type { StoreLayout } from "./layout.ts";
 
 export const SIDECAR = "sidecar";
@@ -56,8 +57,8 @@ export class Layers {
   /** What is known of a layer; undefined when it is not there or its record is damaged (then it counts as not there). */
   record(diffId: DiffId): LayerRecord | undefined {
     try {
-      const record = JSON.parse(readFileSync(join(this.#layout.layer(diffId), LAYER_RECORD), "utf8")) as LayerRecord;
-      return record.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;
+      const record = JSON.parse(readFileSync(join(this.#layout.layer(diffId), LAYER_RECORD), "utf8")) as LayerRecord | null;
+      return record?.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;
     } catch (error) {
       if (isErrno(error, "ENOENT") || error instanceof SyntaxError) return undefined;
       throw error;
@@ -150,14 +151,5 @@ export class Layers {
     } catch (error) {
       if (!isErrno(error, "ENOENT")) throw error;
     }
-  }
-}
-
-function readIfThere(path: string): Buffer | undefined {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
   }
 }
