@@ -7,7 +7,11 @@ import { readEntry } from "../../src/tar/read-entry.ts";
 import type { ScanOptions } from "../../src/tar/scan.ts";
 import { base256, END, GNU, longText, padded, paxHeader, rawEntry, V7 } from "./raw-header.ts";
 
-type Outcome = { readonly data: number; readonly end: number; readonly stored: number; readonly size: number } | "more" | "end" | { readonly error: string };
+type Outcome =
+  | { readonly data: number; readonly end: number; readonly stored: number; readonly size: number }
+  | "more"
+  | "end"
+  | { readonly error: string };
 
 /** Only a ShaleError is an outcome; anything else fails the test. */
 function outcome(walk: typeof readEntry | typeof measureEntry, args: readonly [Buffer, number, number, ScanOptions?]): Outcome {
