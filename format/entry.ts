@@ -17,7 +17,7 @@ export interface SidecarEntry {
   readonly mtime: number;
   /** 0 to 999,999,999, counted forward from `mtime`. */
   readonly mtimeNs: number;
-  /** Bytes of the unpacked file, holes included; 0 unless it is a file. */
+  /** Bytes of the unpacked file, holes included; 0 unless it is a file, or a whiteout marker that carries data. */
   readonly size: number;
   /** Where the entry's own data begins in the uncompressed layer; 0 when it has none. */
   readonly offset: number;

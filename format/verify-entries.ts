@@ -21,12 +21,14 @@ function faultOfLive(columns: EntryColumns, entry: number): string | undefined {
   const mode = columns.modeAt(columns.modeRow(entry));
   const type = mode.mode & S_IFMT;
   const [file, directory] = [type === S_IFREG, type === S_IFDIR];
-  if (has(Flag.whiteout) ? mode.mode !== 0 : type === 0) return "mode";
+  if (has(Flag.whiteout) !== (type === 0)) return "mode";
   if ((has(Flag.opaque) || has(Flag.implicit)) && !directory) return "whiteout";
   if (has(Flag.sparse) && !file) return "whiteout";
   if (has(Flag.hardLink) && (directory || has(Flag.whiteout))) return "whiteout";
-  if (columns.size(entry) > 0 !== columns.chunk(entry) >= 0 || (columns.size(entry) > 0 && !file)) return "size";
-  if (columns.offset(entry) > 0 && columns.chunk(entry) === -1) return "offset";
+  const [size, offset] = [columns.size(entry), columns.offset(entry)];
+  if (size > 0 !== columns.chunk(entry) >= 0 || (size > 0 && !file && !has(Flag.whiteout))) return "size";
+  // the data of a whiteout marker is there for the tar alone: no other name can share it
+  if (offset > 0 ? size === 0 : size > 0 && has(Flag.whiteout)) return "offset";
   if ((columns.target(entry) !== "") !== (type === S_IFLNK)) return "link";
   return faultOfMode(mode);
 }
@@ -42,6 +44,6 @@ function faultOfShadowed(columns: EntryColumns, entry: number): string | undefin
 
 function faultOfMode({ mode, rdevMajor, rdevMinor }: { mode: number; rdevMajor: number; rdevMinor: number }): string | undefined {
   const type = mode & S_IFMT;
-  const device = type === S_IFCHR || type === S_IFBLK;
+  const device = type === S_IFCHR || type === S_IFBLK || type === 0;
   return TYPES.includes(type) && (device || (rdevMajor === 0 && rdevMinor === 0)) ? undefined : "modeTable";
 }

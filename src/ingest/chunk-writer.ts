@@ -17,12 +17,12 @@ import type { StoredFile } from "./part.ts";
 export interface ChunkWriterOptions {
   /** chunks/ of the store. */
   readonly chunks: string;
-  /** A directory on the same file system for files in the making. */
+  /** A directory of this writer alone, on the same file system, for files in the making: two threads creating in one directory wait for each other. */
   readonly staging: string;
   readonly profile: Profile;
   readonly owner: Owner;
-  /** Distinguishes the names of several writers in one staging directory. */
-  readonly name: string;
+  /** Of this process. */
+  readonly umask: number;
 }
 
 /** What the image says of a file. `mode` is permission bits. */
@@ -38,6 +38,8 @@ export interface FileAttributes {
 interface Physical {
   readonly attributes: PhysicalAttributes;
   readonly encoded: Buffer;
+  /** The final mode where a file can be created with it, else 0600: setuid and a foreign owner come later. */
+  readonly createMode: number;
 }
 
 /** Kept to save work only; past this many, checking again is cheaper than remembering. */
@@ -65,10 +67,10 @@ export class ChunkWriter {
     const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
     const path = chunkPath(this.#options.chunks, inode);
     if (this.#made.has(path) || this.#isGood(path, { chunk, size: content.length, file, physical })) return { chunk, inode };
-    const staged = this.#create();
+    const staged = this.#create(physical.createMode);
     try {
       writeAll(staged.fd, content, 0);
-      this.#publish(staged, path, { file, physical, size: content.length });
+      this.#publish(staged, path, { file, physical, size: content.length, mode: physical.createMode });
     } finally {
       staged.discard();
     }
@@ -77,13 +79,13 @@ export class ChunkWriter {
 
   /** Stores a file piece by piece. */
   stream(file: FileAttributes): ChunkStream {
-    const staged = this.#create();
+    const staged = this.#create(0o600);
     return new ChunkStream(staged.fd, {
       finish: (chunk, size) => {
         const physical = this.#physicalOf(file);
         const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
         const path = chunkPath(this.#options.chunks, inode);
-        if (!this.#isGood(path, { chunk, size, file, physical })) this.#publish(staged, path, { file, physical, size });
+        if (!this.#isGood(path, { chunk, size, file, physical })) this.#publish(staged, path, { file, physical, size, mode: 0o600 });
         staged.discard();
         return { chunk, inode };
       },
@@ -104,7 +106,10 @@ export class ChunkWriter {
     if (known) return known;
     const logical = { ...file, mode: S_IFREG | file.mode, rdevMajor: 0, rdevMinor: 0 };
     const attributes = physicalAttributes(this.#options.profile, logical, this.#options.owner);
-    const physical = { attributes, encoded: encodeAttributes(attributes) };
+    const plain = attributes.xattrs.length === 0 && attributes.uid === this.#self.uid && attributes.gid === this.#self.gid;
+    const mode = attributes.mode & 0o7777;
+    const createMode = plain && (mode & (0o7000 | this.#options.umask)) === 0 ? mode : 0o600;
+    const physical = { attributes, encoded: encodeAttributes(attributes), createMode };
     if (this.#physical.size >= 10_000) this.#physical.clear();
     this.#physical.set(key, physical);
     return physical;
@@ -127,9 +132,10 @@ export class ChunkWriter {
     return true;
   }
 
-  #create(): Staged {
-    const path = `${this.#options.staging}/${this.#options.name}-${this.#next++}`;
-    const fd = openSync(path, "wx", 0o600);
+  /** `mode` is what the file begins with; the umask may cut it. */
+  #create(mode: number): Staged {
+    const path = `${this.#options.staging}/${this.#next++}`;
+    const fd = openSync(path, "wx", mode);
     let open = true;
     let renamed = false;
     return {
@@ -149,8 +155,8 @@ export class ChunkWriter {
     };
   }
 
-  #publish(staged: Staged, path: string, { file, physical, size }: { file: FileAttributes; physical: Physical; size: number }): void {
-    applyToFile(staged.fd, physical.attributes, file, this.#self);
+  #publish(staged: Staged, path: string, { file, physical, size, mode }: Whole): void {
+    applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode });
     staged.close();
     renameInto(staged.path, path);
     staged.moved();
@@ -162,6 +168,14 @@ export class ChunkWriter {
   #remember(path: string): void {
     if (this.#made.size < REMEMBERED) this.#made.add(path);
   }
+}
+
+/** A file that has all its content. `mode` is what it was created with. */
+interface Whole {
+  readonly file: FileAttributes;
+  readonly physical: Physical;
+  readonly size: number;
+  readonly mode: number;
 }
 
 interface Staged {

@@ -7,6 +7,7 @@ import { mkdirSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
+import { processUmask } from "../store/attributes.ts";
 import { revive, type WorkerPool } from "../system/worker-pool.ts";
 import type { ChunkWriterOptions } from "./chunk-writer.ts";
 import type { EngineEvent, IngestCounts, OpenRequest } from "./engine.ts";
@@ -20,9 +21,11 @@ export interface IngestOptions {
   readonly pool: WorkerPool;
   /** chunks/ of the store. */
   readonly chunks: string;
-  readonly writer: Omit<ChunkWriterOptions, "name" | "staging" | "chunks">;
+  readonly writer: Omit<ChunkWriterOptions, "staging" | "chunks" | "umask">;
   /** The handle's staging directory. */
   readonly staging: string;
+  /** What an Ingest before this one had made. */
+  readonly counts?: IngestCounts | undefined;
 }
 
 export interface LayerRequest {
@@ -65,11 +68,13 @@ export class Ingest {
   readonly #opened: Promise<unknown>;
   #next = 0;
   /** Sum over all runs so far. */
-  #counts: IngestCounts = { newChunks: 0, newBytes: 0 };
+  #counts: IngestCounts;
   #running = 0;
+  #failure: unknown;
 
   constructor(options: IngestOptions) {
     this.#options = options;
+    this.#counts = options.counts ?? { newChunks: 0, newBytes: 0 };
     const memory = createSlabMemory();
     this.#slabs = new Slabs(memory);
     const opens = Array.from({ length: options.pool.size }, (_, worker) => this.#open(worker, memory));
@@ -88,6 +93,7 @@ export class Ingest {
    */
   async ingest(request: LayerRequest): Promise<IngestedLayer> {
     await this.#opened;
+    if (this.failed) throw this.#failure;
     await this.#run(request.verifyContent);
     try {
       const { parts, size } = await this.#inflate(request);
@@ -107,13 +113,26 @@ export class Ingest {
     for (const port of this.#ports) port.close();
   }
 
+  /** A worker died, and with it what it had of any layer and the slabs that it held: all layers in flight fail, and this is of no more use. */
+  fail(error: unknown): void {
+    this.#failure ??= error;
+    for (const layer of this.#layers.keys()) this.#fail(layer, error);
+    this.close();
+  }
+
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   #open(worker: number, memory: OpenRequest["memory"]): Promise<unknown> {
     const { pool, chunks, writer, staging } = this.#options;
     const { port1, port2 } = new MessageChannel();
     port1.on("message", (event: EngineEvent) => this.#receive(event));
     port1.unref();
     this.#ports.push(port1);
-    const request: OpenRequest = { memory, port: port2, chunks: { ...writer, chunks, staging, name: `chunk-${worker}` } };
+    const own = `${staging}/chunks-${worker}`;
+    mkdirSync(own, { mode: 0o700, recursive: true });
+    const request: OpenRequest = { memory, port: port2, chunks: { ...writer, chunks, staging: own, umask: processUmask() } };
     return pool.run("ingest/open", request, { worker, transfer: [port2] });
   }
 
@@ -125,7 +144,7 @@ export class Ingest {
 
   /** Lets the workers sleep when the last layer is done, and takes their counts. */
   async #rest(): Promise<void> {
-    if (--this.#running > 0) return;
+    if (--this.#running > 0 || this.failed) return;
     const { pool } = this.#options;
     const pauses = Array.from({ length: pool.size }, (_, worker) => this.#post<IngestCounts>("ingest/pause", undefined, worker));
     for (const result of await Promise.allSettled(pauses)) {
@@ -161,6 +180,7 @@ export class Ingest {
     signal?.addEventListener("abort", abort, { once: true });
     try {
       signal?.throwIfAborted();
+      if (this.failed) throw this.#failure;
       const task: LayerTask = { layer, ring, progress, blobDigest: descriptor.digest, limits };
       await this.#post("ingest/layer", task, layer);
       const [inflated] = await Promise.all([inFlight.done.promise, this.#feed(request, inFlight)]);

@@ -1,6 +1,8 @@
 /** The public handle of a store. */
 import { formatPlatform, hostPlatform, parsePlatform } from "../image/platform.ts";
+import { parseDiffId } from "../image/digest.ts";
 import { parseReference } from "../image/reference.ts";
+import { exportLayer } from "../export/export-layer.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
 import type { Image } from "./image.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
@@ -78,6 +80,23 @@ export class Store {
       core.warn(error.code, error.message);
       return undefined;
     });
+  }
+
+  /**
+   * The uncompressed tar of a layer (`sha256:...`), rebuilt byte for byte from headers and chunks. Its SHA-256 is the diff ID, which is
+   * checked at the end: bytes that came before a failure prove nothing. Break off the iteration to stop.
+   * @throws DIGEST_INVALID, NOT_CACHED, STORE_DAMAGED, SIDECAR_INVALID, DIGEST_MISMATCH, STORE_CLOSED
+   */
+  async *exportLayer(
+    diffId: string,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const core = coreOf(this);
+    const layer = parseDiffId(diffId);
+    const { profile: native, owner } = core.superblock;
+    await core.run(options.signal, () => Promise.resolve());
+    const [sidecar, headers] = [core.layers.sidecarPath(layer), core.layers.headersPath(layer)];
+    yield* exportLayer({ diffId: layer, sidecar, headers, chunks: core.layout.chunks, native, owner, signal: options.signal });
   }
 
   /** Idempotent. */

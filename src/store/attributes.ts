@@ -1,5 +1,5 @@
 /** Giving an inode the attributes that a profile promises. */
-import { chmodSync, fchmodSync, fchownSync, lchownSync } from "node:fs";
+import { chmodSync, fchmodSync, fchownSync, lchownSync, readFileSync } from "node:fs";
 import { fsPath, type ByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import { setFileTime, setFileXattr, setPathTime, setPathXattr } from "../system/syscalls.ts";
@@ -15,15 +15,26 @@ export function processOwner(): Owner {
   return { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
 }
 
+/** The file mode creation mask of this process; reading it by umask(2) would change it for a moment. */
+export function processUmask(): number {
+  return Number.parseInt(/^Umask:\s*([0-7]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "777", 8);
+}
+
+/** Who makes a file, and the mode that it has so far. */
+export interface FileState {
+  readonly self: Owner;
+  readonly mode: number;
+}
+
 /**
- * For an open file that is ours and 0600. Owner before mode (chown clears setuid), xattrs before a mode that may forbid them, the
+ * For an open file that is ours. Owner before mode (chown clears setuid), xattrs before a mode that may forbid them, the
  * time last. @throws STORE_FILESYSTEM when the file system cannot hold an xattr
  */
-export function applyToFile(fd: number, attributes: PhysicalAttributes, time: ModificationTime, self: Owner): void {
+export function applyToFile(fd: number, attributes: PhysicalAttributes, time: ModificationTime, { self, mode: current }: FileState): void {
   if (attributes.uid !== self.uid || attributes.gid !== self.gid) fchownSync(fd, attributes.uid, attributes.gid);
   setXattrs(attributes.xattrs, (name, value) => setFileXattr(fd, name, value));
   const mode = attributes.mode & 0o7777;
-  if (mode !== 0o600) fchmodSync(fd, mode);
+  if (mode !== current) fchmodSync(fd, mode);
   setFileTime(fd, time.mtime, time.mtimeNs);
 }
 

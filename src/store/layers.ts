@@ -6,7 +6,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync,
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
-import { syncfs } from "../system/syscalls.ts";
+import { syncfs, syncfsLater } from "../system/syscalls.ts";
 import type { StoreLayout } from "./layout.ts";
 
 export const SIDECAR = "sidecar";
@@ -49,15 +49,15 @@ export class Layers {
   state(diffId: DiffId): LayerState {
     const record = this.record(diffId);
     if (!record) return "absent";
-    if (record.bootId === this.#bootId || existsSync(join(this.#layout.layer(diffId), DURABLE))) return "present";
+    if (record.bootId === this.#bootId || this.#isDurable(diffId)) return "present";
     return "unverified";
   }
 
   /** What is known of a layer; undefined when it is not there or its record is damaged (then it counts as not there). */
   record(diffId: DiffId): LayerRecord | undefined {
     try {
-      const record = JSON.parse(readFileSync(join(this.#layout.layer(diffId), LAYER_RECORD), "utf8")) as LayerRecord;
-      return record.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;
+      const record = JSON.parse(readFileSync(join(this.#layout.layer(diffId), LAYER_RECORD), "utf8")) as LayerRecord | null;
+      return record?.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;
     } catch (error) {
       if (isErrno(error, "ENOENT") || error instanceof SyntaxError) return undefined;
       throw error;
@@ -121,6 +121,26 @@ export class Layers {
       closeSync(fd);
     }
     for (const diffId of diffIds) this.markDurable(diffId);
+  }
+
+  /**
+   * Finishes what earlier pulls of this boot left to the disk's leisure: one barrier for all layers that are not durable yet, in
+   * the background. What fails stays as it was, to be verified after a crash.
+   */
+  async settleDurability(): Promise<void> {
+    const waiting = this.list().filter((diffId) => this.state(diffId) === "present" && !this.#isDurable(diffId));
+    if (waiting.length === 0) return;
+    const fd = openSync(this.#layout.root, "r");
+    try {
+      await syncfsLater(fd);
+    } finally {
+      closeSync(fd);
+    }
+    for (const diffId of waiting) this.markDurable(diffId);
+  }
+
+  #isDurable(diffId: DiffId): boolean {
+    return existsSync(join(this.#layout.layer(diffId), DURABLE));
   }
 
   /** For a layer whose every byte has just been verified and synced. */

@@ -42,6 +42,16 @@ export function syncfs(fd: number): void {
   check(c.syncfs!(fd), "syncfs");
 }
 
+/** The same, in the thread pool. */
+export function syncfsLater(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    c.syncfs!.async(fd, (error: unknown, result: number) => {
+      if (error || result !== 0) reject(error instanceof Error ? error : new Error("syncfs failed"));
+      else resolve();
+    });
+  });
+}
+
 /** Sets access and modification time of an open file: seconds (negative before 1970) and nanoseconds. */
 export function setFileTime(fd: number, seconds: number, nanoseconds: number): void {
   check(c.futimens!(fd, timespecs(seconds, nanoseconds)), "futimens");

@@ -46,12 +46,6 @@ export class LayerInodes {
     return inodeId(sidecar.chunkId(sidecar.chunk(entry)), time, this.#known(entry).encoded);
   }
 
-  /** Of two linked files of this layer: equal exactly when their inode ids are. */
-  sameness(entry: number): string {
-    const { sidecar } = this;
-    return `${sidecar.chunk(entry)},${sidecar.modeRow(entry)},${sidecar.mtime(entry)},${sidecar.mtimeNs(entry)}`;
-  }
-
   #known(entry: number): Known {
     const row = this.sidecar.modeRow(entry);
     const known = this.#rows[row];
@@ -77,7 +71,8 @@ export function ordinalsOf(inodes: LayerInodes): Map<number, number> {
   const ordinals = new Map<number, number>();
   for (const entry of distinctFiles(inodes)) {
     if (uses[sidecar.chunk(entry)] === 1) continue;
-    const key = inodes.sameness(entry);
+    // by the inode and not by what the image says: a profile may store two files alike that the image tells apart
+    const key = inodes.inode(entry).toString("latin1");
     const ordinal = next.get(key) ?? 0;
     next.set(key, ordinal + 1);
     if (ordinal > 0) ordinals.set(entry, ordinal);

@@ -33,8 +33,9 @@ export class TreeWriter {
   makeFiles(from: number, to: number): void {
     const plan = this.#plan;
     for (const { entry, path } of plan.entries(from, to)) {
+      if (!plan.isLeader(entry)) continue;
       if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
-      else if (plan.type(entry) === S_IFREG && plan.isLeader(entry)) this.#makeRegular(entry, path);
+      else if (plan.type(entry) === S_IFREG) this.#makeRegular(entry, path);
     }
   }
 
@@ -54,7 +55,7 @@ export class TreeWriter {
     try {
       const content = this.#plan.sidecar.target(entry);
       if (content !== "") writeSync(fd, toBytes(content as ByteString));
-      applyToFile(fd, this.#plan.attributes(entry), this.#plan.time(entry), this.#self);
+      applyToFile(fd, this.#plan.attributes(entry), this.#plan.time(entry), { self: this.#self, mode: 0o600 });
     } finally {
       closeSync(fd);
     }
@@ -88,12 +89,12 @@ export class TreeWriter {
     }
   }
 
-  /** Further names of hard-link groups that have no link source in the store: symlinks, devices, empty files. */
+  /** Further names of hard-link groups, from the first: a link source could be another inode by now (EMLINK, or made twice). */
   #makeLateLinks(): void {
     const { sidecar } = this.#plan;
     for (let row = 0; row < sidecar.hardLinkCount; row++) {
       const [entry, leader] = sidecar.hardLinkAt(row);
-      if (entry === leader || this.#plan.isLinked(entry)) continue;
+      if (entry === leader) continue;
       linkSync(fsPath(this.#plan.place(leader)), fsPath(this.#plan.place(entry)));
     }
   }

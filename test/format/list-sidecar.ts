@@ -1,5 +1,5 @@
 import { decodeHeader } from "../../format/sidecar-header.ts";
-import { readColumns } from "./damage.ts";
+import { readColumns } from "../../tools/sidecar-damage.ts";
 
 const PART = 15;
 const LINE = 32;

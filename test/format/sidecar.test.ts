@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { encodeSidecar, Sidecar, SidecarError, verifySidecar } from "../../format/index.ts";
 import { arbitraryLayer, directory, entryOf, layerOf } from "./arbitrary-layer.ts";
 import type { Layer } from "./arbitrary-layer.ts";
-import { withColumns } from "./damage.ts";
+import { withColumns } from "../../tools/sidecar-damage.ts";
 
 const scratch: string = mkdtempSync(join(tmpdir(), "sidecar-"));
 after(() => rmSync(scratch, { recursive: true }));

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
+import { hash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { encodeSidecar, Flag, HeadersEncoder, OpDecoder, Sidecar, verifySidecar } from "../../format/index.ts";
 import type { HeadersOp } from "../../format/index.ts";
+import { treeId } from "../../src/tree/resolution.ts";
+import { base32, encodeAttributes, inodeId } from "../../src/store/inode.ts";
+import { chunkPath } from "../../src/store/layout.ts";
+import { parseDiffId } from "../../src/image/digest.ts";
+import type { NamedValue } from "../../src/store/profile.ts";
 import { directory, entryOf } from "./arbitrary-layer.ts";
 import type { Layer } from "./arbitrary-layer.ts";
 import { listSidecar } from "./list-sidecar.ts";
@@ -56,6 +62,49 @@ describe("the specification", () => {
     assert.ok(encoder.frame().includes(bytes));
   });
 });
+
+const xattrs: readonly NamedValue[] = [{ name: "user.a", value: "b" } as NamedValue];
+
+describe("the specification of the store", () => {
+  it("`store.md` has the inode id and the path that its example gives", () => {
+    const [chunk = Buffer.alloc(0), ...rest] = ["chunk id", "mtime", "mtimeNs", "attributes"].map(hexOf);
+    assert.deepEqual(chunk, hash("sha256", "hello\n", "buffer"));
+    const attributes = encodeAttributes({ mode: 0o100644, uid: 1000, gid: 1001, xattrs });
+    assert.deepEqual(rest[2], attributes);
+    const id = inodeId(chunk, { seconds: -1, nanoseconds: 500_000_000 }, attributes);
+    assert.deepEqual(hexOf("inode id"), id);
+    assert.deepEqual(hash("sha256", Buffer.concat([chunk, ...rest]), "buffer").subarray(0, 20), id);
+    assert.equal(valuesOf("ordinal 2")[0], chunkPath("chunks", id, 2));
+  });
+
+  it("`store.md` has the tree ids that its examples give", () => {
+    const diffId = parseDiffId(`sha256:${"d1".repeat(32)}`);
+    const directories = [{ path: "etc" as NamedValue["name"], mode: 0o700, uid: 1, gid: 2, xattrs }];
+    const files = [{ path: "etc/x" as NamedValue["name"], ordinal: 3 }];
+    const ids = [treeId(diffId, "overlay", { directories: [], files: [] }), treeId(diffId, "overlay", { directories, files })];
+    assert.deepEqual(valuesOf("tree id"), ids);
+    const hashed = Buffer.from(/^hashed {6}(.*?)^tree id/ms.exec(STORE)?.[1]?.replaceAll(/\s/g, "") ?? "", "hex");
+    assert.equal(base32(hash("sha256", hashed, "buffer")).slice(0, 26), ids[1]);
+  });
+
+  it("`store.md` has the key of a reference that its example gives", () => {
+    const text = "docker.io/library/alpine:3.20\0linux/amd64";
+    assert.deepEqual(valuesOf("key"), [base32(hash("sha256", text, "buffer")).slice(0, 32)]);
+  });
+});
+
+const STORE: string = readFileSync(new URL("../../../format/store.md", import.meta.url), "utf8");
+
+/** What stands behind a label at the start of a line, in every example. */
+function valuesOf(label: string): string[] {
+  return [...STORE.matchAll(new RegExp(`^${label} {2,}(.*)$`, "gm"))]
+    .map((match) => match[1] ?? "")
+    .filter((value) => !/[|A-Z]/.test(value));
+}
+
+function hexOf(label: string): Buffer {
+  return Buffer.from((valuesOf(label).find((value) => /^[0-9a-f ]+$/.test(value)) ?? "").replaceAll(" ", ""), "hex");
+}
 
 /** The one code block of a page. */
 function exampleOf(page: string): string {

@@ -8,7 +8,7 @@ import { encodeSidecar, Flag, Sidecar, SidecarError, verifySidecar } from "../..
 import type { SidecarEntry } from "../../format/index.ts";
 import { arbitraryLayer, directory, entryOf, layerOf } from "./arbitrary-layer.ts";
 import type { Layer } from "./arbitrary-layer.ts";
-import { readColumns, resum } from "./damage.ts";
+import { readColumns, resum } from "../../tools/sidecar-damage.ts";
 
 const scratch: string = mkdtempSync(join(tmpdir(), "verify-sidecar-"));
 after(() => rmSync(scratch, { recursive: true }));
@@ -109,6 +109,8 @@ describe("verifySidecar", () => {
 
   for (const [what, change] of [
     ["a live whiteout with a type", [5, { mode: 0o100644 }]],
+    ["a whiteout with content that does not stand in the tar", [5, { size: 3, chunk: 0 }]],
+    ["a whiteout with content that has no chunk", [5, { size: 3, offset: 4096 }]],
     ["an opaque file", [2, { flags: Flag.hardLink | Flag.opaque }]],
     ["a file with size and no chunk", [4, { mode: 0o100644, target: "", size: 9 }]],
     ["a symlink without a target", [4, { target: "" }]],
@@ -129,6 +131,18 @@ describe("verifySidecar", () => {
       await assert.rejects(verifySidecar(await encodeSidecar({ ...small, entries, indexed: true })), SidecarError);
     });
   }
+
+  it("`verifySidecar()` accepts a whiteout with all that its marker in the tar has", async () => {
+    const marker = { mode: 0o644, uid: 7, mtime: 9, rdevMajor: 1, rdevMinor: 3, xattrs: [{ name: "user.a", value: "b" }] };
+    const data = { size: 3, offset: 4096, chunk: 0 };
+    const entries = small.entries.map((entry, number) => (number === 5 ? { ...entry, ...marker, ...data } : entry));
+    for (const indexed of [true, false]) {
+      const bytes = await encodeSidecar({ ...small, entries, indexed });
+      assert.equal((await verifySidecar(bytes)).live, 6);
+      using sidecar = await Sidecar.fromBytes(bytes);
+      assert.equal(sidecar.hasData(5), true);
+    }
+  });
 
   it("`verifySidecar()` refuses an order that is no permutation, or that data does not follow", async () => {
     const files = [entryOf("a", { size: 1, offset: 512, chunk: 0 }), entryOf("b", { size: 1, offset: 1536, chunk: 1 })];

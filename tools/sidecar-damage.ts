@@ -1,6 +1,7 @@
-import { decodeHeader, encodeBinStart, encodeHeader } from "../../format/sidecar-header.ts";
-import { COLUMNS } from "../../format/columns.ts";
-import { loadXxh64 } from "../../format/xxh64.ts";
+/** Sidecars with something wrong in them, for tests and for the vectors of format/vectors/. */
+import { decodeHeader, encodeBinStart, encodeHeader } from "../format/sidecar-header.ts";
+import { COLUMNS } from "../format/columns.ts";
+import { loadXxh64 } from "../format/xxh64.ts";
 
 const BLOCK = 65_536;
 
