@@ -77,11 +77,13 @@ export function isDamage(error: unknown): error is ShaleError<"STORE_DAMAGED" | 
 export async function cachedImage(request: PullRequest, started: number): Promise<Image | undefined> {
   const { core, reference, platform, relay, profile } = request;
   const text = formatReference(reference);
-  const record = core.images.find(text, formatPlatform(platform), (code, message) => relay.warn(code, message));
-  const lease = record && FileLock.try(core.layout.lease(record.manifestDigest), "shared");
-  if (!record || !lease) return undefined;
+  const warn = (code: string, message: string): void => relay.warn(code, message);
+  const digest = core.images.resolve(text, formatPlatform(platform), warn);
+  const lease = digest && FileLock.try(core.layout.lease(digest), "shared");
+  if (!digest || !lease) return undefined;
   try {
-    const composed = await composedTrees(record, request);
+    const record = core.images.record(digest, warn);
+    const composed = record && (await composedTrees(record, request));
     if (composed) return await restoreImage(request, { record, composed, lease, started });
   } catch (error) {
     lease.release();

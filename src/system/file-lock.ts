@@ -57,6 +57,11 @@ export class FileLock {
     return this.#fd;
   }
 
+  /** Turns an exclusive lock into a shared one, which cannot fail. */
+  share(): void {
+    if (!tryFlock(this.#fd, "shared")) throw new Error(`lost the lock ${JSON.stringify(this.path)}`);
+  }
+
   /** Idempotent. */
   release(): void {
     if (this.#fd < 0) return;
