@@ -10,7 +10,16 @@ let serial = 0;
 
 function row(kind: PartRow["kind"], path: string, fields: Partial<PartRow> = {}): PartRow {
   const numbers = { uid: 0, gid: 0, devMajor: 0, devMinor: 0, mtime: 0, mtimeNs: 0, size: 0, offset: 0 };
-  const base = { kind, path: path as ByteString, linkPath: "" as ByteString, mode: 0o644, ...numbers, xattrs: [], stored: undefined, sparse: false };
+  const base = {
+    kind,
+    path: path as ByteString,
+    linkPath: "" as ByteString,
+    mode: 0o644,
+    ...numbers,
+    xattrs: [],
+    stored: undefined,
+    sparse: false,
+  };
   return { ...base, ...fields };
 }
 
