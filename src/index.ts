@@ -4,6 +4,8 @@ export type { ErrorCode, ErrorDetails } from "./errors.ts";
 export { openStore } from "./pull/open-store.ts";
 export type { ImageQuery, Store } from "./pull/open-store.ts";
 export type { StoreOptions } from "./pull/store-core.ts";
+export { diffIndex, dumpIndex } from "./dump/dump-index.ts";
+export type { DumpIndexOptions } from "./dump/dump-index.ts";
 export { Registry } from "./pull/registry.ts";
 export type { PullOptions, RegistryOptions } from "./pull/registry.ts";
 export type { PullPolicy } from "./pull/pull-image.ts";

@@ -4,7 +4,6 @@
  * run likewise, or an `npm run` of a script that exists. docs/README.md tells the readers.
  */
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -109,7 +108,7 @@ async function runBlock(page: Page, block: Block, { compiled, directory }: Workp
     case "ts":
       return attempt(process.execPath, [join(compiled, "out", `${blockName(page, block)}.js`)], directory);
     case "sh":
-      return runCommands(shellCommands(adaptBlock(block.code, page.surroundings)), directory);
+      return runCommands(shellCommands(adaptBlock(block.code, page.surroundings)), directory, page.surroundings.store);
     case "text":
       return undefined;
     default:
@@ -117,23 +116,29 @@ async function runBlock(page: Page, block: Block, { compiled, directory }: Workp
   }
 }
 
-async function runCommands(commands: readonly string[], cwd: string): Promise<string | undefined> {
+async function runCommands(commands: readonly string[], cwd: string, store: string): Promise<string | undefined> {
   const { scripts } = JSON.parse(await readProjectFile("package.json")) as { scripts: Record<string, string> };
   for (const command of commands) {
     const [program = "", ...args] = command.split(/\s+/);
     const script = program === "npm" ? args.at(-1) : undefined;
     if (script !== undefined && script in scripts) continue;
-    if (program !== "shale" || !existsSync(CLI)) return `cannot run ${JSON.stringify(command)}`;
-    const failure = await attempt("sh", ["-c", command.replace("shale", '"$0" "$1"'), process.execPath, CLI], cwd);
+    if (program !== "shale") return `cannot run ${JSON.stringify(command)}`;
+    const line = command.replace("shale", '"$0" "$1"');
+    const failure = await attempt("sh", ["-c", line, process.execPath, CLI], cwd, { SHALE_STORE: store });
     if (failure !== undefined) return failure;
   }
   return undefined;
 }
 
 /** What the program said when it failed. */
-async function attempt(program: string, args: readonly string[], cwd: string): Promise<string | undefined> {
+async function attempt(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<string | undefined> {
   try {
-    await execute(program, args, { cwd, timeout: TIMEOUT_MS });
+    await execute(program, args, { cwd, env: { ...process.env, TMPDIR: cwd, ...env }, timeout: TIMEOUT_MS });
     return undefined;
   } catch (error) {
     const { stdout = "", stderr = "", message } = error as Error & { stdout?: string; stderr?: string };

@@ -9,7 +9,7 @@ import { makeStoreDirectory, usualDirectories } from "./demo/choose-directory.ts
 import { diskUse } from "./demo/disk-use.ts";
 import { buildImages } from "./demo/images.ts";
 import { NoWayError, runInside } from "./demo/run-inside.ts";
-import { fact, heading, line, progressLines, showBytes, showTime } from "./demo/show.ts";
+import { fact, heading, line, showBytes, showProgress, showTime } from "./demo/show.ts";
 
 interface Demo {
   readonly store: Store;
@@ -77,7 +77,8 @@ function unpackedSize(image: Image): number {
 
 async function pull({ registry, signal }: Demo, reference: string): Promise<Image> {
   line(`   ${reference}`);
-  const image = await registry.pull(reference, { signal, onProgress: progressLines() });
+  const progress = showProgress();
+  const image = await registry.pull(reference, { signal, onProgress: progress.onEvent }).finally(() => progress.stop());
   const { milliseconds, downloadedBytes, newChunks, newChunkBytes } = image.stats;
   fact("pulled in", `${showTime(milliseconds)}${image.cached ? ", from the store (cached: true)" : ""}`);
   fact("downloaded", showBytes(downloadedBytes));

@@ -42,7 +42,8 @@ export function adaptBlock(code: string, { store, registry, privateRegistry }: S
     .replaceAll("/var/lib/shale", store)
     .replaceAll("private.example.com", privateRegistry)
     .replaceAll(/registry\.example\.com|docker\.io(?=\/)/g, registry);
-  return placed.includes("plainHttp") ? placed : placed.replaceAll("new Registry({", "new Registry({ plainHttp: true,");
+  const inTypeScript = placed.includes("plainHttp") ? placed : placed.replaceAll("new Registry({", "new Registry({ plainHttp: true,");
+  return inTypeScript.replaceAll(/^shale pull (?!.*--plain-http)/gm, "shale pull --plain-http ");
 }
 
 /** The commands of a shell block, without comments. */

@@ -62,7 +62,9 @@ export class Engine implements Background {
     this.#slabs!.wait(this.#seen, WAIT_MS);
   }
 
+  /** Again after another worker died: nothing is left of what was before. */
   #open({ memory, port, chunks }: OpenRequest): Handled {
+    this.#stop();
     this.#slabs = new Slabs(memory);
     this.#port = port;
     this.#chunks = new ChunkWriter(chunks);
@@ -83,9 +85,15 @@ export class Engine implements Background {
   /** No layer is in flight: the worker may sleep. Answers what it made since it began to run. */
   #pause(): Handled {
     const { newChunks, newBytes } = this.#chunks!;
-    this.#running = false;
+    this.#stop();
     this.#chunks!.reset();
     return { value: { newChunks, newBytes } satisfies IngestCounts };
+  }
+
+  /** Layers that are still here were given up, and hold memory and files. */
+  #stop(): void {
+    this.#running = false;
+    for (const layer of this.#layers) this.#drop(layer);
   }
 
   async #settle(request: SettleRequest): Promise<Handled> {

@@ -24,6 +24,8 @@ export interface IngestOptions {
   readonly writer: Omit<ChunkWriterOptions, "staging" | "chunks" | "umask">;
   /** The handle's staging directory. */
   readonly staging: string;
+  /** What an Ingest before this one had made. */
+  readonly counts?: IngestCounts | undefined;
 }
 
 export interface LayerRequest {
@@ -66,11 +68,13 @@ export class Ingest {
   readonly #opened: Promise<unknown>;
   #next = 0;
   /** Sum over all runs so far. */
-  #counts: IngestCounts = { newChunks: 0, newBytes: 0 };
+  #counts: IngestCounts;
   #running = 0;
+  #failure: unknown;
 
   constructor(options: IngestOptions) {
     this.#options = options;
+    this.#counts = options.counts ?? { newChunks: 0, newBytes: 0 };
     const memory = createSlabMemory();
     this.#slabs = new Slabs(memory);
     const opens = Array.from({ length: options.pool.size }, (_, worker) => this.#open(worker, memory));
@@ -89,6 +93,7 @@ export class Ingest {
    */
   async ingest(request: LayerRequest): Promise<IngestedLayer> {
     await this.#opened;
+    if (this.failed) throw this.#failure;
     await this.#run(request.verifyContent);
     try {
       const { parts, size } = await this.#inflate(request);
@@ -106,6 +111,17 @@ export class Ingest {
 
   close(): void {
     for (const port of this.#ports) port.close();
+  }
+
+  /** A worker died, and with it what it had of any layer and the slabs that it held: all layers in flight fail, and this is of no more use. */
+  fail(error: unknown): void {
+    this.#failure ??= error;
+    for (const layer of this.#layers.keys()) this.#fail(layer, error);
+    this.close();
+  }
+
+  get failed(): boolean {
+    return this.#failure !== undefined;
   }
 
   #open(worker: number, memory: OpenRequest["memory"]): Promise<unknown> {
@@ -128,7 +144,7 @@ export class Ingest {
 
   /** Lets the workers sleep when the last layer is done, and takes their counts. */
   async #rest(): Promise<void> {
-    if (--this.#running > 0) return;
+    if (--this.#running > 0 || this.failed) return;
     const { pool } = this.#options;
     const pauses = Array.from({ length: pool.size }, (_, worker) => this.#post<IngestCounts>("ingest/pause", undefined, worker));
     for (const result of await Promise.allSettled(pauses)) {
@@ -164,6 +180,7 @@ export class Ingest {
     signal?.addEventListener("abort", abort, { once: true });
     try {
       signal?.throwIfAborted();
+      if (this.failed) throw this.#failure;
       const task: LayerTask = { layer, ring, progress, blobDigest: descriptor.digest, limits };
       await this.#post("ingest/layer", task, layer);
       const [inflated] = await Promise.all([inFlight.done.promise, this.#feed(request, inFlight)]);

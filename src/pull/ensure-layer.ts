@@ -1,4 +1,5 @@
 /** One layer into the store: fetched and ingested by exactly one pull, of this process or another; the others wait and watch. */
+import { rmSync } from "node:fs";
 import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { LayerLimits } from "../ingest/layer-inflater.ts";
@@ -145,6 +146,8 @@ async function ingestLayer(layer: LayerIdentity & { index: number }, context: La
   relay.send({ kind: "download-started", ...about, total });
   relay.send({ kind: "ingest-started", ...about });
   const directory = core.staging.fresh("layer");
+  using staged = removedAtEnd(directory);
+  void staged;
   const ingested = await core.ingest.ingest({
     diffId,
     descriptor,
@@ -172,6 +175,11 @@ async function ingestLayer(layer: LayerIdentity & { index: number }, context: La
   await publish(layer, context, { directory, inodes: ingested.inodes, size: ingested.size, entries: ingested.entries });
   relay.send({ kind: "ingest-complete", ...about, bytes: ingested.size, entries: ingested.entries });
   return bytes;
+}
+
+/** Published, the directory has gone already; given up, nothing of it stays. */
+function removedAtEnd(directory: string): Disposable {
+  return { [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }) };
 }
 
 interface Staged {

@@ -77,11 +77,13 @@ export function isDamage(error: unknown): error is ShaleError<"STORE_DAMAGED" | 
 export async function cachedImage(request: PullRequest, started: number): Promise<Image | undefined> {
   const { core, reference, platform, relay, profile } = request;
   const text = formatReference(reference);
-  const record = core.images.find(text, formatPlatform(platform), (code, message) => relay.warn(code, message));
-  const lease = record && FileLock.try(core.layout.lease(record.manifestDigest), "shared");
-  if (!record || !lease) return undefined;
+  const warn = (code: string, message: string): void => relay.warn(code, message);
+  const digest = core.images.resolve(text, formatPlatform(platform), warn);
+  const lease = digest && FileLock.try(core.layout.lease(digest), "shared");
+  if (!digest || !lease) return undefined;
   try {
-    const composed = await composedTrees(record, request);
+    const record = core.images.record(digest, warn);
+    const composed = record && (await composedTrees(record, request));
     if (composed) return await restoreImage(request, { record, composed, lease, started });
   } catch (error) {
     lease.release();
@@ -206,17 +208,20 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
   }
 }
 
-/** Every distinct layer once; bytes fetched of each, undefined for those that needed nothing. */
+/** Every distinct layer once, told at its lowest place; bytes fetched of each, undefined for those that needed nothing. */
 async function ensureLayers(config: ResolvedConfig, source: Source, request: PullRequest): Promise<readonly (number | undefined)[]> {
   const { core, reference, relay, force, buildIndex, durability, limits } = request;
   const abort = new AbortController();
   const signal = AbortSignal.any([request.signal, abort.signal]);
-  const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }]));
+  const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }] as const).reverse());
   const context = { core, source, reference, relay, force, buildIndex, durability, limits, signal };
   const queue = await core.downloads();
-  const works = [...distinct.values()].map((layer) => queue.add(() => ensureLayer(layer, context)));
+  const works = [...distinct.values()].reverse().map((layer) => queue.add(() => ensureLayer(layer, context)));
   try {
-    return await Promise.all(works);
+    const fetched = await Promise.all(works);
+    for (const [index, { diffId }] of config.layers.entries())
+      if (distinct.get(diffId)?.index !== index) relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
+    return fetched;
   } catch (error) {
     // the first failure ends the others; the store is left alone only when all of them have stopped
     abort.abort(error);

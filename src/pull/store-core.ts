@@ -84,16 +84,19 @@ export class StoreCore {
   }
 
   get pool(): WorkerPool {
-    return (this.#pool ??= new WorkerPool(new URL("./worker.js", import.meta.url), { size: this.#workers }));
+    const onLost = (error: unknown): void => this.#ingest?.fail(error);
+    return (this.#pool ??= new WorkerPool(new URL("./worker.js", import.meta.url), { size: this.#workers, onLost }));
   }
 
   get ingest(): Ingest {
     const { profile, owner } = this.superblock;
-    return (this.#ingest ??= new Ingest({
+    if (this.#ingest && !this.#ingest.failed) return this.#ingest;
+    return (this.#ingest = new Ingest({
       pool: this.pool,
       chunks: this.layout.chunks,
       writer: { profile, owner },
       staging: this.staging.directory,
+      counts: this.#ingest?.counts,
     }));
   }
 
@@ -145,12 +148,17 @@ export class StoreCore {
     return new ShaleError("STORE_CLOSED", `the store ${JSON.stringify(path)} was closed; open it again`, { path });
   }
 
-  /** From the sidecars, by the workers. */
+  /** From the sidecars, by the workers. A damaged one is left out: its layer is of no use before it is ingested again. */
   async *#catalogLayers(): AsyncGenerator<CatalogLayer> {
+    const { profile: native, owner } = this.superblock;
     for (const diffId of this.layers.list()) {
-      const { profile: native, owner } = this.superblock;
       const sidecar = this.layers.sidecarPath(diffId);
-      yield { diffId, inodes: await this.pool.run<Uint8Array>("tree/inodes", { sidecar, native, owner }) };
+      try {
+        yield { diffId, inodes: await this.pool.run<Uint8Array>("tree/inodes", { sidecar, native, owner }) };
+      } catch (error) {
+        if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
+        this.warn(error.code, error.message);
+      }
     }
   }
 }

@@ -52,11 +52,17 @@ export class Images {
     this.#layout = layout;
   }
 
-  find(reference: string, platform: string, warn: Warn): ImageRecord | undefined {
+  /** Where a reference pointed when it was last pulled. Take the image's lease before reading its record: gc removes both under it. */
+  resolve(reference: string, platform: string, warn: Warn): BlobDigest | undefined {
     const path = this.#layout.reference(referenceKey(reference, platform));
     const found = readChecked(path, warn) as ReferenceRecord | undefined;
     if (!found || found.reference !== reference || found.platform !== platform) return undefined;
-    return this.record(found.manifestDigest, warn);
+    return parseBlobDigest(found.manifestDigest);
+  }
+
+  find(reference: string, platform: string, warn: Warn): ImageRecord | undefined {
+    const digest = this.resolve(reference, platform, warn);
+    return digest && this.record(digest, warn);
   }
 
   record(manifestDigest: BlobDigest, warn: Warn): ImageRecord | undefined {
@@ -66,7 +72,9 @@ export class Images {
       parseDiffId(diffId);
       parseBlobDigest(digest);
     }
-    return record;
+    // as parseConfig gives it: a label may be named like what every object inherits
+    const labels = Object.assign(Object.create(null) as Record<string, string>, record.config.labels);
+    return { ...record, config: { ...record.config, labels } };
   }
 
   writeRecord(record: ImageRecord): void {

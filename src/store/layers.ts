@@ -56,8 +56,8 @@ export class Layers {
   /** What is known of a layer; undefined when it is not there or its record is damaged (then it counts as not there). */
   record(diffId: DiffId): LayerRecord | undefined {
     try {
-      const record = JSON.parse(readFileSync(join(this.#layout.layer(diffId), LAYER_RECORD), "utf8")) as LayerRecord;
-      return record.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;
+      const record = JSON.parse(readFileSync(join(this.#layout.layer(diffId), LAYER_RECORD), "utf8")) as LayerRecord | null;
+      return record?.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;
     } catch (error) {
       if (isErrno(error, "ENOENT") || error instanceof SyntaxError) return undefined;
       throw error;

@@ -38,11 +38,14 @@ export class WorkerPool {
   readonly #module: URL;
   readonly #workerData: unknown;
   readonly #members: (Member | undefined)[];
+  readonly #onLost: (error: ShaleError<"WORKER_FAILED">) => void;
   #nextId = 1;
   #closed = false;
 
-  constructor(module: URL, options: { size: number; workerData?: unknown }) {
+  /** `onLost` is told once of each worker that died, after its tasks have failed; not of those that `close` ends. */
+  constructor(module: URL, options: { size: number; workerData?: unknown; onLost?: (error: ShaleError<"WORKER_FAILED">) => void }) {
     this.#module = module;
+    this.#onLost = options.onLost ?? (() => {});
     this.size = options.size;
     this.#workerData = options.workerData;
     this.#members = Array.from({ length: options.size });
@@ -92,11 +95,17 @@ export class WorkerPool {
   }
 
   #lost(index: number, member: Member, cause: unknown): void {
-    if (this.#members[index] === member) this.#members[index] = undefined;
-    for (const [, { reject }] of member.pending) {
-      reject(new ShaleError("WORKER_FAILED", "a worker thread died; the work it had can be tried again", { what: "worker" }, { cause }));
-    }
+    if (this.#members[index] !== member) return;
+    this.#members[index] = undefined;
+    const error = new ShaleError(
+      "WORKER_FAILED",
+      "a worker thread died; the work it had can be tried again",
+      { what: "worker" },
+      { cause },
+    );
+    for (const [, { reject }] of member.pending) reject(error);
     member.pending.clear();
+    if (!this.#closed) this.#onLost(error);
   }
 }
 

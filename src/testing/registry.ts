@@ -191,10 +191,18 @@ async function sendBlob(exchange: Exchange, blob: TestBlob, contentType: string)
   for await (const chunk of distort(readContent(blob, start, end), action)) {
     if (chunk === undefined) return breakConnection(response);
     record.bytes += chunk.length;
-    if (!response.write(chunk)) await Promise.race([once(response, "drain"), once(response, "close")]);
+    if (!response.write(chunk)) await drained(response);
     if (response.destroyed) return;
   }
   if (action?.kind !== "stall") response.end();
+}
+
+async function drained(response: ServerResponse): Promise<void> {
+  const over = new AbortController();
+  const { signal } = over;
+  const events = ["drain", "close"].map(async (event) => once(response, event, { signal }));
+  await Promise.race(events).finally(() => over.abort());
+  await Promise.allSettled(events);
 }
 
 /** A FIN behind the bytes sent so far: a reset could overtake them in the client's receive buffer. */

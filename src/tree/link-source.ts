@@ -2,7 +2,7 @@
  * Gives a name in a tree the inode that stands for its file. The source is linked as it is; one that is missing (another ordinal
  * or profile that nobody needed so far, or a file that gc took) is made from a sibling with the same content, by reflink or copy.
  */
-import { closeSync, copyFileSync, linkSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { closeSync, linkSync, mkdirSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { isErrno, ShaleError } from "../errors.ts";
 import { applyToFile, processOwner } from "../store/attributes.ts";
@@ -104,13 +104,20 @@ function copyContent(from: string, to: string): boolean {
   try {
     const target = openSync(to, "wx", 0o600);
     try {
-      if (tryReflink(target, source)) return true;
+      // never by path: copyFile would bring the owner and mode of the source along
+      if (!tryReflink(target, source)) copyBytes(source, target);
     } finally {
       closeSync(target);
     }
-    copyFileSync(from, to);
     return true;
   } finally {
     closeSync(source);
+  }
+}
+
+function copyBytes(source: number, target: number): void {
+  const buffer = Buffer.allocUnsafe(256 * 1024);
+  for (let read = readSync(source, buffer); read > 0; read = readSync(source, buffer)) {
+    for (let done = 0; done < read;) done += writeSync(target, buffer, done, read - done);
   }
 }

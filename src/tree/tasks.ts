@@ -1,7 +1,7 @@
 /** The workers' side of trees: composition, and the writing of one tree in steps that several workers share. */
 import { readFileSync } from "node:fs";
 import { indexSidecar, Sidecar, SidecarError } from "../../format/index.ts";
-import { ShaleError } from "../errors.ts";
+import { isErrno, ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
@@ -92,7 +92,7 @@ async function isRight(task: TreeTask): Promise<Handled> {
 
 /** The indexed form of an unindexed sidecar, or undefined when it is indexed. */
 async function index(path: string): Promise<Handled> {
-  return { value: await indexSidecar(path) };
+  return { value: await readingSidecar(path, () => indexSidecar(path)) };
 }
 
 /** The catalog's rows of a layer: every native inode that it uses, shadowed entries' included. */
@@ -113,12 +113,17 @@ async function inodesOf({ sidecar: path, native, owner }: InodesRequest): Promis
   return { value: table, transfer: [table.buffer] };
 }
 
-async function readSidecar(path: string): Promise<Sidecar> {
+function readSidecar(path: string): Promise<Sidecar> {
+  return readingSidecar(path, () => Sidecar.fromBytes(readFileSync(path)));
+}
+
+async function readingSidecar<T>(path: string, read: () => Promise<T>): Promise<T> {
   try {
-    return await Sidecar.fromBytes(readFileSync(path));
+    return await read();
   } catch (error) {
-    if (!(error instanceof SidecarError)) throw error;
-    const message = `the sidecar ${JSON.stringify(path)} is damaged; pull the image again with force, or run shale fsck --repair`;
-    throw new ShaleError("SIDECAR_INVALID", message, { offset: error.offset }, { cause: error });
+    if (!(error instanceof SidecarError) && !isErrno(error, "ENOENT")) throw error;
+    const message = `the sidecar ${JSON.stringify(path)} is damaged or missing; pull the image again with force, or run shale fsck --repair`;
+    const offset = error instanceof SidecarError ? error.offset : 0;
+    throw new ShaleError("SIDECAR_INVALID", message, { offset }, { cause: error });
   }
 }

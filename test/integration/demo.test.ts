@@ -1,8 +1,8 @@
 /** The demo as a user starts it, in a process of its own. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmod, mkdir, readdir, readFile, stat } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { PROJECT } from "../../tools/project.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -40,15 +40,16 @@ test("demo runs programs inside both images and leaves its store and no mount", 
 if (process.geteuid?.() === 0) {
   test("demo does the same for an ordinary user", async () => {
     await using temporary = await temporaryDirectory();
-    const [writable, project] = [join(temporary.path, "writable"), join(temporary.path, "project")];
+    const [writable, project, node] = ["writable", "project", "node"].map((name) => join(temporary.path, name)) as [string, string, string];
     await chmod(temporary.path, 0o755);
     await mkdir(project);
+    await writeFile(node, "");
     await mkdir(writable);
     await chmod(writable, 0o777);
-    // the checkout may lie where nobody else can enter: a bind mount, in a namespace of the child's, can be entered
-    const mount = 'mount -o bind "$1" "$2" && cd / && shift 2 && exec "$@"';
+    // the checkout and Node may lie where nobody else can enter: bind mounts, in a namespace of the child's, can be entered
+    const mount = 'mount -o bind "$1" "$2" && mount -o bind "$3" "$4" && cd / && shift 4 && exec "$@"';
+    const inNamespace = ["unshare", "-m", "sh", "-c", mount, "sh", PROJECT, project, process.execPath, node];
     const asNobody = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--bounding-set=-all", "--no-new-privs"];
-    const node = process.execPath.startsWith(PROJECT) ? join(project, relative(PROJECT, process.execPath)) : process.execPath;
-    await checkDemo(["unshare", "-m", "sh", "-c", mount, "sh", PROJECT, project, ...asNobody, node, join(project, DEMO)], writable);
+    await checkDemo([...inNamespace, ...asNobody, node, join(project, DEMO)], writable);
   });
 }

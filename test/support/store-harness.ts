@@ -79,11 +79,11 @@ export class StoreHarness {
     return listFiles(this.path).filter((line) => !/^(?:locks|db)\//.test(line));
   }
 
-  /** Names below staging/ but for the directories of live handles and their locks. */
+  /** Names below staging/ but for the directories of live handles and of their workers, and their locks. */
   staged(): string[] {
     return listFiles(this.file("staging"))
       .map((line) => line.slice(0, line.lastIndexOf(" ")))
-      .filter((name) => !/^work-[0-9a-f]+(?:\/owner)?$/.test(name));
+      .filter((name) => !/^work-[0-9a-f]+(?:\/owner|\/chunks-\d+)?$/.test(name));
   }
 
   blobRequests(): number {

@@ -21,6 +21,10 @@ test("adaptBlock() puts stores and registries in the place of the names in the p
   assert.equal(adapt('"docker.io/library/alpine" "docker.io"'), '"127.0.0.1:1/library/alpine" "docker.io"');
   assert.equal(adapt("private.example.com/a registry.example.com/b"), "127.0.0.1:2/a 127.0.0.1:1/b");
   assert.equal(adapt("new Registry({ store })"), "new Registry({ plainHttp: true, store })");
+  assert.equal(
+    adapt("shale pull docker.io/a\nshale pull --plain-http b"),
+    "shale pull --plain-http 127.0.0.1:1/a\nshale pull --plain-http b",
+  );
   assert.equal(adapt("new Registry({ store, plainHttp: [] })"), "new Registry({ store, plainHttp: [] })");
 });
 
@@ -33,7 +37,10 @@ test("checkPages() runs what it finds, in order and with one store a page, and t
   const block = (code: string): string => `${FENCE}ts\n${code}\n${FENCE}\n`;
   const pages = new Map([
     ["good.md", block(open) + block(`${open}if (store.path === "") throw new Error();`)],
-    ["bad.md", `text\n${block('throw new Error("no");')}${FENCE}js\n${FENCE}\n${FENCE}sh\nrm x\nnpm run no-such-script\n${FENCE}\n`],
+    [
+      "bad.md",
+      `text\n${block('throw new Error("no");')}${FENCE}js\n${FENCE}\n${FENCE}sh\nshale --version\nnpm run check\nshale pull UPPER\nrm x\n${FENCE}\n`,
+    ],
   ]);
   const findings = await checkPages(pages);
   assert.deepEqual(

@@ -79,7 +79,7 @@ function waysFor({ config, layers, profile }: Image, isRoot: boolean): Way[] {
   const namespace = isRoot ? "" : " in a user namespace";
   return [
     {
-      name: `an overlay mount of the layers${namespace}, and chroot`,
+      name: `an overlay mount${namespace} (the kernel stacks the layers) and chroot`,
       needs: ["unshare", "mount", "chroot"],
       copies: false,
       command: (...root) => ["unshare", ...(isRoot ? [] : ["-U", "-r"]), "-m", ...mounted(...root)],
@@ -91,7 +91,7 @@ function waysFor({ config, layers, profile }: Image, isRoot: boolean): Way[] {
       command: (root) => bubblewrap(root, config.env, argv),
     },
     {
-      name: `chroot${namespace}, into a copy of the layers`,
+      name: `chroot${namespace}, on a copy of the layers`,
       needs: ["chroot", ...(isRoot ? [] : ["unshare"])],
       copies: true,
       command: (...root) => [...(isRoot ? [] : ["unshare", "-U", "-r"]), ...inRoot(...root)],

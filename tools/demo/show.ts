@@ -1,4 +1,5 @@
 /** What the demo puts on the screen: plain aligned lines, so that a pipe or a log shows the same as a terminal. */
+import { LiveProgress } from "../../src/cli/progress/live-progress.ts";
 import type { ProgressEvent, ProgressSink } from "../../src/index.ts";
 
 export function line(text = ""): void {
@@ -26,8 +27,20 @@ export function showTime(milliseconds: number): string {
   return `${(milliseconds / 1000).toFixed(2)} s`;
 }
 
-/** A sink that prints one line for each step of a pull, and a layer's download in quarters. */
-export function progressLines(): ProgressSink {
+export interface PullProgress {
+  readonly onEvent: ProgressSink;
+  /** To be called when the pull has ended, before anything else is printed. */
+  readonly stop: () => void;
+}
+
+/** Bars on a terminal, as the command line draws them; else lines. */
+export function showProgress(): PullProgress {
+  const live = process.stdout.isTTY && process.env["TERM"] !== "dumb";
+  return live ? new LiveProgress(process.stdout) : { onEvent: progressLines(), stop: () => {} };
+}
+
+/** One line for each step of a pull, and a layer's download in quarters. */
+function progressLines(): ProgressSink {
   let layers = 0;
   const quarters = new Map<number, number>();
   const about = (index: number, text: string): void => fact(`layer ${index + 1} of ${layers}`, text);

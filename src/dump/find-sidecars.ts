@@ -1,0 +1,50 @@
+/** Which sidecars a person means: a file, a layer by its diff ID, or all layers of an image of the store. */
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { ShaleError } from "../errors.ts";
+import { parseDiffId, type DiffId } from "../image/digest.ts";
+import { formatPlatform, hostPlatform, parsePlatform } from "../image/platform.ts";
+import { formatReference, parseReference } from "../image/reference.ts";
+import { Images } from "../store/images.ts";
+import { SIDECAR } from "../store/layers.ts";
+import { StoreLayout } from "../store/layout.ts";
+
+export interface FoundSidecar {
+  readonly file: string;
+  /** Place in the image, from the bottom, if an image was asked for. */
+  readonly index?: number;
+}
+
+export interface FindOptions {
+  /** The store's directory; needed for a diff ID and a reference. */
+  readonly store?: string | undefined;
+  /** `os/architecture[/variant]` of a reference; default: this host's. */
+  readonly platform?: string | undefined;
+}
+
+/** Bottom to top. @throws NOT_CACHED, REFERENCE_INVALID, PLATFORM_INVALID */
+export function findSidecars(target: string, options: FindOptions): FoundSidecar[] {
+  if (/^sha256:[0-9a-f]{64}$/.test(target)) return [{ file: layerFile(parseDiffId(target), layoutOf(options, target)) }];
+  if (existsSync(target)) return [{ file: statSync(target).isDirectory() ? join(target, SIDECAR) : target }];
+  const layout = layoutOf(options, target);
+  const reference = formatReference(parseReference(target));
+  const platform = formatPlatform(options.platform === undefined ? hostPlatform() : parsePlatform(options.platform));
+  const record = new Images(layout).find(reference, platform, () => {});
+  if (!record) throw absent(`the image ${JSON.stringify(reference)} (${platform}) is not in the store; pull it first`, reference);
+  return record.layers.map(({ diffId }, index) => ({ file: layerFile(diffId, layout), index }));
+}
+
+function layoutOf({ store }: FindOptions, target: string): StoreLayout {
+  if (store !== undefined) return new StoreLayout(store);
+  throw absent(`${JSON.stringify(target)} is no file; name the store in which to look for it`, target);
+}
+
+function layerFile(diffId: DiffId, layout: StoreLayout): string {
+  const file = join(layout.layer(diffId), SIDECAR);
+  if (existsSync(file)) return file;
+  throw absent(`the layer ${diffId} is not in the store; pull an image that has it`, diffId);
+}
+
+function absent(message: string, reference: string): ShaleError<"NOT_CACHED"> {
+  return new ShaleError("NOT_CACHED", message, { reference });
+}

@@ -1,0 +1,84 @@
+/** What a sidecar holds, in numbers. */
+import { readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { Flag, type Sidecar } from "../../format/index.ts";
+import { isErrno } from "../errors.ts";
+import { HEADERS, LAYER_RECORD } from "../store/layers.ts";
+import { kindOf } from "./entry-text.ts";
+
+export interface SidecarStats {
+  readonly entries: number;
+  readonly live: number;
+  readonly shadowed: number;
+  /** Live entries by kind. */
+  readonly kinds: Readonly<Record<string, number>>;
+  readonly opaque: number;
+  readonly implicit: number;
+  /** Names beyond the first of hard-link groups. */
+  readonly hardLinks: number;
+  /** Of live files, each hard-link group once. */
+  readonly bytes: number;
+  readonly chunks: number;
+  /** Live files whose content another one has too (the first aside), and their bytes. */
+  readonly duplicates: number;
+  readonly duplicateBytes: number;
+  readonly sidecarBytes: number;
+  /** Where the layer's other files lie beside the sidecar. */
+  readonly headersBytes?: number;
+  readonly layerBytes?: number;
+}
+
+export function sidecarStats(sidecar: Sidecar, file: string): SidecarStats {
+  const kinds: Record<string, number> = {};
+  const sum = { opaque: 0, implicit: 0, hardLinks: 0, bytes: 0, duplicates: 0, duplicateBytes: 0 };
+  const seen = new Uint8Array(sidecar.chunkCount);
+  for (let entry = 0; entry < sidecar.live; entry++) {
+    const kind = kindOf(sidecar, entry);
+    kinds[kind] = (kinds[kind] ?? 0) + 1;
+    const flags = sidecar.flags(entry);
+    if (flags & Flag.opaque) sum.opaque++;
+    if (flags & Flag.implicit) sum.implicit++;
+    const leader = sidecar.leader(entry);
+    if (leader >= 0 && leader !== entry) sum.hardLinks++;
+    const chunk = sidecar.chunk(entry);
+    if (chunk < 0 || kind !== "file" || (leader >= 0 && leader !== entry)) continue;
+    sum.bytes += sidecar.size(entry);
+    if (seen[chunk]) {
+      sum.duplicates++;
+      sum.duplicateBytes += sidecar.size(entry);
+    }
+    seen[chunk] = 1;
+  }
+  const { count, live, chunkCount } = sidecar;
+  const about = { entries: count, live, shadowed: count - live, kinds, ...sum, chunks: chunkCount };
+  return { ...about, sidecarBytes: statSync(file).size, ...besides(file) };
+}
+
+export function statsLines(stats: SidecarStats): string[] {
+  const { kinds, headersBytes, layerBytes } = stats;
+  const overhead = headersBytes !== undefined && layerBytes ? ` (${((100 * headersBytes) / layerBytes).toFixed(2)} % of the layer)` : "";
+  return [
+    `entries     ${stats.entries}: ${stats.live} live, ${stats.shadowed} shadowed`,
+    `kinds       ${Object.entries(kinds)
+      .map(([kind, count]) => `${kind} ${count}`)
+      .join(", ")}`,
+    `directories ${stats.opaque} opaque, ${stats.implicit} implicit`,
+    `hard links  ${stats.hardLinks}`,
+    `content     ${stats.bytes} bytes in ${stats.chunks} chunks`,
+    `duplicates  ${stats.duplicates} files, ${stats.duplicateBytes} bytes`,
+    `sidecar     ${stats.sidecarBytes} bytes, ${(stats.sidecarBytes / stats.entries).toFixed(1)} an entry`,
+    ...(headersBytes === undefined ? [] : [`headers     ${headersBytes} bytes${overhead}`]),
+    ...(layerBytes === undefined ? [] : [`layer       ${layerBytes} bytes`]),
+  ];
+}
+
+function besides(file: string): { headersBytes?: number; layerBytes?: number } {
+  try {
+    const { size } = JSON.parse(readFileSync(join(dirname(file), LAYER_RECORD), "utf8")) as { size: number };
+    return { headersBytes: statSync(join(dirname(file), HEADERS)).size, layerBytes: size };
+  } catch (error) {
+    // a sidecar on its own, or in a layer that fsck has something to say of
+    if (isErrno(error, "ENOENT", "ENOTDIR") || error instanceof SyntaxError) return {};
+    throw error;
+  }
+}

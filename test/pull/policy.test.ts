@@ -1,0 +1,176 @@
+/** Policies, force, lazy, the index, and what `cached` means. */
+import assert from "node:assert/strict";
+import { existsSync, lstatSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Sidecar } from "../../format/index.ts";
+import { ShaleError, type PullOptions } from "../../src/index.ts";
+import { buildImage, buildLayer } from "../../src/testing/index.ts";
+import { listFiles, startStore } from "../support/store-harness.ts";
+
+const ENTRIES = [
+  [
+    { path: "etc/motd", content: "hello\n" },
+    { path: "bin/sh", content: "program", mode: 0o755 },
+  ],
+  [{ path: "etc/.wh.motd" }, { path: "etc/new", content: "hello\n" }],
+];
+
+for (const pullPolicy of ["if-missing", "always", "never"] as const) {
+  for (const force of [false, true]) {
+    for (const materialize of ["eager", "lazy"] as const) {
+      for (const buildIndex of [true, false]) {
+        const options: PullOptions = { pullPolicy, force, materialize, buildIndex };
+        test(`\`pull(${JSON.stringify(options)})\` on an empty store, then again in another process's place`, async () => {
+          await using harness = await startStore();
+          const { reference, image: pushed } = await harness.pushEntries("some/image", ...ENTRIES);
+          if (pullPolicy === "never") {
+            await assert.rejects(harness.pull(reference, options), (error) => ShaleError.is(error, "NOT_CACHED"));
+            assert.equal(harness.registry.requests.length, 0);
+            await harness.pull(reference);
+          }
+          const image = await harness.pull(reference, options).catch((error: unknown) => error);
+          if (pullPolicy === "never" && force) return assert.ok(ShaleError.is(image, "NOT_CACHED"), String(image));
+          assert.ok(!(image instanceof Error), String(image));
+          const pulled = image as Awaited<ReturnType<typeof harness.pull>>;
+          assert.equal(pulled.cached, pullPolicy === "never");
+          assert.equal(pulled.manifestDigest, pushed.manifest.digest);
+          if (pullPolicy !== "never")
+            assert.equal(
+              pulled.layers.some((path) => existsSync(path)),
+              materialize === "eager",
+            );
+          const before = { requests: harness.registry.requests.length, blobs: harness.blobRequests() };
+          await harness.reopen();
+          const again = await harness.pull(reference, options);
+          assert.deepEqual(again.layers, pulled.layers);
+          assert.deepEqual(again.config, pulled.config);
+          assert.equal(again.cached, !force);
+          const requests = harness.registry.requests.length - before.requests;
+          if (force) assert.equal(harness.blobRequests() - before.blobs, 3);
+          else if (pullPolicy === "always") assert.deepEqual([requests, harness.blobRequests() - before.blobs], [1, 0]);
+          else assert.equal(requests, 0);
+          await harness.reopen();
+          const found = await (await harness.store()).image(reference);
+          assert.deepEqual(found?.layers, pulled.layers);
+          assert.ok(found.layers.every((path) => existsSync(path)));
+          await found.close();
+          const sidecar = await Sidecar.openFile(harness.file("layers", pushed.layers[0]!.diffId.replace(":", "-"), "sidecar"));
+          assert.equal(sidecar.indexed, buildIndex || pullPolicy === "never");
+          sidecar.close();
+        });
+      }
+    }
+  }
+}
+
+test("A lazy image's layers are there once `materialize()` has resolved, also in part and again", async () => {
+  await using harness = await startStore();
+  const { reference } = await harness.pushEntries("lazy/image", ...ENTRIES);
+  const image = await (await harness.client()).pull(reference, { materialize: "lazy" });
+  await assert.rejects(image.materialize({ signal: AbortSignal.abort(new Error("not now")) }), /not now/);
+  await Promise.all([image.materialize(), image.materialize()]);
+  assert.equal(readFileSync(join(image.layers[1]!, "etc/new"), "utf8"), "hello\n");
+  await image.close();
+});
+
+test("`pull()` with `always` notices a moved tag and fetches only the layer that is new", async () => {
+  await using harness = await startStore();
+  const layers = await Promise.all(ENTRIES.map((entries) => buildLayer(entries)));
+  const first = harness.push("moving/tag", layers);
+  await harness.pull(first.reference);
+  const extra = await buildLayer([{ path: "third", content: "3" }]);
+  const second = buildImage({ layers: [...layers, extra] });
+  harness.registry.push("moving/tag", "latest", second);
+  assert.equal((await harness.pull(first.reference)).manifestDigest, first.image.manifest.digest);
+  const blobs = harness.blobRequests();
+  const image = await harness.pull(first.reference, { pullPolicy: "always" });
+  assert.deepEqual([image.manifestDigest, image.stats.ingestedLayers, image.cached], [second.manifest.digest, 1, false]);
+  assert.equal(harness.blobRequests() - blobs, 2);
+  await harness.reopen();
+  assert.equal((await harness.pull(first.reference)).manifestDigest, second.manifest.digest);
+});
+
+test("`force` keeps the inodes of what is right", async () => {
+  await using harness = await startStore();
+  const { reference } = await harness.pushEntries("forced/image", ...ENTRIES);
+  const kept = (): string[] => [
+    ...listFiles(harness.file("chunks")),
+    ...listFiles(harness.file("trees")),
+    ...listFiles(harness.file("layers")),
+  ];
+  const { layers } = await harness.pull(reference);
+  const before = kept();
+  const inode = lstatSync(layers[0]!).ino;
+  assert.equal((await harness.pull(reference, { force: true })).cached, false);
+  assert.deepEqual(kept(), before);
+  assert.equal(lstatSync(layers[0]!).ino, inode);
+  assert.deepEqual(harness.staged(), []);
+});
+
+test("A pull with the index, after one without, writes the path index into the sidecars and stays cached", async () => {
+  await using harness = await startStore();
+  const { reference, image } = await harness.pushEntries("index/later", ...ENTRIES);
+  await harness.pull(reference, { buildIndex: false });
+  await harness.reopen();
+  const { events, image: again } = await harness.watch(reference);
+  assert.equal(again?.cached, true);
+  assert.deepEqual(
+    events.filter(({ kind }) => kind.startsWith("sidecar")).map(({ kind }) => kind),
+    ["sidecar-started", "sidecar-complete", "sidecar-started", "sidecar-complete"],
+  );
+  for (const { diffId } of image.layers) {
+    const sidecar = await Sidecar.openFile(harness.file("layers", diffId.replace(":", "-"), "sidecar"));
+    assert.ok(sidecar.indexed);
+    sidecar.close();
+  }
+  const third = await harness.watch(reference);
+  assert.deepEqual(
+    third.events.map(({ kind }) => kind),
+    ["complete"],
+  );
+});
+
+test("`store.image()` is undefined for what is not there, and for another platform", async () => {
+  await using harness = await startStore();
+  const { reference } = await harness.pushEntries("only/here", ...ENTRIES);
+  const store = await harness.store();
+  assert.equal(await store.image(reference), undefined);
+  await harness.pull(reference);
+  assert.equal(await store.image(reference, { platform: "linux/s390x" }), undefined);
+  assert.equal(await store.image(`${reference}x`), undefined);
+  const image = await store.image(reference);
+  assert.equal(image?.cached, true);
+  await image?.close();
+});
+
+test("A layer that a manifest lists three times is fetched once and stands three times in `layers`", async () => {
+  await using harness = await startStore();
+  const [a, b] = await Promise.all(ENTRIES.map((entries) => buildLayer(entries)));
+  const { reference } = harness.push("thrice/layer", [a!, b!, a!, a!]);
+  const { events, image } = await harness.watch(reference);
+  assert.equal(image?.layers.length, 4);
+  assert.equal(harness.blobRequests(), 3);
+  const ended = new Set(
+    events
+      .filter(({ kind }) => kind === "ingest-complete" || kind === "layer-skipped")
+      .map((event) => ("index" in event ? event.index : -1)),
+  );
+  assert.deepEqual([...ended].sort(), [0, 1, 2, 3]);
+});
+
+test("Empty layers of every kind pull: no entries, no bytes, a zero-byte blob, no end of archive", async () => {
+  await using harness = await startStore();
+  const { layerFromTar } = await import("../../src/testing/index.ts");
+  const none = layerFromTar(Buffer.alloc(0), { compression: "none" });
+  const gzip = layerFromTar(Buffer.alloc(0));
+  const end = layerFromTar(Buffer.alloc(1024));
+  const whole = await buildLayer([{ path: "f", content: "x" }], { compression: "none" });
+  const open = layerFromTar((whole.content as Buffer).subarray(0, -1024), { compression: "gzip" });
+  const unpadded = layerFromTar((whole.content as Buffer).subarray(0, 513), { compression: "zstd" });
+  for (const [name, layer] of Object.entries({ none, gzip, end, open, unpadded })) {
+    const { reference } = harness.push(`empty/${name}`, [layer]);
+    const image = await harness.pull(reference);
+    assert.equal(existsSync(join(image.layers[0]!, "f")), name === "open" || name === "unpadded", name);
+  }
+});
