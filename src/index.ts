@@ -2,7 +2,7 @@
 export { ShaleError } from "./errors.ts";
 export type { ErrorCode, ErrorDetails } from "./errors.ts";
 export { openStore } from "./pull/open-store.ts";
-export type { ImageQuery, Store } from "./pull/open-store.ts";
+export type { ImageQuery, Store, StoredImage } from "./pull/open-store.ts";
 export type { StoreOptions } from "./pull/store-core.ts";
 export { diffIndex, dumpIndex } from "./dump/dump-index.ts";
 export type { DumpIndexOptions } from "./dump/dump-index.ts";
@@ -10,6 +10,9 @@ export { exitStatus as fsckExitStatus } from "./fsck/finding.ts";
 export type { Finding, FindingKind, FindingState, Severity } from "./fsck/finding.ts";
 export { fsck } from "./fsck/fsck.ts";
 export type { FsckLevel, FsckOptions, FsckProgress } from "./fsck/context.ts";
+export type { GcOptions, GcResult } from "./gc/collect.ts";
+export type { Reason } from "./gc/roots.ts";
+export type { ImageUsage, Usage } from "./gc/usage.ts";
 export { Registry } from "./pull/registry.ts";
 export type { PullOptions, RegistryOptions } from "./pull/registry.ts";
 export type { PullPolicy } from "./pull/pull-image.ts";

@@ -95,14 +95,22 @@ export class Catalog {
 
   async #rebuild(): Promise<Database> {
     const { layout, storeId, layers } = this.#options;
-    const old = `${layout.staging}/db-replaced-${process.pid}`;
+    // one name for all, since only the holder of the lock is here: what one that died left is removed too
+    const old = `${layout.staging}/db-replaced`;
+    rmSync(old, { recursive: true, force: true });
     if (existsSync(layout.db)) renameSync(layout.db, old);
     rmSync(old, { recursive: true, force: true });
     const database = await open(layout.db, true);
-    const session = new CatalogSession(database);
-    for await (const layer of layers()) await session.addLayer(layer);
-    await database.put(STORE_ID, Buffer.from(storeId));
-    await database.put(COMPLETE, Buffer.from("1"), { sync: true });
+    try {
+      const session = new CatalogSession(database);
+      for await (const layer of layers()) await session.addLayer(layer);
+      await database.put(STORE_ID, Buffer.from(storeId));
+      await database.put(COMPLETE, Buffer.from("1"), { sync: true });
+    } catch (error) {
+      // left open it would outlive our lock
+      await database.close();
+      throw error;
+    }
     return database;
   }
 }

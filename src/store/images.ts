@@ -94,12 +94,6 @@ export class Images {
       .filter((found) => found !== undefined);
   }
 
-  /** The reference in a file of the references' directory; undefined unless it is intact and where it belongs. */
-  referenceIn(name: string, warn: Warn): ReferenceRecord | undefined {
-    const found = readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined;
-    return found && referenceKey(found.reference, found.platform) === name ? found : undefined;
-  }
-
   /** The manifest digests of every record, in no order. */
   records(): BlobDigest[] {
     return digestsIn(join(this.#layout.images, "records"));
@@ -111,6 +105,12 @@ export class Images {
     rmSync(this.#layout.imageRecord(record.manifestDigest), { force: true });
     rmSync(this.#layout.manifest(record.manifestDigest), { force: true });
     if (!keepConfig) rmSync(this.#layout.config(record.configDigest), { force: true });
+  }
+
+  /** The reference in a file of the references' directory; undefined unless it is intact and where it belongs. */
+  referenceIn(name: string, warn: Warn): ReferenceRecord | undefined {
+    const found = readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined;
+    return found && referenceKey(found.reference, found.platform) === name ? found : undefined;
   }
 
   /** A verified document. */
