@@ -78,7 +78,11 @@ async function reconcile(context: GcContext, { dryRun, signal }: GcOptions, tall
   for (const name of readdirSync(context.layout.staging)) await finishRemoval(context, name, { signal, tally });
 }
 
-async function finishRemoval(context: GcContext, name: string, { signal, tally }: { signal: AbortSignal | undefined; tally: Tally }): Promise<void> {
+async function finishRemoval(
+  context: GcContext,
+  name: string,
+  { signal, tally }: { signal: AbortSignal | undefined; tally: Tally },
+): Promise<void> {
   const path = join(context.layout.staging, name);
   const [kind, rest] = [name.slice(0, name.indexOf("-")), name.slice(name.indexOf("-") + 1)];
   if (kind === "removed") {

@@ -28,7 +28,8 @@ export function readImages({ images, leases, warn }: GcContext, keepYounger: num
     const lastUse = leases.lastUse(digest);
     const own = references.get(digest) ?? [];
     const reasons: Reason[] = own.map(({ reference, platform }) => ({ kind: "reference", reference, platform }));
-    for (const { name, expires } of named.get(digest) ?? []) reasons.push({ kind: "lease", name, ...(expires !== undefined && { expires }) });
+    for (const { name, expires } of named.get(digest) ?? [])
+      reasons.push({ kind: "lease", name, ...(expires !== undefined && { expires }) });
     if (Date.now() - lastUse < keepYounger) reasons.push({ kind: "young", lastUse });
     known.set(digest, { record, references: own, reasons, lastUse });
   }

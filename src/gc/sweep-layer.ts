@@ -61,13 +61,14 @@ function sweepRange(
     const count = range.rows.length / INODE_ROW_BYTES;
     for (let row = 0; row < count; row++) if (await session.isLastUser(idOf(range.rows, row), diffId)) dead.push(row);
     const swept = { chunks: 0, bytes: 0 };
-    for (let next = 0; next < dead.length; ) {
+    for (let next = 0; next < dead.length;) {
       using sweep = await FileLock.acquire(context.layout.lock("sweep"), { signal });
       bumpGeneration(sweep);
       for (const start = performance.now(); next < dead.length && performance.now() - start < SLICE_MS; next++) {
         const row = dead[next]!;
         removeChunk(context.layout.chunks, idOf(range.rows, row));
-        for (const table of others) removeChunk(context.layout.chunks, table.subarray((range.from + row) * INODE_ID_BYTES).subarray(0, INODE_ID_BYTES));
+        for (const table of others)
+          removeChunk(context.layout.chunks, table.subarray((range.from + row) * INODE_ID_BYTES).subarray(0, INODE_ID_BYTES));
         swept.chunks++;
         swept.bytes += sizeOf(range.rows, row);
       }

@@ -1,11 +1,13 @@
 /** The workers' side of trees: composition, and the writing of one tree in steps that several workers share. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { indexSidecar, Sidecar, SidecarError } from "../../format/index.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
 import { INODE_ROW_BYTES } from "../store/catalog.ts";
+import { INODE_ID_BYTES } from "../store/inode.ts";
+import { chunkPath } from "../store/layout.ts";
 import { checkTree } from "./check-tree.ts";
 import { composeImage } from "./compose.ts";
 import { LayerInodes } from "./layer-inodes.ts";
@@ -38,6 +40,12 @@ export interface AllInodesRequest extends InodesRequest {
   readonly profiles: readonly Profile[];
 }
 
+export interface ChunksRequest {
+  /** As the catalog has them. */
+  readonly rows: Uint8Array;
+  readonly chunks: string;
+}
+
 /** A step of one tree; `from` and `to` bound the entries whose files are made. */
 export interface TreeStep {
   readonly task: TreeTask;
@@ -52,6 +60,7 @@ export class TreeTasks {
     "tree/compose": (request: ComposeRequest) => compose(request),
     "tree/inodes": (request: InodesRequest) => inodesOf(request),
     "tree/all-inodes": (request: AllInodesRequest) => allInodesOf(request),
+    "tree/chunks-there": (request: ChunksRequest) => ({ value: chunksAreThere(request) }),
     "tree/check": (task: TreeTask) => isRight(task),
     "tree/index": (sidecar: string) => index(sidecar),
     "tree/verify-layer": async (request: VerifyLayerRequest) => ({ value: await verifyLayer(request) }),
@@ -116,6 +125,13 @@ async function allInodesOf({ sidecar: path, native, owner, profiles }: AllInodes
     return Buffer.concat(entries.map((entry) => inodes.inode(entry)));
   });
   return { value: { rows, others } };
+}
+
+function chunksAreThere({ rows, chunks }: ChunksRequest): boolean {
+  for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) {
+    if (!existsSync(chunkPath(chunks, rows.subarray(row, row + INODE_ID_BYTES)))) return false;
+  }
+  return true;
 }
 
 function inodeTable(sidecar: Sidecar, inodes: LayerInodes): { rows: Buffer<ArrayBuffer>; entries: readonly number[] } {
