@@ -107,6 +107,12 @@ export class Images {
     if (!keepConfig) rmSync(this.#layout.config(record.configDigest), { force: true });
   }
 
+  /** The reference in a file of the references' directory; undefined unless it is intact and where it belongs. */
+  referenceIn(name: string, warn: Warn): ReferenceRecord | undefined {
+    const found = readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined;
+    return found && referenceKey(found.reference, found.platform) === name ? found : undefined;
+  }
+
   /** A verified document. */
   writeDocument(kind: "manifest" | "config", digest: BlobDigest, bytes: Uint8Array): void {
     durableWrite(kind === "manifest" ? this.#layout.manifest(digest) : this.#layout.config(digest), bytes, this.#layout.staging);
