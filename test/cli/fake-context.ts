@@ -1,7 +1,6 @@
 /** A command's surroundings without a process: output that is kept, and an API that records what it is asked. */
 import type { Api, Context, Output } from "../../src/cli/command.ts";
 import { run } from "../../src/cli/run.ts";
-import type { ExitCode } from "../../src/cli/run.ts";
 import type { Image, ProgressEvent, PullOptions, PullStats, RegistryOptions, StoreOptions } from "../../src/index.ts";
 
 export interface FakeImage {
@@ -33,7 +32,7 @@ export interface FakeOptions {
 }
 
 export interface FakeRun {
-  readonly exitCode: ExitCode;
+  readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
   /** Calls of the API in order; `closed` when the store, registry or image is. */
