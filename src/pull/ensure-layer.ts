@@ -5,6 +5,7 @@ import type { Reference } from "../image/reference.ts";
 import type { LayerLimits } from "../ingest/layer-inflater.ts";
 import type { Source } from "../source/source.ts";
 import { FileLock } from "../system/file-lock.ts";
+import { LayerBlob } from "./layer-blob.ts";
 import { LockRecorder, readLockRecord } from "./lock-record.ts";
 import type { LayerProgress } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
@@ -18,12 +19,20 @@ export interface LayerContext {
   readonly force: boolean;
   readonly buildIndex: boolean;
   readonly durability: "deferred" | "barrier";
+  readonly keepBlobs: boolean;
   readonly limits: LayerLimits;
   readonly signal: AbortSignal;
 }
 
-/** Bytes of the blob that were fetched; undefined when nothing was. */
-export async function ensureLayer(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<number | undefined> {
+/** Bytes of the blob. */
+export interface LayerTraffic {
+  readonly fetched: number;
+  /** From an earlier download that was cut off, or a kept blob. */
+  readonly resumed: number;
+}
+
+/** What came of the blob; undefined when it was not needed. */
+export async function ensureLayer(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {
   const { core, relay, force, signal } = context;
   const { diffId, index } = layer;
   if (!force && (await isUsable(core, diffId, signal))) {
@@ -88,7 +97,7 @@ async function verifyAfterCrash(core: StoreCore, diffId: LayerIdentity["diffId"]
   return false;
 }
 
-async function singleFlight(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<number | undefined> {
+async function singleFlight(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {
   const { core, relay, force, signal } = context;
   const { diffId, index } = layer;
   const waitedFor = core.inFlight.get(diffId);
@@ -123,7 +132,7 @@ function untilSettled(work: Promise<unknown>, signal: AbortSignal): Promise<void
   });
 }
 
-async function lockAndIngest(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<number | undefined> {
+async function lockAndIngest(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {
   const { core, relay, force, signal } = context;
   const { diffId, index } = layer;
   const path = core.layout.layerLock(diffId);
@@ -136,7 +145,51 @@ async function lockAndIngest(layer: LayerIdentity & { index: number }, context: 
   return await ingestLayer(layer, context, new LockRecorder(lock));
 }
 
-async function ingestLayer(layer: LayerIdentity & { index: number }, context: LayerContext, recorder: LockRecorder): Promise<number> {
+/** Wrong bytes are asked for once more, from another host if there is one. */
+async function ingestLayer(layer: LayerIdentity & { index: number }, context: LayerContext, recorder: LockRecorder): Promise<LayerTraffic> {
+  const { core, relay, source, reference, keepBlobs, force, signal } = context;
+  const { diffId, index, descriptor } = layer;
+  using blob = new LayerBlob({
+    source,
+    reference,
+    descriptor,
+    spool: core.layout.download(descriptor.digest),
+    kept: core.layout.blob(descriptor.digest),
+    keep: keepBlobs,
+    force,
+    signal,
+    onEvent: (event) => relay.send({ ...event, diffId, index }),
+    onResumed: (bytes) => relay.send({ kind: "download-resumed", diffId, index, bytes }),
+  });
+  const attempt = async (): Promise<LayerTraffic> => {
+    await ingestOnce(layer, context, { recorder, blob });
+    blob.done();
+    return { fetched: blob.fetched, resumed: blob.resumed };
+  };
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!blob.failed(error) || signal.aborted) throw error;
+    relay.warn(...describe(error));
+  }
+  try {
+    return await attempt();
+  } catch (error) {
+    blob.failed(error);
+    throw error;
+  }
+}
+
+function describe(error: unknown): [code: string, message: string] {
+  const { code, message } = ProgressRelay.describe(error);
+  return [code, message];
+}
+
+async function ingestOnce(
+  layer: LayerIdentity & { index: number },
+  context: LayerContext,
+  { recorder, blob }: { recorder: LockRecorder; blob: LayerBlob },
+): Promise<void> {
   const { core, relay, force, buildIndex, limits, signal } = context;
   const { diffId, descriptor } = layer;
   const about: LayerProgress = { diffId, index: layer.index };
@@ -156,7 +209,7 @@ async function ingestLayer(layer: LayerIdentity & { index: number }, context: La
     verifyContent: force,
     limits,
     signal,
-    blob: context.source.readBlob(context.reference, descriptor, { signal }),
+    blob: blob.bytes(),
     onDownloaded: (count) => {
       bytes += count;
       relay.advance({ kind: "download-advanced", ...about, bytes, total });
@@ -174,7 +227,6 @@ async function ingestLayer(layer: LayerIdentity & { index: number }, context: La
   relay.send({ kind: "sidecar-complete", ...about, bytes: ingested.sidecarBytes });
   await publish(layer, context, { directory, inodes: ingested.inodes, size: ingested.size, entries: ingested.entries });
   relay.send({ kind: "ingest-complete", ...about, bytes: ingested.size, entries: ingested.entries });
-  return bytes;
 }
 
 /** Published, the directory has gone already; given up, nothing of it stays. */
