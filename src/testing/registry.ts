@@ -1,8 +1,9 @@
 /**
- * An OCI registry in this process: pull only, on 127.0.0.1, over plain HTTP. It records every request, and misbehaves on
+ * An OCI registry in this process: pull only, on 127.0.0.1, over plain HTTP or TLS. It records every request, and misbehaves on
  * demand. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
  */
 import { once } from "node:events";
+import { createServer as createSecureServer } from "node:https";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { isManifestMediaType } from "../image/media-type.ts";
@@ -16,10 +17,22 @@ export interface RegistryOptions {
   readonly faults?: readonly Fault[];
   /** The loopback address to listen on; default 127.0.0.1. */
   readonly address?: string;
+  /** Speak TLS. */
+  readonly tls?: {
+    /** PEM. */
+    readonly key: string;
+    readonly cert: string;
+    /** Take only clients with a certificate of this authority. */
+    readonly clientCa?: string;
+  };
 }
 
 export async function startRegistry(options: RegistryOptions = {}): Promise<TestRegistry> {
-  const server = createServer();
+  const { tls } = options;
+  const server =
+    tls === undefined
+      ? createServer()
+      : createSecureServer({ key: tls.key, cert: tls.cert, ...(tls.clientCa && { ca: tls.clientCa, requestCert: true }) });
   server.listen(0, options.address ?? "127.0.0.1");
   await once(server, "listening");
   return new TestRegistry(server, options);
@@ -38,18 +51,20 @@ export class TestRegistry {
   readonly #repositories: Map<string, Repository> = new Map();
   readonly #faults: FaultList = new FaultList();
   readonly #doorkeeper: Doorkeeper;
+  readonly #scheme: "http" | "https";
 
   constructor(server: Server, options: RegistryOptions) {
     const { address, port } = server.address() as AddressInfo;
     this.host = `${address}:${port}`;
     this.#server = server;
+    this.#scheme = options.tls === undefined ? "http" : "https";
     this.#doorkeeper = new Doorkeeper(options.auth);
     this.#faults.add(options.faults ?? []);
     server.on("request", (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response));
   }
 
   get origin(): string {
-    return `http://${this.host}`;
+    return `${this.#scheme}://${this.host}`;
   }
 
   /** Bytes of all bodies sent. */
