@@ -318,7 +318,11 @@ async function startSecure(options: Partial<RegistryOptions> = {}): Promise<Secu
   const directory = await temporaryDirectory();
   const resolve = async (given: RegistrySourceOptions = {}): Promise<unknown> => {
     const source = new RegistrySource({ retry: QUICK, credentials: "anonymous", hostDirectories: [directory.path], ...given });
-    return source.resolve(harness.reference).finally(() => source.close());
+    try {
+      return await source.resolve(harness.reference);
+    } finally {
+      await source.close();
+    }
   };
   const end = async (): Promise<void> => {
     await harness[Symbol.asyncDispose]();

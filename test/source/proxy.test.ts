@@ -159,7 +159,7 @@ test("`RegistrySource` says that it cannot reach the registry when the proxy ref
     const source = new RegistrySource({ plainHttp, credentials: "anonymous", hostDirectories: [], retry: QUICK, http: { proxyFor } });
     await assert.rejects(source.resolve(parseReference("registry.invalid:5000/team/app:v1")), (error) => {
       assert.equal((error as { code?: string }).code, "REGISTRY_UNREACHABLE");
-      return !`${(error as Error).message}`.includes("topsecret");
+      return !(error as Error).message.includes("topsecret");
     });
     await source.close();
   }
