@@ -12,7 +12,7 @@ import { finding, type Finding, type FindingKind } from "./finding.ts";
 const DIGEST_NAME: RegExp = /^(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/;
 
 /** Fills `context.records` and `context.references` with what is intact. */
-export async function* checkImages(context: FsckContext): AsyncGenerator<Finding> {
+export async function* checkImages(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
   const { layout } = context;
   const images = new Images(layout);
   for (const kind of ["manifests", "configs", "records"])
@@ -25,7 +25,7 @@ export async function* checkImages(context: FsckContext): AsyncGenerator<Finding
   yield* unusedDocuments(context);
 }
 
-async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"): AsyncGenerator<Finding> {
+async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"): AsyncGenerator<Finding, void, undefined> {
   const directory = join(context.layout.images, `${kind}s`);
   for (const name of namesIn(directory)) {
     if (!DIGEST_NAME.test(name)) continue;
@@ -40,7 +40,7 @@ async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"
   }
 }
 
-async function* checkRecord(context: FsckContext, images: Images, digest: BlobDigest): AsyncGenerator<Finding> {
+async function* checkRecord(context: FsckContext, images: Images, digest: BlobDigest): AsyncGenerator<Finding, void, undefined> {
   const { layout } = context;
   const object = context.relative(layout.imageRecord(digest));
   const record = readRecord(images, digest);
@@ -83,7 +83,7 @@ function withLease(context: FsckContext, digest: BlobDigest, work: () => void): 
   return true;
 }
 
-async function* checkReferences(context: FsckContext): AsyncGenerator<Finding> {
+async function* checkReferences(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
   const directory = context.layout.reference("");
   const images = new Images(context.layout);
   for (const name of namesIn(directory)) {
@@ -103,7 +103,7 @@ async function* checkReferences(context: FsckContext): AsyncGenerator<Finding> {
   }
 }
 
-async function* unusedDocuments(context: FsckContext): AsyncGenerator<Finding> {
+async function* unusedDocuments(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
   const used = new Set<string>();
   for (const { manifestDigest, configDigest } of context.records.values())
     for (const digest of [manifestDigest, configDigest]) used.add(digestFileName(digest));

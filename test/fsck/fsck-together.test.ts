@@ -112,16 +112,16 @@ describe("fsck beside others", () => {
       ),
     );
     await local.pull("image", layers);
-    let pulling = true;
+    const state = { pulling: true };
     const pulls = (async () => {
       for (let round = 0; round < 6; round++) {
         await local.pullAgain("image", { force: true });
         await local.pull(`other${round}`, [...layers, await buildLayer([{ path: `round${round}`, content: `${round}` }])]);
       }
-      pulling = false;
+      state.pulling = false;
     })();
     let rounds = 0;
-    for (; pulling; rounds++)
+    for (; state.pulling; rounds++)
       assert.deepEqual(
         (await collect(local.path, { level: rounds % 2 ? "full" : "default" })).filter(({ severity }) => severity !== "note"),
         [],
