@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { openStore, Registry, type Image, type ProgressEvent, type PullOptions, type RegistryOptions } from "../../src/index.ts";
 import { findCredentials } from "../../src/source/find-credentials.ts";
-import { buildImage, buildLayer, writeLayout, type TestImage } from "../../src/testing/index.ts";
+import { buildImage, buildLayer, startRegistry, writeLayout, type TestImage } from "../../src/testing/index.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { ACCOUNT, pushLayout, startDockerRegistry, type DockerRegistry } from "../support/docker-registry.ts";
 import { startNginx } from "../support/nginx.ts";
@@ -133,4 +133,27 @@ test("`pull()` follows nginx to its blob host without credentials, and goes on t
   assert.equal(image.stats.downloadedBytes, place.blobBytes - 1_000_000);
   const resumed = (await nginx.blobLog()).slice(3).filter((line) => line.includes(digest));
   assert.deepEqual(resumed, [`GET 206 ${size - 1_000_000} "bytes=1000000-${size - 1}" "-" /data/${digest}?signature=secret`]);
+});
+
+test("`pull()` takes each byte of a docker-registry once, though connections break, stall and are refused on the way", async () => {
+  await using place = await Place.make();
+  await using way = await startRegistry({ upstream: `http://${place.open.host}` });
+  const match = new RegExp(place.image.layers[1]!.digest);
+  way.misbehave(
+    { match, action: { kind: "cut", after: 1_000_000 } },
+    { match, action: { kind: "respond", status: 429, headers: { "retry-after": "1" } } },
+    { match, action: { kind: "cut", after: 500_000 } },
+    { match, action: { kind: "drop" } },
+  );
+  const { stats } = await place.pull(way.host, { plainHttp: true });
+  assert.equal(stats.downloadedBytes, place.blobBytes);
+  const sent = way.requestsTo(match).map(({ status, bytes }) => [status, bytes]);
+  const rest = place.image.layers[1]!.size - 1_500_000;
+  assert.deepEqual(sent, [
+    [200, 1_000_000],
+    [429, 0],
+    [206, 500_000],
+    [0, 0],
+    [206, rest],
+  ]);
 });
