@@ -20,6 +20,7 @@ export type { VerifyManifest } from "./pull/resolve-image.ts";
 export type { Image, MaterializeImageOptions, PullStats } from "./pull/image.ts";
 export type { LayerProgress, ProgressEvent, ProgressSink } from "./pull/progress.ts";
 export type { LayerLimits } from "./ingest/layer-inflater.ts";
+export type { RetryPolicy } from "./source/retry.ts";
 export type { Credentials, CredentialsProvider } from "./source/credentials.ts";
 export type { Profile } from "./store/profile.ts";
 export type { Descriptor } from "./image/descriptor.ts";

@@ -7,6 +7,8 @@ import type { FileLock } from "../system/file-lock.ts";
 export interface PullStats {
   /** Bytes of layer blobs fetched by this pull. */
   readonly downloadedBytes: number;
+  /** Bytes of layer blobs that were here already, from downloads that were cut off or kept. */
+  readonly resumedBytes: number;
   /** Layers that this pull ingested. */
   readonly ingestedLayers: number;
   /** Files written to the store while this pull ran, by this handle, and their bytes; the rest was there already. */

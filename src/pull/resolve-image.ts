@@ -8,7 +8,7 @@ import { matchLayers, parseManifestDocument, type LayerIdentity, type Manifest }
 import { choosePlatform, refusePlatform } from "../image/choose-platform.ts";
 import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
-import type { ManifestDocument, Source } from "../source/source.ts";
+import type { ManifestDocument, Source, SourceEvent, SourceOptions } from "../source/source.ts";
 import type { Images } from "../store/images.ts";
 
 /** Called with the image's manifest before any layer is fetched; what it throws fails the pull. */
@@ -18,6 +18,8 @@ export interface ResolvedManifest {
   readonly descriptor: Descriptor;
   readonly bytes: Buffer;
   readonly manifest: Manifest;
+  /** Of the document that the reference itself names: this manifest, or an image index. */
+  readonly named: BlobDigest;
 }
 
 export interface ResolvedConfig {
@@ -34,14 +36,15 @@ const MAX_NESTING = 4;
 export async function resolveManifest(
   source: Source,
   reference: Reference,
-  { platform, signal }: { platform: Platform; signal: AbortSignal },
+  { platform, ...options }: { platform: Platform } & SourceOptions,
 ): Promise<ResolvedManifest> {
-  let document: ManifestDocument = await source.resolve(reference, { signal });
+  let document: ManifestDocument = await source.resolve(reference, options);
+  const named = document.descriptor.digest;
   for (let depth = 0; depth < MAX_NESTING; depth++) {
     const content = parseManifestDocument(document.bytes, document.descriptor.mediaType);
-    if (content.kind === "manifest") return { ...document, manifest: content.manifest };
+    if (content.kind === "manifest") return { ...document, manifest: content.manifest, named };
     const chosen = choosePlatform(content.manifests, platform);
-    document = await source.readManifest(reference, chosen, { signal });
+    document = await source.readManifest(reference, chosen, options);
   }
   throw new ShaleError("MANIFEST_INVALID", `image indexes are nested more than ${MAX_NESTING} deep; the image is malformed`, {});
 }
@@ -53,35 +56,60 @@ export interface ConfigRequest {
   /** Fetch it even if the store has it. */
   readonly force: boolean;
   readonly signal: AbortSignal;
+  readonly onEvent?: SourceOptions["onEvent"];
 }
 
 /** The image config, from the store if it is there intact, else from the source; verified either way. */
 export async function resolveConfig(
   source: Source,
   reference: Reference,
-  { manifest, platform, images, force, signal }: ConfigRequest,
+  { manifest, platform, images, force, ...options }: ConfigRequest,
 ): Promise<ResolvedConfig> {
   const { config: descriptor } = manifest;
   const kept = force ? undefined : images.readDocument("config", descriptor.digest);
   const fetched = kept === undefined || digestOf(kept, descriptor.digest) !== descriptor.digest;
-  const bytes = fetched ? await fetchConfig(source, reference, { descriptor, signal }) : kept;
+  const bytes = fetched ? await fetchConfig(source, reference, { descriptor, ...options }) : kept;
   const config = parseConfig(bytes);
   refusePlatform(config.platform, platform);
   return { bytes, config, layers: matchLayers(manifest, config), fetched };
 }
 
-async function fetchConfig(
-  source: Source,
-  reference: Reference,
-  { descriptor, signal }: { descriptor: Descriptor; signal: AbortSignal },
-): Promise<Buffer> {
+/** A manifest of the store with its descriptor, if it is there intact. */
+export function readStoredManifest(images: Images, digest: BlobDigest): ManifestDocument | undefined {
+  const bytes = images.readDocument("manifest", digest);
+  if (bytes === undefined || digestOf(bytes, digest) !== digest) return undefined;
+  const { mediaType } = parseManifestDocument(bytes);
+  return { bytes, descriptor: { mediaType, digest, size: bytes.length } };
+}
+
+/** Wrong bytes are asked for once more, from another host if there is one. */
+async function fetchConfig(source: Source, reference: Reference, request: ConfigFetch): Promise<Buffer> {
+  const avoid = new Set<string>();
+  const onEvent = (event: SourceEvent): void => {
+    if (event.kind === "serving") avoid.add(event.host);
+    request.onEvent?.(event);
+  };
+  try {
+    return await fetchConfigOnce(source, reference, { ...request, onEvent });
+  } catch (error) {
+    if (!ShaleError.is(error, "DIGEST_MISMATCH") && !ShaleError.is(error, "SIZE_MISMATCH")) throw error;
+    onEvent({ kind: "retrying", host: [...avoid].join(" "), code: error.code, message: error.message, delayMs: 0 });
+    return fetchConfigOnce(source, reference, { ...request, avoid });
+  }
+}
+
+interface ConfigFetch extends SourceOptions {
+  readonly descriptor: Descriptor;
+}
+
+async function fetchConfigOnce(source: Source, reference: Reference, { descriptor, ...options }: ConfigFetch): Promise<Buffer> {
   const { digest: expected, size } = descriptor;
   if (size > MAX_CONFIG_BYTES) {
     const message = `the image config is ${size} bytes, more than the limit of ${MAX_CONFIG_BYTES}; the image is malformed`;
     throw new ShaleError("LIMIT_EXCEEDED", message, { limit: "configBytes", maximum: MAX_CONFIG_BYTES });
   }
   const pieces: Uint8Array[] = [];
-  for await (const piece of source.readBlob(reference, descriptor, { signal })) pieces.push(piece);
+  for await (const piece of source.readBlob(reference, descriptor, options)) pieces.push(piece);
   const bytes = Buffer.concat(pieces);
   const actual = digestOf(bytes, expected);
   if (actual === expected) return bytes;

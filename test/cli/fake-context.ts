@@ -18,7 +18,7 @@ export const IMAGE: FakeImage = {
   config: { entrypoint: ["/bin/sh"], labels: { note: "\u001b[31m\u202e" } },
   layers: ["/store/trees/aaaa", "/store/trees/bbbb"],
   cached: false,
-  stats: { downloadedBytes: 3_400_000, ingestedLayers: 2, newChunks: 1, newChunkBytes: 7_800_000, milliseconds: 640 },
+  stats: { downloadedBytes: 3_400_000, resumedBytes: 0, ingestedLayers: 2, newChunks: 1, newChunkBytes: 7_800_000, milliseconds: 640 },
 };
 
 export interface FakeOptions {
