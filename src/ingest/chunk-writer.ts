@@ -45,6 +45,9 @@ interface Physical {
 /** Kept to save work only; past this many, checking again is cheaper than remembering. */
 const REMEMBERED = 200_000;
 
+/** Attributes longer than this are worked out each time: remembering them would be for a stranger to fill. */
+const LONGEST_KEY = 1024;
+
 export class ChunkWriter {
   readonly #options: ChunkWriterOptions;
   readonly #physical = new Map<string, Physical>();
@@ -110,6 +113,7 @@ export class ChunkWriter {
     const mode = attributes.mode & 0o7777;
     const createMode = plain && (mode & (0o7000 | this.#options.umask)) === 0 ? mode : 0o600;
     const physical = { attributes, encoded: encodeAttributes(attributes), createMode };
+    if (key.length > LONGEST_KEY) return physical;
     if (this.#physical.size >= 10_000) this.#physical.clear();
     this.#physical.set(key, physical);
     return physical;

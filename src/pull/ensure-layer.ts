@@ -1,10 +1,11 @@
 /** One layer into the store: fetched and ingested by exactly one pull, of this process or another; the others wait and watch. */
 import { rmSync } from "node:fs";
+import { ShaleError } from "../errors.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
-import type { LayerLimits } from "../ingest/layer-inflater.ts";
 import type { Source } from "../source/source.ts";
 import { FileLock } from "../system/file-lock.ts";
+import type { ImageBudget, Limits } from "./limits.ts";
 import { LockRecorder, readLockRecord } from "./lock-record.ts";
 import type { LayerProgress } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
@@ -18,7 +19,8 @@ export interface LayerContext {
   readonly force: boolean;
   readonly buildIndex: boolean;
   readonly durability: "deferred" | "barrier";
-  readonly limits: LayerLimits;
+  readonly limits: Limits;
+  readonly budget: ImageBudget;
   readonly signal: AbortSignal;
 }
 
@@ -28,6 +30,7 @@ export async function ensureLayer(layer: LayerIdentity & { index: number }, cont
   const { diffId, index } = layer;
   if (!force && (await isUsable(core, diffId, signal))) {
     if (context.buildIndex) await ensureIndex(layer, context);
+    context.budget.set(diffId, core.layers.record(diffId)?.size ?? 0);
     relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
     return undefined;
   }
@@ -137,10 +140,11 @@ async function lockAndIngest(layer: LayerIdentity & { index: number }, context: 
 }
 
 async function ingestLayer(layer: LayerIdentity & { index: number }, context: LayerContext, recorder: LockRecorder): Promise<number> {
-  const { core, relay, force, buildIndex, limits, signal } = context;
+  const { core, relay, force, buildIndex, limits, budget, signal } = context;
   const { diffId, descriptor } = layer;
   const about: LayerProgress = { diffId, index: layer.index };
   const total = descriptor.size;
+  if (total > limits.blobBytes) throw tooLarge(descriptor, limits.blobBytes);
   let bytes = 0;
   let entries = 0;
   relay.send({ kind: "download-started", ...about, total });
@@ -164,6 +168,7 @@ async function ingestLayer(layer: LayerIdentity & { index: number }, context: La
     },
     onUnpacked: (unpacked, found) => {
       entries = found;
+      budget.set(diffId, unpacked);
       relay.advance({ kind: "ingest-advanced", ...about, bytes: unpacked, entries });
     },
     onSettling: () => {
@@ -175,6 +180,11 @@ async function ingestLayer(layer: LayerIdentity & { index: number }, context: La
   await publish(layer, context, { directory, inodes: ingested.inodes, size: ingested.size, entries: ingested.entries });
   relay.send({ kind: "ingest-complete", ...about, bytes: ingested.size, entries: ingested.entries });
   return bytes;
+}
+
+function tooLarge({ digest, size }: LayerIdentity["descriptor"], maximum: number): ShaleError {
+  const message = `the blob ${digest} has ${size} bytes, more than the limit of ${maximum}; raise blobBytes if the image is trusted`;
+  return new ShaleError("LIMIT_BLOB_BYTES", message, { limit: "blobBytes", maximum });
 }
 
 /** Published, the directory has gone already; given up, nothing of it stays. */

@@ -6,7 +6,6 @@ import { existsSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
 import { formatPlatform, type Platform } from "../image/platform.ts";
 import { formatReference, type Reference } from "../image/reference.ts";
-import type { LayerLimits } from "../ingest/layer-inflater.ts";
 import type { Source } from "../source/source.ts";
 import type { ImageRecord } from "../store/images.ts";
 import type { Profile } from "../store/profile.ts";
@@ -14,6 +13,7 @@ import { FileLock } from "../system/file-lock.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
 import { ensureIndex, ensureLayer, isUsable } from "./ensure-layer.ts";
 import { Image, type PullStats } from "./image.ts";
+import { ImageBudget, type Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import { resolveConfig, resolveManifest, type ResolvedConfig, type ResolvedManifest, type VerifyManifest } from "./resolve-image.ts";
 import type { StoreCore } from "./store-core.ts";
@@ -31,7 +31,7 @@ export interface PullRequest {
   readonly buildIndex: boolean;
   readonly eager: boolean;
   readonly durability: "deferred" | "barrier";
-  readonly limits: LayerLimits;
+  readonly limits: Limits;
   readonly verifyManifest: VerifyManifest | undefined;
   /** Called when the network or layout is needed, never for a cached image. */
   readonly source: () => Promise<Source>;
@@ -176,7 +176,7 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
 }
 
 async function fetchImage(request: PullRequest, started: number): Promise<Image> {
-  const { core, reference, platform, relay, signal, force } = request;
+  const { core, reference, platform, relay, signal, force, limits } = request;
   const text = formatReference(reference);
   if (request.policy === "never") {
     throw new ShaleError("NOT_CACHED", `${JSON.stringify(text)} is not in the store and the policy is never; pull it with another policy`, {
@@ -186,9 +186,16 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
   core.settleDurability();
   relay.send({ kind: "resolving", reference: text });
   const source = await request.source();
-  const manifest = await resolveManifest(source, reference, { platform, signal });
+  const manifest = await resolveManifest(source, reference, { platform, limits, signal });
   await request.verifyManifest?.(manifest.descriptor, manifest.bytes);
-  const config = await resolveConfig(source, reference, { manifest: manifest.manifest, platform, images: core.images, force, signal });
+  const config = await resolveConfig(source, reference, {
+    manifest: manifest.manifest,
+    platform,
+    images: core.images,
+    force,
+    limits,
+    signal,
+  });
   const manifestDigest = manifest.descriptor.digest;
   const summary = config.layers.map(({ diffId, descriptor }) => ({ diffId, digest: descriptor.digest, size: descriptor.size }));
   relay.send({ kind: "resolved", reference: text, manifestDigest, layers: summary });
@@ -212,11 +219,13 @@ async function ensureLayers(config: ResolvedConfig, source: Source, request: Pul
   const abort = new AbortController();
   const signal = AbortSignal.any([request.signal, abort.signal]);
   const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }] as const).reverse());
-  const context = { core, source, reference, relay, force, buildIndex, durability, limits, signal };
+  const budget = new ImageBudget(limits.imageBytes, (error) => abort.abort(error));
+  const context = { core, source, reference, relay, force, buildIndex, durability, limits, budget, signal };
   const queue = await core.downloads();
   const works = [...distinct.values()].reverse().map((layer) => queue.add(() => ensureLayer(layer, context)));
   try {
     const fetched = await Promise.all(works);
+    abort.signal.throwIfAborted();
     for (const [index, { diffId }] of config.layers.entries())
       if (distinct.get(diffId)?.index !== index) relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
     return fetched;

@@ -20,6 +20,10 @@ export function storeError(error: unknown, path: string): unknown {
       { cause: error },
     );
   }
+  if (isErrno(error, "ENAMETOOLONG")) {
+    const message = `a path of the image is too long below ${quoted}; put the store where its own path is shorter`;
+    return new ShaleError("STORE_FILESYSTEM", message, { path }, { cause: error });
+  }
   return error;
 }
 

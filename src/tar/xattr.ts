@@ -9,6 +9,14 @@ import type { XattrRecord } from "./pax.ts";
 
 const NONE: readonly Xattr[] = [];
 
+/** What an xattr takes beside its name and value: a count of them is bounded as well (ext4: 16). */
+const XATTR_OVERHEAD = 16;
+
+/** Bytes of names and values as recorded, and the overhead of each. */
+export function xattrBytes(records: readonly XattrRecord[]): number {
+  return records.reduce((sum, { name, value }) => sum + (name.to - name.from) + (value.to - value.from) + XATTR_OVERHEAD, 0);
+}
+
 /** What is wrong with the records, or undefined: then `decodeXattrs` succeeds. */
 export function checkXattrs(buffer: Buffer, records: readonly XattrRecord[]): string | undefined {
   for (const { encoded, name, value } of records) {
