@@ -60,6 +60,7 @@ export interface ErrorDetails {
   STORE_FILESYSTEM: { path: string };
   STORE_CLOSED: { path: string };
   STORE_DAMAGED: { path: string };
+  STORE_BUSY: { path: string };
   NO_SPACE: { path: string };
   SIDECAR_INVALID: { offset: number };
   PROFILE_UNSUPPORTED: { profile: string };

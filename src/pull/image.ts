@@ -24,7 +24,7 @@ export interface ImageInit {
   readonly cached: boolean;
   readonly stats: PullStats;
   readonly lease: FileLock;
-  readonly materialize: (options: MaterializeImageOptions) => Promise<void>;
+  readonly materialize: (signal: AbortSignal | undefined) => Promise<void>;
 }
 
 export interface MaterializeImageOptions {
@@ -65,7 +65,7 @@ export class Image {
 
   /** Makes the layer directories that are not there yet; idempotent. A failed or cancelled attempt can be repeated. */
   async materialize(options: MaterializeImageOptions = {}): Promise<void> {
-    this.#made ??= this.#make(options).catch((error: unknown) => {
+    this.#made ??= this.#make(options.signal).catch((error: unknown) => {
       this.#made = undefined;
       throw error;
     });
