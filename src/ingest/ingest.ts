@@ -181,6 +181,8 @@ export class Ingest {
       metadata: 0,
       metadataBytes: limits.metadataBytes,
     };
+    // it may fail before anybody waits for it
+    inFlight.done.promise.catch(() => undefined);
     this.#layers.set(layer, inFlight);
     const abort = (): void => this.#fail(layer, signal?.reason);
     signal?.addEventListener("abort", abort, { once: true });
@@ -194,7 +196,6 @@ export class Ingest {
       return { parts: inFlight.parts, size: inflated.size };
     } catch (error) {
       inFlight.ring.abort();
-      inFlight.done.promise.catch(() => undefined);
       throw error;
     } finally {
       signal?.removeEventListener("abort", abort);
