@@ -160,6 +160,8 @@ export class LayerModel {
       return;
     }
     if (entry.kind === "symlink") checkTarget(entry);
+    if (entry.kind === "char" && entry.devMajor === 0 && entry.devMinor === 0)
+      throw invalid(entry, "is a device 0:0, which overlayfs takes for a whiteout");
     this.#put(parent, new Node(name, inodeOf(entry), row));
   }
 
