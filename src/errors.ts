@@ -31,6 +31,8 @@ export interface ErrorDetails {
   REGISTRY_UNAUTHORIZED: { host: string };
   REGISTRY_DENIED: { host: string };
   REGISTRY_ERROR: { host: string; status: number };
+  CREDENTIAL_HELPER_FAILED: { helper: string };
+  CONFIGURATION_INVALID: { path: string };
   // layers
   LAYER_CORRUPT: { digest?: string };
   TAR_INVALID: { offset: number; entry?: string };

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { digestAlgorithm, digestFileName, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { Images, type ImageRecord } from "../store/images.ts";
+import { readChecked } from "../store/checked-file.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { foreignNames, namesIn } from "./check-places.ts";
 import type { FsckContext } from "./context.ts";
@@ -12,7 +13,7 @@ import { finding, type Finding, type FindingKind } from "./finding.ts";
 const DIGEST_NAME: RegExp = /^(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/;
 
 /** Fills `context.records` and `context.references` with what is intact. */
-export async function* checkImages(context: FsckContext): AsyncGenerator<Finding> {
+export async function* checkImages(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
   const { layout } = context;
   const images = new Images(layout);
   for (const kind of ["manifests", "configs", "records"])
@@ -22,10 +23,11 @@ export async function* checkImages(context: FsckContext): AsyncGenerator<Finding
     if (DIGEST_NAME.test(name)) yield* checkRecord(context, images, parseBlobDigest(name.replace("-", ":")));
   }
   yield* checkReferences(context);
+  yield* checkLeases(context);
   yield* unusedDocuments(context);
 }
 
-async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"): AsyncGenerator<Finding> {
+async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"): AsyncGenerator<Finding, void, undefined> {
   const directory = join(context.layout.images, `${kind}s`);
   for (const name of namesIn(directory)) {
     if (!DIGEST_NAME.test(name)) continue;
@@ -40,13 +42,16 @@ async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"
   }
 }
 
-async function* checkRecord(context: FsckContext, images: Images, digest: BlobDigest): AsyncGenerator<Finding> {
+async function* checkRecord(context: FsckContext, images: Images, digest: BlobDigest): AsyncGenerator<Finding, void, undefined> {
   const { layout } = context;
   const object = context.relative(layout.imageRecord(digest));
   const record = readRecord(images, digest);
   const remove = (): boolean => withLease(context, digest, () => rmSync(layout.imageRecord(digest), { force: true }));
   const dropped = "record removed; the next pull makes it again";
-  if (!record) return yield await context.corrected(finding("record-damaged", object), dropped, remove);
+  if (!record) {
+    yield await context.corrected(finding("record-damaged", object), dropped, remove);
+    return;
+  }
   const missing: FindingKind[] = [];
   if (!existsSync(layout.manifest(digest))) missing.push("manifest-missing");
   if (!existsSync(layout.config(record.configDigest))) missing.push("config-missing");
@@ -83,7 +88,7 @@ function withLease(context: FsckContext, digest: BlobDigest, work: () => void): 
   return true;
 }
 
-async function* checkReferences(context: FsckContext): AsyncGenerator<Finding> {
+async function* checkReferences(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
   const directory = context.layout.reference("");
   const images = new Images(context.layout);
   for (const name of namesIn(directory)) {
@@ -103,7 +108,19 @@ async function* checkReferences(context: FsckContext): AsyncGenerator<Finding> {
   }
 }
 
-async function* unusedDocuments(context: FsckContext): AsyncGenerator<Finding> {
+/** A named lease that cannot be read protects nothing any more: who took it should take it again. */
+async function* checkLeases(context: FsckContext): AsyncGenerator<Finding> {
+  const directory = join(context.layout.images, "leases");
+  for (const name of namesIn(directory)) {
+    const path = join(directory, name);
+    if (readChecked(path, () => {}) !== undefined || !existsSync(path)) continue;
+    yield await context.corrected(finding("lease-damaged", context.relative(path)), "removed; take the lease again", () =>
+      rmSync(path, { force: true }),
+    );
+  }
+}
+
+async function* unusedDocuments(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
   const used = new Set<string>();
   for (const { manifestDigest, configDigest } of context.records.values())
     for (const digest of [manifestDigest, configDigest]) used.add(digestFileName(digest));

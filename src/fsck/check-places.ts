@@ -86,7 +86,7 @@ function isDead(path: string, context: FsckContext): boolean {
     return lock !== undefined;
   } catch (error) {
     // nobody can own anything on a store that cannot be written
-    if (isErrno(error, "EROFS", "EACCES")) return context.repairing === false;
+    if (isErrno(error, "EROFS", "EACCES")) return !context.repairing;
     if (isErrno(error, "ENOENT")) return false;
     throw error;
   }

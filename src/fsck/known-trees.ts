@@ -1,7 +1,6 @@
 /** Which trees the layers and image records of the store explain. */
 import { existsSync } from "node:fs";
-import { ShaleError } from "../errors.ts";
-import { isErrno } from "../errors.ts";
+import { isErrno, ShaleError } from "../errors.ts";
 import type { ImageRecord } from "../store/images.ts";
 import type { Profile } from "../store/profile.ts";
 import { EMPTY_RESOLUTION, treeId } from "../tree/resolution.ts";
