@@ -10,6 +10,7 @@ import { isErrno } from "../errors.ts";
 import { applyToFile, processOwner } from "../store/attributes.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
 import { chunkPath } from "../store/layout.ts";
+import { Shards } from "../store/planted.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
 import type { Xattr } from "../tar/entry.ts";
 import type { StoredFile } from "./part.ts";
@@ -52,6 +53,7 @@ export class ChunkWriter {
   readonly #options: ChunkWriterOptions;
   readonly #physical = new Map<string, Physical>();
   readonly #made = new Set<string>();
+  readonly #shards = new Shards();
   readonly #self: Owner = processOwner();
   #next = 0;
   /** Re-read the content of chunks that are there already instead of trusting their attributes. */
@@ -162,6 +164,7 @@ export class ChunkWriter {
   #publish(staged: Staged, path: string, { file, physical, size, mode }: Whole): void {
     applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode });
     staged.close();
+    this.#shards.check(path);
     renameInto(staged.path, path);
     staged.moved();
     this.newChunks++;

@@ -2,12 +2,12 @@
  * The pull: policy first, then reference -> manifest -> config -> layers -> trees -> image record -> reference. Nothing is visible
  * under its final name before it is complete, and everything written is in the order of format/store.md.
  */
-import { existsSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
 import { formatPlatform, type Platform } from "../image/platform.ts";
 import { formatReference, type Reference } from "../image/reference.ts";
 import type { Source } from "../source/source.ts";
 import type { ImageRecord } from "../store/images.ts";
+import { isRealDirectory } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
@@ -134,7 +134,8 @@ async function composedTrees(record: ImageRecord, request: PullRequest): Promise
   const { core, profile, eager, buildIndex } = request;
   const known = record.trees[profile];
   const settled = record.bootId === core.bootId && (record.indexed || !buildIndex);
-  if (known && settled && (!eager || known.every((id) => existsSync(core.layout.tree(id))))) return known.map((treeId) => ({ treeId }));
+  if (known && settled && (!eager || known.every((id) => isRealDirectory(core.layout.tree(id)))))
+    return known.map((treeId) => ({ treeId }));
   for (const [index, { diffId }] of record.layers.entries()) {
     if (!(await isUsable(core, diffId, request.signal))) return undefined;
     if (buildIndex) await ensureIndex({ diffId, index }, request);
@@ -161,7 +162,7 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
   const { core, profile, eager } = request;
   const diffIds = record.layers.map(({ diffId }) => diffId);
   const make = async (signal: AbortSignal, holds: FileLock[]): Promise<void> => {
-    if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => existsSync(core.layout.tree(treeId)))) return;
+    if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => isRealDirectory(core.layout.tree(treeId)))) return;
     const context = { ...treesContext(request), signal, holds };
     const isKnown = composed.every((tree) => tree.resolution);
     const known = isKnown ? (composed as readonly ComposedLayer[]) : await composeLayers(diffIds, context);
