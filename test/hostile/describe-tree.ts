@@ -15,7 +15,7 @@ export function describeTree(root: string): string[] {
     for (const bytes of readdirSync(placeOf(root, prefix), { encoding: "buffer" })) {
       const name = `${prefix}${fromBytes(bytes)}` as ByteString;
       const stat = lstatSync(placeOf(root, name));
-      lines.push(`${showBytes(name, 200)} ${describe(root, name, stat)}`);
+      lines.push(`${showBytes(name, 200)} ${lineOf(root, name, stat)}`);
       if (stat.isDirectory()) todo.push(`${name}/` as ByteString);
       else if (!isWhiteout(stat)) inodes.set(stat.ino, [...(inodes.get(stat.ino) ?? []), showBytes(name, 200)]);
     }
@@ -24,7 +24,7 @@ export function describeTree(root: string): string[] {
   return lines.sort();
 }
 
-function describe(root: string, name: ByteString, stat: Stats): string {
+function lineOf(root: string, name: ByteString, stat: Stats): string {
   const mode = (stat.mode & 0o7777).toString(8);
   if (stat.isSymbolicLink()) return `link ${showBytes(readlinkSync(placeOf(root, name), "buffer"), 200)}`;
   if (stat.isDirectory()) return `dir ${mode}${isOpaque(root, name) ? " opaque" : ""}`;
