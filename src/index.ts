@@ -1,6 +1,6 @@
 /** The public API: everything a program may import from "shale". */
 export { ShaleError } from "./errors.ts";
-export type { ErrorCode, ErrorDetails } from "./errors.ts";
+export type { ErrorCode, ErrorDetails, LimitDetail } from "./errors.ts";
 export { openStore } from "./pull/open-store.ts";
 export type { ImageQuery, Store, StoredImage } from "./pull/open-store.ts";
 export type { StoreOptions } from "./pull/store-core.ts";
@@ -19,7 +19,8 @@ export type { PullPolicy } from "./pull/pull-image.ts";
 export type { VerifyManifest } from "./pull/resolve-image.ts";
 export type { Image, MaterializeImageOptions, PullStats } from "./pull/image.ts";
 export type { LayerProgress, ProgressEvent, ProgressSink } from "./pull/progress.ts";
-export type { LayerLimits } from "./ingest/layer-inflater.ts";
+export type { Limits } from "./pull/limits.ts";
+export type { LayerLimits } from "./ingest/layer-limits.ts";
 export type { RetryPolicy } from "./source/retry.ts";
 export type { Credentials, CredentialsProvider } from "./source/credentials.ts";
 export type { Profile } from "./store/profile.ts";

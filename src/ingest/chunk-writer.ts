@@ -11,6 +11,7 @@ import { isErrno } from "../errors.ts";
 import { applyToFile, processOwner } from "../store/attributes.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
 import { chunkPath } from "../store/layout.ts";
+import { Shards } from "../store/planted.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
 import { renameUnlessThere } from "../system/syscalls.ts";
 import type { Xattr } from "../tar/entry.ts";
@@ -47,10 +48,14 @@ interface Physical {
 /** Kept to save work only; past this many, checking again is cheaper than remembering. */
 const REMEMBERED = 200_000;
 
+/** Attributes longer than this are worked out each time: remembering them would be for a stranger to fill. */
+const LONGEST_KEY = 1024;
+
 export class ChunkWriter {
   readonly #options: ChunkWriterOptions;
   readonly #physical = new Map<string, Physical>();
   readonly #made = new Set<string>();
+  readonly #shards = new Shards();
   readonly #self: Owner = processOwner();
   #next = 0;
   /** Re-read the content of chunks that are there already instead of trusting their attributes. */
@@ -114,6 +119,7 @@ export class ChunkWriter {
     const mode = attributes.mode & 0o7777;
     const createMode = plain && (mode & (0o7000 | this.#options.umask)) === 0 ? mode : 0o600;
     const physical = { attributes, encoded: encodeAttributes(attributes), createMode };
+    if (key.length > LONGEST_KEY) return physical;
     if (this.#physical.size >= 10_000) this.#physical.clear();
     this.#physical.set(key, physical);
     return physical;
@@ -162,6 +168,7 @@ export class ChunkWriter {
   #publish(staged: Staged, path: string, { file, physical, size, mode, replace }: Whole): void {
     applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode });
     staged.close();
+    this.#shards.check(path);
     renameInto(staged.path, path, replace);
     staged.moved();
     this.newChunks++;

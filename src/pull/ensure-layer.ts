@@ -3,11 +3,11 @@ import { rmSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
-import type { LayerLimits } from "../ingest/layer-inflater.ts";
 import type { Source } from "../source/source.ts";
 import { readGeneration } from "../store/generation.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { LayerBlob } from "./layer-blob.ts";
+import type { ImageBudget, Limits } from "./limits.ts";
 import { LockRecorder, readLockRecord } from "./lock-record.ts";
 import type { LayerProgress } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
@@ -22,7 +22,8 @@ export interface LayerContext {
   readonly buildIndex: boolean;
   readonly durability: "deferred" | "barrier";
   readonly keepBlobs: boolean;
-  readonly limits: LayerLimits;
+  readonly limits: Limits;
+  readonly budget: ImageBudget;
   readonly signal: AbortSignal;
 }
 
@@ -39,6 +40,7 @@ export async function ensureLayer(layer: LayerIdentity & { index: number }, cont
   const { diffId, index } = layer;
   if (!force && (await isUsable(core, diffId, signal))) {
     if (context.buildIndex) await ensureIndex(layer, context);
+    context.budget.set(diffId, core.layers.record(diffId)?.size ?? 0);
     relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
     return undefined;
   }
@@ -202,10 +204,11 @@ async function ingestUndisturbed(layer: LayerIdentity & { index: number }, conte
 
 /** False when chunks were removed meanwhile. */
 async function ingestOnce(layer: LayerIdentity & { index: number }, context: LayerContext, { recorder, blob }: Feed): Promise<boolean> {
-  const { core, relay, force, buildIndex, limits, signal } = context;
+  const { core, relay, force, buildIndex, limits, budget, signal } = context;
   const { diffId, descriptor } = layer;
   const about: LayerProgress = { diffId, index: layer.index };
   const total = descriptor.size;
+  if (total > limits.blobBytes) throw tooLarge(descriptor, limits.blobBytes);
   let bytes = 0;
   let entries = 0;
   relay.send({ kind: "download-started", ...about, total });
@@ -230,6 +233,7 @@ async function ingestOnce(layer: LayerIdentity & { index: number }, context: Lay
     },
     onUnpacked: (unpacked, found) => {
       entries = found;
+      budget.set(diffId, unpacked);
       relay.advance({ kind: "ingest-advanced", ...about, bytes: unpacked, entries });
     },
     onSettling: () => {
@@ -242,6 +246,11 @@ async function ingestOnce(layer: LayerIdentity & { index: number }, context: Lay
   if (!(await publish(layer, context, { directory, generation, inodes, size, entries: all }))) return false;
   relay.send({ kind: "ingest-complete", ...about, bytes: ingested.size, entries: ingested.entries });
   return true;
+}
+
+function tooLarge({ digest, size }: LayerIdentity["descriptor"], maximum: number): ShaleError {
+  const message = `the blob ${digest} has ${size} bytes, more than the limit of ${maximum}; raise blobBytes if the image is trusted`;
+  return new ShaleError("LIMIT_BLOB_BYTES", message, { limit: "blobBytes", maximum });
 }
 
 /** Published, the directory has gone already; given up, nothing of it stays. */

@@ -2,19 +2,19 @@
  * The pull: policy first, then reference -> manifest -> config -> layers -> trees -> image record -> reference. Nothing is visible
  * under its final name before it is complete, and everything written is in the order of format/store.md.
  */
-import { existsSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
 import type { BlobDigest } from "../image/digest.ts";
 import { formatPlatform, type Platform } from "../image/platform.ts";
 import { formatReference, type Reference } from "../image/reference.ts";
-import type { LayerLimits } from "../ingest/layer-inflater.ts";
 import type { Source, SourceEvent } from "../source/source.ts";
 import { namedDigest, type ImageRecord } from "../store/images.ts";
+import { isRealDirectory } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
 import { ensureIndex, ensureLayer, isUsable, type LayerTraffic } from "./ensure-layer.ts";
 import { Image, type PullStats } from "./image.ts";
+import { ImageBudget, type Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import {
   readStoredManifest,
@@ -40,7 +40,7 @@ export interface PullRequest {
   readonly eager: boolean;
   readonly durability: "deferred" | "barrier";
   readonly keepBlobs: boolean;
-  readonly limits: LayerLimits;
+  readonly limits: Limits;
   readonly verifyManifest: VerifyManifest | undefined;
   /** Called when the network or layout is needed, never for a cached image. */
   readonly source: () => Promise<Source>;
@@ -170,7 +170,8 @@ async function composedTrees(record: ImageRecord, request: PullRequest): Promise
   const { core, profile, eager, buildIndex } = request;
   const known = record.trees[profile];
   const settled = record.bootId === core.bootId && (record.indexed || !buildIndex);
-  if (known && settled && (!eager || known.every((id) => existsSync(core.layout.tree(id))))) return known.map((treeId) => ({ treeId }));
+  if (known && settled && (!eager || known.every((id) => isRealDirectory(core.layout.tree(id)))))
+    return known.map((treeId) => ({ treeId }));
   for (const [index, { diffId }] of record.layers.entries()) {
     if (!(await isUsable(core, diffId, request.signal))) return undefined;
     if (buildIndex) await ensureIndex({ diffId, index }, request);
@@ -197,7 +198,7 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
   const { core, profile, eager } = request;
   const diffIds = record.layers.map(({ diffId }) => diffId);
   const make = async (signal: AbortSignal, holds: FileLock[]): Promise<void> => {
-    if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => existsSync(core.layout.tree(treeId)))) return;
+    if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => isRealDirectory(core.layout.tree(treeId)))) return;
     const context = { ...treesContext(request), signal, holds };
     const isKnown = composed.every((tree) => tree.resolution);
     const known = isKnown ? (composed as readonly ComposedLayer[]) : await composeLayers(diffIds, context);
@@ -228,7 +229,7 @@ async function holding<T>(work: (holds: FileLock[]) => Promise<T>): Promise<T> {
 }
 
 async function fetchImage(request: PullRequest, started: number): Promise<Image> {
-  const { core, reference, platform, relay, signal, force } = request;
+  const { core, reference, platform, relay, signal, force, limits } = request;
   const text = formatReference(reference);
   if (request.policy === "never") {
     throw new ShaleError("NOT_CACHED", `${JSON.stringify(text)} is not in the store and the policy is never; pull it with another policy`, {
@@ -239,13 +240,14 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
   relay.send({ kind: "resolving", reference: text });
   const source = await request.source();
   const onEvent = tellRetries(relay);
-  const manifest = await resolveManifest(source, reference, { platform, signal, onEvent });
+  const manifest = await resolveManifest(source, reference, { platform, limits, signal, onEvent });
   await request.verifyManifest?.(manifest.descriptor, manifest.bytes);
   const config = await resolveConfig(source, reference, {
     manifest: manifest.manifest,
     platform,
     images: core.images,
     force,
+    limits,
     signal,
     onEvent,
   });
@@ -275,11 +277,13 @@ async function ensureLayers(config: ResolvedConfig, source: Source, request: Pul
   const abort = new AbortController();
   const signal = AbortSignal.any([request.signal, abort.signal]);
   const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }] as const).reverse());
-  const context = { core, source, reference, relay, force, buildIndex, durability, keepBlobs, limits, signal };
+  const budget = new ImageBudget(limits.imageBytes, (error) => abort.abort(error));
+  const context = { core, source, reference, relay, force, buildIndex, durability, keepBlobs, limits, budget, signal };
   const queue = await core.downloads();
   const works = [...distinct.values()].reverse().map((layer) => queue.add(() => ensureLayer(layer, context)));
   try {
     const fetched = await Promise.all(works);
+    abort.signal.throwIfAborted();
     for (const [index, { diffId }] of config.layers.entries())
       if (distinct.get(diffId)?.index !== index) relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
     return fetched;

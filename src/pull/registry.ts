@@ -1,13 +1,12 @@
 /** The public entry of pulls. */
 import { hostPlatform, parsePlatform } from "../image/platform.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
-import type { LayerLimits } from "../ingest/layer-inflater.ts";
 import type { Credentials, CredentialsProvider } from "../source/credentials.ts";
 import type { RetryPolicy } from "../source/retry.ts";
 import type { Source } from "../source/source.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
 import type { Image } from "./image.ts";
-import { DEFAULT_LIMITS } from "./limits.ts";
+import { resolveLimits, type Limits } from "./limits.ts";
 import { coreOf, type Store } from "./open-store.ts";
 import type { ProgressSink } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
@@ -44,7 +43,8 @@ export interface RegistryOptions {
   readonly userAgent?: string | undefined;
   /** Called with each image's manifest before any layer is fetched; what it throws fails the pull. */
   readonly verifyManifest?: VerifyManifest | undefined;
-  readonly limits?: Partial<LayerLimits> | undefined;
+  /** What an image may cost at most; each has a default. See docs/limits.md. */
+  readonly limits?: { readonly [K in keyof Limits]?: Limits[K] | undefined } | undefined;
 }
 
 export interface PullOptions {
@@ -67,19 +67,21 @@ export interface PullOptions {
 /** Pulls images into a store, from registries and OCI layouts. Connections and tokens are kept between pulls. */
 export class Registry {
   readonly #options: RegistryOptions;
+  readonly #limits: Limits;
   readonly #sources = new Map<Reference["transport"], Promise<Source>>();
 
   constructor(options: RegistryOptions) {
     if (options.profile !== undefined) parseProfile(options.profile);
     if (options.platform !== undefined) parsePlatform(options.platform);
     this.#options = options;
+    this.#limits = resolveLimits(options.limits);
   }
 
   /**
    * Makes an image's layers available as directories: from the store if the policy allows, else from where the reference says.
    * The image holds a lease until it is closed. Cancelling rejects with the signal's reason and leaves the store valid.
    * @throws REFERENCE_INVALID, NOT_CACHED, IMAGE_NOT_FOUND, BLOB_NOT_FOUND, PLATFORM_NOT_FOUND, MANIFEST_*, CONFIG_INVALID,
-   * LAYER_*, TAR_*, DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED, REGISTRY_*, CREDENTIAL_HELPER_FAILED, CONFIGURATION_INVALID,
+   * LAYER_*, TAR_*, DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_*, REGISTRY_*, CREDENTIAL_HELPER_FAILED, CONFIGURATION_INVALID,
    * SOURCE_INVALID, NO_SPACE, STORE_*
    */
   async pull(reference: string, options: PullOptions = {}): Promise<Image> {
@@ -89,7 +91,7 @@ export class Registry {
       options.signal?.throwIfAborted();
       const parsed = parseReference(reference);
       const platform = options.platform ?? this.#options.platform;
-      const { limits, verifyManifest, keepBlobs = false } = this.#options;
+      const { verifyManifest, keepBlobs = false } = this.#options;
       return await core.run(options.signal, (signal) =>
         pullImage({
           core,
@@ -102,7 +104,7 @@ export class Registry {
           eager: options.materialize !== "lazy",
           durability: options.durability ?? "deferred",
           keepBlobs,
-          limits: { ...DEFAULT_LIMITS, ...limits },
+          limits: this.#limits,
           verifyManifest,
           source: () => this.#source(parsed),
           relay,

@@ -12,6 +12,7 @@ import { initializeStore } from "../store/initialize.ts";
 import { Layers } from "../store/layers.ts";
 import { Leases } from "../store/leases.ts";
 import { StoreLayout } from "../store/layout.ts";
+import { refusePlanted } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { Staging } from "../store/staging.ts";
 import { inStore } from "../store/store-error.ts";
@@ -75,6 +76,7 @@ export class StoreCore {
       if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
       const layout = new StoreLayout(realpathSync(path));
       refuseShared(layout.root);
+      refusePlanted(layout);
       const superblock = readSuperblock(layout.superblock, layout.root) ?? (await initializeStore(layout, options.profile, options.signal));
       return new StoreCore(layout, superblock, options);
     });

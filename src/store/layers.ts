@@ -10,6 +10,7 @@ import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { exchangeNames, syncfs, syncfsLater } from "../system/syscalls.ts";
 import { readIfThere } from "./checked-file.ts";
 import type { StoreLayout } from "./layout.ts";
+import { isRealDirectory } from "./planted.ts";
 
 export const SIDECAR = "sidecar";
 export const HEADERS = "headers";
@@ -57,6 +58,7 @@ export class Layers {
 
   /** What is known of a layer; undefined when it is not there or its record is damaged (then it counts as not there). */
   record(diffId: DiffId): LayerRecord | undefined {
+    if (!isRealDirectory(this.#layout.layer(diffId))) return undefined;
     try {
       const record = JSON.parse(readFileSync(join(this.#layout.layer(diffId), LAYER_RECORD), "utf8")) as LayerRecord | null;
       return record?.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;

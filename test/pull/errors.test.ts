@@ -179,10 +179,10 @@ test("`pull()` fails with CONFIG_INVALID or MANIFEST_INVALID when diff IDs and l
   assert.ok(ShaleError.is(error) && ["CONFIG_INVALID", "MANIFEST_INVALID"].includes(error.code), String(error));
 });
 
-test("`pull()` fails with LIMIT_EXCEEDED for a layer above layerBytes, without reading all of it", async () => {
+test("`pull()` fails with LIMIT_LAYER_BYTES for a layer above layerBytes, without reading all of it", async () => {
   await using harness = await startStore({ client: { limits: { layerBytes: 100_000 } } });
   const { reference } = harness.push("a/bomb", [layerFromTar(Buffer.alloc(20_000_000))]);
-  await failsWith(harness, reference, "LIMIT_EXCEEDED");
+  await failsWith(harness, reference, "LIMIT_LAYER_BYTES");
 });
 
 test("`openStore()` fails with NOT_A_STORE for a file, a directory with other things in it, and a foreign store.json", async () => {
