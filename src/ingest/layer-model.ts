@@ -148,7 +148,10 @@ export class LayerModel {
       present.row = row;
       return;
     }
-    this.#put(parent, new Node(name, inodeOf(entry), row));
+    const node = new Node(name, inodeOf(entry), row);
+    // the file that it replaces hid whatever lower layers have here
+    node.opaque = present !== undefined && entry.kind === "directory";
+    this.#put(parent, node);
   }
 
   #placeLink(parent: Node, name: ByteString, { entry, row }: { entry: PartRow; row: number }): void {

@@ -17,6 +17,8 @@ import { Image, type PullStats } from "./image.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import { resolveConfig, resolveManifest, type ResolvedConfig, type ResolvedManifest, type VerifyManifest } from "./resolve-image.ts";
 import type { StoreCore } from "./store-core.ts";
+import { makeRootfsOf } from "./materialize-rootfs.ts";
+import { openImageFiles } from "./open-image-files.ts";
 import { composeLayers, ensureTrees, type TreesContext } from "./trees.ts";
 
 export type PullPolicy = "if-missing" | "always" | "never";
@@ -170,6 +172,8 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
     stats,
     lease,
     materialize,
+    openFiles: () => core.run(undefined, () => openImageFiles(core, diffIds)),
+    makeRootfs: (destination, options) => makeRootfsOf({ core, diffIds, profile, trees: treesContext(request) }, destination, options),
   });
   if (eager) await image.materialize({ signal: request.signal });
   return image;

@@ -1,7 +1,5 @@
 /** The workers' side of trees: composition, and the writing of one tree in steps that several workers share. */
-import { readFileSync } from "node:fs";
-import { indexSidecar, Sidecar, SidecarError } from "../../format/index.ts";
-import { isErrno, ShaleError } from "../errors.ts";
+import { indexSidecar, type Sidecar } from "../../format/index.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
@@ -9,6 +7,7 @@ import { INODE_ROW_BYTES } from "../store/catalog.ts";
 import { checkTree } from "./check-tree.ts";
 import { composeImage } from "./compose.ts";
 import { LayerInodes } from "./layer-inodes.ts";
+import { readSidecar, readingSidecar } from "./read-sidecar.ts";
 import { treeId, type Resolution } from "./resolution.ts";
 import { TreePlan, type TreeTask } from "./tree-plan.ts";
 import { TreeWriter } from "./tree-writer.ts";
@@ -111,19 +110,4 @@ async function inodesOf({ sidecar: path, native, owner }: InodesRequest): Promis
     at += INODE_ROW_BYTES;
   }
   return { value: table, transfer: [table.buffer] };
-}
-
-function readSidecar(path: string): Promise<Sidecar> {
-  return readingSidecar(path, () => Sidecar.fromBytes(readFileSync(path)));
-}
-
-async function readingSidecar<T>(path: string, read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    if (!(error instanceof SidecarError) && !isErrno(error, "ENOENT")) throw error;
-    const message = `the sidecar ${JSON.stringify(path)} is damaged or missing; pull the image again with force, or run shale fsck --repair`;
-    const offset = error instanceof SidecarError ? error.offset : 0;
-    throw new ShaleError("SIDECAR_INVALID", message, { offset }, { cause: error });
-  }
 }
