@@ -25,6 +25,8 @@ export interface ErrorDetails {
   REGISTRY_UNAUTHORIZED: { host: string };
   REGISTRY_DENIED: { host: string };
   REGISTRY_ERROR: { host: string; status: number };
+  CREDENTIAL_HELPER_FAILED: { helper: string };
+  CONFIGURATION_INVALID: { path: string };
   // layers
   LAYER_CORRUPT: { digest?: string };
   TAR_INVALID: { offset: number; entry?: string };
@@ -41,6 +43,7 @@ export interface ErrorDetails {
   STORE_FILESYSTEM: { path: string };
   STORE_CLOSED: { path: string };
   STORE_DAMAGED: { path: string };
+  STORE_BUSY: { path: string };
   NO_SPACE: { path: string };
   SIDECAR_INVALID: { offset: number };
   PROFILE_UNSUPPORTED: { profile: string };

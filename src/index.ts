@@ -2,10 +2,13 @@
 export { ShaleError } from "./errors.ts";
 export type { ErrorCode, ErrorDetails } from "./errors.ts";
 export { openStore } from "./pull/open-store.ts";
-export type { ImageQuery, Store } from "./pull/open-store.ts";
+export type { ImageQuery, Store, StoredImage } from "./pull/open-store.ts";
 export type { StoreOptions } from "./pull/store-core.ts";
 export { diffIndex, dumpIndex } from "./dump/dump-index.ts";
 export type { DumpIndexOptions } from "./dump/dump-index.ts";
+export type { GcOptions, GcResult } from "./gc/collect.ts";
+export type { Reason } from "./gc/roots.ts";
+export type { ImageUsage, Usage } from "./gc/usage.ts";
 export { Registry } from "./pull/registry.ts";
 export type { PullOptions, RegistryOptions } from "./pull/registry.ts";
 export type { PullPolicy } from "./pull/pull-image.ts";

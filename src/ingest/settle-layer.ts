@@ -57,7 +57,7 @@ export async function settleLayer(request: SettleRequest, writer: ChunkWriter): 
   const placed = [...live, ...shadowedOf(rows, live)];
   const sidecar = await writeSidecar(placed, { rows, diffId, live: live.length, indexed: request.buildIndex });
   writeWhole(join(request.directory, SIDECAR), [sidecar]);
-  return { entries: placed.length, sidecarBytes: sidecar.length, inodes: inodeRows(rows, live) };
+  return { entries: placed.length, sidecarBytes: sidecar.length, inodes: inodeRows(rows, placed) };
 }
 
 /** Every live name, the root first among equals; whiteouts that a name of this layer makes needless are left out. */
@@ -225,13 +225,13 @@ async function restoreAltered(live: readonly Placed[], chunks: string, writer: C
   }
 }
 
-function inodeRows(rows: readonly PartRow[], live: readonly Placed[]): Uint8Array<ArrayBuffer> {
+/** What the sidecar alone says too: of a live name the inode that it ended with, of all else the one that its entry brought. */
+function inodeRows(rows: readonly PartRow[], placed: readonly Placed[]): Uint8Array<ArrayBuffer> {
   const unique = new Map<string, { stored: StoredFile; size: number }>();
-  const note = (stored: StoredFile | undefined, size: number): void => {
+  for (const { node, row } of placed) {
+    const { stored, size } = node?.inode ?? rows[row] ?? { stored: undefined, size: 0 };
     if (stored) unique.set(keyOf(stored.inode), { stored, size });
-  };
-  for (const { stored, size } of rows) note(stored, size);
-  for (const { node } of live) note(node?.inode?.stored, node?.inode?.size ?? 0);
+  }
   const table = Buffer.from(new ArrayBuffer(unique.size * INODE_ROW_BYTES));
   let at = 0;
   for (const { stored, size } of unique.values()) {

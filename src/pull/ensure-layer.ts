@@ -1,9 +1,11 @@
 /** One layer into the store: fetched and ingested by exactly one pull, of this process or another; the others wait and watch. */
 import { rmSync } from "node:fs";
+import { ShaleError } from "../errors.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { LayerLimits } from "../ingest/layer-inflater.ts";
 import type { Source } from "../source/source.ts";
+import { readGeneration } from "../store/generation.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { LockRecorder, readLockRecord } from "./lock-record.ts";
 import type { LayerProgress } from "./progress.ts";
@@ -136,7 +138,23 @@ async function lockAndIngest(layer: LayerIdentity & { index: number }, context: 
   return await ingestLayer(layer, context, new LockRecorder(lock));
 }
 
+/** A gc may take chunks that this ingest found there before it has published its claim to them; then it starts over. */
 async function ingestLayer(layer: LayerIdentity & { index: number }, context: LayerContext, recorder: LockRecorder): Promise<number> {
+  for (let tries = 3; tries > 0; tries--) {
+    const fetched = await tryIngest(layer, context, recorder);
+    if (fetched !== undefined) return fetched;
+  }
+  throw new ShaleError("STORE_BUSY", `garbage collection kept removing what layer ${layer.diffId} needs; try again when it has ended`, {
+    path: context.core.layout.root,
+  });
+}
+
+/** Bytes fetched; undefined when chunks were removed meanwhile. */
+async function tryIngest(
+  layer: LayerIdentity & { index: number },
+  context: LayerContext,
+  recorder: LockRecorder,
+): Promise<number | undefined> {
   const { core, relay, force, buildIndex, limits, signal } = context;
   const { diffId, descriptor } = layer;
   const about: LayerProgress = { diffId, index: layer.index };
@@ -146,6 +164,7 @@ async function ingestLayer(layer: LayerIdentity & { index: number }, context: La
   relay.send({ kind: "download-started", ...about, total });
   relay.send({ kind: "ingest-started", ...about });
   const directory = core.staging.fresh("layer");
+  const generation = readGeneration(core.layout.lock("sweep"));
   using staged = removedAtEnd(directory);
   void staged;
   const ingested = await core.ingest.ingest({
@@ -172,7 +191,8 @@ async function ingestLayer(layer: LayerIdentity & { index: number }, context: La
     },
   });
   relay.send({ kind: "sidecar-complete", ...about, bytes: ingested.sidecarBytes });
-  await publish(layer, context, { directory, inodes: ingested.inodes, size: ingested.size, entries: ingested.entries });
+  const { inodes, size, entries: all } = ingested;
+  if (!(await publish(layer, context, { directory, generation, inodes, size, entries: all }))) return undefined;
   relay.send({ kind: "ingest-complete", ...about, bytes: ingested.size, entries: ingested.entries });
   return bytes;
 }
@@ -184,17 +204,30 @@ function removedAtEnd(directory: string): Disposable {
 
 interface Staged {
   readonly directory: string;
+  /** Of the sweep, when the ingest began. */
+  readonly generation: bigint;
   readonly inodes: Uint8Array;
   readonly size: number;
   readonly entries: number;
 }
 
-/** Edges before the layer, so that the catalog never under-counts; no sweep between the two. */
-async function publish({ diffId }: LayerIdentity, { core, buildIndex, durability, signal }: LayerContext, staged: Staged): Promise<void> {
-  using sweep = await FileLock.acquire(core.layout.lock("sweep"), { mode: "shared", signal });
-  void sweep;
-  await core.catalog.addLayer({ diffId, inodes: staged.inodes }, signal);
-  signal.throwIfAborted();
-  core.layers.publish(staged.directory, { diffId, size: staged.size, entries: staged.entries, indexed: buildIndex });
-  if (durability === "barrier") core.layers.makeDurable([diffId]);
+/** Edges before the layer, so that the catalog never under-counts, and no sweep between the two. False when chunks are gone. */
+function publish({ diffId }: LayerIdentity, { core, buildIndex, durability, signal }: LayerContext, staged: Staged): Promise<boolean> {
+  return core.catalog.session(async (session) => {
+    const path = core.layout.lock("sweep");
+    using sweep = await FileLock.acquire(path, { mode: "shared", signal });
+    void sweep;
+    const { directory, generation, inodes, size, entries } = staged;
+    if (
+      readGeneration(path) !== generation &&
+      !(await core.pool.run<boolean>("tree/chunks-there", { rows: inodes, chunks: core.layout.chunks }))
+    ) {
+      return false;
+    }
+    await session.addLayer({ diffId, inodes });
+    signal.throwIfAborted();
+    core.layers.publish(directory, { diffId, size, entries, indexed: buildIndex });
+    if (durability === "barrier") core.layers.makeDurable([diffId]);
+    return true;
+  }, signal);
 }

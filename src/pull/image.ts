@@ -29,7 +29,7 @@ export interface ImageInit {
   readonly cached: boolean;
   readonly stats: PullStats;
   readonly lease: FileLock;
-  readonly materialize: (options: MaterializeImageOptions) => Promise<void>;
+  readonly materialize: (signal: AbortSignal | undefined) => Promise<void>;
   /** What the layers hold, for reading without trees. */
   readonly openFiles: () => Promise<ImageFiles>;
   readonly makeRootfs: RootfsMaker;
@@ -89,7 +89,7 @@ export class Image {
 
   /** Makes the layer directories that are not there yet; idempotent. A failed or cancelled attempt can be repeated. */
   async materialize(options: MaterializeImageOptions = {}): Promise<void> {
-    this.#made ??= this.#make(options).catch((error: unknown) => {
+    this.#made ??= this.#make(options.signal).catch((error: unknown) => {
       this.#made = undefined;
       throw error;
     });

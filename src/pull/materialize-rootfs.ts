@@ -5,7 +5,7 @@ import { makeRootfs, ROOTFS_MODES, type RootfsProgress, type RootfsResult } from
 import type { RootfsMode } from "../view/rootfs-plan.ts";
 import { rootfsMaker, type Image } from "./image.ts";
 import type { StoreCore } from "./store-core.ts";
-import { composeLayers, type TreesContext } from "./trees.ts";
+import { composeLayers } from "./trees.ts";
 
 export interface MaterializeRootfsOptions {
   /**
@@ -38,18 +38,17 @@ export interface RootfsContext {
   readonly core: StoreCore;
   readonly diffIds: readonly DiffId[];
   readonly profile: Profile;
-  readonly trees: Omit<TreesContext, "signal">;
 }
 
 /** What `materializeRootfs` does for one image. */
 export function makeRootfsOf(
-  { core, diffIds, profile, trees }: RootfsContext,
+  { core, diffIds, profile }: RootfsContext,
   destination: string,
   options: MaterializeRootfsOptions,
 ): Promise<RootfsResult> {
   const { profile: native, owner } = core.superblock;
   return core.run(options.signal, async (signal) => {
-    const composed = await composeLayers(diffIds, { ...trees, signal });
+    const composed = await composeLayers(diffIds, { core, profile });
     const layers = diffIds.map((diffId, index) => ({
       sidecar: core.layers.sidecarPath(diffId),
       resolution: composed[index]!.resolution,

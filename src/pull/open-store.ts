@@ -1,13 +1,17 @@
 /** The public handle of a store. */
 import { formatPlatform, hostPlatform, parsePlatform } from "../image/platform.ts";
-import { parseDiffId } from "../image/digest.ts";
-import { parseReference } from "../image/reference.ts";
+import type { ImageConfig } from "../image/config.ts";
+import { parseDiffId, type BlobDigest } from "../image/digest.ts";
+import { formatReference, parseReference } from "../image/reference.ts";
 import { exportLayer } from "../export/export-layer.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
+import { collectGarbage, type GcOptions, type GcResult } from "../gc/collect.ts";
+import { readImages, type KnownImage, type Reason } from "../gc/roots.ts";
+import { storeUsage, type Usage } from "../gc/usage.ts";
 import type { Image } from "./image.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 import { ProgressRelay } from "./progress-relay.ts";
-import { cachedImage, isDamage } from "./pull-image.ts";
+import { storedImage, isDamage } from "./pull-image.ts";
 import { StoreCore, type StoreOptions } from "./store-core.ts";
 
 export interface ImageQuery {
@@ -55,25 +59,22 @@ export class Store {
     const parsed = parseReference(reference);
     const platform = query.platform === undefined ? hostPlatform() : parsePlatform(query.platform);
     const found = core.run(query.signal, (signal) =>
-      cachedImage(
-        {
-          core,
-          reference: parsed,
-          platform,
-          signal,
-          profile: query.profile ?? core.profile,
-          policy: "if-missing",
-          force: false,
-          buildIndex: false,
-          eager: query.materialize !== "lazy",
-          durability: "deferred",
-          limits: DEFAULT_LIMITS,
-          verifyManifest: undefined,
-          source: () => Promise.reject(new TypeError(`${formatPlatform(platform)}: a cached image needs no source`)),
-          relay: new ProgressRelay(undefined),
-        },
-        performance.now(),
-      ),
+      storedImage({
+        core,
+        reference: parsed,
+        platform,
+        signal,
+        profile: query.profile ?? core.profile,
+        policy: "if-missing",
+        force: false,
+        buildIndex: false,
+        eager: query.materialize !== "lazy",
+        durability: "deferred",
+        limits: DEFAULT_LIMITS,
+        verifyManifest: undefined,
+        source: () => Promise.reject(new TypeError(`${formatPlatform(platform)}: a cached image needs no source`)),
+        relay: new ProgressRelay(undefined),
+      }),
     );
     return found.catch((error: unknown) => {
       if (!isDamage(error)) throw error;
@@ -99,6 +100,60 @@ export class Store {
     yield* exportLayer({ diffId: layer, sidecar, headers, chunks: core.layout.chunks, native, owner, signal: options.signal });
   }
 
+  /** Every image of the store, what keeps it, and when it was last used; in no order. */
+  async images(): Promise<readonly StoredImage[]> {
+    const core = coreOf(this);
+    return core.run(undefined, async () => [...readImages(core, 0).values()].map(summary));
+  }
+
+  /**
+   * Forgets a reference; false when there was none. The image goes with the next `gc`, unless something else keeps it.
+   * @throws REFERENCE_INVALID, PLATFORM_INVALID
+   */
+  async remove(reference: string, options: { readonly platform?: string | undefined } = {}): Promise<boolean> {
+    const core = coreOf(this);
+    const text = formatReference(parseReference(reference));
+    const platform = formatPlatform(options.platform === undefined ? hostPlatform() : parsePlatform(options.platform));
+    return core.run(undefined, async () => {
+      if (!core.images.resolve(text, platform, core.warn)) return false;
+      core.images.removeReference(text, platform);
+      return true;
+    });
+  }
+
+  /**
+   * Removes what nothing keeps: no reference, no lease by name or by a handle, no mount, no pull under way. Pulls and cached images
+   * of other processes go on meanwhile. Cancelled or killed, it leaves a valid store, and the next one finishes.
+   * @throws NO_SPACE, STORE_UNWRITABLE, STORE_CLOSED
+   */
+  async gc(options: GcOptions = {}): Promise<GcResult> {
+    const core = coreOf(this);
+    return core.run(options.signal, (signal) => collectGarbage(core, { ...options, signal }));
+  }
+
+  /** What each image takes, alone and shared with others. Reads the whole chunk index. */
+  async usage(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Usage> {
+    const core = coreOf(this);
+    return core.run(options.signal, (signal) => storeUsage(core, signal));
+  }
+
+  /**
+   * Keeps an image under a name, beyond the life of this process, until `release(name)` or for `ttl` ms. A name that is there is
+   * given to this image. @throws TypeError for an empty name or an image that is closed
+   */
+  async lease(name: string, image: Image, options: { readonly ttl?: number | undefined } = {}): Promise<void> {
+    if (name === "" || image.leaseFd < 0) throw new TypeError("a lease needs a name and an image that is not closed");
+    const core = coreOf(this);
+    const expires = options.ttl === undefined ? {} : { expires: Date.now() + options.ttl };
+    return core.run(undefined, async () => core.leases.write({ name, manifestDigest: image.manifestDigest, ...expires }));
+  }
+
+  /** Ends a lease by name; false when there is none. */
+  async release(name: string): Promise<boolean> {
+    const core = coreOf(this);
+    return core.run(undefined, async () => core.leases.release(name));
+  }
+
   /** Idempotent. */
   close(): Promise<void> {
     return coreOf(this).close();
@@ -107,6 +162,18 @@ export class Store {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+export interface StoredImage {
+  readonly manifestDigest: BlobDigest;
+  readonly config: ImageConfig;
+  readonly reasons: readonly Reason[];
+  /** ms since 1970. */
+  readonly lastUse: number;
+}
+
+function summary({ record, reasons, lastUse }: KnownImage): StoredImage {
+  return { manifestDigest: record.manifestDigest, config: record.config, reasons, lastUse };
 }
 
 /** For the other files of this folder. */

@@ -38,13 +38,18 @@ export interface PullRequest {
   /** Called when the network or layout is needed, never for a cached image. */
   readonly source: () => Promise<Source>;
   readonly relay: ProgressRelay;
+  /** Locks that keep what the pull needs from gc; released when its image is recorded. */
+  readonly holds: FileLock[];
   readonly signal: AbortSignal;
 }
 
-export async function pullImage(request: PullRequest): Promise<Image> {
+export async function pullImage(request: Omit<PullRequest, "holds">): Promise<Image> {
   const { relay } = request;
   const started = performance.now();
-  const image = (await fromStore(request, started)) ?? (await fetchAndHeal(request, started));
+  const image = await holding(async (holds) => {
+    const held = { ...request, holds };
+    return (await fromStore(held, started)) ?? (await fetchAndHeal(held, started));
+  });
   relay.send({ kind: "complete", manifestDigest: image.manifestDigest, cached: image.cached });
   return image;
 }
@@ -75,15 +80,22 @@ export function isDamage(error: unknown): error is ShaleError<"STORE_DAMAGED" | 
   return ShaleError.is(error, "STORE_DAMAGED") || ShaleError.is(error, "SIDECAR_INVALID");
 }
 
+/** The image, if the store has all of it; nothing is ever fetched. */
+export function storedImage(request: Omit<PullRequest, "holds">): Promise<Image | undefined> {
+  return holding((holds) => cachedImage({ ...request, holds }, performance.now()));
+}
+
 /** The image, if the store has all of it; without network, LevelDB or workers when its trees are there too. */
-export async function cachedImage(request: PullRequest, started: number): Promise<Image | undefined> {
+async function cachedImage(request: PullRequest, started: number): Promise<Image | undefined> {
   const { core, reference, platform, relay, profile } = request;
   const text = formatReference(reference);
-  const record = core.images.find(text, formatPlatform(platform), (code, message) => relay.warn(code, message));
-  const lease = record && FileLock.try(core.layout.lease(record.manifestDigest), "shared");
-  if (!record || !lease) return undefined;
+  const warn = (code: string, message: string): void => relay.warn(code, message);
+  const digest = core.images.resolve(text, formatPlatform(platform), warn);
+  const lease = digest && core.leases.take(digest);
+  if (!digest || !lease) return undefined;
   try {
-    const composed = await composedTrees(record, request);
+    const record = core.images.record(digest, warn);
+    const composed = record && (await composedTrees(record, request));
     if (composed) return await restoreImage(request, { record, composed, lease, started });
   } catch (error) {
     lease.release();
@@ -148,35 +160,39 @@ interface ImageParts {
 }
 
 async function makeImage(request: PullRequest, { record, composed, lease, cached, stats }: ImageParts): Promise<Image> {
-  const { core, profile, eager, reference } = request;
+  const { core, profile, eager } = request;
   const diffIds = record.layers.map(({ diffId }) => diffId);
-  const materialize = async (options: { signal?: AbortSignal | undefined }): Promise<void> => {
+  const make = async (signal: AbortSignal, holds: FileLock[]): Promise<void> => {
     if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => existsSync(core.layout.tree(treeId)))) return;
-    await core.run(options.signal, async (signal) => {
-      const context = { ...treesContext(request), signal };
-      const known = composed.every((tree) => tree.resolution)
-        ? (composed as readonly ComposedLayer[])
-        : await composeLayers(diffIds, context);
-      await ensureTrees(diffIds, known, context);
-    });
+    const context = { ...treesContext(request), signal, holds };
+    const isKnown = composed.every((tree) => tree.resolution);
+    const known = isKnown ? (composed as readonly ComposedLayer[]) : await composeLayers(diffIds, context);
+    await ensureTrees(diffIds, known, context);
   };
-  const layers = composed.map(({ treeId }) => core.layout.tree(treeId));
-  const { manifestDigest, config } = record;
-  const image = new Image({
-    reference: formatReference(reference),
-    manifestDigest,
-    config,
+  if (eager) await make(request.signal, request.holds);
+  return new Image({
+    reference: formatReference(request.reference),
+    manifestDigest: record.manifestDigest,
+    config: record.config,
     profile,
-    layers,
+    layers: composed.map(({ treeId }) => core.layout.tree(treeId)),
     cached,
     stats,
     lease,
-    materialize,
+    materialize: (signal) => core.run(signal, (own) => holding((holds) => make(own, holds))),
     openFiles: () => core.run(undefined, () => openImageFiles(core, diffIds)),
-    makeRootfs: (destination, options) => makeRootfsOf({ core, diffIds, profile, trees: treesContext(request) }, destination, options),
+    makeRootfs: (destination, options) => makeRootfsOf({ core, diffIds, profile }, destination, options),
   });
-  if (eager) await image.materialize({ signal: request.signal });
-  return image;
+}
+
+/** For locks that are taken on the way and needed until the end. */
+async function holding<T>(work: (holds: FileLock[]) => Promise<T>): Promise<T> {
+  const holds: FileLock[] = [];
+  try {
+    return await work(holds);
+  } finally {
+    for (const hold of holds) hold.release();
+  }
 }
 
 async function fetchImage(request: PullRequest, started: number): Promise<Image> {
@@ -196,8 +212,11 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
   const manifestDigest = manifest.descriptor.digest;
   const summary = config.layers.map(({ diffId, descriptor }) => ({ diffId, digest: descriptor.digest, size: descriptor.size }));
   relay.send({ kind: "resolved", reference: text, manifestDigest, layers: summary });
-  const lease = await FileLock.acquire(core.layout.lease(manifestDigest), { mode: "shared", signal });
+  const lease = await core.leases.takeSoon(manifestDigest, signal);
   try {
+    for (const diffId of new Set(config.layers.map((layer) => layer.diffId))) {
+      request.holds.push(await FileLock.acquire(core.layout.layerUse(diffId), { mode: "shared", signal }));
+    }
     const before = core.written;
     const fetched = await ensureLayers(config, source, request);
     const record = await recordImage(request, manifest, config);
@@ -272,6 +291,6 @@ async function publishImage(request: PullRequest, parts: Omit<ImageParts, "compo
   return image;
 }
 
-function treesContext({ core, profile, relay, signal, force }: PullRequest): TreesContext {
-  return { core, profile, relay, signal, force };
+function treesContext({ core, profile, relay, signal, force, holds }: PullRequest): TreesContext {
+  return { core, profile, relay, signal, force, holds };
 }

@@ -9,6 +9,7 @@ import { Catalog, type CatalogLayer } from "../store/catalog.ts";
 import { Images, type Warn } from "../store/images.ts";
 import { initializeStore } from "../store/initialize.ts";
 import { Layers } from "../store/layers.ts";
+import { Leases } from "../store/leases.ts";
 import { StoreLayout } from "../store/layout.ts";
 import type { Profile } from "../store/profile.ts";
 import { Staging } from "../store/staging.ts";
@@ -34,6 +35,7 @@ export class StoreCore {
   readonly superblock: Superblock;
   readonly bootId: string;
   readonly images: Images;
+  readonly leases: Leases;
   readonly layers: Layers;
   readonly catalog: Catalog;
   readonly warn: Warn;
@@ -56,6 +58,7 @@ export class StoreCore {
     this.warn = options.onWarning ?? (() => {});
     this.#workers = options.workers ?? Math.min(2, availableParallelism());
     this.images = new Images(layout);
+    this.leases = new Leases(layout);
     this.layers = new Layers(layout, this.bootId);
     const layers = (): AsyncIterable<CatalogLayer> => this.#catalogLayers();
     this.catalog = new Catalog({ layout, storeId: superblock.id, layers, warn: this.warn });

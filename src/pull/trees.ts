@@ -17,11 +17,16 @@ export interface TreesContext {
   /** Check trees that are there against their layers. */
   readonly force: boolean;
   readonly relay: ProgressRelay;
+  /** Locks that keep the trees from gc until the image record names them; whoever made the list releases them. */
+  readonly holds: FileLock[];
   readonly signal: AbortSignal;
 }
 
 /** What each layer of the image takes from the others; bottom to top. */
-export function composeLayers(diffIds: readonly DiffId[], { core, profile }: TreesContext): Promise<ComposedLayer[]> {
+export function composeLayers(
+  diffIds: readonly DiffId[],
+  { core, profile }: Pick<TreesContext, "core" | "profile">,
+): Promise<ComposedLayer[]> {
   const layers = diffIds.map((diffId) => ({ diffId, sidecar: core.layers.sidecarPath(diffId) }));
   return core.pool.run("tree/compose", { layers, profile, owner: core.superblock.owner } satisfies ComposeRequest);
 }
@@ -38,17 +43,50 @@ interface LayerTree {
 }
 
 async function ensureTree(tree: LayerTree, context: TreesContext): Promise<void> {
-  const { core, relay, signal } = context;
+  const { core, relay } = context;
   const { index, diffId, composed } = tree;
   const { treeId, live: total } = composed;
-  if (!context.force && isTrusted(core, treeId)) return relay.send({ kind: "tree-skipped", diffId, index });
-  relay.send({ kind: "tree-started", diffId, index, total });
-  using lock = await FileLock.acquire(core.layout.treeLock(treeId), { signal });
-  if (context.force || !isTrusted(core, treeId)) {
-    await makeRight(tree, context);
-    writeSync(lock.fd, core.bootId, 0);
+  const present = context.force ? undefined : holdIfTrusted(core, treeId);
+  if (present) {
+    context.holds.push(present);
+    return relay.send({ kind: "tree-skipped", diffId, index });
   }
+  relay.send({ kind: "tree-started", diffId, index, total });
+  context.holds.push(await makeAndHold(tree, context));
   relay.send({ kind: "tree-complete", diffId, index, entries: total });
+}
+
+/** Whoever is first makes the tree under the exclusive lock; all others wait for it. It stays held, shared: gc leaves it alone. */
+async function makeAndHold(tree: LayerTree, context: TreesContext): Promise<FileLock> {
+  const { core, signal, force } = context;
+  const { treeId } = tree.composed;
+  for (;;) {
+    const present = force ? undefined : holdIfTrusted(core, treeId);
+    if (present) return present;
+    const lock = FileLock.try(core.layout.treeLock(treeId));
+    if (!lock) {
+      await FileLock.pause(signal);
+      continue;
+    }
+    try {
+      if (force || !isTrusted(core, treeId)) {
+        await makeRight(tree, context);
+        writeSync(lock.fd, core.bootId, 0);
+      }
+      lock.share();
+      return lock;
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+}
+
+function holdIfTrusted(core: StoreCore, treeId: string): FileLock | undefined {
+  const lock = FileLock.try(core.layout.treeLock(treeId), "shared");
+  if (lock && isTrusted(core, treeId)) return lock;
+  lock?.release();
+  return undefined;
 }
 
 /** A tree is trusted in the boot that made or checked it, which its lock file names; a crash of the machine ends that. */

@@ -2,7 +2,7 @@
 import { ShaleError } from "../errors.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { HttpResponse } from "./http-client.ts";
-import { Transient, waitOrGiveUp, type RetryPolicy } from "./retry.ts";
+import { Transient, waitOrGiveUp, type RetryContext } from "./retry.ts";
 import type { BlobOptions } from "./source.ts";
 
 /** Bytes `start` to `end` (exclusive). */
@@ -11,18 +11,16 @@ export interface ByteRange {
   readonly end: number;
 }
 
-export interface BlobTransfer {
+export interface BlobTransfer extends RetryContext {
   readonly descriptor: Descriptor;
   readonly wanted: ByteRange;
-  readonly policy: RetryPolicy;
-  readonly signal: AbortSignal | undefined;
   /** Asks for the blob, with a Range if one is given: 200, 206 or 416, anything else throws. */
   readonly open: (range: ByteRange | undefined) => Promise<HttpResponse>;
 }
 
 /** @throws SIZE_MISMATCH when the server has fewer or more bytes than the descriptor says; what `open` throws */
 export async function* streamBlob(transfer: BlobTransfer): AsyncGenerator<Uint8Array> {
-  const { wanted, policy, signal } = transfer;
+  const { wanted, signal } = transfer;
   const cursor = new Cursor(transfer.descriptor, wanted);
   let failures = 0;
   while (cursor.position < wanted.end) {
@@ -36,7 +34,7 @@ export async function* streamBlob(transfer: BlobTransfer): AsyncGenerator<Uint8A
       if (!(error instanceof Transient)) throw error;
       if (cursor.position >= wanted.end) return;
       failures = cursor.position > before ? 1 : failures + 1;
-      await waitOrGiveUp(policy, { failure: error, failures, signal });
+      await waitOrGiveUp(transfer, error, failures);
     }
   }
 }

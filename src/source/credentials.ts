@@ -1,13 +1,18 @@
 /** What a registry knows us by. */
 export interface Credentials {
-  readonly username?: string;
-  readonly password?: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
   /** An OAuth 2 refresh token, as `docker login` keeps it for some registries; goes before the password. */
-  readonly identityToken?: string;
+  readonly identityToken?: string | undefined;
+  /** A bearer token for the registry itself, which no token server is asked for; goes before all others. */
+  readonly registryToken?: string | undefined;
 }
 
-/** `host` is a reference's registry: `docker.io`, `ghcr.io`, `localhost:5000`. */
-export type CredentialsProvider = (host: string) => Credentials | undefined | Promise<Credentials | undefined>;
+/**
+ * `host` is a reference's registry (`docker.io`, `ghcr.io`, `localhost:5000`) or a configured mirror (`mirror.example.com`);
+ * `repository` is below it. Asked when the host wants to know who we are, not before.
+ */
+export type CredentialsProvider = (host: string, repository: string) => Credentials | undefined | Promise<Credentials | undefined>;
 
 export function basicAuthorization(credentials: Credentials | undefined): string | undefined {
   const secret = credentials?.password ?? credentials?.identityToken;

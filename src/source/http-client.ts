@@ -1,11 +1,12 @@
-/** HTTP as the sources need it: undici, loaded at the first request, with timeouts, typed errors and a look at where it connects. */
-import { lookup, type LookupAddress } from "node:dns";
-import { isIP, type LookupFunction } from "node:net";
-import type { Agent, Dispatcher } from "undici";
+/** HTTP as the sources need it: undici, loaded at the first request, with timeouts and typed errors. */
+import type { Dispatcher } from "undici";
 import { isErrno, ShaleError } from "../errors.ts";
 import { isPrivateAddress } from "./address.ts";
+import { Connections, PrivateAddressError } from "./connections.ts";
+import type { ProxyFor } from "./proxy.ts";
 import { ResponseBody } from "./response-body.ts";
 import { Transient } from "./retry.ts";
+import type { TlsSettings } from "./tls-settings.ts";
 
 export interface HttpOptions {
   /** Milliseconds; default 30,000. */
@@ -14,18 +15,28 @@ export interface HttpOptions {
   readonly headersTimeout?: number;
   /** Milliseconds that a body may bring next to nothing while it is waited for; default 60,000. */
   readonly stallTimeout?: number;
+  /** Connections to one origin at a time; requests beyond wait. Default 8. */
+  readonly connectionsPerHost?: number;
   /** Which addresses are inside; default: those of RFC 6890 and its kin. */
   readonly isPrivate?: (address: string) => boolean;
+  /** Default: no proxy. */
+  readonly proxyFor?: ProxyFor;
+  /** Sent with every request. */
+  readonly userAgent?: string;
 }
 
 export interface HttpRequest {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  readonly method?: "GET" | "POST";
+  readonly method?: "GET" | "HEAD" | "POST";
   readonly body?: string;
   readonly signal?: AbortSignal | undefined;
   /** Refuse to connect to a private address. */
   readonly publicOnly?: boolean;
+  /** What to trust of an origin, and what to show it; default: the authorities that Node trusts. */
+  readonly tls?: ((url: URL) => TlsSettings | undefined) | undefined;
+  /** Milliseconds, in place of the client's. */
+  readonly connectTimeout?: number | undefined;
 }
 
 export interface HttpResponse {
@@ -38,20 +49,29 @@ export interface HttpResponse {
   readonly body: ResponseBody;
 }
 
+const DEFAULTS: Required<HttpOptions> = {
+  connectTimeout: 30_000,
+  headersTimeout: 60_000,
+  stallTimeout: 60_000,
+  connectionsPerHost: 8,
+  isPrivate: isPrivateAddress,
+  proxyFor: () => undefined,
+  userAgent: "shale",
+};
+
 export class HttpClient {
   readonly #options: Required<HttpOptions>;
-  /** Host names whose every address was private when we connected to them. */
-  readonly #inside: Set<string> = new Set();
-  #agents: Promise<{ readonly any: Agent; readonly publicOnly: Agent }> | undefined;
+  readonly #connections: Connections;
   #closed = false;
 
   constructor(options: HttpOptions = {}) {
-    this.#options = { connectTimeout: 30_000, headersTimeout: 60_000, stallTimeout: 60_000, isPrivate: isPrivateAddress, ...options };
+    this.#options = { ...DEFAULTS, ...options };
+    this.#connections = new Connections(this.#options);
   }
 
   /** True when a host that we have connected to is a private one: it may point to its neighbours. */
   isInside(hostname: string): boolean {
-    return this.#inside.has(hostname) || this.#options.isPrivate(hostname);
+    return this.#connections.isInside(hostname);
   }
 
   /**
@@ -60,46 +80,23 @@ export class HttpClient {
    * @throws REGISTRY_UNREACHABLE, inside a Transient when it may pass
    */
   async send(request: HttpRequest): Promise<HttpResponse> {
-    const { url, signal, publicOnly = false } = request;
+    const { url, signal, publicOnly = false, connectTimeout } = request;
     if (this.#closed) throw new TypeError("the source is closed");
     if (publicOnly && this.#options.isPrivate(url.hostname)) throw unreachable(url, new PrivateAddressError(url.hostname));
-    this.#agents ??= this.#load();
-    const agents = await this.#agents;
+    const dispatcher = await this.#connections.dispatcher(url, { tls: request.tls?.(url), publicOnly, connectTimeout });
     signal?.throwIfAborted();
     const exchange = new Exchange(request, this.#options.stallTimeout);
-    const { method = "GET", headers, body } = request;
+    const { method = "GET", body } = request;
+    const headers = { "user-agent": this.#options.userAgent, ...request.headers };
     const timeouts = { headersTimeout: this.#options.headersTimeout, bodyTimeout: this.#options.stallTimeout };
-    const target = { origin: url.origin, path: `${url.pathname}${url.search}`, method, headers: { ...headers }, body: body ?? null };
-    (publicOnly ? agents.publicOnly : agents.any).dispatch({ ...target, ...timeouts }, exchange);
+    const target = { origin: url.origin, path: `${url.pathname}${url.search}`, method, headers, body: body ?? null };
+    dispatcher.dispatch({ ...target, ...timeouts }, exchange);
     return exchange.response;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    const agents = await this.#agents;
-    await Promise.all([agents?.any.destroy(), agents?.publicOnly.destroy()]);
-  }
-
-  async #load(): Promise<{ any: Agent; publicOnly: Agent }> {
-    const undici = await import("undici");
-    const make = (publicOnly: boolean): Agent =>
-      new undici.Agent({ allowH2: false, connect: { timeout: this.#options.connectTimeout, lookup: this.#lookup(publicOnly) } });
-    return { any: make(false), publicOnly: make(true) };
-  }
-
-  /** Judges the very addresses that are connected to: a name that resolves anew in between cannot slip through. */
-  #lookup(publicOnly: boolean): LookupFunction {
-    return (hostname, options, callback) => {
-      lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
-        if (error !== null) return callback(error, "", 0);
-        const isPrivate = addresses.map(({ address }) => this.#options.isPrivate(address));
-        if (isPrivate.every(Boolean)) this.#inside.add(hostname);
-        if (publicOnly && isPrivate.includes(true)) return callback(new PrivateAddressError(hostname), "", 0);
-        const [first] = addresses;
-        if (options.all === true || first === undefined) return callback(null, addresses);
-        return callback(null, first.address, first.family);
-      });
-    };
+    await this.#connections.close();
   }
 }
 
@@ -161,14 +158,6 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #unlisten(): void {
     if (this.#abort !== undefined) this.#request.signal?.removeEventListener("abort", this.#abort);
-  }
-}
-
-class PrivateAddressError extends Error {
-  readonly code = "EACCES";
-
-  constructor(hostname: string) {
-    super(`${isIP(hostname.replace(/^\[|\]$/g, "")) === 0 ? `${hostname} leads to` : `${hostname} is`} a private address`);
   }
 }
 

@@ -4,7 +4,7 @@ import { open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { isErrno, ShaleError } from "../errors.ts";
 import type { Descriptor } from "../image/descriptor.ts";
-import { digestAlgorithm, digestHex } from "../image/digest.ts";
+import { digestAlgorithm, digestHex, type BlobDigest } from "../image/digest.ts";
 import { JsonObject, parseJson, quote, type Fail } from "../image/document.ts";
 import { MAX_MANIFEST_BYTES, parseManifestDocument } from "../image/manifest.ts";
 import { isManifestMediaType } from "../image/media-type.ts";
@@ -39,6 +39,10 @@ export class LayoutSource implements Source {
     verifyDocument(bytes, descriptor);
     parseManifestDocument(bytes, descriptor.mediaType);
     return { bytes, descriptor };
+  }
+
+  async resolveDigest(reference: Reference, options: SourceOptions = {}): Promise<BlobDigest> {
+    return (await this.resolve(reference, options)).descriptor.digest;
   }
 
   async *readBlob(reference: Reference, descriptor: Descriptor, options: BlobOptions = {}): AsyncGenerator<Uint8Array> {

@@ -47,7 +47,7 @@ export function verifyDocument(bytes: Uint8Array, { digest, size }: { digest: Bl
 
 /** Never trusted, but a header that contradicts its own body means that something in between is broken. */
 export function checkDigestHeader(bytes: Uint8Array, header: string | undefined): void {
-  const claimed = header === undefined ? undefined : parseHeader(header);
+  const claimed = parseDigestHeader(header);
   if (claimed === undefined) return;
   const actual = computeDigest(bytes, claimed);
   if (actual !== claimed) throw mismatch(claimed, actual);
@@ -58,9 +58,10 @@ export function tooLarge(where: string): ShaleError<"MANIFEST_TOO_LARGE"> {
   return new ShaleError("MANIFEST_TOO_LARGE", message, { limit: MAX_MANIFEST_BYTES });
 }
 
-function parseHeader(header: string): BlobDigest | undefined {
+/** A Docker-Content-Digest header, if it is well-formed: a claim and no more. */
+export function parseDigestHeader(header: string | undefined): BlobDigest | undefined {
   try {
-    return parseBlobDigest(header.trim());
+    return header === undefined ? undefined : parseBlobDigest(header.trim());
   } catch (error) {
     if (ShaleError.is(error, "DIGEST_INVALID")) return undefined;
     throw error;

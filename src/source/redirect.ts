@@ -3,11 +3,12 @@ import { ShaleError } from "../errors.ts";
 import type { HttpClient, HttpRequest, HttpResponse } from "./http-client.ts";
 
 const MAX_HOPS = 5;
+const HARMLESS: ReadonlySet<string> = new Set(["accept", "accept-encoding", "range", "user-agent"]);
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Sends a GET and follows at most five redirects. Crossing to another origin drops Authorization for good; https never
- * becomes http; a public host cannot lead to a private address.
+ * Sends a GET or HEAD and follows at most five redirects. Crossing to another origin drops for good every header but those that
+ * anyone may see; https never becomes http; a public host cannot lead to a private address.
  *
  * @throws REGISTRY_ERROR for a redirect that is refused; what `send` throws
  */
@@ -43,8 +44,9 @@ function redirectTarget(response: HttpResponse): URL {
   return url;
 }
 
+/** A mirror's own headers may be as secret as Authorization. */
 function withoutSecrets(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => name !== "authorization" && name !== "cookie"));
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.has(name)));
 }
 
 function refused({ host }: URL, status: number, problem: string): ShaleError<"REGISTRY_ERROR"> {

@@ -1,25 +1,41 @@
 /** Images from a registry: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md */
 import { ShaleError } from "../errors.ts";
 import type { Descriptor } from "../image/descriptor.ts";
+import type { BlobDigest } from "../image/digest.ts";
 import { parseManifestDocument, MAX_MANIFEST_BYTES } from "../image/manifest.ts";
 import { MANIFEST_ACCEPT } from "../image/media-type.ts";
 import { formatReference, type Reference, type RegistryReference } from "../image/reference.ts";
-import { Authorizer, type Endpoint } from "./auth.ts";
+import { Authorizer } from "./auth.ts";
 import { streamBlob, wantedRange, type ByteRange } from "./blob-stream.ts";
 import { parseChallenges } from "./challenge.ts";
+import { invalidFile } from "./configuration.ts";
 import type { Credentials, CredentialsProvider } from "./credentials.ts";
-import { HttpClient, type HttpOptions, type HttpResponse } from "./http-client.ts";
-import { checkDigestHeader, computeDigest, readDocument, verifyDocument } from "./manifest-bytes.ts";
+import { Failover } from "./failover.ts";
+import { findCredentials } from "./find-credentials.ts";
+import { findHosts, HOST_DIRECTORIES } from "./find-hosts.ts";
+import { apiUrl, type Host } from "./host.ts";
+import { HttpClient, type HttpOptions, type HttpRequest, type HttpResponse } from "./http-client.ts";
+import { checkDigestHeader, computeDigest, parseDigestHeader, readDocument, verifyDocument } from "./manifest-bytes.ts";
+import { proxyFromEnvironment } from "./proxy.ts";
 import { sendFollowing } from "./redirect.ts";
 import { statusError, type StatusContext } from "./registry-error.ts";
 import { DEFAULT_RETRY, retry, type RetryPolicy } from "./retry.ts";
 import type { BlobOptions, ManifestDocument, Source, SourceOptions } from "./source.ts";
 
 export interface RegistrySourceOptions {
-  /** For every registry, or looked up by registry; default: anonymous. They go to the registry's origin and its token server only. */
-  readonly credentials?: Credentials | CredentialsProvider | undefined;
+  /**
+   * For every registry (not for mirrors), looked up by host and repository, or none; default: as users keep them (`findCredentials`).
+   * They go to the host they are for and its token server only.
+   */
+  readonly credentials?: Credentials | CredentialsProvider | "anonymous" | undefined;
   /** Speak plain HTTP, to all registries or to these hosts (`localhost:5000`); default: to none, loopback included. */
   readonly plainHttp?: boolean | readonly string[] | undefined;
+  /** Take any certificate, of all hosts or of these; default: of none. */
+  readonly insecure?: boolean | readonly string[] | undefined;
+  /** Certificates of authorities (PEM) to trust beside those that Node does. */
+  readonly ca?: string | readonly string[] | undefined;
+  /** Directories of hosts.toml files and certificates, in the order to look; default: containerd's, the containers tools', Docker's. */
+  readonly hostDirectories?: readonly string[] | undefined;
   readonly userAgent?: string | undefined;
   readonly retry?: Partial<RetryPolicy> | undefined;
   readonly http?: HttpOptions | undefined;
@@ -27,13 +43,25 @@ export interface RegistrySourceOptions {
 
 interface Call<T> extends StatusContext {
   readonly reference: RegistryReference;
+  /** What the host must be good for. */
+  readonly needs: "resolves" | "pulls";
+  readonly method?: "HEAD";
   /** Below the repository: `manifests/latest`. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly accepted: readonly number[];
-  readonly signal: AbortSignal | undefined;
-  readonly read: (response: HttpResponse) => Promise<T>;
+  readonly options: SourceOptions;
+  readonly read: (response: HttpResponse, host: Host) => Promise<T>;
 }
+
+interface ManifestCall {
+  readonly name: string;
+  readonly method?: "HEAD";
+  readonly options: SourceOptions;
+}
+
+/** Answers to a HEAD that say that it is not for this registry to say: then the document is asked for. */
+const NO_HEAD: readonly number[] = [400, 404, 405, 406, 501];
 
 /** Nothing is loaded or connected before the first request. */
 export class RegistrySource implements Source {
@@ -41,19 +69,26 @@ export class RegistrySource implements Source {
   readonly #policy: RetryPolicy;
   readonly #client: HttpClient;
   readonly #authorizer: Authorizer;
+  readonly #failover: Failover = new Failover();
+  readonly #hosts: Map<string, Promise<readonly Host[]>> = new Map();
 
   constructor(options: RegistrySourceOptions = {}) {
-    const { credentials } = options;
+    const { credentials = findCredentials(), userAgent = "shale" } = options;
     this.#options = options;
     this.#policy = { ...DEFAULT_RETRY, ...options.retry };
-    this.#client = new HttpClient(options.http);
-    this.#authorizer = new Authorizer(this.#client, typeof credentials === "function" ? credentials : () => credentials, this.#policy);
+    this.#client = new HttpClient({ proxyFor: proxyFromEnvironment(process.env), userAgent, ...options.http });
+    const lookup = ({ name, mirror }: Host, repository: string): ReturnType<CredentialsProvider> => {
+      if (credentials === "anonymous") return undefined;
+      if (typeof credentials === "function") return credentials(name, repository);
+      return mirror ? undefined : credentials;
+    };
+    this.#authorizer = new Authorizer(this.#client, lookup, this.#policy);
   }
 
   async resolve(reference: Reference, options: SourceOptions = {}): Promise<ManifestDocument> {
     const named = registryReference(reference);
     const name = named.digest ?? named.tag ?? "latest";
-    return this.#manifest(named, { name, signal: options.signal }, async (response) => {
+    return this.#manifest(named, { name, options }, async (response) => {
       const bytes = await readDocument(response, named.digest);
       const digest = computeDigest(bytes, named.digest);
       verifyDocument(bytes, { digest: named.digest ?? digest, size: bytes.length });
@@ -63,13 +98,22 @@ export class RegistrySource implements Source {
     });
   }
 
+  async resolveDigest(reference: Reference, options: SourceOptions = {}): Promise<BlobDigest | undefined> {
+    const named = registryReference(reference);
+    if (named.digest !== undefined) return named.digest;
+    return this.#manifest(named, { name: named.tag ?? "latest", method: "HEAD", options }, (response) => {
+      response.body.discard();
+      return Promise.resolve(response.status === 200 ? parseDigestHeader(response.header("docker-content-digest")) : undefined);
+    });
+  }
+
   async readManifest(reference: Reference, descriptor: Descriptor, options: SourceOptions = {}): Promise<ManifestDocument> {
     const named = registryReference(reference);
     if (descriptor.size > MAX_MANIFEST_BYTES) {
       const message = `manifest ${descriptor.digest} has ${descriptor.size} bytes; at most ${MAX_MANIFEST_BYTES} are read`;
       throw new ShaleError("MANIFEST_TOO_LARGE", message, { limit: MAX_MANIFEST_BYTES });
     }
-    return this.#manifest(named, { name: descriptor.digest, signal: options.signal }, async (response) => {
+    return this.#manifest(named, { name: descriptor.digest, options }, async (response) => {
       const bytes = await readDocument(response, descriptor.digest);
       verifyDocument(bytes, descriptor);
       checkDigestHeader(bytes, response.header("docker-content-digest"));
@@ -80,22 +124,40 @@ export class RegistrySource implements Source {
 
   readBlob(reference: Reference, descriptor: Descriptor, options: BlobOptions = {}): AsyncIterable<Uint8Array> {
     const named = registryReference(reference);
-    const { signal } = options;
+    const avoid = new Set(options.avoid);
     const call = {
       reference: named,
+      needs: "pulls" as const,
       path: `blobs/${descriptor.digest}`,
       accepted: [200, 206, 416],
-      signal,
+      options: { ...options, avoid },
       what: `blob ${descriptor.digest} of ${named.repository}`,
       notFound: () => {
         const message = `registry "${named.registry}" does not have blob ${descriptor.digest} of ${named.repository}; push the image again`;
         return new ShaleError("BLOB_NOT_FOUND", message, { digest: descriptor.digest });
       },
-      read: (response: HttpResponse) => Promise.resolve(response),
     };
-    const open = (range: ByteRange | undefined): Promise<HttpResponse> =>
-      this.#call({ ...call, headers: { accept: "*/*", ...(range && { range: `bytes=${range.start}-${range.end - 1}` }) } });
-    return streamBlob({ descriptor, wanted: wantedRange(descriptor, options), policy: this.#policy, signal, open });
+    let serving: Host | undefined;
+    const open = (range: ByteRange | undefined): Promise<HttpResponse> => {
+      // asked again: what came from the mirror broke off, and others may do better
+      if (serving?.mirror === true) avoid.add(serving.base.host);
+      const headers = { accept: "*/*", ...(range && { range: `bytes=${range.start}-${range.end - 1}` }) };
+      const read = (response: HttpResponse, host: Host): Promise<HttpResponse> => {
+        if (host !== serving) options.onEvent?.({ kind: "serving", host: host.base.host, mirror: host.mirror });
+        serving = host;
+        return Promise.resolve(response);
+      };
+      return this.#call({ ...call, headers, read });
+    };
+    const onRetry = retryTeller(options, () => serving?.base.host ?? named.registry);
+    return streamBlob({
+      descriptor,
+      wanted: wantedRange(descriptor, options),
+      policy: this.#policy,
+      signal: options.signal,
+      onRetry,
+      open,
+    });
   }
 
   async close(): Promise<void> {
@@ -104,7 +166,7 @@ export class RegistrySource implements Source {
 
   async #manifest<T>(
     reference: RegistryReference,
-    { name, signal }: { name: string; signal: AbortSignal | undefined },
+    { name, method, options }: ManifestCall,
     read: (response: HttpResponse) => Promise<T>,
   ): Promise<T> {
     const text = formatReference(reference);
@@ -112,57 +174,82 @@ export class RegistrySource implements Source {
       new ShaleError("IMAGE_NOT_FOUND", `registry "${reference.registry}" has no image "${text}"; check the name and the tag`, {
         reference: text,
       });
-    const headers = { accept: MANIFEST_ACCEPT };
     return this.#call({
       reference,
+      needs: name.includes(":") ? "pulls" : "resolves",
+      ...(method && { method }),
       path: `manifests/${name}`,
-      headers,
-      accepted: [200],
-      signal,
+      headers: { accept: MANIFEST_ACCEPT },
+      accepted: method === "HEAD" ? [200, ...NO_HEAD] : [200],
+      options,
       what: `the manifest of "${text}"`,
       notFound,
       read,
     });
   }
 
-  /** One request with everything around it: authorization, redirects, tries, errors. */
+  /** One request with everything around it: hosts, authorization, redirects, tries, errors. */
   async #call<T>(call: Call<T>): Promise<T> {
-    return retry(this.#policy, call.signal, async () => {
-      const response = await this.#sendAuthorized(call);
-      if (!call.accepted.includes(response.status)) throw await statusError(response, call);
-      return call.read(response);
+    const { options, needs, reference } = call;
+    const hosts = (await this.#hostsOf(reference.registry)).filter((host) => host[needs]);
+    if (hosts.length === 0) throw invalidFile("hosts.toml", `names no host of "${reference.registry}" that ${needs} images`);
+    return this.#failover.run(hosts, options, (host, others) => {
+      const policy = host.mirror && others ? { ...this.#policy, tries: 1 } : this.#policy;
+      return retry({ policy, signal: options.signal, onRetry: retryTeller(options, () => host.base.host) }, async () => {
+        const response = await this.#sendAuthorized(call, host);
+        if (!call.accepted.includes(response.status)) throw await statusError(response, call);
+        return call.read(response, host);
+      });
     });
   }
 
-  /** A 401 of the registry itself is answered once; of any other origin, or again, it stands. */
-  async #sendAuthorized<T>(call: Call<T>): Promise<HttpResponse> {
-    const { repository } = call.reference;
-    const endpoint = this.#endpoint(call.reference);
-    const scope = `repository:${repository}:pull`;
-    const url = new URL(`/v2/${repository}/${call.path}`, endpoint.url);
-    const send = (authorization: string | undefined): Promise<HttpResponse> => {
-      const headers = { "accept-encoding": "identity", "user-agent": this.#options.userAgent ?? "shale", ...call.headers };
-      return sendFollowing(this.#client, {
-        url,
-        headers: authorization === undefined ? headers : { ...headers, authorization },
-        signal: call.signal,
-      });
+  /** A 401 of the host itself is answered once; of any other origin, or again, it stands. */
+  async #sendAuthorized<T>({ reference, path, method, headers, options }: Call<T>, host: Host): Promise<HttpResponse> {
+    const { repository } = reference;
+    const { signal } = options;
+    const { tls, connectTimeout } = host;
+    const request: HttpRequest = {
+      url: apiUrl(host, reference, path),
+      method: method ?? "GET",
+      headers: { "accept-encoding": "identity", ...headers, ...host.headers },
+      signal,
+      tls,
+      connectTimeout,
     };
-    const tried = this.#authorizer.current(endpoint, scope);
+    const send = (authorization: string | undefined): Promise<HttpResponse> =>
+      sendFollowing(this.#client, authorization === undefined ? request : { ...request, headers: { ...request.headers, authorization } });
+    const tried = this.#authorizer.current(host, repository);
     const response = await send(tried);
-    if (response.status !== 401 || response.url.origin !== endpoint.url.origin) return response;
+    if (response.status !== 401 || response.url.origin !== host.base.origin) return response;
     const challenges = parseChallenges(response.headers("www-authenticate"));
     response.body.discard();
-    const renewed = this.#authorizer.renew(endpoint, scope, { challenges, rejected: tried });
-    return send(await abortable(renewed, call.signal));
+    const renewed = this.#authorizer.renew(host, repository, { challenges, rejected: tried });
+    return send(await abortable(renewed, signal));
   }
 
-  #endpoint({ registry }: RegistryReference): Endpoint {
-    const { plainHttp = false } = this.#options;
-    const plain = typeof plainHttp === "boolean" ? plainHttp : plainHttp.includes(registry);
-    const host = registry === "docker.io" ? "registry-1.docker.io" : registry;
-    return { name: registry, url: new URL(`${plain ? "http" : "https"}://${host}`) };
+  /** Read once; a failure is not remembered. */
+  #hostsOf(registry: string): Promise<readonly Host[]> {
+    const known = this.#hosts.get(registry);
+    if (known !== undefined) return known;
+    const { plainHttp, insecure, ca = [], hostDirectories = HOST_DIRECTORIES } = this.#options;
+    const hosts = findHosts(registry, {
+      directories: hostDirectories,
+      isPlain: (host) => includesHost(plainHttp, host),
+      isInsecure: (host) => includesHost(insecure, host),
+      ca: [ca].flat(),
+    });
+    this.#hosts.set(registry, hosts);
+    hosts.catch(() => this.#hosts.delete(registry));
+    return hosts;
   }
+}
+
+function includesHost(hosts: boolean | readonly string[] | undefined, host: string): boolean {
+  return typeof hosts === "object" ? hosts.includes(host) : hosts === true;
+}
+
+function retryTeller({ onEvent }: SourceOptions, host: () => string): ((error: ShaleError, delayMs: number) => void) | undefined {
+  return onEvent && (({ code, message }, delayMs) => onEvent({ kind: "retrying", host: host(), code, message, delayMs }));
 }
 
 function registryReference(reference: Reference): RegistryReference {

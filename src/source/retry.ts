@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ShaleError } from "../errors.ts";
 
 export interface RetryPolicy {
-  /** How often a request is made in all, and how often a transfer may break without a byte of progress. Default 3. */
+  /** How often a request is made in all, and how often a transfer may break without a byte of progress. Default 5. */
   readonly tries: number;
   /** Wait before the second try; doubled for each further one, with jitter. Default 250. */
   readonly firstDelayMs: number;
@@ -11,7 +11,7 @@ export interface RetryPolicy {
   readonly maxDelayMs: number;
 }
 
-export const DEFAULT_RETRY: RetryPolicy = { tries: 3, firstDelayMs: 250, maxDelayMs: 60_000 };
+export const DEFAULT_RETRY: RetryPolicy = { tries: 5, firstDelayMs: 250, maxDelayMs: 60_000 };
 
 /** A failure that may pass. It never leaves this folder: the error inside is what callers get when we give up. */
 export class Transient extends Error {
@@ -25,27 +25,32 @@ export class Transient extends Error {
   }
 }
 
+export interface RetryContext {
+  readonly policy: RetryPolicy;
+  readonly signal?: AbortSignal | undefined;
+  /** Told before each wait. */
+  readonly onRetry?: ((error: ShaleError, delayMs: number) => void) | undefined;
+}
+
 /** Runs `attempt` until it succeeds, fails for good, or the tries are used up. */
-export async function retry<T>(policy: RetryPolicy, signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
+export async function retry<T>(context: RetryContext, attempt: () => Promise<T>): Promise<T> {
   for (let failures = 1; ; failures++) {
-    signal?.throwIfAborted();
+    context.signal?.throwIfAborted();
     try {
       return await attempt();
     } catch (error) {
       if (!(error instanceof Transient)) throw error;
-      await waitOrGiveUp(policy, { failure: error, failures, signal });
+      await waitOrGiveUp(context, error, failures);
     }
   }
 }
 
 /** Waits before the next try. @throws the failure's error when there is none left, or when the server asks for too long a wait */
-export async function waitOrGiveUp(
-  policy: RetryPolicy,
-  { failure, failures, signal }: { failure: Transient; failures: number; signal: AbortSignal | undefined },
-): Promise<void> {
+export async function waitOrGiveUp({ policy, signal, onRetry }: RetryContext, failure: Transient, failures: number): Promise<void> {
   if (failures >= policy.tries || failure.retryAfterMs > policy.maxDelayMs) throw failure.error;
   const backoff = policy.firstDelayMs * 2 ** (failures - 1) * (0.5 + Math.random() / 2);
   const delay = Math.min(Math.max(backoff, failure.retryAfterMs), policy.maxDelayMs);
+  onRetry?.(failure.error, Math.round(delay));
   try {
     await sleep(delay, undefined, signal && { signal });
   } catch (error) {

@@ -95,14 +95,22 @@ export class Catalog {
 
   async #rebuild(): Promise<Database> {
     const { layout, storeId, layers } = this.#options;
-    const old = `${layout.staging}/db-replaced-${process.pid}`;
+    // one name for all, since only the holder of the lock is here: what one that died left is removed too
+    const old = `${layout.staging}/db-replaced`;
+    rmSync(old, { recursive: true, force: true });
     if (existsSync(layout.db)) renameSync(layout.db, old);
     rmSync(old, { recursive: true, force: true });
     const database = await open(layout.db, true);
-    const session = new CatalogSession(database);
-    for await (const layer of layers()) await session.addLayer(layer);
-    await database.put(STORE_ID, Buffer.from(storeId));
-    await database.put(COMPLETE, Buffer.from("1"), { sync: true });
+    try {
+      const session = new CatalogSession(database);
+      for await (const layer of layers()) await session.addLayer(layer);
+      await database.put(STORE_ID, Buffer.from(storeId));
+      await database.put(COMPLETE, Buffer.from("1"), { sync: true });
+    } catch (error) {
+      // left open it would outlive our lock
+      await database.close();
+      throw error;
+    }
     return database;
   }
 }
@@ -134,6 +142,44 @@ export class CatalogSession {
     const range = { gte: edgeKey(inodeId, Buffer.alloc(32)), lte: edgeKey(inodeId, Buffer.alloc(32, 0xff)) };
     for await (const key of this.#database.keys(range)) found.push(diffIdOf(key.subarray(1 + INODE_ID_BYTES)));
     return found;
+  }
+
+  /** Whether no layer but this one uses an inode. */
+  async isLastUser(inodeId: Uint8Array, diffId: DiffId): Promise<boolean> {
+    const range = { gte: edgeKey(inodeId, Buffer.alloc(32)), lte: edgeKey(inodeId, Buffer.alloc(32, 0xff)), limit: 2 };
+    const keys = await this.#database.keys(range).all();
+    return keys.every((key) => diffIdOf(key.subarray(1 + INODE_ID_BYTES)) === diffId);
+  }
+
+  /** Drops a layer's edges to these inodes (rows of INODE_ROW_BYTES). */
+  async forgetEdges(diffId: DiffId, rows: Uint8Array): Promise<void> {
+    const layer = Buffer.from(diffId.slice(7), "hex");
+    const batch = this.#database.batch();
+    for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) batch.del(edgeKey(rows.subarray(row, row + INODE_ID_BYTES), layer));
+    await batch.write();
+  }
+
+  /** Drops what says that a layer is there; its edges are dropped before. */
+  async forgetLayer(diffId: DiffId): Promise<void> {
+    await this.#database.del(layerKey(Buffer.from(diffId.slice(7), "hex")));
+  }
+
+  /** Every inode with its size in bytes and the layers that use it, in order of the ids. */
+  async *inodes(): AsyncGenerator<{ readonly size: number; readonly layers: readonly DiffId[] }> {
+    let current: Buffer | undefined;
+    let size = 0;
+    let layers: DiffId[] = [];
+    for await (const [key, value] of this.#database.iterator({ gte: Buffer.from("e"), lt: Buffer.from("f") })) {
+      const id = key.subarray(1, 1 + INODE_ID_BYTES);
+      if (current && !current.equals(id)) {
+        yield { size, layers };
+        layers = [];
+      }
+      current = id;
+      size = value.readUIntLE(0, 6);
+      layers.push(diffIdOf(key.subarray(1 + INODE_ID_BYTES)));
+    }
+    if (current) yield { size, layers };
   }
 
   /** Every layer that the catalog knows. */

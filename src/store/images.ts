@@ -4,11 +4,12 @@
  * damaged one is a miss with a warning, never a wrong answer.
  */
 import { hash } from "node:crypto";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
-import { isErrno } from "../errors.ts";
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { durableWrite } from "../system/durable-write.ts";
+import { readChecked, readIfThere, writeChecked } from "./checked-file.ts";
 import { base32 } from "./inode.ts";
 import type { StoreLayout } from "./layout.ts";
 import type { Profile } from "./profile.ts";
@@ -52,11 +53,17 @@ export class Images {
     this.#layout = layout;
   }
 
-  find(reference: string, platform: string, warn: Warn): ImageRecord | undefined {
+  /** Where a reference pointed when it was last pulled. Take the image's lease before reading its record: gc removes both under it. */
+  resolve(reference: string, platform: string, warn: Warn): BlobDigest | undefined {
     const path = this.#layout.reference(referenceKey(reference, platform));
     const found = readChecked(path, warn) as ReferenceRecord | undefined;
     if (!found || found.reference !== reference || found.platform !== platform) return undefined;
-    return this.record(found.manifestDigest, warn);
+    return parseBlobDigest(found.manifestDigest);
+  }
+
+  find(reference: string, platform: string, warn: Warn): ImageRecord | undefined {
+    const digest = this.resolve(reference, platform, warn);
+    return digest && this.record(digest, warn);
   }
 
   record(manifestDigest: BlobDigest, warn: Warn): ImageRecord | undefined {
@@ -87,6 +94,25 @@ export class Images {
       .filter((found) => found !== undefined);
   }
 
+  /** The manifest digests of every record, in no order. */
+  records(): BlobDigest[] {
+    return digestsIn(join(this.#layout.images, "records"));
+  }
+
+  /** Takes an image out of sight: its references, then its record, then its documents unless another image has the config too. */
+  remove(record: ImageRecord, references: readonly ReferenceRecord[], keepConfig: boolean): void {
+    for (const { reference, platform } of references) this.removeReference(reference, platform);
+    rmSync(this.#layout.imageRecord(record.manifestDigest), { force: true });
+    rmSync(this.#layout.manifest(record.manifestDigest), { force: true });
+    if (!keepConfig) rmSync(this.#layout.config(record.configDigest), { force: true });
+  }
+
+  /** The reference in a file of the references' directory; undefined unless it is intact and where it belongs. */
+  referenceIn(name: string, warn: Warn): ReferenceRecord | undefined {
+    const found = readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined;
+    return found && referenceKey(found.reference, found.platform) === name ? found : undefined;
+  }
+
   /** A verified document. */
   writeDocument(kind: "manifest" | "config", digest: BlobDigest, bytes: Uint8Array): void {
     durableWrite(kind === "manifest" ? this.#layout.manifest(digest) : this.#layout.config(digest), bytes, this.#layout.staging);
@@ -107,26 +133,9 @@ function referenceKey(reference: string, platform: string): string {
   return base32(hash("sha256", `${reference}\0${platform}`, "buffer")).slice(0, 32);
 }
 
-/** File = SHA-256 of the rest in hex, newline, JSON. */
-function writeChecked(path: string, value: unknown, staging: string): void {
-  const body = JSON.stringify(value);
-  durableWrite(path, `${hash("sha256", body)}\n${body}`, staging);
-}
+const DIGEST_NAME: RegExp = /^sha(?:256|512)-[0-9a-f]+$/;
 
-function readChecked(path: string, warn: Warn): unknown {
-  const text = readIfThere(path)?.toString("utf8");
-  if (text === undefined) return undefined;
-  const body = text.slice(65);
-  if (text[64] === "\n" && hash("sha256", body) === text.slice(0, 64)) return JSON.parse(body);
-  warn("STORE_DAMAGED", `${JSON.stringify(path)} is damaged and counts as missing; pulling the image again replaces it`);
-  return undefined;
-}
-
-function readIfThere(path: string): Buffer | undefined {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
+function digestsIn(directory: string): BlobDigest[] {
+  const names = readdirSync(directory).filter((name) => DIGEST_NAME.test(name));
+  return names.map((name) => parseBlobDigest(name.replace("-", ":")));
 }

@@ -24,6 +24,8 @@ export async function initializeStore(layout: StoreLayout, profile: Profile | un
   void lock;
   const quicker = readSuperblock(layout.superblock, layout.root);
   if (quicker) return quicker;
+  // nothing is at work before there is a superblock: what is here was left by a process that died initializing
+  for (const name of readdirSync(layout.staging)) rmSync(join(layout.staging, name), { recursive: true, force: true });
   probeLinksAndCase(layout);
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   const superblock = newSuperblock(profile ?? probeProfile(layout), owner);

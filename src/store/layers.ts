@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { syncfs, syncfsLater } from "../system/syscalls.ts";
+import { readIfThere } from "./checked-file.ts";
 import type { StoreLayout } from "./layout.ts";
 
 export const SIDECAR = "sidecar";
@@ -150,14 +151,5 @@ export class Layers {
     } catch (error) {
       if (!isErrno(error, "ENOENT")) throw error;
     }
-  }
-}
-
-function readIfThere(path: string): Buffer | undefined {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
   }
 }

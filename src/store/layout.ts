@@ -57,12 +57,17 @@ export class StoreLayout {
     return join(this.images, "references", key);
   }
 
-  lock(name: "db" | "sweep" | "init"): string {
+  lock(name: "db" | "sweep" | "init" | "gc"): string {
     return join(this.locks, name);
   }
 
   layerLock(diffId: DiffId): string {
     return join(this.locks, `layer-${digestHex(diffId)}`);
+  }
+
+  /** Held shared by every pull that needs the layer and has not recorded its image yet. */
+  layerUse(diffId: DiffId): string {
+    return join(this.locks, `use-${digestHex(diffId)}`);
   }
 
   treeLock(treeId: string): string {

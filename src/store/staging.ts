@@ -2,7 +2,7 @@
  * Unfinished work. Each open store handle has a directory of its own under staging/, with a lock file inside that it holds
  * while it lives; a directory whose lock is free belongs to a process that died, and anybody may sweep it.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
@@ -20,9 +20,12 @@ export class Staging {
     this.#lock = lock;
   }
 
-  /** Makes this handle's directory, and sweeps those of the dead. */
+  /** Makes this handle's directory, and sweeps those of the dead, and small files whose durable write was cut short. */
   static create(root: string): Staging {
-    for (const name of readdirSync(root)) if (name.startsWith("work-")) sweep(join(root, name));
+    for (const name of readdirSync(root)) {
+      if (name.startsWith("work-")) sweep(join(root, name));
+      else sweepFile(join(root, name));
+    }
     for (;;) {
       const directory = join(root, `work-${randomBytes(8).toString("hex")}`);
       mkdirSync(directory, { mode: 0o700 });
@@ -54,6 +57,14 @@ function tryOwn(directory: string): FileLock | undefined {
     if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
+}
+
+/** Such a file lives for milliseconds: an old one is nobody's. */
+const ABANDONED_MS = 3_600_000;
+
+function sweepFile(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isFile() && stat.mtimeMs < Date.now() - ABANDONED_MS) rmSync(path, { force: true });
 }
 
 function sweep(directory: string): void {

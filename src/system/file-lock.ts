@@ -45,16 +45,26 @@ export class FileLock {
       const lock = FileLock.try(path, options.mode);
       if (lock) return lock;
       options.onWait?.();
-      await sleep(5 + Math.random() * 45, undefined, { signal: options.signal }).catch((error: unknown) => {
-        options.signal?.throwIfAborted();
-        throw error;
-      });
+      await FileLock.pause(options.signal);
     }
+  }
+
+  /** The time between two tries: 5 to 50 ms, at random so that waiters do not meet. */
+  static async pause(signal?: AbortSignal): Promise<void> {
+    await sleep(5 + Math.random() * 45, undefined, { signal }).catch((error: unknown) => {
+      signal?.throwIfAborted();
+      throw error;
+    });
   }
 
   /** The open file that holds the lock: handed to a child's stdio it keeps the lock until the last holder is gone. */
   get fd(): number {
     return this.#fd;
+  }
+
+  /** Turns an exclusive lock into a shared one, which cannot fail. */
+  share(): void {
+    if (!tryFlock(this.#fd, "shared")) throw new Error(`lost the lock ${JSON.stringify(this.path)}`);
   }
 
   /** Idempotent. */

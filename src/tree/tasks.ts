@@ -1,9 +1,12 @@
 /** The workers' side of trees: composition, and the writing of one tree in steps that several workers share. */
+import { existsSync } from "node:fs";
 import { indexSidecar, type Sidecar } from "../../format/index.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
 import { INODE_ROW_BYTES } from "../store/catalog.ts";
+import { INODE_ID_BYTES } from "../store/inode.ts";
+import { chunkPath } from "../store/layout.ts";
 import { checkTree } from "./check-tree.ts";
 import { composeImage } from "./compose.ts";
 import { LayerInodes } from "./layer-inodes.ts";
@@ -33,6 +36,16 @@ export interface InodesRequest {
   readonly owner: Owner;
 }
 
+export interface AllInodesRequest extends InodesRequest {
+  readonly profiles: readonly Profile[];
+}
+
+export interface ChunksRequest {
+  /** As the catalog has them. */
+  readonly rows: Uint8Array;
+  readonly chunks: string;
+}
+
 /** A step of one tree; `from` and `to` bound the entries whose files are made. */
 export interface TreeStep {
   readonly task: TreeTask;
@@ -46,6 +59,8 @@ export class TreeTasks {
   readonly handlers: Readonly<Record<string, Handler>> = {
     "tree/compose": (request: ComposeRequest) => compose(request),
     "tree/inodes": (request: InodesRequest) => inodesOf(request),
+    "tree/all-inodes": (request: AllInodesRequest) => allInodesOf(request),
+    "tree/chunks-there": (request: ChunksRequest) => ({ value: chunksAreThere(request) }),
     "tree/check": (task: TreeTask) => isRight(task),
     "tree/index": (sidecar: string) => index(sidecar),
     "tree/verify-layer": async (request: VerifyLayerRequest) => ({ value: await verifyLayer(request) }),
@@ -97,17 +112,39 @@ async function index(path: string): Promise<Handled> {
 /** The catalog's rows of a layer: every native inode that it uses, shadowed entries' included. */
 async function inodesOf({ sidecar: path, native, owner }: InodesRequest): Promise<Handled> {
   const sidecar = await readSidecar(path);
-  const inodes = new LayerInodes(sidecar, native, owner);
+  const { rows } = inodeTable(sidecar, new LayerInodes(sidecar, native, owner));
+  return { value: rows, transfer: [rows.buffer] };
+}
+
+/** The same, and beside each row the ids (20 bytes) that the file has in other profiles. */
+async function allInodesOf({ sidecar: path, native, owner, profiles }: AllInodesRequest): Promise<Handled> {
+  const sidecar = await readSidecar(path);
+  const { rows, entries } = inodeTable(sidecar, new LayerInodes(sidecar, native, owner));
+  const others = profiles.map((profile) => {
+    const inodes = new LayerInodes(sidecar, profile, owner);
+    return Buffer.concat(entries.map((entry) => inodes.inode(entry)));
+  });
+  return { value: { rows, others } };
+}
+
+function chunksAreThere({ rows, chunks }: ChunksRequest): boolean {
+  for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) {
+    if (!existsSync(chunkPath(chunks, rows.subarray(row, row + INODE_ID_BYTES)))) return false;
+  }
+  return true;
+}
+
+function inodeTable(sidecar: Sidecar, inodes: LayerInodes): { rows: Buffer<ArrayBuffer>; entries: readonly number[] } {
   const unique = new Map<string, number>();
   for (let entry = 1; entry < sidecar.count; entry++) {
-    if (sidecar.chunk(entry) >= 0) unique.set(inodes.inode(entry).toString("latin1"), sidecar.size(entry));
+    if (sidecar.chunk(entry) >= 0) unique.set(inodes.inode(entry).toString("latin1"), entry);
   }
-  const table = Buffer.from(new ArrayBuffer(unique.size * INODE_ROW_BYTES));
+  const rows = Buffer.from(new ArrayBuffer(unique.size * INODE_ROW_BYTES));
   let at = 0;
-  for (const [inode, size] of unique) {
-    table.write(inode, at, "latin1");
-    table.writeUIntLE(size, at + INODE_ROW_BYTES - 6, 6);
+  for (const [inode, entry] of unique) {
+    rows.write(inode, at, "latin1");
+    rows.writeUIntLE(sidecar.size(entry), at + INODE_ROW_BYTES - 6, 6);
     at += INODE_ROW_BYTES;
   }
-  return { value: table, transfer: [table.buffer] };
+  return { rows, entries: [...unique.values()] };
 }

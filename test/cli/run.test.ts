@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { ShaleError } from "../../src/errors.ts";
 import { IMAGE, runFake } from "./fake-context.ts";
@@ -129,6 +130,15 @@ describe("run() when something fails", () => {
 });
 
 describe("run() with help and version", () => {
+  test("run() shows in help the options and exit codes that docs/cli.md has, and no others", async () => {
+    const docs = await readFile(new URL("../../../docs/cli.md", import.meta.url), "utf8");
+    const { stdout } = await runFake(["pull", "--help"]);
+    const documented = [...docs.matchAll(/^\| `(--[a-z-]+)|^\| (\d+) \|/gm)].map(([, option, code]) => option ?? code);
+    const shown = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)|^ {2}(\d+) /gm)].map(([, option, code]) => option ?? code);
+    assert.deepEqual(documented, shown);
+    assert.ok(shown.length > 10);
+  });
+
   for (const argv of [["--help"], ["-h"], ["help"]]) {
     test(`run() lists the commands: ${argv.join(" ")}`, async () => {
       const { exitCode, stdout, stderr } = await runFake(argv);

@@ -72,7 +72,7 @@ test("`retry()` tries as often as the policy says and then throws the error unde
     calls++;
     return Promise.reject(new Transient(failure));
   };
-  await assert.rejects(retry(policy, undefined, attempt), failure);
+  await assert.rejects(retry({ policy }, attempt), failure);
   assert.equal(calls, 3);
 });
 
@@ -83,7 +83,7 @@ test("`retry()` does not try again what will not pass, nor wait longer than its 
       calls++;
       return Promise.reject(error);
     };
-    await assert.rejects(retry(policy, undefined, attempt), failure);
+    await assert.rejects(retry({ policy }, attempt), failure);
     assert.equal(calls, 1);
   }
 });
@@ -92,7 +92,7 @@ test("`retry()` ends its wait with the signal's own reason", async () => {
   const controller = new AbortController();
   const reason = new Error("enough");
   const slow = { tries: 3, firstDelayMs: 60_000, maxDelayMs: 60_000 };
-  const running = retry(slow, controller.signal, () => Promise.reject(new Transient(failure)));
+  const running = retry({ policy: slow, signal: controller.signal }, () => Promise.reject(new Transient(failure)));
   setTimeout(() => controller.abort(reason), 5);
   await assert.rejects(running, (error) => error === reason);
 });

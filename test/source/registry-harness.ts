@@ -37,7 +37,13 @@ export class Harness {
     this.blob = layer;
     this.image = buildImage({ layers: [layer] });
     this.reference = parseReference(registry.push("team/app", "v1", this.image));
-    this.source = new RegistrySource({ plainHttp: true, retry: QUICK, ...options });
+    this.source = new RegistrySource({
+      plainHttp: true,
+      retry: QUICK,
+      hostDirectories: [],
+      ...options,
+      credentials: options.credentials ?? "anonymous",
+    });
   }
 
   get descriptor(): Descriptor {

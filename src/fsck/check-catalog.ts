@@ -1,0 +1,197 @@
+/**
+ * The LevelDB catalog against the sidecars. Read from a snapshot that is taken under the lock and opened at leisure: LevelDB's own lock
+ * file is neither copied nor opened, since closing it anywhere in a process would drop that process's lock (format/store.md, "LevelDB").
+ */
+import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { isErrno } from "../errors.ts";
+import { parseDiffId, type DiffId } from "../image/digest.ts";
+import { Catalog, INODE_ROW_BYTES, type CatalogLayer } from "../store/catalog.ts";
+import { INODE_ID_BYTES } from "../store/inode.ts";
+import { FileLock } from "../system/file-lock.ts";
+import type { FsckContext } from "./context.ts";
+import { finding, type Finding, type FindingKind } from "./finding.ts";
+
+const PATIENCE_MS = 10_000;
+const OBJECT = "db";
+
+export async function* checkCatalog(context: FsckContext): AsyncGenerator<Finding> {
+  const faults = await readCatalog(context);
+  let repair: Promise<void> | undefined;
+  for (const { kind, ...details } of faults) {
+    const found = finding(kind, OBJECT, details);
+    const isRebuilt = kind !== "catalog-busy" && faults.some((one) => one.kind !== "catalog-stale");
+    yield isRebuilt ? await context.corrected(found, "rebuilt from the sidecars", () => (repair ??= rebuild(context))) : found;
+  }
+}
+
+interface CatalogFault {
+  readonly kind: Extract<FindingKind, `catalog-${string}`>;
+  readonly expected?: string;
+  readonly found?: string;
+}
+
+async function readCatalog(context: FsckContext): Promise<CatalogFault[]> {
+  const { layout, known } = context;
+  if (known.size === 0 && !existsSync(layout.db)) return [];
+  if (!existsSync(join(layout.db, "CURRENT"))) return [{ kind: "catalog-missing", found: existsSync(layout.db) ? "no CURRENT" : "absent" }];
+  const snapshot = snapshotPlace(context);
+  try {
+    if (!(await takeSnapshot(context, snapshot))) return [{ kind: "catalog-busy", found: `locked for ${patienceOf(context)} ms` }];
+    return await compare(context, snapshot);
+  } catch (error) {
+    if (isErrno(error, "LEVEL_DATABASE_NOT_OPEN", "LEVEL_CORRUPTION", "LEVEL_IO_ERROR", "LEVEL_NOT_FOUND", "LEVEL_ITERATOR_NOT_OPEN")) {
+      const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+      return [{ kind: "catalog-damaged", found: cause.replaceAll(snapshot, "db").slice(0, 300) }];
+    }
+    throw error;
+  } finally {
+    rmSync(snapshot, { recursive: true, force: true });
+  }
+}
+
+/** On the store's file system for the sake of hard links; elsewhere when that cannot be written. */
+function snapshotPlace(context: FsckContext): string {
+  try {
+    const directory = context.fresh("db");
+    mkdirSync(directory, { mode: 0o700 });
+    return directory;
+  } catch (error) {
+    if (!isErrno(error, "EROFS", "EACCES", "EPERM")) throw error;
+    return mkdtempSync(join(tmpdir(), "shale-fsck-"));
+  }
+}
+
+function patienceOf({ options }: FsckContext): number {
+  return options.patience ?? PATIENCE_MS;
+}
+
+async function takeSnapshot(context: FsckContext, snapshot: string): Promise<boolean> {
+  const { layout, signal } = context;
+  const patience = AbortSignal.timeout(patienceOf(context));
+  let lock: FileLock | undefined;
+  try {
+    lock = await FileLock.acquire(layout.lock("db"), { signal: signal ? AbortSignal.any([signal, patience]) : patience });
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (patience.aborted) return false;
+    // nobody can be writing to what cannot be written
+    if (!isErrno(error, "EROFS", "EACCES", "ENOENT")) throw error;
+  }
+  try {
+    for (const name of readdirSync(layout.db)) if (name !== "LOCK") linkOrCopy(join(layout.db, name), join(snapshot, name));
+    return true;
+  } finally {
+    lock?.release();
+  }
+}
+
+/** Tables are never written again once they are there; logs and manifests are. */
+function linkOrCopy(from: string, to: string): void {
+  if (!/\.(?:ldb|sst)$/.test(from)) return copyFileSync(from, to);
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if (!isErrno(error, "EXDEV", "EPERM", "EMLINK", "EROFS")) throw error;
+    copyFileSync(from, to);
+  }
+}
+
+/** Edges come sorted by inode, and so do each layer's inodes: one walk along both. */
+async function compare(context: FsckContext, snapshot: string): Promise<CatalogFault[]> {
+  const { Level } = await import("level");
+  const database = new Level<Buffer, Buffer>(snapshot, { keyEncoding: "buffer", valueEncoding: "buffer", createIfMissing: false });
+  await database.open();
+  try {
+    const [id, complete] = await Promise.all([database.get(Buffer.from("m:store")), database.get(Buffer.from("m:complete"))]);
+    if (id?.toString() !== context.superblock.id)
+      return [{ kind: "catalog-damaged", expected: context.superblock.id, found: id?.toString("latin1", 0, 100) ?? "absent" }];
+    if (!complete) return [{ kind: "catalog-damaged", expected: "m:complete", found: "absent" }];
+    const walks = new Map([...context.known.values()].map(({ diffId, inodes }) => [diffId.slice(7), new LayerWalk(diffId, inodes)]));
+    const stale = new Set<string>();
+    for await (const key of database.keys({ gte: Buffer.from("e"), lt: Buffer.from("f") })) {
+      context.signal?.throwIfAborted();
+      const walk = walks.get(key.toString("hex", 1 + INODE_ID_BYTES));
+      if (walk) walk.edge(key.subarray(1, 1 + INODE_ID_BYTES));
+      else stale.add(key.toString("hex", 1 + INODE_ID_BYTES));
+    }
+    const layers = new Set<string>();
+    for await (const key of database.keys({ gte: Buffer.from("l"), lt: Buffer.from("m") })) layers.add(key.toString("hex", 1));
+    for (const layer of layers) if (!walks.has(layer)) stale.add(layer);
+    return [...incomplete(context, walks, layers), ...staleFaults(context, stale)];
+  } finally {
+    await database.close();
+  }
+}
+
+/** What a layer needs and the edges that come by. */
+class LayerWalk {
+  readonly diffId: DiffId;
+  readonly #inodes: Buffer;
+  #next = 0;
+  missing = 0;
+  /** Edges of inodes that the sidecar does not have. */
+  surplus = 0;
+
+  constructor(diffId: DiffId, inodes: Buffer) {
+    this.diffId = diffId;
+    this.#inodes = inodes;
+  }
+
+  edge(inode: Buffer): void {
+    for (; this.#next < this.#inodes.length; this.#next += INODE_ID_BYTES) {
+      const order = this.#inodes.compare(inode, 0, INODE_ID_BYTES, this.#next, this.#next + INODE_ID_BYTES);
+      if (order > 0) break;
+      if (order < 0) this.missing++;
+      else {
+        this.#next += INODE_ID_BYTES;
+        return;
+      }
+    }
+    this.surplus++;
+  }
+
+  end(): number {
+    this.missing += (this.#inodes.length - this.#next) / INODE_ID_BYTES;
+    this.#next = this.#inodes.length;
+    return this.missing;
+  }
+}
+
+/** A layer that went away since it was checked has lost its edges rightly. */
+function incomplete({ layout }: FsckContext, walks: ReadonlyMap<string, LayerWalk>, layers: ReadonlySet<string>): CatalogFault[] {
+  const faults: CatalogFault[] = [];
+  for (const [hex, walk] of walks) {
+    const missing = walk.end();
+    if ((missing === 0 && layers.has(hex)) || !existsSync(layout.layer(walk.diffId))) continue;
+    const found = missing > 0 ? `${missing} edges are missing` : "no record of the layer";
+    faults.push({ kind: "catalog-incomplete", expected: `every inode of ${walk.diffId}`, found });
+  }
+  return faults;
+}
+
+/** Layers that the catalog has and the store has not. One that was published meanwhile is there by now. */
+function staleFaults({ layout }: FsckContext, stale: ReadonlySet<string>): CatalogFault[] {
+  const gone = [...stale].filter((hex) => hex.length === 64 && !existsSync(layout.layer(parseDiffId(`sha256:${hex}`))));
+  return gone.map((hex) => ({ kind: "catalog-stale", expected: `the layer sha256:${hex}`, found: "absent" }));
+}
+
+async function rebuild(context: FsckContext): Promise<void> {
+  const { layout, superblock, signal } = context;
+  {
+    using lock = await FileLock.acquire(layout.lock("db"), { signal });
+    void lock;
+    if (existsSync(layout.db)) renameSync(layout.db, context.fresh("db-replaced"));
+  }
+  const layers = (): AsyncIterable<CatalogLayer> => catalogLayers(context);
+  await new Catalog({ layout, storeId: superblock.id, layers, warn: () => {} }).session(() => Promise.resolve(), signal);
+}
+
+async function* catalogLayers({ layers, pool, superblock }: FsckContext): AsyncGenerator<CatalogLayer> {
+  for (const diffId of layers.list()) {
+    const { profile: native, owner } = superblock;
+    const inodes = await pool.run<Uint8Array>("tree/inodes", { sidecar: layers.sidecarPath(diffId), native, owner });
+    if (inodes.length % INODE_ROW_BYTES === 0) yield { diffId, inodes };
+  }
+}

@@ -1,0 +1,121 @@
+/** Is a link source what its name says? */
+import { createHash } from "node:crypto";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type BigIntStats } from "node:fs";
+import { fsPath, showBytes, type ByteString } from "../bytes.ts";
+import { isErrno } from "../errors.ts";
+import { S_IFMT, S_IFREG, type PhysicalAttributes } from "../store/profile.ts";
+import { getPathXattr, listPathXattrs } from "../system/syscalls.ts";
+import type { LayerInodes } from "../tree/layer-inodes.ts";
+import type { FindingKind } from "./finding.ts";
+
+/** What an inode must be. */
+export interface ExpectedInode {
+  readonly chunk: Buffer;
+  readonly size: number;
+  /** Nanoseconds since 1970. */
+  readonly mtime: bigint;
+  readonly attributes: PhysicalAttributes;
+}
+
+export interface ChunkFault {
+  readonly kind: Extract<FindingKind, `chunk-${string}`>;
+  readonly expected: string;
+  readonly found: string;
+  /** Names that share the inode, besides the link source: a fault that was made through one of them. */
+  readonly links: number;
+}
+
+/** Attributes that the system sets by itself on labelled file systems. */
+const SYSTEM_XATTRS: ReadonlySet<string> = new Set(["security.selinux", "security.ima", "security.evm", "security.SMACK64"]);
+
+export function expectedInode(inodes: LayerInodes, entry: number): ExpectedInode {
+  const { sidecar } = inodes;
+  return {
+    chunk: sidecar.chunkId(sidecar.chunk(entry)),
+    size: sidecar.size(entry),
+    mtime: BigInt(sidecar.mtime(entry)) * 1_000_000_000n + BigInt(sidecar.mtimeNs(entry)),
+    attributes: inodes.attributes(entry),
+  };
+}
+
+/** Every fault; `deep` reads the xattrs and the content too. */
+export function checkChunk(path: ByteString, expected: ExpectedInode, deep: boolean): ChunkFault[] {
+  const stat = lstatSync(fsPath(path), { bigint: true, throwIfNoEntry: false });
+  if (!stat) return [{ kind: "chunk-missing", expected: "a link source", found: "absent", links: 0 }];
+  if ((Number(stat.mode) & S_IFMT) !== S_IFREG) return [fault(stat, "chunk-type", "a regular file", octal(stat.mode))];
+  const faults = attributeFaults(stat, expected);
+  if (!deep) return faults;
+  faults.push(...xattrFaults(path, stat, expected.attributes));
+  if (Number(stat.size) !== expected.size) return faults;
+  const found = hashFile(path, expected.size);
+  if (found === undefined || !found.equals(expected.chunk)) {
+    faults.push(
+      fault(stat, "chunk-content", `sha256:${expected.chunk.toString("hex")}`, found ? `sha256:${found.toString("hex")}` : "unreadable"),
+    );
+  }
+  return faults;
+}
+
+export function attributeFaults(stat: BigIntStats, { size, mtime, attributes }: ExpectedInode): ChunkFault[] {
+  const faults: ChunkFault[] = [];
+  const [owner, found] = [`${attributes.uid}:${attributes.gid}`, `${stat.uid}:${stat.gid}`];
+  if (Number(stat.size) !== size) faults.push(fault(stat, "chunk-size", String(size), String(stat.size)));
+  if (Number(stat.mode) !== attributes.mode) faults.push(fault(stat, "chunk-mode", octal(attributes.mode), octal(stat.mode)));
+  if (owner !== found) faults.push(fault(stat, "chunk-owner", owner, found));
+  if (stat.mtimeNs !== mtime) faults.push(fault(stat, "chunk-mtime", String(mtime), String(stat.mtimeNs)));
+  return faults;
+}
+
+function xattrFaults(path: ByteString, stat: BigIntStats, { xattrs }: PhysicalAttributes): ChunkFault[] {
+  const faults: ChunkFault[] = [];
+  const names = new Set<string>(xattrs.map(({ name }) => name));
+  for (const name of listPathXattrs(path)) {
+    if (!names.has(name) && !SYSTEM_XATTRS.has(name)) faults.push(fault(stat, "chunk-xattr", `no ${showBytes(name)}`, showBytes(name)));
+  }
+  for (const { name, value } of xattrs) {
+    const found = getPathXattr(path, name);
+    if (found === value) continue;
+    faults.push(
+      fault(stat, "chunk-xattr", `${showBytes(name)}=${showBytes(value, 200)}`, found === undefined ? "absent" : showBytes(found, 200)),
+    );
+  }
+  return faults;
+}
+
+/** The SHA-256 of a regular file of this size; undefined when it is none, or cannot be read to its end. */
+export function hashFile(path: ByteString, size: number): Buffer | undefined {
+  let fd: number;
+  try {
+    fd = openSync(fsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "EACCES")) return undefined;
+    throw error;
+  }
+  try {
+    const stat = fstatSync(fd);
+    return stat.isFile() && stat.size === size ? hashOpen(fd, size) : undefined;
+  } catch (error) {
+    // a bad sector is damage of this chunk, not of the check
+    if (isErrno(error, "EIO")) return undefined;
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const READ = 1024 * 1024;
+
+function hashOpen(fd: number, size: number): Buffer {
+  const digest = createHash("sha256");
+  const buffer = Buffer.allocUnsafe(Math.min(READ, Math.max(size, 1)));
+  for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) digest.update(buffer.subarray(0, read));
+  return digest.digest();
+}
+
+function fault(stat: BigIntStats, kind: ChunkFault["kind"], expected: string, found: string): ChunkFault {
+  return { kind, expected, found, links: Number(stat.nlink) - 1 };
+}
+
+function octal(mode: number | bigint): string {
+  return `0${mode.toString(8)}`;
+}

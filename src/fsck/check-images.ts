@@ -1,0 +1,115 @@
+/** References, image records, manifests and configs, against one another. */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { digestAlgorithm, digestFileName, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
+import { Images, type ImageRecord } from "../store/images.ts";
+import { FileLock } from "../system/file-lock.ts";
+import { foreignNames, namesIn } from "./check-places.ts";
+import type { FsckContext } from "./context.ts";
+import { finding, type Finding, type FindingKind } from "./finding.ts";
+
+const DIGEST_NAME: RegExp = /^(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/;
+
+/** Fills `context.records` and `context.references` with what is intact. */
+export async function* checkImages(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
+  const { layout } = context;
+  const images = new Images(layout);
+  for (const kind of ["manifests", "configs", "records"])
+    yield* foreignNames(context, join(layout.images, kind), (name) => DIGEST_NAME.test(name));
+  for (const kind of ["manifest", "config"] as const) yield* checkDocuments(context, kind);
+  for (const name of namesIn(join(layout.images, "records"))) {
+    if (DIGEST_NAME.test(name)) yield* checkRecord(context, images, parseBlobDigest(name.replace("-", ":")));
+  }
+  yield* checkReferences(context);
+  yield* unusedDocuments(context);
+}
+
+async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"): AsyncGenerator<Finding, void, undefined> {
+  const directory = join(context.layout.images, `${kind}s`);
+  for (const name of namesIn(directory)) {
+    if (!DIGEST_NAME.test(name)) continue;
+    const expected = parseBlobDigest(name.replace("-", ":"));
+    const algorithm = digestAlgorithm(expected);
+    const found = `${algorithm}:${createHash(algorithm)
+      .update(readFileSync(join(directory, name)))
+      .digest("hex")}`;
+    if (found === expected) continue;
+    const damaged = finding(`${kind}-damaged`, context.relative(join(directory, name)), { expected, found });
+    yield await context.corrected(damaged, "removed; the next pull fetches it", () => rmSync(join(directory, name), { force: true }));
+  }
+}
+
+async function* checkRecord(context: FsckContext, images: Images, digest: BlobDigest): AsyncGenerator<Finding, void, undefined> {
+  const { layout } = context;
+  const object = context.relative(layout.imageRecord(digest));
+  const record = readRecord(images, digest);
+  const remove = (): boolean => withLease(context, digest, () => rmSync(layout.imageRecord(digest), { force: true }));
+  const dropped = "record removed; the next pull makes it again";
+  if (!record) return yield await context.corrected(finding("record-damaged", object), dropped, remove);
+  const missing: FindingKind[] = [];
+  if (!existsSync(layout.manifest(digest))) missing.push("manifest-missing");
+  if (!existsSync(layout.config(record.configDigest))) missing.push("config-missing");
+  let gone = false;
+  for (const kind of missing) {
+    const place = kind === "manifest-missing" ? layout.manifest(digest) : layout.config(record.configDigest);
+    const found = await context.corrected(finding(kind, context.relative(place), { images: [digest] }), dropped, remove);
+    gone ||= found.state === "corrected";
+    yield found;
+  }
+  if (!gone) context.records.set(digest, record);
+  for (const { diffId } of record.layers) {
+    if (!existsSync(layout.layer(diffId))) yield finding("record-layer-missing", object, { expected: diffId, found: "absent" });
+  }
+}
+
+/** A record whose checksum is right but whose fields are not is damaged as well. */
+function readRecord(images: Images, digest: BlobDigest): ImageRecord | undefined {
+  try {
+    const record = images.record(digest, () => {});
+    parseBlobDigest(record?.configDigest);
+    return record;
+  } catch (error) {
+    if (error instanceof TypeError || (error instanceof Error && error.name === "ShaleError")) return undefined;
+    throw error;
+  }
+}
+
+/** What somebody runs is not taken away: false when the lease is held. */
+function withLease(context: FsckContext, digest: BlobDigest, work: () => void): boolean {
+  using lease = FileLock.try(context.layout.lease(digest));
+  if (!lease) return false;
+  work();
+  return true;
+}
+
+async function* checkReferences(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
+  const directory = context.layout.reference("");
+  const images = new Images(context.layout);
+  for (const name of namesIn(directory)) {
+    const path = join(directory, name);
+    const object = context.relative(path);
+    const remove = (): void => rmSync(path, { force: true });
+    const reference = images.referenceIn(name, () => {});
+    if (!reference) yield await context.corrected(finding("reference-damaged", object), "removed; the next pull makes it again", remove);
+    else if (!context.records.has(reference.manifestDigest)) {
+      const found = finding("reference-dangling", object, {
+        expected: reference.manifestDigest,
+        found: "absent",
+        images: [reference.reference],
+      });
+      yield await context.corrected(found, "removed; the next pull makes it again", remove);
+    } else context.references.push(reference);
+  }
+}
+
+async function* unusedDocuments(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
+  const used = new Set<string>();
+  for (const { manifestDigest, configDigest } of context.records.values())
+    for (const digest of [manifestDigest, configDigest]) used.add(digestFileName(digest));
+  for (const kind of ["manifests", "configs"]) {
+    for (const name of namesIn(join(context.layout.images, kind))) {
+      if (DIGEST_NAME.test(name) && !used.has(name)) yield finding("document-unused", `images/${kind}/${name}`);
+    }
+  }
+}

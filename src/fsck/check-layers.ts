@@ -1,0 +1,126 @@
+/** Each layer's own files; and taking away a layer that cannot be put right, so that the next pull fetches it. */
+import { existsSync, lstatSync } from "node:fs";
+import { join } from "node:path";
+import { PROFILES, type Profile } from "../store/profile.ts";
+import type { DiffId } from "../image/digest.ts";
+import { Images } from "../store/images.ts";
+import { FileLock } from "../system/file-lock.ts";
+import { inParallel, type FsckContext } from "./context.ts";
+import { finding, type Finding } from "./finding.ts";
+import type { CheckedLayer, InodeTable, LayerRequest } from "./tasks.ts";
+
+/** A layer that is whole, with its inodes in each profile that the store has trees of. */
+export interface LayerTables {
+  readonly diffId: DiffId;
+  readonly profiles: readonly Profile[];
+  readonly tables: readonly InodeTable[];
+  readonly live: number;
+}
+
+interface Outcome {
+  readonly diffId: DiffId;
+  readonly fault?: Finding;
+  readonly checked?: CheckedLayer;
+}
+
+/** Findings; whole layers go to `tables` and to `context.known`. */
+export async function* checkLayers(context: FsckContext, tables: LayerTables[]): AsyncGenerator<Finding> {
+  const diffIds = context.layers.list().sort((a, b) => (a < b ? -1 : 1));
+  const profiles = profilesInUse(context);
+  let done = 0;
+  const results = inParallel(diffIds, { limit: context.pool.size, signal: context.signal }, (diffId) =>
+    checkLayer(context, diffId, profiles),
+  );
+  for await (const { diffId, fault, checked } of results) {
+    context.progress("layers", ++done, diffIds.length);
+    if (fault) yield await context.corrected(fault, "layer removed; the next pull fetches it", () => dropLayer(context, diffId));
+    if (!checked) continue;
+    tables.push({ diffId, profiles, tables: checked.tables, live: checked.live });
+    context.known.set(diffId, { diffId, inodes: Buffer.from(checked.tables[0]!.ids) });
+  }
+}
+
+/** The native profile, then those that images were composed in. */
+function profilesInUse({ superblock, records }: FsckContext): Profile[] {
+  const used = new Set<string>([superblock.profile, ...[...records.values()].flatMap(({ trees }) => Object.keys(trees))]);
+  return [superblock.profile, ...PROFILES.filter((profile) => profile !== superblock.profile && used.has(profile))];
+}
+
+/** A layer that was replaced or removed meanwhile is looked at again: what was found may be neither of the two. */
+async function checkLayer(context: FsckContext, diffId: DiffId, profiles: readonly Profile[]): Promise<Outcome> {
+  for (let attempt = 0; ; attempt++) {
+    const before = identity(context, diffId);
+    const outcome = await checkOnce(context, diffId, profiles);
+    const after = identity(context, diffId);
+    if (before === after || attempt === 3) return after === undefined ? { diffId } : outcome;
+  }
+}
+
+async function checkOnce(context: FsckContext, diffId: DiffId, profiles: readonly Profile[]): Promise<Outcome> {
+  const { layout, layers, superblock, level } = context;
+  const directory = context.relative(layout.layer(diffId));
+  const images = context.imagesWith(new Set([diffId]));
+  const record = layers.record(diffId);
+  if (!record)
+    return {
+      diffId,
+      fault: finding("layer-record", `${directory}/layer.json`, { expected: "the layer's record", found: "absent or damaged", images }),
+    };
+  const [sidecar, headers] = [layers.sidecarPath(diffId), layers.headersPath(diffId)];
+  const request: LayerRequest = { diffId, sidecar, headers, owner: superblock.owner, profiles, deep: level !== "quick" };
+  const checked = await context.pool.run<CheckedLayer>("fsck/layer", request);
+  if (!checked.fault) return { diffId, checked };
+  const { kind, found, offset } = checked.fault;
+  const object = `${directory}/${kind.startsWith("sidecar") ? "sidecar" : "headers"}`;
+  return { diffId, fault: finding(kind, object, { found, images, ...(offset !== undefined && { path: `byte ${offset}` }) }) };
+}
+
+function identity({ layout }: FsckContext, diffId: DiffId): string | undefined {
+  const stats = ["", "sidecar"].map((name) => lstatSync(join(layout.layer(diffId), name), { throwIfNoEntry: false }));
+  return stats[0] && stats.map((stat) => stat?.ino).join();
+}
+
+/**
+ * Withdraws a layer and makes sure that a pull notices: image records that have it are no longer trusted, and trees that show what
+ * was wrong are moved away. Nobody's running sandbox is taken apart: the trees stay in staging.
+ */
+export async function dropLayer(context: FsckContext, diffId: DiffId, damagedTrees: Iterable<string> = []): Promise<void> {
+  const { layout, layers, signal } = context;
+  using lock = await FileLock.acquire(layout.layerLock(diffId), { signal });
+  void lock;
+  const images = new Images(layout);
+  for (const record of context.records.values()) {
+    if (record.layers.some((layer) => layer.diffId === diffId)) images.writeRecord({ ...record, bootId: "" });
+  }
+  for (const treeId of damagedTrees) if (existsSync(layout.tree(treeId))) context.setAside(layout.tree(treeId));
+  layers.withdraw(diffId, context.fresh("withdrawn"));
+  context.known.delete(diffId);
+}
+
+/** Every layer rebuilt from headers and chunks, against its diff ID. */
+export async function* rebuildLayers(context: FsckContext): AsyncGenerator<Finding> {
+  const { layers, layout, superblock, pool, signal } = context;
+  const known = [...context.known.keys()];
+  let done = 0;
+  const results = inParallel(known, { limit: pool.size, signal }, async (diffId) => {
+    const { profile: native, owner } = superblock;
+    const request = {
+      diffId,
+      sidecar: layers.sidecarPath(diffId),
+      headers: layers.headersPath(diffId),
+      chunks: layout.chunks,
+      native,
+      owner,
+    };
+    return { diffId, wrong: await pool.run<{ expected: string; found: string } | undefined>("fsck/rebuild", request) };
+  });
+  for await (const { diffId, wrong } of results) {
+    context.progress("rebuild", ++done, known.length);
+    if (!wrong || !existsSync(layout.layer(diffId))) continue;
+    const found = finding("layer-content", context.relative(layout.layer(diffId)), {
+      ...wrong,
+      images: context.imagesWith(new Set([diffId])),
+    });
+    yield await context.corrected(found, "layer removed; the next pull fetches it", () => dropLayer(context, diffId));
+  }
+}

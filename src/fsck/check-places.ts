@@ -1,0 +1,103 @@
+/** The store's directories themselves: what is there, what should not be, and what the dead left. */
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { isErrno } from "../errors.ts";
+import { FileLock } from "../system/file-lock.ts";
+import type { FsckContext } from "./context.ts";
+import { finding, type Finding } from "./finding.ts";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const ROOT_NAMES: ReadonlySet<string> = new Set([
+  "store.json",
+  "CACHEDIR.TAG",
+  "chunks",
+  "layers",
+  "trees",
+  "images",
+  "blobs",
+  "db",
+  "locks",
+  "staging",
+]);
+
+export async function* checkPlaces(context: FsckContext): AsyncGenerator<Finding> {
+  const { layout } = context;
+  const mode = statSync(layout.root).mode & 0o777;
+  if ((mode & 0o077) !== 0) {
+    const found = finding("root-permissions", ".", { expected: "0700", found: `0${mode.toString(8)}` });
+    yield await context.corrected(found, "chmod 0700", () => chmodSync(layout.root, 0o700));
+  }
+  for (const directory of layout.directories) {
+    if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory()) continue;
+    const found = finding("directory-missing", context.relative(directory));
+    yield await context.corrected(found, "made", () => void mkdirSync(directory, { recursive: true, mode: 0o700 }));
+  }
+  yield* foreignNames(context, layout.root, (name) => ROOT_NAMES.has(name));
+  yield* foreignNames(context, layout.layers, (name) => /^sha256-[0-9a-f]{64}$/.test(name));
+  yield* foreignNames(context, layout.trees, (name) => /^[a-z2-7]{26}$/.test(name));
+  yield* checkLocks(context);
+}
+
+/** What a name of the format is not is moved to staging, where it can still be looked at. */
+export async function* foreignNames(context: FsckContext, directory: string, isOurs: (name: string) => boolean): AsyncGenerator<Finding> {
+  for (const name of namesIn(directory)) {
+    if (isOurs(name)) continue;
+    const path = join(directory, name);
+    yield await context.corrected(finding("name-foreign", context.relative(path)), "moved to staging", () => context.setAside(path));
+  }
+}
+
+/** Lock files are never deleted, whatever they are called; but each must be a file. */
+async function* checkLocks(context: FsckContext): AsyncGenerator<Finding> {
+  const { locks } = context.layout;
+  for (const name of namesIn(locks)) {
+    const stat = lstatSync(join(locks, name), { throwIfNoEntry: false });
+    if (!stat || stat.isFile()) continue;
+    const found = finding("lock-type", context.relative(join(locks, name)), {
+      expected: "a regular file",
+      found: `mode 0${stat.mode.toString(8)}`,
+    });
+    yield await context.corrected(found, "moved to staging", () => context.setAside(join(locks, name)));
+  }
+}
+
+/** Directories of dead owners, and what is older than a day. */
+export async function* checkStaging(context: FsckContext): AsyncGenerator<Finding> {
+  const { staging } = context.layout;
+  for (const name of namesIn(staging)) {
+    const path = join(staging, name);
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (!stat) continue;
+    const age = Date.now() - stat.mtimeMs;
+    const leftover = name.startsWith("work-") ? isDead(path, context) : name !== "downloads" && age > DAY_MS;
+    if (!leftover) continue;
+    const found = finding("staging-leftover", context.relative(path), { found: `${Math.round(age / 1000)} s old` });
+    yield await context.corrected(found, "removed", () => rmSync(path, { recursive: true, force: true }));
+  }
+}
+
+/** A directory without an owner file may be in the making: it counts once it is a minute old. */
+function isDead(path: string, context: FsckContext): boolean {
+  const owner = join(path, "owner");
+  if (!existsSync(owner)) return Date.now() - (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > 60_000;
+  try {
+    const lock = FileLock.try(owner);
+    lock?.release();
+    return lock !== undefined;
+  } catch (error) {
+    // nobody can own anything on a store that cannot be written
+    if (isErrno(error, "EROFS", "EACCES")) return !context.repairing;
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+}
+
+/** None when the directory is not there. */
+export function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort((a, b) => (a < b ? -1 : 1));
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,62 @@
+/** Every tree against its layer; a damaged one is made anew from chunks. */
+import { existsSync, writeSync } from "node:fs";
+import { FileLock } from "../system/file-lock.ts";
+import { materializeTree } from "../tree/materialize.ts";
+import type { TreeTask } from "../tree/tree-plan.ts";
+import { namesIn } from "./check-places.ts";
+import { inParallel, type FsckContext, type KnownTree } from "./context.ts";
+import { finding, type Finding } from "./finding.ts";
+import type { CheckedTree } from "./tasks.ts";
+
+export async function* checkTrees(context: FsckContext): AsyncGenerator<Finding> {
+  const { layout, pool, signal } = context;
+  const names = namesIn(layout.trees).filter((name) => /^[a-z2-7]{26}$/.test(name));
+  for (const name of names)
+    if (!context.trees.has(name)) yield finding("tree-unknown", `trees/${name}`, { expected: "a layer and an image that explain it" });
+  const trees = [...context.trees.values()].filter(({ diffId, treeId }) => context.known.has(diffId) && names.includes(treeId));
+  let done = 0;
+  const results = inParallel(trees, { limit: pool.size, signal }, async (tree) => ({ tree, checked: await compare(context, tree) }));
+  for await (const { tree, checked } of results) {
+    context.progress("trees", ++done, trees.length);
+    if (checked.count > 0 && existsSync(layout.tree(tree.treeId)) && context.known.has(tree.diffId))
+      yield* reportTree(context, tree, checked);
+  }
+}
+
+function compare(context: FsckContext, tree: KnownTree): Promise<CheckedTree> {
+  return context.pool.run("fsck/tree", taskOf(context, tree, context.layout.tree(tree.treeId)));
+}
+
+function taskOf(context: FsckContext, { diffId, profile, resolution }: KnownTree, tree: string): TreeTask {
+  const { layout, layers, superblock } = context;
+  const staging = context.repairing ? context.workspace : layout.staging;
+  const { profile: native, owner } = superblock;
+  return { sidecar: layers.sidecarPath(diffId), tree, chunks: layout.chunks, staging, profile, native, owner, resolution };
+}
+
+/** The first differences one by one, all others as one more; the tree is made again once. */
+async function* reportTree(context: FsckContext, tree: KnownTree, { count, differences }: CheckedTree): AsyncGenerator<Finding> {
+  const images = [...context.records.values()]
+    .filter(({ trees }) => trees[tree.profile]?.includes(tree.treeId))
+    .map(({ manifestDigest }) => manifestDigest);
+  const object = `trees/${tree.treeId}`;
+  const found = differences.map(({ kind, path, expected, found: have }) =>
+    finding("tree-difference", object, { path, expected: `${kind}: ${expected}`, found: have, images }),
+  );
+  if (count > differences.length)
+    found.push(finding("tree-difference", object, { found: `${count - differences.length} more differences`, images }));
+  let repair: Promise<void> | undefined;
+  for (const one of found) yield await context.corrected(one, "made again from chunks", () => (repair ??= remake(context, tree)));
+}
+
+/** The old tree is moved, not deleted: somebody may be running in it. */
+async function remake(context: FsckContext, tree: KnownTree): Promise<void> {
+  const { layout, pool, signal } = context;
+  const target = layout.tree(tree.treeId);
+  using lock = await FileLock.acquire(layout.treeLock(tree.treeId), { signal });
+  if ((await compare(context, tree)).count === 0) return;
+  const task = taskOf(context, tree, context.fresh("tree"));
+  context.setAside(target);
+  await materializeTree({ pool, composed: tree, task, target, signal, onAdvanced: () => {} });
+  writeSync(lock.fd, context.bootId, 0);
+}

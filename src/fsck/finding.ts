@@ -1,0 +1,122 @@
+/** What fsck has to say, as data. Kinds are stable; docs/fsck.md explains each. */
+
+/** `error`: an image is wrong or gone (a MUST of format/store.md). `warning`: made again at some cost. `note`: waste, or work in progress. */
+export type Severity = "error" | "warning" | "note";
+
+export type FindingKind =
+  | "root-permissions"
+  | "superblock-missing"
+  | "superblock-invalid"
+  | "directory-missing"
+  | "name-foreign"
+  | "reference-damaged"
+  | "reference-dangling"
+  | "record-damaged"
+  | "record-layer-missing"
+  | "manifest-missing"
+  | "manifest-damaged"
+  | "config-missing"
+  | "config-damaged"
+  | "document-unused"
+  | "layer-record"
+  | "layer-content"
+  | "sidecar-missing"
+  | "sidecar-invalid"
+  | "headers-missing"
+  | "headers-invalid"
+  | "chunk-missing"
+  | "chunk-type"
+  | "chunk-size"
+  | "chunk-mode"
+  | "chunk-owner"
+  | "chunk-mtime"
+  | "chunk-xattr"
+  | "chunk-content"
+  | "chunk-unused"
+  | "tree-difference"
+  | "tree-unknown"
+  | "catalog-missing"
+  | "catalog-damaged"
+  | "catalog-incomplete"
+  | "catalog-stale"
+  | "catalog-busy"
+  | "lock-type"
+  | "staging-leftover";
+
+const SEVERITIES: Readonly<Record<FindingKind, Severity>> = {
+  "root-permissions": "error",
+  "superblock-missing": "error",
+  "superblock-invalid": "error",
+  "directory-missing": "warning",
+  "name-foreign": "warning",
+  "reference-damaged": "warning",
+  "reference-dangling": "warning",
+  "record-damaged": "warning",
+  "record-layer-missing": "note",
+  "manifest-missing": "warning",
+  "manifest-damaged": "warning",
+  "config-missing": "warning",
+  "config-damaged": "warning",
+  "document-unused": "note",
+  "layer-record": "error",
+  "layer-content": "error",
+  "sidecar-missing": "error",
+  "sidecar-invalid": "error",
+  "headers-missing": "error",
+  "headers-invalid": "error",
+  "chunk-missing": "error",
+  "chunk-type": "error",
+  "chunk-size": "error",
+  "chunk-mode": "error",
+  "chunk-owner": "error",
+  "chunk-mtime": "error",
+  "chunk-xattr": "error",
+  "chunk-content": "error",
+  "chunk-unused": "note",
+  "tree-difference": "error",
+  "tree-unknown": "note",
+  "catalog-missing": "warning",
+  "catalog-damaged": "warning",
+  "catalog-incomplete": "error",
+  "catalog-stale": "note",
+  "catalog-busy": "note",
+  "lock-type": "error",
+  "staging-leftover": "note",
+};
+
+/** `corrected` and `would-correct` (a dry run) only when repair was asked for; `left`: it cannot be, or was not asked for. */
+export type FindingState = "left" | "corrected" | "would-correct";
+
+export interface Finding {
+  readonly kind: FindingKind;
+  readonly severity: Severity;
+  /** Where it is: a path in the store, relative to its root. */
+  readonly object: string;
+  /** Inside of the object: a path in a tree, escaped; a byte offset of a file. */
+  readonly path?: string;
+  readonly expected?: string;
+  readonly found?: string;
+  /** Of a damaged link source: it was changed through a name in these trees (or they share the damage). Tree ids. */
+  readonly trees?: readonly string[];
+  /** References (or manifest digests) of images that are affected. */
+  readonly images?: readonly string[];
+  readonly state: FindingState;
+  /** What was or would be done. */
+  readonly repair?: string;
+}
+
+export type FindingDetails = Partial<Omit<Finding, "kind" | "severity" | "object" | "state">>;
+
+export function finding(kind: FindingKind, object: string, details: FindingDetails = {}): Finding {
+  return { kind, severity: SEVERITIES[kind], object, ...details, state: "left" };
+}
+
+/** As fsck(8): 0 nothing wrong, 1 corrected, 4 left uncorrected. Notes that are left do not count. */
+export function exitStatus(findings: Iterable<Finding>): number {
+  let status = 0;
+  for (const { severity, state } of findings) {
+    if (state === "corrected") status |= 1;
+    else if (severity !== "note") status |= 4;
+  }
+  return status;
+}

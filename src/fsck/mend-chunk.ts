@@ -1,0 +1,82 @@
+/** Makes a link source again from whatever still has its content. */
+import { closeSync, copyFileSync, linkSync, lstatSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { Sidecar } from "../../format/index.ts";
+import { fsPath, toByteString, type ByteString } from "../bytes.ts";
+import { isErrno } from "../errors.ts";
+import { LayerContent } from "../export/layer-content.ts";
+import { applyToFile, type FileState } from "../store/attributes.ts";
+import { chunkPath } from "../store/layout.ts";
+import { PROFILES, type Owner, type Profile } from "../store/profile.ts";
+import { LayerInodes } from "../tree/layer-inodes.ts";
+import { checkChunk, expectedInode, hashFile, type ExpectedInode } from "./check-chunk.ts";
+
+export interface MendRequest {
+  readonly sidecar: string;
+  readonly chunks: string;
+  readonly owner: Owner;
+  readonly profile: Profile;
+  /** An entry that has the inode. */
+  readonly entry: number;
+  readonly ordinal: number;
+  /** A path on the store's file system that nothing has. */
+  readonly staged: string;
+  /** Files of trees that may have the content, absolute (byte strings). */
+  readonly others: readonly ByteString[];
+}
+
+/** True when the link source is right now. A whole inode of a tree is linked back, so that the tree stays as it is; else the content is copied. */
+export async function mendChunk(request: MendRequest): Promise<boolean> {
+  const { chunks, profile, owner, entry, ordinal, staged, others } = request;
+  using sidecar = await Sidecar.openFile(request.sidecar);
+  const inodes = new LayerInodes(sidecar, profile, owner);
+  const expected = expectedInode(inodes, entry);
+  const target = chunkPath(chunks, inodes.inode(entry), ordinal);
+  for (const candidate of candidates(request, sidecar, toByteString(target))) {
+    if (!hashFile(candidate, expected.size)?.equals(expected.chunk)) continue;
+    try {
+      if (!others.includes(candidate) || checkChunk(candidate, expected, true).length > 0) copyInode(candidate, staged, expected);
+      else linkSync(fsPath(candidate), staged);
+      mkdirSync(dirname(target), { mode: 0o700, recursive: true });
+      removeDirectory(target);
+      renameSync(staged, target);
+      return true;
+    } finally {
+      rmSync(staged, { force: true });
+    }
+  }
+  return false;
+}
+
+/** Trees first, whose inode may be whole; then the file itself, its ordinals, and other inodes of the layer with this content. */
+function* candidates({ others, chunks, owner, entry }: MendRequest, sidecar: Sidecar, target: ByteString): Generator<ByteString> {
+  yield* others;
+  yield target;
+  for (const profile of PROFILES) {
+    for (const path of new LayerContent(new LayerInodes(sidecar, profile, owner), chunks).candidates(entry)) yield toByteString(path);
+  }
+}
+
+/** A copy may have kept the owner and mode of its source: both are set, whatever they are. */
+const ANY_STATE: FileState = { self: { uid: -1, gid: -1 }, mode: -1 };
+
+function copyInode(from: ByteString, staged: string, { attributes, mtime }: ExpectedInode): void {
+  writeFileSync(staged, "", { flag: "wx", mode: 0o600 });
+  copyFileSync(fsPath(from), staged);
+  const fd = openSync(staged, "r+");
+  try {
+    const seconds = mtime >= 0n ? mtime / 1_000_000_000n : -((-mtime + 999_999_999n) / 1_000_000_000n);
+    applyToFile(fd, attributes, { mtime: Number(seconds), mtimeNs: Number(mtime - seconds * 1_000_000_000n) }, ANY_STATE);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A directory in the place of a link source would refuse the rename. */
+function removeDirectory(path: string): void {
+  try {
+    if (lstatSync(path).isDirectory()) rmSync(path, { recursive: true });
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+}

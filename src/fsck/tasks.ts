@@ -1,0 +1,188 @@
+/** The workers' side of fsck: everything that reads much, hashes, or walks many names. */
+import { createReadStream, lstatSync } from "node:fs";
+import { decodeHeaders, HeadersError, Sidecar, SidecarError, verifySidecar } from "../../format/index.ts";
+import { fsPath, showBytes, toByteString, type ByteString } from "../bytes.ts";
+import { isErrno, ShaleError } from "../errors.ts";
+import { exportLayer, type ExportRequest } from "../export/export-layer.ts";
+import type { DiffId } from "../image/digest.ts";
+import { INODE_ID_BYTES } from "../store/inode.ts";
+import { chunkPath } from "../store/layout.ts";
+import type { Owner, Profile } from "../store/profile.ts";
+import type { Handled, Handler } from "../system/worker-pool.ts";
+import { checkTree, type TreeDifference } from "../tree/check-tree.ts";
+import { LayerInodes } from "../tree/layer-inodes.ts";
+import { TreePlan, type TreeTask } from "../tree/tree-plan.ts";
+import { checkChunk, expectedInode, type ChunkFault } from "./check-chunk.ts";
+import type { FindingKind } from "./finding.ts";
+import { mendChunk, type MendRequest } from "./mend-chunk.ts";
+
+export interface LayerRequest {
+  readonly diffId: DiffId;
+  readonly sidecar: string;
+  readonly headers: string;
+  readonly owner: Owner;
+  /** The native one first. */
+  readonly profiles: readonly Profile[];
+  /** Decode the headers too. */
+  readonly deep: boolean;
+}
+
+export interface LayerFault {
+  readonly kind: Extract<FindingKind, `sidecar-${string}` | `headers-${string}`>;
+  readonly found: string;
+  readonly offset?: number;
+}
+
+/** Of one profile: inode ids (INODE_ID_BYTES each, sorted, each once), and for each an entry that has it. */
+export interface InodeTable {
+  readonly ids: Uint8Array<ArrayBuffer>;
+  readonly entries: Uint32Array<ArrayBuffer>;
+}
+
+export interface CheckedLayer {
+  readonly fault?: LayerFault;
+  /** One for each profile; none when there is a fault. */
+  readonly tables: readonly InodeTable[];
+  readonly live: number;
+}
+
+export interface ChunksRequest {
+  readonly sidecar: string;
+  readonly chunks: string;
+  readonly profile: Profile;
+  readonly owner: Owner;
+  /** Entry and ordinal, alternating. */
+  readonly inodes: Uint32Array;
+  readonly deep: boolean;
+}
+
+export interface FoundFault extends ChunkFault {
+  readonly entry: number;
+  readonly ordinal: number;
+  /** Hex. */
+  readonly inode: string;
+}
+
+export interface UsesRequest {
+  readonly sidecar: string;
+  readonly profile: Profile;
+  readonly owner: Owner;
+  /** Inode ids in hex. */
+  readonly inodes: readonly string[];
+}
+
+export interface CheckedTree {
+  readonly count: number;
+  /** The first ones; paths escaped. */
+  readonly differences: readonly (Omit<TreeDifference, "path"> & { readonly path: string })[];
+}
+
+const SHOWN_DIFFERENCES = 100;
+
+export const fsckHandlers: Readonly<Record<string, Handler>> = {
+  "fsck/layer": checkLayer,
+  "fsck/chunks": async (request: ChunksRequest) => ({ value: await checkChunks(request) }),
+  "fsck/uses": async (request: UsesRequest) => ({ value: await findUses(request) }),
+  "fsck/tree": async (task: TreeTask) => ({ value: await compareTree(task) }),
+  "fsck/rebuild": async (request: ExportRequest) => ({ value: await rebuild(request) }),
+  "fsck/mend": async (request: MendRequest) => ({ value: await mendChunk(request) }),
+};
+
+async function checkLayer(request: LayerRequest): Promise<Handled> {
+  const fault = (await sidecarFault(request)) ?? (await headersFault(request));
+  if (fault) return { value: { fault, tables: [], live: 0 } satisfies CheckedLayer };
+  using sidecar = await Sidecar.openFile(request.sidecar);
+  const tables = request.profiles.map((profile) => tableOf(new LayerInodes(sidecar, profile, request.owner)));
+  const checked: CheckedLayer = { tables, live: sidecar.live };
+  return { value: checked, transfer: tables.flatMap(({ ids, entries }) => [ids.buffer, entries.buffer]) };
+}
+
+async function sidecarFault({ sidecar, diffId }: LayerRequest): Promise<LayerFault | undefined> {
+  try {
+    const verified = await verifySidecar(sidecar);
+    const found = `sha256:${verified.diffId.toString("hex")}`;
+    return found === diffId ? undefined : { kind: "sidecar-invalid", found: `belongs to ${found}` };
+  } catch (error) {
+    if (error instanceof SidecarError) return { kind: "sidecar-invalid", found: error.message, offset: error.offset };
+    if (isErrno(error, "ENOENT", "EISDIR")) return { kind: "sidecar-missing", found: "absent" };
+    throw error;
+  }
+}
+
+async function headersFault({ headers, diffId, deep }: LayerRequest): Promise<LayerFault | undefined> {
+  if (!lstatSync(headers, { throwIfNoEntry: false })?.isFile()) return { kind: "headers-missing", found: "absent" };
+  if (!deep) return undefined;
+  try {
+    for await (const _ of decodeHeaders(createReadStream(headers), Buffer.from(diffId.slice(7), "hex"))) void _;
+    return undefined;
+  } catch (error) {
+    if (error instanceof HeadersError) return { kind: "headers-invalid", found: error.message, offset: error.offset };
+    throw error;
+  }
+}
+
+function tableOf(inodes: LayerInodes): InodeTable {
+  const { sidecar } = inodes;
+  const unique = new Map<string, number>();
+  for (let entry = 1; entry < sidecar.count; entry++) {
+    if (sidecar.chunk(entry) < 0) continue;
+    const id = inodes.inode(entry).toString("latin1");
+    if (!unique.has(id)) unique.set(id, entry);
+  }
+  const sorted = [...unique].sort(([a], [b]) => (a < b ? -1 : 1));
+  const ids = Buffer.from(new ArrayBuffer(sorted.length * INODE_ID_BYTES));
+  sorted.forEach(([id], row) => ids.write(id, row * INODE_ID_BYTES, "latin1"));
+  return { ids: ids as Uint8Array as Uint8Array<ArrayBuffer>, entries: Uint32Array.from(sorted, ([, entry]) => entry) };
+}
+
+async function checkChunks({ sidecar: path, chunks, profile, owner, inodes: wanted, deep }: ChunksRequest): Promise<FoundFault[]> {
+  using sidecar = await Sidecar.openFile(path);
+  const inodes = new LayerInodes(sidecar, profile, owner);
+  const faults: FoundFault[] = [];
+  for (let at = 0; at < wanted.length; at += 2) {
+    const [entry, ordinal] = [wanted[at]!, wanted[at + 1]!];
+    const inode = inodes.inode(entry);
+    const found = checkChunk(toByteString(chunkPath(chunks, inode, ordinal)), expectedInode(inodes, entry), deep);
+    for (const one of found) faults.push({ ...one, entry, ordinal, inode: inode.toString("hex") });
+  }
+  return faults;
+}
+
+/** Live paths (byte strings) of the regular files that have these inodes. */
+async function findUses({ sidecar: path, profile, owner, inodes: wanted }: UsesRequest): Promise<Record<string, string[]>> {
+  using sidecar = await Sidecar.openFile(path);
+  const inodes = new LayerInodes(sidecar, profile, owner);
+  const uses: Record<string, string[]> = Object.fromEntries(wanted.map((inode) => [inode, []]));
+  for (let entry = 1; entry < sidecar.live; entry++) {
+    if (inodes.isLinked(entry)) uses[inodes.inode(entry).toString("hex")]?.push(sidecar.path(entry));
+  }
+  return uses;
+}
+
+async function compareTree(task: TreeTask): Promise<CheckedTree> {
+  using sidecar = await Sidecar.openFile(task.sidecar);
+  let count = 0;
+  const differences: CheckedTree["differences"][number][] = [];
+  if (!lstatSync(fsPath(toByteString(task.tree)), { throwIfNoEntry: false })?.isDirectory()) {
+    return { count: 1, differences: [{ path: "", kind: "type", expected: "a directory", found: "something else" }] };
+  }
+  for (const difference of checkTree(new TreePlan(task, sidecar), { xattrs: true })) {
+    if (count++ >= SHOWN_DIFFERENCES) continue;
+    const { kind, path, expected, found } = difference;
+    const [want, have] = [expected, found].map((text) => showBytes(text as ByteString, 200));
+    differences.push({ kind, path: showBytes(path), expected: want!, found: have! });
+  }
+  return { count, differences };
+}
+
+/** What is wrong with the layer as it is rebuilt; undefined when it is right. */
+async function rebuild(request: ExportRequest): Promise<{ expected: string; found: string } | undefined> {
+  try {
+    for await (const _ of exportLayer(request)) void _;
+    return undefined;
+  } catch (error) {
+    if (ShaleError.is(error, "DIGEST_MISMATCH")) return { expected: error.detail.expected, found: error.detail.actual };
+    if (ShaleError.is(error)) return { expected: request.diffId, found: error.message };
+    throw error;
+  }
+}

@@ -1,0 +1,7 @@
+/** What runs in fsck's worker threads. */
+import { threadId } from "node:worker_threads";
+import { serveWorker } from "../system/worker-pool.ts";
+import { TreeTasks } from "../tree/tasks.ts";
+import { fsckHandlers } from "./tasks.ts";
+
+await serveWorker({ ...fsckHandlers, ...new TreeTasks(`fsck-${threadId}`).handlers });

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { TerminalFrame } from "../../../src/cli/progress/terminal-frame.ts";
+import { Screen } from "./screen.ts";
+
+test("TerminalFrame replaces the block by one that is longer, shorter or narrower", () => {
+  const screen = new Screen(80, 24);
+  const frame = new TerminalFrame(screen);
+  for (const lines of [["one"], ["first line", "second"], ["1", "2", "3"], ["x", "y"], [], ["again"]]) {
+    frame.draw(lines);
+    assert.deepEqual(screen.text, lines);
+  }
+});
+
+test("TerminalFrame draws each frame in one write, and none for what stands there already", () => {
+  const screen = new Screen(80, 24);
+  const frame = new TerminalFrame(screen);
+  frame.draw(["a", "b"]);
+  frame.draw(["a", "b"]);
+  assert.equal(screen.writes, 1);
+});
+
+test("TerminalFrame leaves lines above the block for good", () => {
+  const screen = new Screen(80, 24);
+  const frame = new TerminalFrame(screen);
+  frame.draw(["a", "b"]);
+  frame.draw(["a", "b"], ["note"]);
+  frame.draw(["c"]);
+  assert.deepEqual(screen.text, ["note", "c"]);
+});
+
+test("TerminalFrame keeps a column and a row free, and assumes 80 by 24 where the size is unknown", () => {
+  assert.deepEqual(new TerminalFrame(new Screen(100, 30)).size, { width: 99, height: 29 });
+  assert.deepEqual(new TerminalFrame({ write: () => true, columns: 0, rows: 0 }).size, { width: 79, height: 23 });
+});

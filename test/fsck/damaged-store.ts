@@ -1,0 +1,112 @@
+/** A small store with something of everything in it, and ways to break it. */
+import { createHash } from "node:crypto";
+import { lstatSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Sidecar } from "../../format/index.ts";
+import { fsck } from "../../src/fsck/fsck.ts";
+import type { FsckOptions } from "../../src/fsck/context.ts";
+import type { Finding } from "../../src/fsck/finding.ts";
+import { buildLayer, type TestLayer } from "../../src/testing/index.ts";
+import { StoreLayout } from "../../src/store/layout.ts";
+import { localStore, type LocalStore } from "../support/local-images.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+
+export const BIG: Buffer = Buffer.alloc(1_300_000, "strata ");
+
+export interface DamagedStore extends AsyncDisposable {
+  readonly local: LocalStore;
+  readonly layout: StoreLayout;
+  readonly base: TestLayer;
+  readonly top: TestLayer;
+  /** Trees of the image `two`: base, top. */
+  readonly trees: readonly string[];
+  /** A file of the base layer's tree. */
+  file(path: string): string;
+  /** The link source of a file of the base layer's tree. */
+  chunk(path: string): string;
+  check(options?: FsckOptions): Promise<Finding[]>;
+}
+
+/** Two images: `one` has the base layer, `two` the base and one more. */
+export async function damagedStore(): Promise<DamagedStore> {
+  const directory = await temporaryDirectory();
+  const local = await localStore(directory.path);
+  const base = await buildLayer([
+    { path: "etc/", type: "directory", mtime: 100 },
+    { path: "etc/motd", content: "hello\n", mtime: 5 },
+    { path: "etc/same", content: "hello\n", mtime: 5 },
+    { path: "etc/other", content: "hello\n", mtime: 6, mode: 0o600 },
+    { path: "bin/tool", content: BIG, mode: 0o4755, xattrs: { "user.note": "kept" }, mtime: 7 },
+    { path: "bin/alias", type: "hardlink", target: "bin/tool", mode: 0o4755, mtime: 7 },
+    { path: "bin/sh", type: "symlink", target: "tool" },
+    { path: "alone", content: "nowhere else\n", mtime: 8 },
+    { path: "empty", mtime: 9 },
+  ]);
+  const top = await buildLayer([
+    { path: "etc/again", content: "hello\n", mtime: 5 },
+    { path: "etc/.wh.other" },
+    { path: "opt/", type: "directory" },
+    { path: "opt/.wh..wh..opq" },
+  ]);
+  await local.pull("one", [base]);
+  const trees = await local.pull("two", [base, top]);
+  const layout = new StoreLayout(local.path);
+  const file = (path: string): string => join(trees[0]!, path);
+  return {
+    local,
+    layout,
+    base,
+    top,
+    trees,
+    file,
+    chunk: (path) => linkSource(layout.chunks, statSync(file(path)).ino),
+    check: async (options = {}) => collect(local.path, options),
+    [Symbol.asyncDispose]: async () => {
+      await local[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
+    },
+  };
+}
+
+export async function collect(path: string, options: FsckOptions = {}): Promise<Finding[]> {
+  const found: Finding[] = [];
+  for await (const one of fsck(path, options)) found.push(one);
+  return found;
+}
+
+function linkSource(chunks: string, inode: number): string {
+  const files = readdirSync(chunks, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const match = files.map((entry) => join(entry.parentPath, entry.name)).find((path) => lstatSync(path).ino === inode);
+  if (match === undefined) throw new RangeError("no link source has this inode");
+  return match;
+}
+
+/** Changes content and puts size and time back, as a program in a sandbox would that means harm. */
+export function overwriteQuietly(path: string): void {
+  const { atime, mtime } = statSync(path);
+  const bytes = readFileSync(path);
+  bytes[0] = bytes[0]! ^ 1;
+  writeFileSync(path, bytes);
+  utimesSync(path, atime, mtime);
+}
+
+export function flipByte(path: string, at: number): void {
+  const bytes = readFileSync(path);
+  const place = at < 0 ? bytes.length + at : at;
+  bytes[place] = bytes[place]! ^ 0x10;
+  writeFileSync(path, bytes);
+}
+
+export function sha256Of(path: string): string {
+  return createHash("sha256").update(readFileSync(path)).digest("hex");
+}
+
+/** Kinds of the findings that count, sorted, each once. */
+export function kindsOf(findings: readonly Finding[]): string[] {
+  return [...new Set(findings.filter(({ severity }) => severity !== "note").map(({ kind }) => kind))].sort((a, b) => (a < b ? -1 : 1));
+}
+
+export async function sidecarPaths(path: string): Promise<string[]> {
+  using sidecar = await Sidecar.openFile(path);
+  return Array.from({ length: sidecar.live }, (_, entry) => sidecar.path(entry));
+}

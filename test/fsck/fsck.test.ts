@@ -1,0 +1,382 @@
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { exitStatus, type FindingKind } from "../../src/fsck/finding.ts";
+import { digestFileName } from "../../src/image/digest.ts";
+import { BIG, damagedStore, flipByte, kindsOf, overwriteQuietly, type DamagedStore } from "./damaged-store.ts";
+import { PROJECT } from "../../tools/project.ts";
+import { run } from "../support/run.ts";
+
+interface Damage {
+  readonly what: string;
+  readonly kinds: readonly FindingKind[];
+  readonly make: (store: DamagedStore) => void | Promise<void>;
+  /** What remains to be fetched after the repair: the layers are gone. */
+  readonly refetch?: boolean;
+  /** Found by `quick` too. */
+  readonly quick?: boolean;
+}
+
+const layerFile = ({ layout, base }: DamagedStore, name: string): string => join(layout.layer(base.diffId), name);
+const first = (directory: string): string => join(directory, readdirSync(directory)[0]!);
+
+const CHUNKS: readonly Damage[] = [
+  { what: "changed content", kinds: ["chunk-content"], make: (store) => overwriteQuietly(store.file("bin/tool")), refetch: true },
+  {
+    what: "changed content of which there is another inode",
+    kinds: ["chunk-content"],
+    make: (store) => overwriteQuietly(store.file("etc/motd")),
+  },
+  {
+    what: "a chunk cut off",
+    kinds: ["chunk-mtime", "chunk-size", "tree-difference"],
+    make: (store) => truncateSync(store.chunk("bin/tool"), 7),
+    refetch: true,
+    quick: true,
+  },
+  { what: "a chunk gone from chunks/ alone", kinds: ["chunk-missing"], make: (store) => rmSync(store.chunk("bin/tool")), quick: true },
+  {
+    what: "a chunk gone from everywhere",
+    kinds: ["chunk-missing", "tree-difference"],
+    make: (store) => [store.chunk("alone"), store.file("alone")].forEach((path) => rmSync(path)),
+    refetch: true,
+    quick: true,
+  },
+  {
+    what: "another mode",
+    kinds: ["chunk-mode", "tree-difference"],
+    make: (store) => chmodSync(store.file("bin/tool"), 0o755),
+    quick: true,
+  },
+  {
+    what: "another owner",
+    kinds: ["chunk-mode", "chunk-owner", "tree-difference"],
+    make: (store) => chownSync(store.file("bin/tool"), 77, 78),
+    quick: true,
+  },
+  { what: "another time", kinds: ["chunk-mtime", "tree-difference"], make: (store) => utimesSync(store.file("alone"), 1, 1), quick: true },
+  {
+    what: "another xattr",
+    kinds: ["chunk-xattr", "tree-difference"],
+    make: async (store) => void (await run("setfattr", ["-n", "user.note", "-v", "changed", store.file("bin/tool")])),
+  },
+  {
+    what: "one xattr more",
+    kinds: ["chunk-xattr"],
+    make: async (store) => void (await run("setfattr", ["-n", "user.more", "-v", "x", store.file("alone")])),
+  },
+  {
+    what: "a directory in its place",
+    kinds: ["chunk-type", "tree-difference"],
+    make: (store) => {
+      const path = store.chunk("alone");
+      rmSync(path);
+      mkdirSync(path);
+    },
+    quick: true,
+  },
+];
+
+const PLACES: readonly Damage[] = [
+  {
+    what: "an extra file in chunks/",
+    kinds: ["name-foreign"],
+    make: ({ layout }) => writeFileSync(join(layout.chunks, "extra"), ""),
+    quick: true,
+  },
+  {
+    what: "an extra file among chunks",
+    kinds: ["name-foreign"],
+    make: ({ layout }) => writeFileSync(join(first(layout.chunks), "extra"), ""),
+    quick: true,
+  },
+  {
+    what: "an extra file in trees/",
+    kinds: ["name-foreign"],
+    make: ({ layout }) => writeFileSync(join(layout.trees, "extra"), ""),
+    quick: true,
+  },
+  {
+    what: "an extra file in the root",
+    kinds: ["name-foreign"],
+    make: ({ layout }) => writeFileSync(join(layout.root, "extra"), ""),
+    quick: true,
+  },
+  {
+    what: "an extra directory in layers/",
+    kinds: ["name-foreign"],
+    make: ({ layout }) => mkdirSync(join(layout.layers, "extra")),
+    quick: true,
+  },
+  {
+    what: "a directory of the store gone",
+    kinds: ["directory-missing"],
+    make: ({ layout }) => rmSync(join(layout.images, "references"), { recursive: true }),
+    quick: true,
+  },
+  { what: "a root that others may read", kinds: ["root-permissions"], make: ({ layout }) => chmodSync(layout.root, 0o755), quick: true },
+  {
+    what: "a lock that is no file",
+    kinds: ["lock-type"],
+    make: ({ layout }) => {
+      rmSync(layout.lock("sweep"), { force: true });
+      mkdirSync(layout.lock("sweep"));
+    },
+    quick: true,
+  },
+];
+
+const TREES: readonly Damage[] = [
+  { what: "an extra file in a tree", kinds: ["tree-difference"], make: (store) => writeFileSync(store.file("etc/extra"), "x") },
+  { what: "a file gone from a tree", kinds: ["tree-difference"], make: (store) => rmSync(store.file("etc/motd")) },
+  {
+    what: "a symlink to somewhere else",
+    kinds: ["tree-difference"],
+    make: (store) => {
+      rmSync(store.file("bin/sh"));
+      symlinkSync("/bin/true", store.file("bin/sh"));
+    },
+  },
+  { what: "a directory of another mode", kinds: ["tree-difference"], make: (store) => chmodSync(store.file("etc"), 0o700) },
+  {
+    what: "a copy instead of a link",
+    kinds: ["tree-difference"],
+    make: (store) => {
+      copyFileSync(store.file("alone"), store.file("copy"));
+      renameSync(store.file("copy"), store.file("alone"));
+    },
+  },
+  {
+    what: "two files of one image on one inode",
+    kinds: ["tree-difference"],
+    make: (store) => {
+      rmSync(store.file("etc/same"));
+      linkSync(store.file("etc/motd"), store.file("etc/same"));
+    },
+  },
+  { what: "a whiteout gone", kinds: ["tree-difference"], make: ({ trees }) => rmSync(join(trees[1]!, "etc/other")) },
+  { what: "content in an empty file", kinds: ["tree-difference"], make: (store) => writeFileSync(store.file("empty"), "no more") },
+];
+
+const LAYERS: readonly Damage[] = [
+  {
+    what: "a sidecar cut off",
+    kinds: ["sidecar-invalid"],
+    make: (store) => truncateSync(layerFile(store, "sidecar"), 600),
+    refetch: true,
+    quick: true,
+  },
+  {
+    what: "a flipped bit in a sidecar",
+    kinds: ["sidecar-invalid"],
+    make: (store) => flipByte(layerFile(store, "sidecar"), 400),
+    refetch: true,
+    quick: true,
+  },
+  {
+    what: "a foreign sidecar",
+    kinds: ["sidecar-invalid"],
+    make: (store) => writeFileSync(layerFile(store, "sidecar"), "PK\x03\x04"),
+    refetch: true,
+    quick: true,
+  },
+  {
+    what: "a sidecar of a later version",
+    kinds: ["sidecar-invalid"],
+    make: (store) => copyFileSync(join(PROJECT, "format/vectors/refused-later-version.sidecar"), layerFile(store, "sidecar")),
+    refetch: true,
+    quick: true,
+  },
+  {
+    what: "another layer's sidecar",
+    kinds: ["sidecar-invalid"],
+    make: (store) => copyFileSync(join(store.layout.layer(store.top.diffId), "sidecar"), layerFile(store, "sidecar")),
+    refetch: true,
+    quick: true,
+  },
+  { what: "no sidecar", kinds: ["sidecar-missing"], make: (store) => rmSync(layerFile(store, "sidecar")), refetch: true, quick: true },
+  { what: "no headers", kinds: ["headers-missing"], make: (store) => rmSync(layerFile(store, "headers")), refetch: true, quick: true },
+  { what: "headers cut off", kinds: ["headers-invalid"], make: (store) => truncateSync(layerFile(store, "headers"), 80), refetch: true },
+  {
+    what: "a flipped bit in headers",
+    kinds: ["headers-invalid"],
+    make: (store) => flipByte(layerFile(store, "headers"), 70),
+    refetch: true,
+  },
+  {
+    what: "a damaged record of a layer",
+    kinds: ["layer-record"],
+    make: (store) => writeFileSync(layerFile(store, "layer.json"), "{"),
+    refetch: true,
+    quick: true,
+  },
+];
+
+const IMAGES: readonly Damage[] = [
+  {
+    what: "a damaged reference",
+    kinds: ["reference-damaged"],
+    make: ({ layout }) => flipByte(first(layout.reference("")), -3),
+    refetch: true,
+    quick: true,
+  },
+  {
+    what: "a damaged image record",
+    kinds: ["record-damaged", "reference-dangling"],
+    make: ({ layout }) => flipByte(first(join(layout.images, "records")), -3),
+    refetch: true,
+    quick: true,
+  },
+  {
+    what: "a damaged manifest",
+    kinds: ["manifest-damaged"],
+    make: ({ layout }) => flipByte(first(join(layout.images, "manifests")), 5),
+    refetch: true,
+    quick: true,
+  },
+  {
+    what: "a config gone",
+    kinds: ["config-missing"],
+    make: ({ layout }) => rmSync(first(join(layout.images, "configs"))),
+    refetch: true,
+    quick: true,
+  },
+];
+
+const CATALOG: readonly Damage[] = [
+  { what: "no catalog", kinds: ["catalog-missing"], make: ({ layout }) => rmSync(layout.db, { recursive: true }) },
+  { what: "a catalog without CURRENT", kinds: ["catalog-missing"], make: ({ layout }) => rmSync(join(layout.db, "CURRENT")) },
+  { what: "a catalog without manifest", kinds: ["catalog-damaged"], make: ({ layout }) => rmSync(logOf(layout.db, "MANIFEST")) },
+  { what: "an emptied catalog log", kinds: ["catalog-incomplete"], make: ({ layout }) => truncateSync(logOf(layout.db, ".log"), 0) },
+];
+
+const logOf = (db: string, part: string): string =>
+  join(
+    db,
+    readdirSync(db).find((name) => name.includes(part))!,
+  );
+
+describe("fsck", () => {
+  it("`fsck()` finds nothing in a good store, at any level, and changes nothing", async () => {
+    await using store = await damagedStore();
+    const before = listing(store.layout.root);
+    for (const level of ["quick", "default", "full"] as const) assert.deepEqual(await store.check({ level }), [], level);
+    assert.deepEqual(listing(store.layout.root), before);
+  });
+
+  for (const { what, kinds, make, refetch, quick } of [...CHUNKS, ...PLACES, ...TREES, ...LAYERS, ...IMAGES, ...CATALOG]) {
+    it(`\`fsck()\` finds and repairs ${what}`, async () => {
+      await using store = await damagedStore();
+      if (kinds.some((kind) => kind.startsWith("catalog"))) await store.local.store.close();
+      await make(store);
+      const found = await store.check();
+      assert.deepEqual(
+        kindsOf(found).filter((kind) => !kind.startsWith("tree-") || kinds.includes("tree-difference")),
+        kinds.filter((kind) => kind !== "tree-difference" || kindsOf(found).includes(kind)),
+      );
+      assert.ok(kinds.every((kind) => kind === "tree-difference" || kindsOf(found).includes(kind)));
+      assert.equal(exitStatus(found), 4);
+      assert.equal(exitStatus(await store.check({ level: "quick" })), quick ? 4 : 0);
+      const dry = await store.check({ repair: true, dryRun: true });
+      assert.ok(dry.every(({ state, severity }) => severity === "note" || state === "would-correct"));
+      assert.equal(exitStatus(dry), 4);
+      const repaired = await store.check({ repair: true });
+      assert.equal(exitStatus(repaired), 1, JSON.stringify(repaired));
+      assert.deepEqual(kindsOf(await store.check({ level: "full" })), []);
+      if (kinds.some((kind) => kind.startsWith("catalog"))) return;
+      const [one, two] = [await store.local.pullAgain("one"), await store.local.pullAgain("two")];
+      assert.equal(one.cached && two.cached && refetch === true && kinds[0]!.startsWith("chunk"), false);
+      assert.equal(readFileSync(join(two.layers[0]!, "alone"), "latin1"), "nowhere else\n");
+      assert.ok(readFileSync(join(two.layers[0]!, "bin/tool")).equals(BIG));
+      assert.deepEqual(kindsOf(await store.check({ level: "full" })), []);
+    });
+  }
+
+  it("`fsck()` says which trees and images a write through a hard link reached", async () => {
+    await using store = await damagedStore();
+    overwriteQuietly(store.file("alone"));
+    const [found, ...rest] = await store.check();
+    assert.deepEqual(rest, []);
+    assert.equal(found?.kind, "chunk-content");
+    assert.deepEqual(found.trees, [store.trees[0]!.split("/").at(-1)]);
+    assert.deepEqual(found.images?.toSorted(), [store.local.reference("one"), store.local.reference("two")].sort());
+  });
+
+  for (const [what, kind, text] of [
+    ["no superblock", "superblock-missing", undefined],
+    ["a foreign superblock", "superblock-invalid", '{"name":"x"}'],
+    ["no JSON", "superblock-invalid", "\0\0\0"],
+    ["a later version", "superblock-invalid", '{"shale":"store","version":2}'],
+    ["a damaged superblock", "superblock-invalid", '{"shale":"store","version":1,"id":7}'],
+  ] as const) {
+    it(`\`fsck()\` stops at ${what}, and leaves the store alone`, async () => {
+      await using store = await damagedStore();
+      if (text === undefined) rmSync(store.layout.superblock);
+      else writeFileSync(store.layout.superblock, text);
+      const before = listing(store.layout.root);
+      const found = await store.check({ repair: true });
+      assert.deepEqual(
+        found.map((one) => one.kind),
+        [kind],
+      );
+      assert.equal(exitStatus(found), 4);
+      assert.deepEqual(listing(store.layout.root), before);
+    });
+  }
+
+  it("`fsck()` reports the dead's leftovers, not the living's, and removes them on repair", async () => {
+    await using store = await damagedStore();
+    const dead = join(store.layout.staging, "work-0000000000000000");
+    mkdirSync(dead);
+    writeFileSync(join(dead, "owner"), "");
+    const found = await store.check();
+    assert.deepEqual(
+      found.map(({ kind, object }) => [kind, object]),
+      [["staging-leftover", "staging/work-0000000000000000"]],
+    );
+    assert.equal(exitStatus(found), 0);
+    assert.equal(exitStatus(await store.check({ repair: true })), 1);
+    assert.deepEqual(await store.check(), []);
+  });
+
+  it("`fsck()` notes garbage that gc will take, and never removes it", async () => {
+    await using store = await damagedStore();
+    writeFileSync(join(first(store.layout.chunks), "a".repeat(30)), "x");
+    mkdirSync(store.layout.tree("a".repeat(26)));
+    writeFileSync(join(store.layout.images, "manifests", digestFileName(store.base.digest)), store.base.content as Uint8Array);
+    const found = await store.check({ repair: true });
+    assert.deepEqual(found.map(({ kind }) => kind).sort(), ["chunk-unused", "document-unused", "tree-unknown"]);
+    assert.equal(exitStatus(found), 0);
+    assert.ok(statSync(store.layout.tree("a".repeat(26))).isDirectory());
+  });
+});
+
+/** Every name of the store with its inode, size and times. */
+function listing(root: string): string[] {
+  const names = readdirSync(root, { recursive: true, withFileTypes: true }).map((entry) => join(entry.parentPath, entry.name));
+  const lines = names
+    .filter((name) => !name.includes("/locks/") && !name.includes("/staging"))
+    .map((name) => `${name} ${describeFile(name)}`);
+  return lines.sort((a, b) => (a < b ? -1 : 1));
+}
+
+function describeFile(name: string): string {
+  const stat = statSync(name, { throwIfNoEntry: false });
+  return stat ? `${stat.ino} ${stat.size} ${stat.mode} ${stat.mtimeMs} ${stat.nlink}` : "";
+}

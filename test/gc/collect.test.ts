@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { GcResult } from "../../src/index.ts";
+import { startStore, type StoreHarness } from "../support/store-harness.ts";
+
+const NOW = { keepYounger: 0 } as const;
+
+async function twoImages(harness: StoreHarness): Promise<{ first: string; second: string }> {
+  const common = [
+    { path: "common/a", content: "a in both" },
+    { path: "common/b", content: "b in both" },
+  ];
+  const first = await harness.pushEntries("first", common, [{ path: "first", content: "only in the first" }]);
+  const second = await harness.pushEntries("second", common, [
+    { path: "copy-of-a", content: "a in both" },
+    { path: "second", content: "only in the second" },
+  ]);
+  return { first: first.reference, second: second.reference };
+}
+
+function chunkFiles(harness: StoreHarness): string[] {
+  const directory = harness.file("chunks");
+  return readdirSync(directory).flatMap((prefix) => readdirSync(join(directory, prefix)).map((name) => prefix + name));
+}
+
+test("`gc()` removes nothing while references name every image", async () => {
+  await using harness = await startStore();
+  const { first, second } = await twoImages(harness);
+  await harness.pull(first);
+  await harness.pull(second);
+  const before = harness.list();
+  const result = await (await harness.store()).gc(NOW);
+  assert.deepEqual(result, { images: [], layers: [], trees: [], chunks: 0, bytes: 0 } satisfies GcResult);
+  assert.deepEqual(harness.list(), before);
+});
+
+test("`gc()` removes what only a forgotten image had, and leaves the other image whole", async () => {
+  await using harness = await startStore();
+  const { first, second } = await twoImages(harness);
+  await harness.pull(first);
+  const kept = await harness.pull(second);
+  const store = await harness.store();
+  assert.equal(await store.remove(first), true);
+  assert.equal(await store.remove(first), false);
+  const planned = await store.gc({ ...NOW, dryRun: true });
+  const result = await store.gc(NOW);
+  assert.equal(result.images.length, 1);
+  assert.equal(result.layers.length, 1);
+  assert.equal(result.trees.length, 1);
+  assert.equal(result.chunks, 1);
+  assert.equal(result.bytes, "only in the first".length);
+  assert.deepEqual([planned.images, planned.layers, planned.trees, planned.chunks], [result.images, result.layers, result.trees, 0]);
+  assert.equal(readFileSync(join(kept.layers[0]!, "common/a"), "utf8"), "a in both");
+  assert.equal((await harness.pull(second)).cached, true);
+  const again = await harness.pull(first);
+  assert.deepEqual([again.cached, again.stats.ingestedLayers], [false, 1]);
+});
+
+test("`gc()` leaves no chunk behind when the last image goes, in any profile and ordinal", async () => {
+  await using harness = await startStore();
+  const entries = [0, 1, 2].map((n) => ({ path: `equal-${n}`, content: "the same", mode: 0o4755, uid: 7 }));
+  const { reference } = await harness.pushEntries(
+    "app",
+    entries,
+    entries.map((entry) => ({ ...entry, path: `upper/${entry.path}` })),
+  );
+  for (const profile of ["overlay", "userxattr", "oci"] as const) await harness.pull(reference, { profile });
+  assert.equal(chunkFiles(harness).length, 18);
+  const store = await harness.store();
+  await store.remove(reference);
+  const result = await store.gc(NOW);
+  assert.equal(result.layers.length, 2);
+  assert.deepEqual(chunkFiles(harness), []);
+  assert.deepEqual(readdirSync(harness.file("trees")), []);
+  assert.deepEqual(readdirSync(harness.file("layers")), []);
+  for (const kind of ["manifests", "configs", "records", "references"]) assert.deepEqual(readdirSync(harness.file("images", kind)), []);
+  assert.deepEqual(harness.staged(), []);
+});
+
+test("`gc()` keeps an image that a handle or a name leases, and one that was used a moment ago", async () => {
+  await using harness = await startStore();
+  const { first } = await twoImages(harness);
+  const store = await harness.store();
+  const image = await (await harness.client()).pull(first);
+  await store.remove(first);
+  assert.deepEqual((await store.gc(NOW)).images, []);
+  await store.lease("sandbox-42", image);
+  await image.close();
+  assert.deepEqual((await store.gc(NOW)).images, []);
+  assert.deepEqual(
+    (await store.images()).map(({ reasons }) => reasons),
+    [[{ kind: "lease", name: "sandbox-42" }]],
+  );
+  await harness.reopen();
+  const reopened = await harness.store();
+  assert.deepEqual((await reopened.gc(NOW)).images, []);
+  assert.equal(await reopened.release("sandbox-42"), true);
+  assert.deepEqual((await reopened.gc()).images, [], "young");
+  assert.equal((await reopened.gc(NOW)).images.length, 1);
+  assert.equal(existsSync(image.layers[0]!), false);
+});
+
+test("`gc()` lets a lease with an end go when it is past", async () => {
+  await using harness = await startStore();
+  const { first } = await twoImages(harness);
+  const store = await harness.store();
+  await using image = await (await harness.client()).pull(first);
+  await store.lease("brief", image, { ttl: -1 });
+  await store.remove(first);
+  await image.close();
+  assert.equal((await store.gc(NOW)).images.length, 1);
+});
+
+test("`gc({ keepBytes })` removes the least recently used image until the rest fits", async () => {
+  await using harness = await startStore();
+  const references: string[] = [];
+  for (const name of ["old", "middle", "new"]) {
+    const { reference } = await harness.pushEntries(name, [{ path: name, content: name.repeat(1000) }]);
+    references.push(reference);
+    await harness.pull(reference);
+  }
+  await harness.pull(references[0]!);
+  const result = await (await harness.store()).gc({ ...NOW, keepBytes: 7000 });
+  assert.equal(result.images.length, 1);
+  const cached = [];
+  for (const reference of references) cached.push((await (await harness.store()).image(reference)) !== undefined);
+  assert.deepEqual(cached, [true, false, true]);
+});
+
+test("`gc()` finishes a removal that was cut off, and adds layers that the chunk index lost", async () => {
+  await using harness = await startStore();
+  const { first, second } = await twoImages(harness);
+  await harness.pull(first);
+  const kept = await harness.pull(second);
+  const store = await harness.store();
+  await store.remove(first);
+  await assert.rejects(store.gc({ ...NOW, signal: AbortSignal.abort(new Error("cut off")) }), /cut off/);
+  await harness.reopen();
+  const { rmSync } = await import("node:fs");
+  rmSync(harness.file("db"), { recursive: true });
+  const result = await (await harness.store()).gc(NOW);
+  assert.equal(result.chunks, 1);
+  assert.equal(readFileSync(join(kept.layers[1]!, "copy-of-a"), "utf8"), "a in both");
+});
+
+test("`usage()` tells what each image has alone and what it shares", async () => {
+  await using harness = await startStore();
+  const { first, second } = await twoImages(harness);
+  await harness.pull(first);
+  await harness.pull(second);
+  const { images, bytes, unused } = await (await harness.store()).usage();
+  const common = "a in both".length + "b in both".length;
+  const sizes = images.map(({ alone, shared }) => [alone, shared]).sort((a, b) => a[0]! - b[0]!);
+  assert.deepEqual(sizes, [
+    ["only in the first".length, common],
+    ["only in the second".length, common],
+  ]);
+  assert.equal(bytes, common + "only in the first".length + "only in the second".length);
+  assert.equal(unused, 0);
+});

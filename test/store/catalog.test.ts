@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { parseDiffId } from "../../src/image/digest.ts";
+import { Catalog, INODE_ROW_BYTES, type CatalogLayer } from "../../src/store/catalog.ts";
+import { StoreLayout } from "../../src/store/layout.ts";
+import { FileLock } from "../../src/system/file-lock.ts";
+import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.ts";
+
+const ROWS = 5000;
+
+function layerOf(digit: string): CatalogLayer {
+  return { diffId: parseDiffId(`sha256:${digit.repeat(64)}`), inodes: randomBytes(ROWS * INODE_ROW_BYTES) };
+}
+
+interface Setup extends AsyncDisposable {
+  readonly layout: StoreLayout;
+  readonly layers: CatalogLayer[];
+  readonly warnings: string[];
+  open(storeId?: string): Catalog;
+}
+
+async function setup(): Promise<Setup> {
+  const directory: TemporaryDirectory = await temporaryDirectory();
+  const layout = new StoreLayout(directory.path);
+  for (const path of layout.directories) mkdirSync(path, { recursive: true });
+  const layers = [layerOf("a"), layerOf("b")];
+  const warnings: string[] = [];
+  const warn = (code: string): number => warnings.push(code);
+  const all = async function* (): AsyncGenerator<CatalogLayer> {
+    yield* layers;
+  };
+  const open = (storeId = "store-1"): Catalog => new Catalog({ layout, storeId, layers: all, warn });
+  return { layout, layers, warnings, open, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
+}
+
+/** Every inode of both layers is found. */
+async function isComplete(catalog: Catalog, layers: readonly CatalogLayer[]): Promise<boolean> {
+  return catalog.session(async (session) => {
+    const known = await session.layers();
+    for (const { diffId, inodes } of layers) {
+      if (!known.includes(diffId)) return false;
+      for (const row of [0, 17, ROWS - 1]) {
+        const users = await session.layersOf(inodes.subarray(row * INODE_ROW_BYTES, row * INODE_ROW_BYTES + 20));
+        if (!users.includes(diffId)) return false;
+      }
+    }
+    return true;
+  });
+}
+
+test("`Catalog` knows what was added, by whom, and nothing else; adding twice changes nothing", async () => {
+  await using at = await setup();
+  const catalog = at.open();
+  for (const layer of [...at.layers, ...at.layers]) await catalog.addLayer(layer);
+  assert.ok(await isComplete(catalog, at.layers));
+  assert.deepEqual(await catalog.session((session) => session.layersOf(Buffer.alloc(20))), []);
+  assert.ok(await isComplete(at.open(), at.layers));
+  assert.deepEqual(at.warnings, []);
+});
+
+const damages: Readonly<Record<string, (db: string) => void>> = {
+  "is gone": (db) => rmSync(db, { recursive: true }),
+  "has lost CURRENT": (db) => rmSync(join(db, "CURRENT")),
+  "has nonsense in CURRENT": (db) => writeFileSync(join(db, "CURRENT"), "MANIFEST-999999\n"),
+  "has an empty CURRENT": (db) => writeFileSync(join(db, "CURRENT"), ""),
+  "has lost its log": (db) => each(db, ".log", (path) => rmSync(path)),
+  "has lost its manifest": (db) =>
+    readdirSync(db)
+      .filter((name) => name.startsWith("MANIFEST"))
+      .forEach((name) => rmSync(join(db, name))),
+  "is a file": (db) => (rmSync(db, { recursive: true }), writeFileSync(db, "")),
+};
+
+for (const [name, strike] of Object.entries(damages)) {
+  test(`\`Catalog\` is rebuilt from the layers when the database ${name}`, async () => {
+    await using at = await setup();
+    const catalog = at.open();
+    for (const layer of at.layers) await catalog.addLayer(layer);
+    strike(at.layout.db);
+    assert.ok(await isComplete(catalog, at.layers));
+    assert.deepEqual(readdirSync(at.layout.staging), []);
+  });
+}
+
+test("`Catalog` is rebuilt when the database belongs to another store", async () => {
+  await using at = await setup();
+  await at.open("another").addLayer(layerOf("c"));
+  const catalog = at.open();
+  assert.ok(await isComplete(catalog, at.layers));
+  assert.equal((await catalog.session((session) => session.layers())).length, 2);
+});
+
+test("`Catalog` that could not be rebuilt is closed, and rebuilt the next time", async () => {
+  await using at = await setup();
+  let fail = true;
+  const layers = async function* (): AsyncGenerator<CatalogLayer> {
+    yield at.layers[0]!;
+    if (fail) throw new Error("no such sidecar");
+    yield at.layers[1]!;
+  };
+  const catalog = new Catalog({ layout: at.layout, storeId: "store-1", layers, warn: () => {} });
+  await assert.rejects(catalog.addLayer(layerOf("d")), /no such sidecar/);
+  fail = false;
+  assert.ok(await isComplete(catalog, at.layers));
+});
+
+test("`Catalog.session()` waits while another holds the lock, and can be cancelled", async () => {
+  await using at = await setup();
+  const catalog = at.open();
+  await catalog.addLayer(at.layers[0]!);
+  const lock = FileLock.try(at.layout.lock("db"));
+  await assert.rejects(catalog.addLayer(at.layers[1]!, AbortSignal.timeout(50)), { name: "TimeoutError" });
+  const waiting = catalog.addLayer(at.layers[1]!);
+  lock!.release();
+  await waiting;
+  await catalog.idle();
+});
+
+test("`Catalog.session()` runs sessions of one process one after the other", async () => {
+  await using at = await setup();
+  const [one, two] = [at.open(), at.open()];
+  let open = 0;
+  const session = async (catalog: Catalog): Promise<void> =>
+    catalog.session(async () => {
+      assert.equal(++open, 1);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      open--;
+    });
+  await Promise.all([one, two, one, two, one].map(session));
+});
+
+function each(directory: string, suffix: string, action: (path: string) => void): void {
+  for (const name of readdirSync(directory)) if (name.endsWith(suffix)) action(join(directory, name));
+}

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { openStore } from "../../src/index.ts";
+import { Staging } from "../../src/store/staging.ts";
+import { durableWrite } from "../../src/system/durable-write.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+
+test("`Staging.create()` sweeps the directories of the dead and spares those of the living, its own process's too", async () => {
+  await using root = await temporaryDirectory();
+  const alive = Staging.create(root.path);
+  writeFileSync(alive.fresh("file"), "");
+  for (const name of ["work-dead", "work-locked-never", "replaced-tree"]) mkdirSync(join(root.path, name));
+  writeFileSync(join(root.path, "work-dead/owner"), "");
+  writeFileSync(join(root.path, "work-dead/half a chunk"), "");
+  const second = Staging.create(root.path);
+  assert.ok(existsSync(join(alive.directory, "file-0")));
+  assert.deepEqual(
+    readdirSync(root.path).filter((name) => !/^work-[0-9a-f]{16}$/.test(name)),
+    ["replaced-tree"],
+  );
+  second.close();
+  second.close();
+  alive.close();
+  assert.deepEqual(readdirSync(root.path), ["replaced-tree"]);
+});
+
+test("`Staging.create()` removes small files that a durable write left an hour ago, and no younger ones", async () => {
+  await using root = await temporaryDirectory();
+  for (const name of ["old", "young"]) writeFileSync(join(root.path, name), "");
+  utimesSync(join(root.path, "old"), 1, 1);
+  Staging.create(root.path).close();
+  assert.deepEqual(readdirSync(root.path), ["young"]);
+});
+
+test("`durableWrite()` replaces as a whole and leaves nothing behind, not even when it fails", async () => {
+  await using root = await temporaryDirectory();
+  const staging = join(root.path, "staging");
+  mkdirSync(staging);
+  durableWrite(join(root.path, "f"), "one", staging);
+  durableWrite(join(root.path, "f"), Buffer.alloc(100_000, "two"), staging);
+  mkdirSync(join(root.path, "d/not-empty"), { recursive: true });
+  assert.throws(() => durableWrite(join(root.path, "d"), "three", staging), { code: "EISDIR" });
+  assert.throws(() => durableWrite(join(root.path, "no/such/f"), "three", staging), { code: "ENOENT" });
+  assert.deepEqual(readdirSync(staging), []);
+  assert.deepEqual(readdirSync(root.path).sort(), ["d", "f", "staging"]);
+});
+
+test("`openStore()` makes a store of what an interrupted initialization left", async () => {
+  await using root = await temporaryDirectory();
+  const path = join(root.path, "store");
+  for (const name of ["chunks", "locks", "staging/probe-profile"]) mkdirSync(join(path, name), { recursive: true, mode: 0o700 });
+  for (const name of ["CACHEDIR.TAG", "staging/Probe", "staging/Probe-link", "staging/store.json-123", "staging/probe-profile/device"])
+    writeFileSync(join(path, name), "");
+  const { chmodSync } = await import("node:fs");
+  chmodSync(path, 0o700);
+  await (await openStore(path)).close();
+  assert.deepEqual(readdirSync(join(path, "staging")), []);
+});
+
+test("`openStore()` of one new directory by many at once makes one store", async () => {
+  await using root = await temporaryDirectory();
+  const path = join(root.path, "store");
+  const stores = await Promise.all(Array.from({ length: 8 }, () => openStore(path)));
+  assert.equal(new Set(stores.map((store) => store.profile)).size, 1);
+  await Promise.all(stores.map((store) => store.close()));
+});
