@@ -1,6 +1,7 @@
 /** Makes names that are not linked from chunks/: empty files, symlinks, devices, and files that stand for these in a profile. */
-import { closeSync, openSync, symlinkSync, writeSync } from "node:fs";
+import { closeSync, linkSync, openSync, symlinkSync, writeSync } from "node:fs";
 import { fsPath, toBytes, type ByteString } from "../bytes.ts";
+import { isErrno } from "../errors.ts";
 import { applyToFile, applyToPath } from "../store/attributes.ts";
 import { S_IFLNK, S_IFMT, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod } from "../system/syscalls.ts";
@@ -38,4 +39,15 @@ export function makeSpecial(node: NewNode): void {
     mknod(path, attributes.mode, { major: rdevMajor, minor: rdevMinor });
   }
   applyToPath(path, attributes, plan.time(entry), self);
+}
+
+/** A further name for a file; false when it has as many as the file system gives one inode. */
+export function tryLink(from: ByteString, to: ByteString): boolean {
+  try {
+    linkSync(fsPath(from), fsPath(to));
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EMLINK")) return false;
+    throw error;
+  }
 }

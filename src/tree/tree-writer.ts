@@ -3,14 +3,14 @@
  * all that must come last. The image's symlinks appear when nothing else is written any more, so no path is ever walked through
  * one; directories get their attributes at the very end, deepest first.
  */
-import { closeSync, linkSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import { Flag } from "../../format/index.ts";
 import { fsPath, type ByteString } from "../bytes.ts";
 import { applyToPath, processOwner } from "../store/attributes.ts";
 import { S_IFCHR, S_IFDIR, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod, setPathXattr } from "../system/syscalls.ts";
 import { Linker } from "./link-source.ts";
-import { makeRegular, makeSpecial } from "./make-node.ts";
+import { makeRegular, makeSpecial, tryLink } from "./make-node.ts";
 import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
 
 export class TreeWriter {
@@ -66,14 +66,28 @@ export class TreeWriter {
     }
   }
 
-  /** Further names of hard-link groups, from the first: a link source could be another inode by now (EMLINK, or made twice). */
+  /**
+   * Further names of hard-link groups, from the first: a link source could be another inode by now. A group of more names than
+   * the file system gives one inode (EMLINK) goes on with another.
+   */
   #makeLateLinks(): void {
     const { sidecar } = this.#plan;
+    const full = new Map<number, number>();
     for (let row = 0; row < sidecar.hardLinkCount; row++) {
       const [entry, leader] = sidecar.hardLinkAt(row);
       if (entry === leader) continue;
-      linkSync(fsPath(this.#plan.place(leader)), fsPath(this.#plan.place(entry)));
+      if (tryLink(this.#plan.place(full.get(leader) ?? leader), this.#plan.place(entry))) continue;
+      this.#makeAnew(entry);
+      full.set(leader, entry);
     }
+  }
+
+  #makeAnew(entry: number): void {
+    const plan = this.#plan;
+    const path = plan.place(entry);
+    if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
+    else if (plan.type(entry) === S_IFREG) makeRegular({ plan, entry, path, self: this.#self });
+    else makeSpecial({ plan, entry, path, self: this.#self });
   }
 }
 

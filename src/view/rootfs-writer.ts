@@ -2,7 +2,7 @@
  * Writes a merged root file system: directories first, then files (any range of names by any worker), then symlinks and devices,
  * further names of hard links, and last the directories' attributes, deepest first.
  */
-import { closeSync, fstatSync, ftruncateSync, linkSync, mkdirSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from "node:fs";
 import { Flag } from "../../format/index.ts";
 import { fsPath, showBytes, type ByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
@@ -12,7 +12,7 @@ import { S_IFDIR, S_IFREG, type Owner } from "../store/profile.ts";
 import { tryReflink } from "../system/syscalls.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
 import { Linker } from "../tree/link-source.ts";
-import { makeRegular, makeSpecial } from "../tree/make-node.ts";
+import { makeRegular, makeSpecial, tryLink, type NewNode } from "../tree/make-node.ts";
 import type { RootfsPlan } from "./rootfs-plan.ts";
 
 /** Files with content, by the way it came. */
@@ -50,10 +50,7 @@ export class RootfsWriter {
   makeFiles(from: number, to: number): RootfsCounts {
     this.#counts = { linked: 0, reflinked: 0, copied: 0 };
     for (let index = from; index < to; index++) {
-      const [plan, entry] = [this.#plan.plan(index), this.#plan.entry(index)];
-      if (this.#plan.isLate(index)) continue;
-      if (plan.isLinked(entry)) this.#bring(index);
-      else if (plan.type(entry) === S_IFREG) makeRegular({ plan, entry, path: this.#plan.place(index), self: this.#self });
+      if (!this.#plan.isLate(index) && this.#plan.plan(index).type(this.#plan.entry(index)) === S_IFREG) this.#makeFile(index);
     }
     return this.#counts;
   }
@@ -62,13 +59,32 @@ export class RootfsWriter {
   finish(): void {
     const plan = this.#plan;
     for (let index = 0; index < plan.length; index++) {
-      const entry = plan.entry(index);
-      if (plan.plan(index).isSpecial(entry) && !plan.isLate(index))
-        makeSpecial({ plan: plan.plan(index), entry, path: plan.place(index), self: this.#self });
+      if (plan.plan(index).isSpecial(plan.entry(index)) && !plan.isLate(index)) makeSpecial(this.#node(index));
     }
-    for (const [index, first] of plan.lateLinks) linkSync(fsPath(plan.place(first)), fsPath(plan.place(index)));
+    this.#makeLateLinks();
     for (let index = plan.length - 1; index >= 0; index--)
       if (this.#isDirectory(index)) applyToPath(plan.place(index), plan.attributes(index), plan.time(index), this.#self);
+  }
+
+  /** A group of more names than the file system gives one inode goes on with another. */
+  #makeLateLinks(): void {
+    const plan = this.#plan;
+    const full = new Map<number, number>();
+    for (const [index, first] of plan.lateLinks) {
+      if (tryLink(plan.place(full.get(first) ?? first), plan.place(index))) continue;
+      if (plan.plan(index).type(plan.entry(index)) === S_IFREG) this.#makeFile(index);
+      else makeSpecial(this.#node(index));
+      full.set(first, index);
+    }
+  }
+
+  #makeFile(index: number): void {
+    if (this.#plan.plan(index).isLinked(this.#plan.entry(index))) this.#bring(index);
+    else makeRegular(this.#node(index));
+  }
+
+  #node(index: number): NewNode {
+    return { plan: this.#plan.plan(index), entry: this.#plan.entry(index), path: this.#plan.place(index), self: this.#self };
   }
 
   #isDirectory(index: number): boolean {
