@@ -25,6 +25,8 @@ import {
   type VerifyManifest,
 } from "./resolve-image.ts";
 import type { StoreCore } from "./store-core.ts";
+import { makeRootfsOf } from "./materialize-rootfs.ts";
+import { openImageFiles } from "./open-image-files.ts";
 import { composeLayers, ensureTrees, type TreesContext } from "./trees.ts";
 
 export type PullPolicy = "if-missing" | "always" | "never";
@@ -215,6 +217,8 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
     stats,
     lease,
     materialize: (signal) => core.run(signal, (own) => holding((holds) => make(own, holds))),
+    openFiles: () => core.run(undefined, () => openImageFiles(core, diffIds)),
+    makeRootfs: (destination, options) => makeRootfsOf({ core, diffIds, profile }, destination, options),
   });
 }
 
