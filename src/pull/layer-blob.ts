@@ -94,6 +94,6 @@ function isWrongBlob(error: unknown): boolean {
 }
 
 function isAboutContent(error: unknown): boolean {
-  const codes = ["DIGEST_MISMATCH", "LAYER_CORRUPT", "TAR_INVALID", "TAR_UNSUPPORTED", "LIMIT_EXCEEDED"];
-  return isWrongBlob(error) || (ShaleError.is(error) && codes.includes(error.code));
+  const codes = ["DIGEST_MISMATCH", "LAYER_CORRUPT", "TAR_INVALID", "TAR_UNSUPPORTED"];
+  return isWrongBlob(error) || (ShaleError.is(error) && (codes.includes(error.code) || error.code.startsWith("LIMIT_")));
 }
