@@ -88,7 +88,7 @@ function oddEntry(random: Random): Buffer {
     ]);
   const fields: RawFields = {
     name: random.pick(["a", "a/b", "../x", "/", ".", ".wh.a", ".wh..wh..opq", ".wh.", "a".repeat(100), "l/x"]),
-    typeflag: random.pick([..."01234567gxLKSVXZ\0"]),
+    typeflag: random.pick("01234567gxLKSVXZ\0".split("")),
     linkName: random.pick(["a", "l", "../..", "/", "a/b", ""]),
     magic: random.pick([USTAR, GNU, V7]),
     size: number(12),
