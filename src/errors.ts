@@ -67,6 +67,13 @@ export interface ErrorDetails {
   SIDECAR_INVALID: { offset: number };
   PROFILE_UNSUPPORTED: { profile: string };
   UNSUPPORTED_PLATFORM: { platform: string };
+  // what is in an image, and what is made of it
+  PATH_NOT_FOUND: { path: string };
+  PATH_WRONG_KIND: { path: string; kind: string };
+  PATH_LOOP: { path: string };
+  DESTINATION_UNUSABLE: { path: string };
+  MODE_UNSUPPORTED: { path: string; mode: string };
+  MOUNT_FAILED: { path: string };
 }
 
 export type ErrorCode = keyof ErrorDetails;

@@ -162,7 +162,10 @@ export class LayerModel {
     if (entry.kind === "symlink") checkTarget(entry);
     if (entry.kind === "char" && entry.devMajor === 0 && entry.devMinor === 0)
       throw invalid(entry, "is a device 0:0, which overlayfs takes for a whiteout");
-    this.#put(parent, new Node(name, inodeOf(entry), row));
+    const node = new Node(name, inodeOf(entry), row);
+    // the file that it replaces hid whatever lower layers have here
+    node.opaque = present !== undefined && entry.kind === "directory";
+    this.#put(parent, node);
   }
 
   #placeLink(parent: Node, name: ByteString, { entry, row }: { entry: PartRow; row: number }): void {

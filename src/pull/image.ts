@@ -1,12 +1,19 @@
 /** A pulled image: what `pull` and `store.image` give. */
+import { Readable } from "node:stream";
+import { ShaleError } from "../errors.ts";
 import type { ImageConfig } from "../image/config.ts";
 import type { BlobDigest } from "../image/digest.ts";
 import type { Profile } from "../store/profile.ts";
 import type { FileLock } from "../system/file-lock.ts";
+import type { FileName, FileStat, ImageFiles, ReadRange } from "../view/image-files.ts";
+import type { RootfsResult } from "../view/make-rootfs.ts";
+import type { MaterializeRootfsOptions } from "./materialize-rootfs.ts";
 
 export interface PullStats {
   /** Bytes of layer blobs fetched by this pull. */
   readonly downloadedBytes: number;
+  /** Bytes of layer blobs that were here already, from downloads that were cut off or kept. */
+  readonly resumedBytes: number;
   /** Layers that this pull ingested. */
   readonly ingestedLayers: number;
   /** Files written to the store while this pull ran, by this handle, and their bytes; the rest was there already. */
@@ -25,6 +32,20 @@ export interface ImageInit {
   readonly stats: PullStats;
   readonly lease: FileLock;
   readonly materialize: (signal: AbortSignal | undefined) => Promise<void>;
+  /** What the layers hold, for reading without trees. */
+  readonly openFiles: () => Promise<ImageFiles>;
+  readonly makeRootfs: RootfsMaker;
+}
+
+type RootfsMaker = (destination: string, options: MaterializeRootfsOptions) => Promise<RootfsResult>;
+
+const makers: WeakMap<Image, RootfsMaker> = new WeakMap();
+
+/** For the other files of this folder. */
+export function rootfsMaker(image: Image): RootfsMaker {
+  const maker = makers.get(image);
+  if (!maker) throw new TypeError("not an image of a store opened by this copy of shale");
+  return maker;
 }
 
 export interface MaterializeImageOptions {
@@ -49,7 +70,10 @@ export class Image {
   readonly stats: PullStats;
   readonly #lease: FileLock;
   readonly #make: ImageInit["materialize"];
+  readonly #openFiles: ImageInit["openFiles"];
   #made: Promise<void> | undefined;
+  #files: Promise<ImageFiles> | undefined;
+  #closed = false;
 
   constructor(init: ImageInit) {
     this.reference = init.reference;
@@ -61,6 +85,8 @@ export class Image {
     this.stats = init.stats;
     this.#lease = init.lease;
     this.#make = init.materialize;
+    this.#openFiles = init.openFiles;
+    makers.set(this, init.makeRootfs);
   }
 
   /** Makes the layer directories that are not there yet; idempotent. A failed or cancelled attempt can be repeated. */
@@ -77,9 +103,65 @@ export class Image {
     return this.#lease.fd;
   }
 
-  /** Releases the lease; idempotent. */
+  /**
+   * What the image says of a path in its merged view: the layers stacked, deletions applied. Symlinks are followed inside the image.
+   * A path is text (UTF-8) or bytes; a relative one begins at the image's root. Reads need no trees.
+   * @throws PATH_NOT_FOUND, PATH_WRONG_KIND, PATH_LOOP, SIDECAR_INVALID, STORE_CLOSED (all methods that take a path)
+   */
+  async stat(path: string | Uint8Array): Promise<FileStat> {
+    return (await this.#open()).stat(path, { follow: true });
+  }
+
+  /** The same of a symlink itself. */
+  async lstat(path: string | Uint8Array): Promise<FileStat> {
+    return (await this.#open()).stat(path, { follow: false });
+  }
+
+  /** What is in a directory, sorted by the bytes of the names. */
+  async readdir(path: string | Uint8Array): Promise<FileName[]> {
+    return (await this.#open()).readdir(path);
+  }
+
+  /** Target of a symlink, as it is in the image. */
+  async readlink(path: string | Uint8Array): Promise<Buffer> {
+    return (await this.#open()).readlink(path);
+  }
+
+  /** The same path without symlinks, `.` and `..`; absolute. */
+  async realpath(path: string | Uint8Array): Promise<Buffer> {
+    return (await this.#open()).realpath(path);
+  }
+
+  /** @throws STORE_DAMAGED when the content is missing; its bytes are not hashed */
+  async readFile(path: string | Uint8Array, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Buffer> {
+    options.signal?.throwIfAborted();
+    return (await this.#open()).readFile(path, options.signal);
+  }
+
+  /** Bytes `start` to `end`, both included, of a file. Failures are emitted as `error`. */
+  createReadStream(path: string | Uint8Array, range: ReadRange = {}): Readable {
+    const pieces = async function* (open: Promise<ImageFiles>): AsyncGenerator<Buffer> {
+      yield* ((await open).openStream(path, range) ?? []) as AsyncIterable<Buffer>;
+    };
+    return Readable.from(pieces(this.#open()), { objectMode: false });
+  }
+
+  /** Releases the lease and what is open of the sidecars; idempotent. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#lease.release();
+    const files = this.#files;
+    this.#files = undefined;
+    (await files?.catch(() => undefined))?.close();
+  }
+
+  async #open(): Promise<ImageFiles> {
+    if (this.#closed) throw new ShaleError("STORE_CLOSED", "the image was closed; get it again from its store", { path: "" });
+    this.#files ??= this.#openFiles().catch((error: unknown) => {
+      this.#files = undefined;
+      throw error;
+    });
+    return this.#files;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

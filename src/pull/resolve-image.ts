@@ -8,7 +8,7 @@ import { matchLayers, parseManifestDocument, type LayerIdentity, type Manifest }
 import { choosePlatform, refusePlatform } from "../image/choose-platform.ts";
 import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
-import type { ManifestDocument, Source } from "../source/source.ts";
+import type { ManifestDocument, Source, SourceEvent, SourceOptions } from "../source/source.ts";
 import type { Images } from "../store/images.ts";
 import type { Limits } from "./limits.ts";
 
@@ -19,6 +19,8 @@ export interface ResolvedManifest {
   readonly descriptor: Descriptor;
   readonly bytes: Buffer;
   readonly manifest: Manifest;
+  /** Of the document that the reference itself names: this manifest, or an image index. */
+  readonly named: BlobDigest;
 }
 
 export interface ResolvedConfig {
@@ -32,19 +34,20 @@ export interface ResolvedConfig {
 export async function resolveManifest(
   source: Source,
   reference: Reference,
-  { platform, limits, signal }: { platform: Platform; limits: Limits; signal: AbortSignal },
+  { platform, limits, ...options }: { platform: Platform; limits: Limits } & SourceOptions,
 ): Promise<ResolvedManifest> {
-  let document: ManifestDocument = await source.resolve(reference, { signal });
+  let document: ManifestDocument = await source.resolve(reference, options);
+  const named = document.descriptor.digest;
   for (let depth = 0; depth <= limits.indexDepth; depth++) {
     refuseLarge(document, limits.manifestBytes);
     const content = parseManifestDocument(document.bytes, document.descriptor.mediaType);
     if (content.kind === "manifest") {
       refuseLayers(content.manifest, limits.imageLayers);
-      return { ...document, manifest: content.manifest };
+      return { ...document, manifest: content.manifest, named };
     }
     if (depth === limits.indexDepth) break;
     const chosen = choosePlatform(content.manifests, platform);
-    document = await source.readManifest(reference, chosen, { signal });
+    document = await source.readManifest(reference, chosen, options);
   }
   const message = `image indexes are nested more than ${limits.indexDepth} deep; raise indexDepth if the image is trusted`;
   throw new ShaleError("LIMIT_INDEX_DEPTH", message, { limit: "indexDepth", maximum: limits.indexDepth });
@@ -70,35 +73,62 @@ export interface ConfigRequest {
   readonly force: boolean;
   readonly limits: Limits;
   readonly signal: AbortSignal;
+  readonly onEvent?: SourceOptions["onEvent"];
 }
 
 /** The image config, from the store if it is there intact, else from the source; verified either way. */
 export async function resolveConfig(
   source: Source,
   reference: Reference,
-  { manifest, platform, images, force, limits, signal }: ConfigRequest,
+  { manifest, platform, images, force, limits, ...options }: ConfigRequest,
 ): Promise<ResolvedConfig> {
   const { config: descriptor } = manifest;
   const kept = force ? undefined : images.readDocument("config", descriptor.digest);
   const fetched = kept === undefined || digestOf(kept, descriptor.digest) !== descriptor.digest;
-  const bytes = fetched ? await fetchConfig(source, reference, { descriptor, maximum: limits.configBytes, signal }) : kept;
+  const bytes = fetched ? await fetchConfig(source, reference, { descriptor, maximum: limits.configBytes, ...options }) : kept;
   const config = parseConfig(bytes);
   refusePlatform(config.platform, platform);
   return { bytes, config, layers: matchLayers(manifest, config), fetched };
 }
 
-async function fetchConfig(
-  source: Source,
-  reference: Reference,
-  { descriptor, maximum, signal }: { descriptor: Descriptor; maximum: number; signal: AbortSignal },
-): Promise<Buffer> {
+/** A manifest of the store with its descriptor, if it is there intact. */
+export function readStoredManifest(images: Images, digest: BlobDigest): ManifestDocument | undefined {
+  const bytes = images.readDocument("manifest", digest);
+  if (bytes === undefined || digestOf(bytes, digest) !== digest) return undefined;
+  const { mediaType } = parseManifestDocument(bytes);
+  return { bytes, descriptor: { mediaType, digest, size: bytes.length } };
+}
+
+/** Wrong bytes are asked for once more, from another host if there is one. */
+async function fetchConfig(source: Source, reference: Reference, request: ConfigFetch): Promise<Buffer> {
+  const avoid = new Set<string>();
+  const onEvent = (event: SourceEvent): void => {
+    if (event.kind === "serving") avoid.add(event.host);
+    request.onEvent?.(event);
+  };
+  try {
+    return await fetchConfigOnce(source, reference, { ...request, onEvent });
+  } catch (error) {
+    if (!ShaleError.is(error, "DIGEST_MISMATCH") && !ShaleError.is(error, "SIZE_MISMATCH")) throw error;
+    onEvent({ kind: "retrying", host: [...avoid].join(" "), code: error.code, message: error.message, delayMs: 0 });
+    return fetchConfigOnce(source, reference, { ...request, avoid });
+  }
+}
+
+interface ConfigFetch extends SourceOptions {
+  readonly descriptor: Descriptor;
+  /** Bytes. */
+  readonly maximum: number;
+}
+
+async function fetchConfigOnce(source: Source, reference: Reference, { descriptor, maximum, ...options }: ConfigFetch): Promise<Buffer> {
   const { digest: expected, size } = descriptor;
   if (size > maximum) {
     const message = `the image config is ${size} bytes, more than the limit of ${maximum}; raise configBytes if the image is trusted`;
     throw new ShaleError("LIMIT_CONFIG_BYTES", message, { limit: "configBytes", maximum });
   }
   const pieces: Uint8Array[] = [];
-  for await (const piece of source.readBlob(reference, descriptor, { signal })) pieces.push(piece);
+  for await (const piece of source.readBlob(reference, descriptor, options)) pieces.push(piece);
   const bytes = Buffer.concat(pieces);
   const actual = digestOf(bytes, expected);
   if (actual === expected) return bytes;

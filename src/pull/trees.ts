@@ -24,7 +24,10 @@ export interface TreesContext {
 }
 
 /** What each layer of the image takes from the others; bottom to top. */
-export function composeLayers(diffIds: readonly DiffId[], { core, profile }: TreesContext): Promise<ComposedLayer[]> {
+export function composeLayers(
+  diffIds: readonly DiffId[],
+  { core, profile }: Pick<TreesContext, "core" | "profile">,
+): Promise<ComposedLayer[]> {
   const layers = diffIds.map((diffId) => ({ diffId, sidecar: core.layers.sidecarPath(diffId) }));
   return core.pool.run("tree/compose", { layers, profile, owner: core.superblock.owner } satisfies ComposeRequest);
 }

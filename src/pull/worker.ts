@@ -3,8 +3,10 @@ import { threadId } from "node:worker_threads";
 import { Engine } from "../ingest/engine.ts";
 import { serveWorker } from "../system/worker-pool.ts";
 import { TreeTasks } from "../tree/tasks.ts";
+import { ViewTasks } from "../view/tasks.ts";
 
 const engine: Engine = new Engine();
 const trees: TreeTasks = new TreeTasks(`link-${threadId}`);
+const views: ViewTasks = new ViewTasks(`rootfs-${threadId}`);
 
-await serveWorker({ ...engine.handlers, ...trees.handlers }, engine);
+await serveWorker({ ...engine.handlers, ...trees.handlers, ...views.handlers }, engine);

@@ -142,7 +142,7 @@ function nearestDirectory(
 }
 
 /** True when an ancestor of the path, in this layer, covers what lower layers have there. */
-function hides(sidecar: Sidecar, path: ByteString): boolean {
+export function hides(sidecar: Sidecar, path: ByteString): boolean {
   for (let ancestor: string = path; ancestor !== "";) {
     ancestor = ancestor.slice(0, Math.max(ancestor.lastIndexOf("/"), 0));
     const entry = sidecar.lookup(ancestor);

@@ -3,6 +3,7 @@ import { renameSync, rmSync } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { isRealDirectory } from "../store/planted.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
+import { inSlices } from "./in-slices.ts";
 import type { ComposedLayer, TreeStep } from "./tasks.ts";
 import type { TreeTask } from "./tree-plan.ts";
 
@@ -16,9 +17,6 @@ export interface MaterializeOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onAdvanced: (entries: number) => void;
 }
-
-/** Entries that one request to a worker makes: small enough for progress and cancellation. */
-const SLICE = 4000;
 
 /** Makes the tree unless it is there. Another process may publish the same tree first: then that one stays. */
 export async function materializeTree(options: MaterializeOptions): Promise<void> {
@@ -37,17 +35,9 @@ async function writeTree({ pool, task, signal, onAdvanced }: MaterializeOptions,
   const run = (step: Omit<TreeStep, "task">, worker: number): Promise<void> =>
     pool.run("tree/step", { task, ...step } satisfies TreeStep, { worker });
   await run({ from: 0, to: 0, directories: true, finish: false }, 0);
-  let next = 0;
-  let done = 0;
-  const lane = async (_: unknown, worker: number): Promise<void> => {
-    for (let from = next; from < live; from = next) {
-      signal?.throwIfAborted();
-      const to = (next = Math.min(from + SLICE, live));
-      await run({ from, to, directories: false, finish: false }, worker);
-      onAdvanced((done += to - from));
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(pool.size, Math.ceil(live / SLICE)) }, lane));
+  const make = (range: { from: number; to: number }, worker: number): Promise<void> =>
+    run({ ...range, directories: false, finish: false }, worker);
+  await inSlices(pool, { total: live, make, signal, onAdvanced });
   await run({ from: 0, to: 0, directories: false, finish: true }, 0);
 }
 

@@ -1,7 +1,6 @@
 /** The workers' side of trees: composition, and the writing of one tree in steps that several workers share. */
-import { existsSync, readFileSync } from "node:fs";
-import { indexSidecar, Sidecar, SidecarError } from "../../format/index.ts";
-import { isErrno, ShaleError } from "../errors.ts";
+import { existsSync } from "node:fs";
+import { indexSidecar, type Sidecar } from "../../format/index.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
@@ -11,6 +10,7 @@ import { chunkPath } from "../store/layout.ts";
 import { checkTree } from "./check-tree.ts";
 import { composeImage } from "./compose.ts";
 import { LayerInodes } from "./layer-inodes.ts";
+import { readSidecar, readingSidecar } from "./read-sidecar.ts";
 import { treeId, type Resolution } from "./resolution.ts";
 import { TreePlan, type TreeTask } from "./tree-plan.ts";
 import { TreeWriter } from "./tree-writer.ts";
@@ -147,19 +147,4 @@ function inodeTable(sidecar: Sidecar, inodes: LayerInodes): { rows: Buffer<Array
     at += INODE_ROW_BYTES;
   }
   return { rows, entries: [...unique.values()] };
-}
-
-function readSidecar(path: string): Promise<Sidecar> {
-  return readingSidecar(path, () => Sidecar.fromBytes(readFileSync(path)));
-}
-
-async function readingSidecar<T>(path: string, read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    if (!(error instanceof SidecarError) && !isErrno(error, "ENOENT")) throw error;
-    const message = `the sidecar ${JSON.stringify(path)} is damaged or missing; pull the image again with force, or run shale fsck --repair`;
-    const offset = error instanceof SidecarError ? error.offset : 0;
-    throw new ShaleError("SIDECAR_INVALID", message, { offset }, { cause: error });
-  }
 }

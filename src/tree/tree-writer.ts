@@ -3,13 +3,14 @@
  * all that must come last. The image's symlinks appear when nothing else is written any more, so no path is ever walked through
  * one; directories get their attributes at the very end, deepest first.
  */
-import { closeSync, linkSync, mkdirSync, openSync, symlinkSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import { Flag } from "../../format/index.ts";
-import { fsPath, toBytes, type ByteString } from "../bytes.ts";
-import { applyToFile, applyToPath, processOwner } from "../store/attributes.ts";
-import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Owner } from "../store/profile.ts";
+import { fsPath, type ByteString } from "../bytes.ts";
+import { applyToPath, processOwner } from "../store/attributes.ts";
+import { S_IFCHR, S_IFDIR, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod, setPathXattr } from "../system/syscalls.ts";
 import { Linker } from "./link-source.ts";
+import { makeRegular, makeSpecial, tryLink } from "./make-node.ts";
 import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
 
 export class TreeWriter {
@@ -35,43 +36,19 @@ export class TreeWriter {
     for (const { entry, path } of plan.entries(from, to)) {
       if (!plan.isLeader(entry)) continue;
       if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
-      else if (plan.type(entry) === S_IFREG) this.#makeRegular(entry, path);
+      else if (plan.type(entry) === S_IFREG) makeRegular({ plan, entry, path, self: this.#self });
     }
   }
 
   /** Everything else; the tree is then complete. */
   finish(): void {
     const plan = this.#plan;
-    for (const { entry, path } of plan.entries()) if (plan.isSpecial(entry) && plan.isLeader(entry)) this.#makeSpecial(entry, path);
+    for (const { entry, path } of plan.entries())
+      if (plan.isSpecial(entry) && plan.isLeader(entry)) makeSpecial({ plan, entry, path, self: this.#self });
     this.#makeMarkers();
     this.#makeLateLinks();
     const directories = [...plan.entries()].filter(({ entry }) => plan.type(entry) === S_IFDIR);
     for (const { entry, path } of directories.reverse()) applyToPath(path, plan.attributes(entry), plan.time(entry), this.#self);
-  }
-
-  /** A fresh file of this tree alone: an empty one, or what stands for another kind of file in this profile. */
-  #makeRegular(entry: number, path: ByteString): void {
-    const fd = openSync(fsPath(path), "wx", 0o600);
-    try {
-      const content = this.#plan.sidecar.target(entry);
-      if (content !== "") writeSync(fd, toBytes(content as ByteString));
-      applyToFile(fd, this.#plan.attributes(entry), this.#plan.time(entry), { self: this.#self, mode: 0o600 });
-    } finally {
-      closeSync(fd);
-    }
-  }
-
-  #makeSpecial(entry: number, path: ByteString): void {
-    const { sidecar } = this.#plan;
-    const attributes = this.#plan.attributes(entry);
-    const type = attributes.mode & S_IFMT;
-    if (type === S_IFREG) return this.#makeRegular(entry, path);
-    if (type === S_IFLNK) symlinkSync(toBytes(sidecar.target(entry) as ByteString), fsPath(path));
-    else {
-      const { rdevMajor, rdevMinor } = sidecar.modeAt(sidecar.modeRow(entry));
-      mknod(path, attributes.mode, { major: rdevMajor, minor: rdevMinor });
-    }
-    applyToPath(path, attributes, this.#plan.time(entry), this.#self);
   }
 
   /** Whiteouts and opaque directories, in the form that the profile's consumers know. */
@@ -89,14 +66,28 @@ export class TreeWriter {
     }
   }
 
-  /** Further names of hard-link groups, from the first: a link source could be another inode by now (EMLINK, or made twice). */
+  /**
+   * Further names of hard-link groups, from the first: a link source could be another inode by now. A group of more names than
+   * the file system gives one inode (EMLINK) goes on with another.
+   */
   #makeLateLinks(): void {
     const { sidecar } = this.#plan;
+    const full = new Map<number, number>();
     for (let row = 0; row < sidecar.hardLinkCount; row++) {
       const [entry, leader] = sidecar.hardLinkAt(row);
       if (entry === leader) continue;
-      linkSync(fsPath(this.#plan.place(leader)), fsPath(this.#plan.place(entry)));
+      if (tryLink(this.#plan.place(full.get(leader) ?? leader), this.#plan.place(entry))) continue;
+      this.#makeAnew(entry);
+      full.set(leader, entry);
     }
+  }
+
+  #makeAnew(entry: number): void {
+    const plan = this.#plan;
+    const path = plan.place(entry);
+    if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
+    else if (plan.type(entry) === S_IFREG) makeRegular({ plan, entry, path, self: this.#self });
+    else makeSpecial({ plan, entry, path, self: this.#self });
   }
 }
 

@@ -1,4 +1,4 @@
-/** The real image that the integration tests pull. It is built once and kept in .cache/images until its recipe changes. */
+/** The real images that the integration tests pull. They are built once and kept in .cache/images until their recipe changes. */
 import { createHash } from "node:crypto";
 import { access, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,6 +6,9 @@ import { PROJECT, readProjectFile } from "../../tools/project.ts";
 import { run } from "./run.ts";
 
 const RECIPE = "test/fixtures/debian-image.sh";
+const REAL_RECIPE = "test/fixtures/real-images.sh";
+
+export const REAL_TAGS = ["minbase", "python", "node", "perl", "locale", "special"] as const;
 
 export interface TestImages {
   /** An OCI image layout with the tags below; read-only. */
@@ -18,19 +21,28 @@ export interface TestImages {
  * the same time; one result stays.
  */
 export async function ensureImages(): Promise<TestImages> {
-  const images = join(PROJECT, ".cache/images");
-  const final = join(images, await recipeHash());
-  if (!(await exists(final))) {
-    await mkdir(images, { recursive: true });
-    await build(images, final);
-  }
-  return { layout: join(final, "layout"), tags: ["base", "packages", "full"] };
+  return { layout: await ensureLayout(RECIPE), tags: ["base", "packages", "full"] };
 }
 
-async function build(images: string, final: string): Promise<void> {
+/** The layout of the images REAL_TAGS, as `ensureImages` makes its own: some minutes, once. */
+export function ensureRealImages(): Promise<string> {
+  return ensureLayout(REAL_RECIPE);
+}
+
+async function ensureLayout(recipe: string): Promise<string> {
+  const images = join(PROJECT, ".cache/images");
+  const final = join(images, await recipeHash(recipe));
+  if (!(await exists(final))) {
+    await mkdir(images, { recursive: true });
+    await build(recipe, images, final);
+  }
+  return join(final, "layout");
+}
+
+async function build(recipe: string, images: string, final: string): Promise<void> {
   const staging = await mkdtemp(join(images, "staging-"));
   try {
-    await run("sh", [join(PROJECT, RECIPE), join(staging, "layout")]);
+    await run("sh", [join(PROJECT, recipe), join(staging, "layout")]);
     await rename(staging, final);
   } catch (error) {
     if (!(await exists(final))) throw error;
@@ -39,9 +51,9 @@ async function build(images: string, final: string): Promise<void> {
   }
 }
 
-async function recipeHash(): Promise<string> {
+async function recipeHash(recipe: string): Promise<string> {
   const release = await readFile("/etc/os-release", "utf8");
-  const text = `${await readProjectFile(RECIPE)}\0${process.arch}\0${release}`;
+  const text = `${await readProjectFile(recipe)}\0${process.arch}\0${release}`;
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 

@@ -1,0 +1,34 @@
+import type { WorkerPool } from "../system/worker-pool.ts";
+
+/** Entries that one request to a worker makes: small enough for progress and cancellation. */
+const SLICE = 4000;
+
+export interface SlicesOptions {
+  readonly total: number;
+  /** Makes the entries [from, to) on a worker. */
+  readonly make: (range: { readonly from: number; readonly to: number }, worker: number) => Promise<void>;
+  readonly signal?: AbortSignal | undefined;
+  /** Entries made so far. */
+  readonly onAdvanced: (entries: number) => void;
+}
+
+/** Spreads the making of many entries over the workers. When it throws, no worker is at it any more. */
+export async function inSlices({ size }: WorkerPool, { total, make, signal, onAdvanced }: SlicesOptions): Promise<void> {
+  let next = 0;
+  let done = 0;
+  const lane = async (_: unknown, worker: number): Promise<void> => {
+    for (let from = next; from < total; from = next) {
+      signal?.throwIfAborted();
+      const to = (next = Math.min(from + SLICE, total));
+      try {
+        await make({ from, to }, worker);
+      } catch (error) {
+        next = total;
+        throw error;
+      }
+      onAdvanced((done += to - from));
+    }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(size, Math.ceil(total / SLICE)) }, lane));
+  for (const result of lanes) if (result.status === "rejected") throw result.reason;
+}

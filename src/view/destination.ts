@@ -1,0 +1,79 @@
+/** Where a root file system is to stand, and where it is made: beside that place if it can be renamed there, else in it. */
+import { lstatSync, mkdtempSync, readdirSync, realpathSync, renameSync, statSync } from "node:fs";
+import { rm, readdir } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { isErrno, ShaleError } from "../errors.ts";
+
+export class Destination {
+  /** Absolute, without symlinks. */
+  readonly path: string;
+  /** An empty directory to make the root file system in. */
+  readonly tree: string;
+
+  private constructor(path: string, tree: string) {
+    this.path = path;
+    this.tree = tree;
+  }
+
+  /** `path` must be absent or an empty directory, and not in `store`. @throws DESTINATION_UNUSABLE */
+  static prepare(path: string, store: string): Destination {
+    return usable(path, () => {
+      const exists = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+      const real = exists ? realpathSync(path) : join(realpathSync(dirname(resolve(path))), basename(resolve(path)));
+      if (real === store || real.startsWith(`${store}/`)) throw unusable(path, "lies in the store");
+      if (exists && !statSync(real).isDirectory()) throw unusable(path, "is no directory");
+      if (exists && readdirSync(real).length > 0) throw unusable(path, "is not empty");
+      return new Destination(real, stage(real, exists));
+    });
+  }
+
+  /** Makes it visible under its name. @throws DESTINATION_UNUSABLE when something came there meanwhile */
+  publish(): void {
+    if (this.tree !== this.path) usable(this.path, () => renameSync(this.tree, this.path));
+  }
+
+  /** Leaves nothing; idempotent. */
+  async discard(): Promise<void> {
+    if (this.tree !== this.path) return rm(this.tree, { recursive: true, force: true });
+    for (const name of await readdir(this.path, { encoding: "buffer" }))
+      await rm(Buffer.concat([Buffer.from(`${this.path}/`), name]), { recursive: true, force: true });
+  }
+}
+
+/** A mount point cannot be replaced, nor a directory whose parent is not ours to write: there it is made in place. */
+function stage(real: string, exists: boolean): string {
+  if (exists && statSync(real).dev !== statSync(dirname(real)).dev) return real;
+  try {
+    return mkdtempSync(join(dirname(real), ".shale-"));
+  } catch (error) {
+    if (exists && isErrno(error, "EACCES", "EPERM", "EROFS")) return real;
+    throw error;
+  }
+}
+
+function usable<T>(path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw destinationError(error, path);
+  }
+}
+
+/** The error to throw instead of one that happened while a root file system was made at `path`. */
+export function destinationError(error: unknown, path: string): unknown {
+  if (ShaleError.is(error, "STORE_FILESYSTEM")) return unusable(path, "is on a file system that cannot hold the image's attributes", error);
+  if (ShaleError.is(error)) return error;
+  if (isErrno(error, "ENOSPC", "EDQUOT")) {
+    const message = `cannot write ${JSON.stringify(path)}: the disk or quota is full; free space and try again`;
+    return new ShaleError("NO_SPACE", message, { path }, { cause: error });
+  }
+  if (isErrno(error, "EACCES", "EPERM", "EROFS")) return unusable(path, "cannot be written", error);
+  if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "EEXIST", "ENOTEMPTY", "EBUSY"))
+    return unusable(path, "has no parent directory, or was changed meanwhile", error);
+  return error;
+}
+
+function unusable(path: string, why: string, cause?: unknown): ShaleError<"DESTINATION_UNUSABLE"> {
+  const message = `${JSON.stringify(path)} ${why}; name a new or empty directory of yours`;
+  return new ShaleError("DESTINATION_UNUSABLE", message, { path }, { cause });
+}

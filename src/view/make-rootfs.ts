@@ -1,0 +1,70 @@
+/** Making a merged root file system: written by the workers beside its place, put there by one rename. */
+import { randomUUID } from "node:crypto";
+import type { WorkerPool } from "../system/worker-pool.ts";
+import { inSlices } from "../tree/in-slices.ts";
+import { Destination, destinationError } from "./destination.ts";
+import type { RootfsMode, RootfsTask } from "./rootfs-plan.ts";
+import type { RootfsCounts } from "./rootfs-writer.ts";
+import type { RootfsStep } from "./tasks.ts";
+
+export interface RootfsProgress {
+  /** Names made, and names in all. */
+  readonly entries: number;
+  readonly total: number;
+}
+
+export interface RootfsResult {
+  /** Absolute, without symlinks. */
+  readonly path: string;
+  /** Names, the root included. */
+  readonly entries: number;
+  /** Files with content by the way it came: only a `fallback` mixes them. Further names of hard links and empty files do not count. */
+  readonly linked: number;
+  readonly reflinked: number;
+  readonly copied: number;
+}
+
+export interface RootfsRequest {
+  readonly pool: WorkerPool;
+  readonly task: Omit<RootfsTask, "tree">;
+  readonly destination: string;
+  /** Directory of the store. */
+  readonly store: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: RootfsProgress) => void;
+}
+
+/** @throws DESTINATION_UNUSABLE, MODE_UNSUPPORTED, NO_SPACE, STORE_DAMAGED, SIDECAR_INVALID; nothing is left of it then */
+export async function makeRootfs(request: RootfsRequest): Promise<RootfsResult> {
+  const { destination: path, store, signal } = request;
+  signal.throwIfAborted();
+  const destination = Destination.prepare(path, store);
+  try {
+    const made = await write(request, { ...request.task, tree: destination.tree });
+    signal.throwIfAborted();
+    destination.publish();
+    return { path: destination.path, ...made };
+  } catch (error) {
+    await destination.discard();
+    throw destinationError(error, path);
+  }
+}
+
+async function write({ pool, signal, onProgress }: RootfsRequest, task: RootfsTask): Promise<Omit<RootfsResult, "path">> {
+  const id = randomUUID();
+  const run = <T>(step: RootfsStep["step"], worker: number): Promise<T> =>
+    pool.run<T>("view/rootfs", { id, task, step } satisfies RootfsStep, { worker });
+  const total = await run<number>("directories", 0);
+  const counts = { linked: 0, reflinked: 0, copied: 0 };
+  const make = async (range: { from: number; to: number }, worker: number): Promise<void> => {
+    const { linked, reflinked, copied } = await run<RootfsCounts>(range, worker);
+    counts.linked += linked;
+    counts.reflinked += reflinked;
+    counts.copied += copied;
+  };
+  await inSlices(pool, { total, make, signal, onAdvanced: (entries) => onProgress({ entries, total }) });
+  await run("finish", 0);
+  return { entries: total, ...counts };
+}
+
+export const ROOTFS_MODES: readonly RootfsMode[] = ["link", "reflink", "copy"];

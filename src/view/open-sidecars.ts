@@ -1,0 +1,41 @@
+/** The sidecars of an image, open for single look-ups. */
+import { readFileSync, statSync } from "node:fs";
+import { Sidecar, SidecarError } from "../../format/index.ts";
+import type { DiffId } from "../image/digest.ts";
+import { readingSidecar } from "../tree/read-sidecar.ts";
+
+export interface SidecarSource {
+  readonly diffId: DiffId;
+  readonly path: string;
+  /** The bytes of its indexed form if the file is not indexed; made elsewhere, since it takes a while. */
+  readonly indexed?: Uint8Array | undefined;
+}
+
+/** Below this a sidecar is read at once: images of hundreds of small layers need no descriptor for each. */
+const READ_WHOLE: number = 256 * 1024;
+/** Of each large one, this much stays in memory. */
+const CACHE_BYTES: number = 4 * 1024 * 1024;
+
+/** The caller closes them; none stays open when this throws. @throws SIDECAR_INVALID */
+export async function openSidecars(sources: readonly SidecarSource[]): Promise<Sidecar[]> {
+  const open: Sidecar[] = [];
+  try {
+    for (const source of sources) open.push(await readingSidecar(source.path, () => openSidecar(source)));
+    return open;
+  } catch (error) {
+    for (const sidecar of open) sidecar.close();
+    throw error;
+  }
+}
+
+async function openSidecar({ path, diffId, indexed }: SidecarSource): Promise<Sidecar> {
+  const sidecar = await openBytes(path, indexed);
+  if (`sha256:${sidecar.diffId.toString("hex")}` === diffId) return sidecar;
+  sidecar.close();
+  throw new SidecarError("the sidecar belongs to another layer", 0);
+}
+
+async function openBytes(path: string, indexed: Uint8Array | undefined): Promise<Sidecar> {
+  if (indexed) return Sidecar.fromBytes(indexed);
+  return statSync(path).size <= READ_WHOLE ? Sidecar.fromBytes(readFileSync(path)) : Sidecar.openFile(path, { cacheBytes: CACHE_BYTES });
+}
