@@ -10,13 +10,13 @@ import { getPathXattr } from "../../src/system/syscalls.ts";
 export function describeTree(root: string): string[] {
   const lines: string[] = [];
   const inodes = new Map<number, string[]>();
-  const todo: ByteString[] = ["" as ByteString];
-  for (let prefix = todo.pop(); prefix !== undefined; prefix = todo.pop()) {
+  const rest: ByteString[] = ["" as ByteString];
+  for (let prefix = rest.pop(); prefix !== undefined; prefix = rest.pop()) {
     for (const bytes of readdirSync(placeOf(root, prefix), { encoding: "buffer" })) {
       const name = `${prefix}${fromBytes(bytes)}` as ByteString;
       const stat = lstatSync(placeOf(root, name));
       lines.push(`${showBytes(name, 200)} ${lineOf(root, name, stat)}`);
-      if (stat.isDirectory()) todo.push(`${name}/` as ByteString);
+      if (stat.isDirectory()) rest.push(`${name}/` as ByteString);
       else if (!isWhiteout(stat)) inodes.set(stat.ino, [...(inodes.get(stat.ino) ?? []), showBytes(name, 200)]);
     }
   }
