@@ -72,7 +72,7 @@ test("An ordinary user writes in an overlay over the layers, and the layers stay
 
 test("An ordinary user boots the merged root file system with bubblewrap", async () => {
   const args = ["--unshare-all", "--uid", "0", "--gid", "0", "--ro-bind", pulled.rootfs, "/", "--dev", "/dev", "--proc", "/proc"];
-  const [program = "", ...rest] = [...AS_NOBODY, "bwrap", ...args, "/bin/sh", "-c", "id -u; python3 -c 'print(6 * 7)'"];
+  const [program, ...rest] = [...AS_NOBODY, "bwrap", ...args, "/bin/sh", "-c", "id -u; python3 -c 'print(6 * 7)'"];
   assert.equal((await run(program, rest, { cwd: "/" })).toString(), "0\n42\n");
 });
 
