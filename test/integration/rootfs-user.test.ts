@@ -72,8 +72,9 @@ test("An ordinary user writes in an overlay over the layers, and the layers stay
 
 test("An ordinary user boots the merged root file system with bubblewrap", async () => {
   const args = ["--unshare-all", "--uid", "0", "--gid", "0", "--ro-bind", pulled.rootfs, "/", "--dev", "/dev", "--proc", "/proc"];
-  const [program, ...rest] = [...AS_NOBODY, "bwrap", ...args, "/bin/sh", "-c", "id -u; python3 -c 'print(6 * 7)'"];
-  assert.equal((await run(program, rest, { cwd: "/" })).toString(), "0\n42\n");
+  const script = "id -u; python3 -c 'print(6 * 7)'";
+  const said = await run("env", [...AS_NOBODY, "bwrap", ...args, "/bin/sh", "-c", script], { cwd: "/" });
+  assert.equal(said.toString(), "0\n42\n");
 });
 
 test("fuse-overlayfs shows the image's owners and modes from the extended attribute", async () => {

@@ -7,38 +7,55 @@ export interface ModelFile {
   readonly uid: number;
   readonly mtime: number;
   readonly content: string;
+  /** Of a hard-link group: all its paths, sorted. */
+  readonly links: readonly string[];
 }
 
-type Tree = Map<string, ModelFile>;
+type File = Omit<ModelFile, "links">;
+/** Names of a hard-link group have one and the same File. */
+type Tree = Map<string, File>;
 
-const IMPLIED = { kind: "directory", mode: 0o755, uid: 0, mtime: 0, content: "" } as const;
+const IMPLIED: File = { kind: "directory", mode: 0o755, uid: 0, mtime: 0, content: "" };
 
-/** Paths of the root file system that the layers give, bottom to top; "" is the root. No hard links, no symlinks on the way to a name. */
+/** Paths of the root file system that well-formed layers give, bottom to top; "" is the root. */
 export function stackLayers(layers: readonly (readonly TestEntry[])[]): Map<string, ModelFile> {
-  const tree = new Map<string, ModelFile>([["", IMPLIED]]);
+  const tree: Tree = new Map([["", IMPLIED]]);
   for (const entries of layers) {
     const before = new Map(tree);
     const markers = entries.filter(isMarker);
     for (const { path } of markers) mark(tree, path);
     for (const { path } of markers) imply(tree, parentOf(path), before);
-    for (const entry of entries) if (!isMarker(entry)) put(tree, entry, before);
+    const own: Tree = new Map();
+    for (const entry of entries) if (!isMarker(entry)) put(tree, { entry, own, before });
   }
-  return tree;
+  return withLinks([...tree].map(([path, file]) => [path, { ...file }, file]));
 }
 
-/** True when an entry's parent is, at that place of its own layer's tar, a file: such layers are malformed. */
-export function hasFileAsParent(entries: readonly TestEntry[]): boolean {
+/** Adds the groups of the paths that have the same `identity`. */
+export function withLinks(files: readonly (readonly [path: string, file: File, identity: unknown])[]): Map<string, ModelFile> {
+  const groups = Map.groupBy(files, ([, , identity]) => identity);
+  return new Map(
+    files.map(([path, file, identity]) => {
+      const paths = groups.get(identity)!.map(([other]) => other);
+      return [path, { ...file, links: file.kind === "directory" || paths.length < 2 ? [] : paths.toSorted() }];
+    }),
+  );
+}
+
+/** False when an entry's parent is, at that place of its own layer's tar, a file, or a hard link's target is not there. */
+export function isWellFormed(entries: readonly TestEntry[]): boolean {
   const kinds = new Map<string, "file" | "directory">();
-  for (const { path, type } of entries) {
+  for (const { path, type, target } of entries) {
     for (let parent = parentOf(path); parent !== ""; parent = parentOf(parent)) {
-      if (kinds.get(parent) === "file") return true;
+      if (kinds.get(parent) === "file") return false;
       kinds.set(parent, "directory");
     }
     if (isMarker({ path })) continue;
+    if (type === "hardlink" && (target === path || kinds.get(target!) !== "file")) return false;
     if (type !== "directory") for (const other of kinds.keys()) if (isAtOrBelow(other, path)) kinds.delete(other);
     kinds.set(path, type === "directory" ? "directory" : "file");
   }
-  return false;
+  return true;
 }
 
 function isMarker({ path }: TestEntry): boolean {
@@ -52,14 +69,31 @@ function mark(tree: Tree, path: string): void {
   else remove(tree, (other) => isAtOrBelow(other, join(parent, name.slice(4))));
 }
 
-function put(tree: Tree, entry: TestEntry, before: Tree): void {
-  const kind = (entry.type ?? "file") as ModelFile["kind"];
-  imply(tree, parentOf(entry.path), before);
-  const old = tree.get(entry.path);
-  if (old && !(old.kind === "directory" && kind === "directory")) remove(tree, (other) => isAtOrBelow(other, entry.path));
-  const content = kind === "symlink" ? (entry.target ?? "") : String(entry.content ?? "");
-  const mode = kind === "symlink" ? 0o777 : (entry.mode ?? (kind === "directory" ? 0o755 : 0o644));
-  tree.set(entry.path, { kind, mode, uid: entry.uid ?? 0, mtime: entry.mtime ?? 0, content });
+function put(tree: Tree, { entry, own, before }: { entry: TestEntry; own: Tree; before: Tree }): void {
+  const { path, type = "file" } = entry;
+  const file = type === "hardlink" ? linked(own.get(entry.target!)!, entry) : fileOf(entry);
+  imply(tree, parentOf(path), before);
+  const old = tree.get(path);
+  if (old && !(old.kind === "directory" && file.kind === "directory"))
+    for (const names of [tree, own]) remove(names, (other) => isAtOrBelow(other, path));
+  for (const names of [tree, own]) names.set(path, file);
+}
+
+function fileOf({ type = "file", target, content, mode, uid, mtime }: TestEntry): File {
+  const kind = type as File["kind"];
+  const fallback = kind === "directory" ? 0o755 : 0o644;
+  return {
+    kind,
+    mode: kind === "symlink" ? 0o777 : (mode ?? fallback),
+    uid: uid ?? 0,
+    mtime: mtime ?? 0,
+    content: kind === "symlink" ? target! : String(content ?? ""),
+  };
+}
+
+/** The header of a hard link speaks of the file that it names. */
+function linked(file: File, { mode, uid, mtime }: TestEntry): File {
+  return Object.assign(file, { mode: file.kind === "symlink" ? file.mode : (mode ?? 0o644), uid: uid ?? 0, mtime: mtime ?? 0 });
 }
 
 /** A parent that no entry names looks as lower layers left it, if it was a directory there. */

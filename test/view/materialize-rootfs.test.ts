@@ -17,9 +17,9 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { materializeRootfs, ShaleError, type ErrorCode, type Image, type MaterializeRootfsOptions } from "../../src/index.ts";
 import type { TestEntry } from "../../src/testing/index.ts";
-import { startStore, type StoreHarness } from "../support/store-harness.ts";
+import { layer, startStore, type StoreHarness } from "../support/store-harness.ts";
 import { arbitraryStack } from "./arbitrary-stack.ts";
-import { stackLayers, type ModelFile } from "./layer-stack.ts";
+import { stackLayers, withLinks, type ModelFile } from "./layer-stack.ts";
 
 const MODES: readonly MaterializeRootfsOptions[] = [{ mode: "link" }, { mode: "copy" }, { mode: "reflink", fallback: "copy" }];
 
@@ -37,18 +37,21 @@ function place(harness: StoreHarness, name = "rootfs"): string {
 
 /** What is on disk, in the words of the model. */
 function readTree(root: string): Map<string, ModelFile> {
-  const found = new Map<string, ModelFile>();
+  const found: Parameters<typeof withLinks>[0][number][] = [];
   const todo = [""];
   for (let path = todo.pop(); path !== undefined; path = todo.pop()) {
     const at = join(root, path);
-    const { mode, uid, mtimeMs, ...stat } = lstatSync(at);
+    const { mode, uid, mtimeMs, ino } = lstatSync(at);
     const kind = (mode & 0o170000) === 0o040000 ? "directory" : (mode & 0o170000) === 0o120000 ? "symlink" : "file";
     const content = kind === "file" ? readFileSync(at, "utf8") : kind === "symlink" ? readlinkSync(at) : "";
-    assert.ok(stat.nlink > 0);
-    found.set(path, { kind, mode: mode & 0o7777, uid, mtime: mtimeMs / 1000, content });
+    found.push([path, { kind, mode: mode & 0o7777, uid, mtime: mtimeMs / 1000, content }, ino]);
     if (kind === "directory") for (const name of readdirSync(at)) todo.push(join(path, name));
   }
-  return found;
+  return withLinks(found);
+}
+
+async function diffIds(stack: readonly (readonly TestEntry[])[]): Promise<readonly string[]> {
+  return Promise.all(stack.map(async (entries) => (await layer(entries)).diffId));
 }
 
 function rejects(work: Promise<unknown>, code: ErrorCode): Promise<void> {
@@ -67,6 +70,8 @@ describe("materializeRootfs", () => {
         const expected = stackLayers(stack);
         assert.deepEqual(readTree(root), expected);
         assert.equal(result.entries, expected.size);
+        // a layer that is exported to its end is the one that came, byte for byte: its digest is checked
+        for (const diffId of await diffIds(stack)) for await (const piece of (await harness.store()).exportLayer(diffId)) assert.ok(piece);
         rmSync(root, { recursive: true });
       }),
       { numRuns: 40 },
