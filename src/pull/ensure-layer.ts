@@ -47,7 +47,12 @@ export async function ensureLayer(layer: LayerIdentity & { index: number }, cont
   try {
     return await singleFlight(layer, context);
   } catch (error) {
-    relay.send({ kind: "layer-failed", diffId, index, ...ProgressRelay.describe(error) });
+    relay.send({
+      kind: "layer-failed",
+      diffId,
+      index,
+      ...(signal.aborted ? { code: "ABORTED", message: "stopped with the pull" } : ProgressRelay.describe(error)),
+    });
     throw error;
   }
 }
