@@ -142,7 +142,7 @@ test("`Registry` refuses limits that are none, and keeps the default of one that
     { manifestBytes: 8 << 20 },
     { layerBites: 1 },
   ]) {
-    assert.throws(() => new Registry({ store, limits: limits as Partial<Limits> }), RangeError, JSON.stringify(limits));
+    assert.throws(() => new Registry({ store, limits }), RangeError, JSON.stringify(limits));
   }
   assert.deepEqual(resolveLimits({ layerBytes: undefined }), DEFAULT_LIMITS);
   assert.equal(resolveLimits({ layerBytes: 0 }).layerBytes, 0);
