@@ -68,6 +68,7 @@ async function fromStore(request: PullRequest, started: number): Promise<Image |
   try {
     const image = await cachedImage(request, started);
     if (image) ensureReference(request, image);
+    if (image && request.policy === "always") tellUnchanged(request, image);
     return image;
   } catch (error) {
     if (request.policy === "never" || !isDamage(error)) throw error;
@@ -88,6 +89,18 @@ async function isUnchanged({ core, reference, platform, relay, signal, source, v
   const manifest = readStoredManifest(core.images, known.manifestDigest);
   await (manifest && verifyManifest(manifest.descriptor, manifest.bytes));
   return manifest !== undefined;
+}
+
+/** Who asked for a look at the registry is told what it came to. */
+function tellUnchanged({ core, relay, eager }: PullRequest, { reference, manifestDigest }: Image): void {
+  const record = core.images.record(manifestDigest, (code, message) => relay.warn(code, message));
+  const layers = (record?.layers ?? []).map(({ diffId, digest, size }) => ({ diffId, digest, size }));
+  relay.send({ kind: "resolving", reference });
+  relay.send({ kind: "resolved", reference, manifestDigest, layers });
+  for (const [index, { diffId }] of layers.entries()) {
+    relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
+    if (eager) relay.send({ kind: "tree-skipped", diffId, index });
+  }
 }
 
 /** What was found by its digest alone is kept under this name too. */
