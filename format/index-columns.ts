@@ -13,6 +13,24 @@ export async function indexColumns(columns: EntryColumns): Promise<Buffer> {
   for (let entry = 0; entry < live; entry++) if (columns.flags(entry) & Flag.implicit) implicit++;
   if (columns.tarCount !== count - implicit) throw invalid("order", columns.layout.spans.order.start);
   const writer = new SidecarWriter({ diffId: columns.layout.diffId, indexed: true, live, expected: count });
+  try {
+    return await rewrite(columns, writer, { sorted, numbers });
+  } catch (error) {
+    // what the writer refuses as its caller's mistake is the file's here
+    if (error instanceof RangeError) throw invalid("order", columns.layout.spans.order.start);
+    throw error;
+  }
+}
+
+interface Numbering {
+  /** The live entries in their new order. */
+  readonly sorted: readonly number[];
+  /** Of each entry, its new number. */
+  readonly numbers: Uint32Array;
+}
+
+function rewrite(columns: EntryColumns, writer: SidecarWriter, { sorted, numbers }: Numbering): Promise<Buffer> {
+  const { count, live } = columns;
   for (let number = 0; number < count; number++) {
     const entry = columns.entry(number < live ? (sorted[number] as number) : number);
     writer.add(entry.leader === -1 ? entry : { ...entry, leader: numbers[entry.leader] as number });

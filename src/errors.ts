@@ -3,6 +3,12 @@
  * A caller's own mistakes (a wrong type, an impossible option) are plain TypeError or RangeError without a code.
  */
 
+/** Which limit was passed, and what it is: in `Limits`, and settable there. */
+export interface LimitDetail {
+  readonly limit: string;
+  readonly maximum: number;
+}
+
 /** What each code tells a program, beside the message for people. Sizes are bytes. */
 export interface ErrorDetails {
   // references, documents and digests
@@ -31,7 +37,20 @@ export interface ErrorDetails {
   LAYER_CORRUPT: { digest?: string };
   TAR_INVALID: { offset: number; entry?: string };
   TAR_UNSUPPORTED: { offset: number; entry?: string };
-  LIMIT_EXCEEDED: { limit: string; maximum: number };
+  // limits: `limit` is the option's name
+  LIMIT_BLOB_BYTES: LimitDetail;
+  LIMIT_CONFIG_BYTES: LimitDetail;
+  LIMIT_FILE_BYTES: LimitDetail;
+  LIMIT_HEADER_BYTES: LimitDetail;
+  LIMIT_IMAGE_BYTES: LimitDetail;
+  LIMIT_IMAGE_LAYERS: LimitDetail;
+  LIMIT_INDEX_DEPTH: LimitDetail;
+  LIMIT_LAYER_BYTES: LimitDetail;
+  LIMIT_LAYER_ENTRIES: LimitDetail;
+  LIMIT_METADATA_BYTES: LimitDetail;
+  LIMIT_PATH_DEPTH: LimitDetail;
+  LIMIT_RATIO: LimitDetail;
+  LIMIT_XATTR_BYTES: LimitDetail;
   WORKER_FAILED: { what: string };
   // the store
   NOT_CACHED: { reference: string };

@@ -1,11 +1,15 @@
 /** The public API: everything a program may import from "shale". */
 export { ShaleError } from "./errors.ts";
-export type { ErrorCode, ErrorDetails } from "./errors.ts";
+export type { ErrorCode, ErrorDetails, LimitDetail } from "./errors.ts";
 export { openStore } from "./pull/open-store.ts";
 export type { ImageQuery, Store, StoredImage } from "./pull/open-store.ts";
 export type { StoreOptions } from "./pull/store-core.ts";
 export { diffIndex, dumpIndex } from "./dump/dump-index.ts";
 export type { DumpIndexOptions } from "./dump/dump-index.ts";
+export { exitStatus as fsckExitStatus } from "./fsck/finding.ts";
+export type { Finding, FindingKind, FindingState, Severity } from "./fsck/finding.ts";
+export { fsck } from "./fsck/fsck.ts";
+export type { FsckLevel, FsckOptions, FsckProgress } from "./fsck/context.ts";
 export type { GcOptions, GcResult } from "./gc/collect.ts";
 export type { Reason } from "./gc/roots.ts";
 export type { ImageUsage, Usage } from "./gc/usage.ts";
@@ -24,7 +28,9 @@ export type { RootfsMode } from "./view/rootfs-plan.ts";
 export type { RootfsProgress, RootfsResult } from "./view/make-rootfs.ts";
 export type { FileKind, FileName, FileStat, ReadRange } from "./view/image-files.ts";
 export type { LayerProgress, ProgressEvent, ProgressSink } from "./pull/progress.ts";
-export type { LayerLimits } from "./ingest/layer-inflater.ts";
+export type { Limits } from "./pull/limits.ts";
+export type { LayerLimits } from "./ingest/layer-limits.ts";
+export type { RetryPolicy } from "./source/retry.ts";
 export type { Credentials, CredentialsProvider } from "./source/credentials.ts";
 export type { Profile } from "./store/profile.ts";
 export type { Descriptor } from "./image/descriptor.ts";

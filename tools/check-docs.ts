@@ -138,7 +138,11 @@ async function attempt(
   env: Readonly<Record<string, string>> = {},
 ): Promise<string | undefined> {
   try {
-    await execute(program, args, { cwd, env: { ...process.env, TMPDIR: cwd, ...env }, timeout: TIMEOUT_MS });
+    await execute(program, args, {
+      cwd,
+      env: { ...process.env, TMPDIR: cwd, HOME: cwd, XDG_RUNTIME_DIR: cwd, ...env },
+      timeout: TIMEOUT_MS,
+    });
     return undefined;
   } catch (error) {
     const { stdout = "", stderr = "", message } = error as Error & { stdout?: string; stderr?: string };

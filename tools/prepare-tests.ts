@@ -17,6 +17,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   { program: "umoci", debian: "umoci" },
   { program: "skopeo", debian: "skopeo" },
   { program: "docker-registry", debian: "docker-registry" },
+  { program: "nginx", debian: "nginx-light" },
   { program: "bwrap", debian: "bubblewrap" },
   { program: "crun", debian: "crun" },
   { program: "mkfs.xfs", debian: "xfsprogs" },

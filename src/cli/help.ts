@@ -11,7 +11,7 @@ const EXIT_CODES: readonly (readonly [string, string])[] = [
 
 const HELP: OptionSpec = { type: "boolean", short: "h", help: "show this help" };
 
-export function programHelp(commands: readonly Command[]): string {
+export function programHelp(commands: readonly Pick<Command, "name" | "summary" | "examples">[]): string {
   return lines(
     "Usage: shale COMMAND [OPTIONS] ...",
     "",

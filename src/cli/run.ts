@@ -8,10 +8,35 @@ import { UsageError } from "./usage-error.ts";
 
 const COMMANDS = [pullCommand] as const;
 
-export type ExitCode = 0 | 1 | 2 | 130;
+/** Commands with a parser, output and exit codes of their own, loaded when they are called. */
+const PROGRAMS: ReadonlyMap<string, Program> = new Map([
+  [
+    "fsck",
+    {
+      summary: "Checks a store, and repairs it if asked; its exit codes are those of fsck(8).",
+      run: async (argv, { signal }) => (await import("./fsck.ts")).fsckProgram(argv, signal),
+    },
+  ],
+  [
+    "dump-index",
+    {
+      summary: "Shows what the sidecar of a layer says.",
+      run: async (argv) => (await import("./dump-index.ts")).dumpIndexProgram(argv),
+    },
+  ],
+]);
+
+interface Program {
+  /** One line. */
+  readonly summary: string;
+  readonly run: (argv: readonly string[], context: Context) => Promise<number>;
+}
 
 /** Never rejects: what went wrong is told on standard error (and, with --json, on standard output) and by the exit code. */
-export async function run(argv: readonly string[], context: Context): Promise<ExitCode> {
+export async function run(argv: readonly string[], context: Context): Promise<number> {
+  const [name = "", ...rest] = argv;
+  const program = PROGRAMS.get(name);
+  if (program) return program.run(rest, context);
   try {
     const line = parseCommandLine(argv, COMMANDS);
     if (line.kind === "version") context.stdout.write(`${context.version}\n`);
@@ -30,13 +55,15 @@ export async function run(argv: readonly string[], context: Context): Promise<Ex
 
 async function help(command: Command | undefined): Promise<string> {
   const { commandHelp, programHelp } = await import("./help.ts");
-  return command ? commandHelp(command) : programHelp(COMMANDS);
+  return command
+    ? commandHelp(command)
+    : programHelp([...COMMANDS, ...[...PROGRAMS].map(([name, { summary }]) => ({ name, summary, examples: [] }))]);
 }
 
 interface Failure {
   readonly code: string;
   readonly message: string;
-  readonly exitCode: ExitCode;
+  readonly exitCode: 1 | 2 | 130;
 }
 
 function describe(error: unknown, signal: AbortSignal): Failure {

@@ -1,11 +1,12 @@
 /** Every link source against what the sidecars say of it, each inode once however many layers have it. */
-import { existsSync, lstatSync } from "node:fs";
+import { existsSync, lstatSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import type { DiffId } from "../image/digest.ts";
 import { base32, INODE_ID_BYTES } from "../store/inode.ts";
+import { bumpGeneration } from "../store/generation.ts";
 import { chunkPath } from "../store/layout.ts";
-import type { Profile } from "../store/profile.ts";
+import { FileLock } from "../system/file-lock.ts";
 import { dropLayer, type LayerTables } from "./check-layers.ts";
 import { foreignNames, namesIn } from "./check-places.ts";
 import { inParallel, type FsckContext, type KnownTree } from "./context.ts";
@@ -32,14 +33,34 @@ export async function* checkChunks(context: FsckContext, layers: readonly LayerT
   }));
   for await (const { job, faults } of results) {
     context.progress("chunks", ++done, jobs.length);
-    for (const group of Map.groupBy(faults, ({ inode, ordinal }) => `${inode}.${ordinal}`).values())
-      yield* reportChunk(context, job, group);
+    if (faults.length === 0) continue;
+    const uses = await findUses(context, [...new Set(faults.map(({ inode }) => inode))]);
+    const groups = Map.groupBy(faults, ({ inode, ordinal }) => `${inode}.${ordinal}`);
+    for (const group of groups.values()) yield* reportChunk(context, { job, uses }, group);
   }
-  for (const [name, ordinals] of inventory) {
-    if (used.has(name)) continue;
-    for (const ordinal of ordinals)
-      yield finding("chunk-unused", `chunks/${name.slice(0, 2)}/${name.slice(2)}${ordinal === 0 ? "" : `.${ordinal}`}`);
-  }
+  const unused = [...inventory]
+    .filter(([name]) => !used.has(name))
+    .flatMap(([name, ordinals]) => ordinals.map((ordinal) => pathOf(layout.chunks, name, ordinal)));
+  for (const path of unused)
+    yield await context.corrected(finding("chunk-unused", context.relative(path)), "removed", () => removeUnused(context, path));
+}
+
+function pathOf(chunks: string, name: string, ordinal: number): string {
+  return `${chunks}/${name.slice(0, 2)}/${name.slice(2)}${ordinal === 0 ? "" : `.${ordinal}`}`;
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** Only what an ingest of now cannot have written; one that relies on it looks again, since the generation changes. */
+async function removeUnused({ layout, options, layers, known, signal }: FsckContext, path: string): Promise<boolean> {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (!stat || Date.now() - stat.ctimeMs < (options.keepYounger ?? DAY_MS)) return false;
+  using sweep = await FileLock.acquire(layout.lock("sweep"), { signal });
+  // a layer that was published meanwhile, or cannot be read, may have it
+  if (layers.list().some((diffId) => !known.has(diffId))) return false;
+  bumpGeneration(sweep);
+  unlinkSync(path);
+  return true;
 }
 
 async function* foreignChunks(context: FsckContext): AsyncGenerator<Finding> {
@@ -103,12 +124,16 @@ function* planJobs(
 }
 
 /** All faults of one link source; they are put right together. */
-async function* reportChunk(context: FsckContext, job: Job, faults: readonly FoundFault[]): AsyncGenerator<Finding> {
+async function* reportChunk(
+  context: FsckContext,
+  { job, uses }: { job: Job; uses: readonly TreeUses[] },
+  faults: readonly FoundFault[],
+): AsyncGenerator<Finding> {
   const [first] = faults;
   if (!first || !existsSync(context.layout.layer(job.diffId))) return;
   const inode = Buffer.from(first.inode, "hex");
   const path = chunkPath(context.layout.chunks, inode, first.ordinal);
-  const affected = await affectedBy(context, { inode: first.inode, path });
+  const affected = affectedBy(context, { inode, path, uses });
   let repair: Promise<string | undefined> | undefined;
   for (const { kind, expected, found } of faults) {
     const about = { expected, found, trees: affected.linked.map(({ treeId }) => treeId), images: context.imagesWith(affected.layers) };
@@ -130,14 +155,36 @@ interface Affected {
   readonly files: readonly ByteString[];
 }
 
-async function affectedBy(context: FsckContext, { inode, path }: { inode: string; path: string }): Promise<Affected> {
+/** The names that a tree's files with some inodes have: byte strings by inode id in hex. */
+interface TreeUses {
+  readonly tree: KnownTree;
+  readonly names: Readonly<Record<string, readonly string[]>>;
+}
+
+/** One request a tree, however many inodes are at fault. */
+async function findUses(context: FsckContext, inodes: readonly string[]): Promise<TreeUses[]> {
+  const found: TreeUses[] = [];
+  for (const tree of context.trees.values()) {
+    if (!context.known.has(tree.diffId)) continue;
+    const request: UsesRequest = {
+      sidecar: context.layers.sidecarPath(tree.diffId),
+      profile: tree.profile,
+      owner: context.superblock.owner,
+      inodes,
+    };
+    found.push({ tree, names: await context.pool.run<TreeUses["names"]>("fsck/uses", request) });
+  }
+  return found;
+}
+
+function affectedBy(context: FsckContext, { inode, path, uses }: { inode: Buffer; path: string; uses: readonly TreeUses[] }): Affected {
   const source = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   const layers = new Set<DiffId>();
   const linked = new Map<string, KnownTree>();
   const files: ByteString[] = [];
-  for (const { diffId, inodes } of context.known.values()) if (inodes.includes(Buffer.from(inode, "hex"))) layers.add(diffId);
-  for (const tree of context.trees.values()) {
-    for (const name of await usesIn(context, tree, inode)) {
+  for (const { diffId, inodes } of context.known.values()) if (hasInode(inodes, inode)) layers.add(diffId);
+  for (const { tree, names } of uses) {
+    for (const name of names[inode.toString("hex")] ?? []) {
       const place = `${toByteString(context.layout.tree(tree.treeId))}/${name}` as ByteString;
       const stat = lstatSync(fsPath(place), { bigint: true, throwIfNoEntry: false });
       if (stat && source && stat.ino === source.ino && stat.dev === source.dev) linked.set(tree.treeId, tree);
@@ -148,9 +195,18 @@ async function affectedBy(context: FsckContext, { inode, path }: { inode: string
   return { layers, linked: [...linked.values()], files };
 }
 
-async function usesIn(context: FsckContext, { diffId, profile }: { diffId: DiffId; profile: Profile }, inode: string): Promise<string[]> {
-  const request: UsesRequest = { sidecar: context.layers.sidecarPath(diffId), profile, owner: context.superblock.owner, inodes: [inode] };
-  return (await context.pool.run<Record<string, string[]>>("fsck/uses", request))[inode] ?? [];
+/** `inodes` are rows of INODE_ID_BYTES, sorted. */
+function hasInode(inodes: Buffer, inode: Buffer): boolean {
+  let [low, high] = [0, inodes.length / INODE_ID_BYTES];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const at = middle * INODE_ID_BYTES;
+    const order = inodes.compare(inode, 0, INODE_ID_BYTES, at, at + INODE_ID_BYTES);
+    if (order === 0) return true;
+    if (order < 0) low = middle + 1;
+    else high = middle;
+  }
+  return false;
 }
 
 /** What was done; undefined when nothing could be. */

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { digestAlgorithm, digestFileName, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { Images, type ImageRecord } from "../store/images.ts";
+import { readChecked } from "../store/checked-file.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { foreignNames, namesIn } from "./check-places.ts";
 import type { FsckContext } from "./context.ts";
@@ -22,6 +23,7 @@ export async function* checkImages(context: FsckContext): AsyncGenerator<Finding
     if (DIGEST_NAME.test(name)) yield* checkRecord(context, images, parseBlobDigest(name.replace("-", ":")));
   }
   yield* checkReferences(context);
+  yield* checkLeases(context);
   yield* unusedDocuments(context);
 }
 
@@ -46,7 +48,10 @@ async function* checkRecord(context: FsckContext, images: Images, digest: BlobDi
   const record = readRecord(images, digest);
   const remove = (): boolean => withLease(context, digest, () => rmSync(layout.imageRecord(digest), { force: true }));
   const dropped = "record removed; the next pull makes it again";
-  if (!record) return yield await context.corrected(finding("record-damaged", object), dropped, remove);
+  if (!record) {
+    yield await context.corrected(finding("record-damaged", object), dropped, remove);
+    return;
+  }
   const missing: FindingKind[] = [];
   if (!existsSync(layout.manifest(digest))) missing.push("manifest-missing");
   if (!existsSync(layout.config(record.configDigest))) missing.push("config-missing");
@@ -100,6 +105,18 @@ async function* checkReferences(context: FsckContext): AsyncGenerator<Finding, v
       });
       yield await context.corrected(found, "removed; the next pull makes it again", remove);
     } else context.references.push(reference);
+  }
+}
+
+/** A named lease that cannot be read protects nothing any more: who took it should take it again. */
+async function* checkLeases(context: FsckContext): AsyncGenerator<Finding> {
+  const directory = join(context.layout.images, "leases");
+  for (const name of namesIn(directory)) {
+    const path = join(directory, name);
+    if (readChecked(path, () => {}) !== undefined || !existsSync(path)) continue;
+    yield await context.corrected(finding("lease-damaged", context.relative(path)), "removed; take the lease again", () =>
+      rmSync(path, { force: true }),
+    );
   }
 }
 

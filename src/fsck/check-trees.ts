@@ -36,9 +36,7 @@ function taskOf(context: FsckContext, { diffId, profile, resolution }: KnownTree
 
 /** The first differences one by one, all others as one more; the tree is made again once. */
 async function* reportTree(context: FsckContext, tree: KnownTree, { count, differences }: CheckedTree): AsyncGenerator<Finding> {
-  const images = [...context.records.values()]
-    .filter(({ trees }) => trees[tree.profile]?.includes(tree.treeId))
-    .map(({ manifestDigest }) => manifestDigest);
+  const images = context.namesOf(({ trees }) => trees[tree.profile]?.includes(tree.treeId) === true);
   const object = `trees/${tree.treeId}`;
   const found = differences.map(({ kind, path, expected, found: have }) =>
     finding("tree-difference", object, { path, expected: `${kind}: ${expected}`, found: have, images }),

@@ -33,6 +33,8 @@ export interface FsckOptions {
   readonly workers?: number | undefined;
   /** Milliseconds to wait for the catalog's lock; default 10,000. */
   readonly patience?: number | undefined;
+  /** Milliseconds for which a repair leaves chunks alone that no layer has: an ingest may be about to use them. Default a day. */
+  readonly keepYounger?: number | undefined;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -132,10 +134,13 @@ export class FsckContext {
     }
   }
 
-  /** References that name an image with one of these layers, or its manifest digest if none does. */
+  /** The images that have one of these layers, by reference, or by manifest digest where none names them. */
   imagesWith(diffIds: ReadonlySet<DiffId>): string[] {
-    const found = [...this.records.values()].filter(({ layers }) => layers.some(({ diffId }) => diffIds.has(diffId)));
-    return found.flatMap(({ manifestDigest }) => {
+    return this.namesOf(({ layers }) => layers.some(({ diffId }) => diffIds.has(diffId)));
+  }
+
+  namesOf(isWanted: (record: ImageRecord) => boolean): string[] {
+    return [...this.records.values()].filter(isWanted).flatMap(({ manifestDigest }) => {
       const names = this.references.filter((reference) => reference.manifestDigest === manifestDigest).map(({ reference }) => reference);
       return names.length > 0 ? names : [manifestDigest];
     });

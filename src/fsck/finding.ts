@@ -11,6 +11,7 @@ export type FindingKind =
   | "name-foreign"
   | "reference-damaged"
   | "reference-dangling"
+  | "lease-damaged"
   | "record-damaged"
   | "record-layer-missing"
   | "manifest-missing"
@@ -51,6 +52,7 @@ const SEVERITIES: Readonly<Record<FindingKind, Severity>> = {
   "name-foreign": "warning",
   "reference-damaged": "warning",
   "reference-dangling": "warning",
+  "lease-damaged": "error",
   "record-damaged": "warning",
   "record-layer-missing": "note",
   "manifest-missing": "warning",

@@ -1,7 +1,7 @@
 /** Makes a link source again from whatever still has its content. */
 import { closeSync, copyFileSync, linkSync, lstatSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { Sidecar } from "../../format/index.ts";
+import type { Sidecar } from "../../format/index.ts";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { LayerContent } from "../export/layer-content.ts";
@@ -26,9 +26,8 @@ export interface MendRequest {
 }
 
 /** True when the link source is right now. A whole inode of a tree is linked back, so that the tree stays as it is; else the content is copied. */
-export async function mendChunk(request: MendRequest): Promise<boolean> {
+export function mendChunk(request: MendRequest, sidecar: Sidecar): boolean {
   const { chunks, profile, owner, entry, ordinal, staged, others } = request;
-  using sidecar = await Sidecar.openFile(request.sidecar);
   const inodes = new LayerInodes(sidecar, profile, owner);
   const expected = expectedInode(inodes, entry);
   const target = chunkPath(chunks, inodes.inode(entry), ordinal);

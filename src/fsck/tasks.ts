@@ -1,5 +1,5 @@
 /** The workers' side of fsck: everything that reads much, hashes, or walks many names. */
-import { createReadStream, lstatSync } from "node:fs";
+import { createReadStream, lstatSync, statSync } from "node:fs";
 import { decodeHeaders, HeadersError, Sidecar, SidecarError, verifySidecar } from "../../format/index.ts";
 import { fsPath, showBytes, toByteString, type ByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
@@ -79,14 +79,29 @@ export interface CheckedTree {
 
 const SHOWN_DIFFERENCES = 100;
 
-export const fsckHandlers: Readonly<Record<string, Handler>> = {
-  "fsck/layer": checkLayer,
-  "fsck/chunks": async (request: ChunksRequest) => ({ value: await checkChunks(request) }),
-  "fsck/uses": async (request: UsesRequest) => ({ value: await findUses(request) }),
-  "fsck/tree": async (task: TreeTask) => ({ value: await compareTree(task) }),
-  "fsck/rebuild": async (request: ExportRequest) => ({ value: await rebuild(request) }),
-  "fsck/mend": async (request: MendRequest) => ({ value: await mendChunk(request) }),
-};
+export class FsckTasks {
+  readonly handlers: Readonly<Record<string, Handler>> = {
+    "fsck/layer": checkLayer,
+    "fsck/chunks": async (request: ChunksRequest) => ({ value: checkChunks(request, await this.#open(request.sidecar)) }),
+    "fsck/uses": async (request: UsesRequest) => ({ value: findUses(request, await this.#open(request.sidecar)) }),
+    "fsck/tree": async (task: TreeTask) => ({ value: compareTree(task, await this.#open(task.sidecar)) }),
+    "fsck/rebuild": async (request: ExportRequest) => ({ value: await rebuild(request) }),
+    "fsck/mend": async (request: MendRequest) => ({ value: mendChunk(request, await this.#open(request.sidecar)) }),
+  };
+  /** The sidecar at hand: many requests in a row are about one layer. */
+  #current: { readonly key: string; readonly sidecar: Sidecar } | undefined;
+
+  async #open(path: string): Promise<Sidecar> {
+    const { ino, mtimeMs } = statSync(path);
+    const key = `${ino} ${mtimeMs} ${path}`;
+    if (this.#current?.key === key) return this.#current.sidecar;
+    this.#current?.sidecar.close();
+    this.#current = undefined;
+    const sidecar = await Sidecar.openFile(path);
+    this.#current = { key, sidecar };
+    return sidecar;
+  }
+}
 
 async function checkLayer(request: LayerRequest): Promise<Handled> {
   const fault = (await sidecarFault(request)) ?? (await headersFault(request));
@@ -135,8 +150,7 @@ function tableOf(inodes: LayerInodes): InodeTable {
   return { ids: ids as Uint8Array as Uint8Array<ArrayBuffer>, entries: Uint32Array.from(sorted, ([, entry]) => entry) };
 }
 
-async function checkChunks({ sidecar: path, chunks, profile, owner, inodes: wanted, deep }: ChunksRequest): Promise<FoundFault[]> {
-  using sidecar = await Sidecar.openFile(path);
+function checkChunks({ chunks, profile, owner, inodes: wanted, deep }: ChunksRequest, sidecar: Sidecar): FoundFault[] {
   const inodes = new LayerInodes(sidecar, profile, owner);
   const faults: FoundFault[] = [];
   for (let at = 0; at < wanted.length; at += 2) {
@@ -149,8 +163,7 @@ async function checkChunks({ sidecar: path, chunks, profile, owner, inodes: want
 }
 
 /** Live paths (byte strings) of the regular files that have these inodes. */
-async function findUses({ sidecar: path, profile, owner, inodes: wanted }: UsesRequest): Promise<Record<string, string[]>> {
-  using sidecar = await Sidecar.openFile(path);
+function findUses({ profile, owner, inodes: wanted }: UsesRequest, sidecar: Sidecar): Record<string, string[]> {
   const inodes = new LayerInodes(sidecar, profile, owner);
   const uses: Record<string, string[]> = Object.fromEntries(wanted.map((inode) => [inode, []]));
   for (let entry = 1; entry < sidecar.live; entry++) {
@@ -159,8 +172,7 @@ async function findUses({ sidecar: path, profile, owner, inodes: wanted }: UsesR
   return uses;
 }
 
-async function compareTree(task: TreeTask): Promise<CheckedTree> {
-  using sidecar = await Sidecar.openFile(task.sidecar);
+function compareTree(task: TreeTask, sidecar: Sidecar): CheckedTree {
   let count = 0;
   const differences: CheckedTree["differences"][number][] = [];
   if (!lstatSync(fsPath(toByteString(task.tree)), { throwIfNoEntry: false })?.isDirectory()) {

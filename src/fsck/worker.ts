@@ -2,6 +2,6 @@
 import { threadId } from "node:worker_threads";
 import { serveWorker } from "../system/worker-pool.ts";
 import { TreeTasks } from "../tree/tasks.ts";
-import { fsckHandlers } from "./tasks.ts";
+import { FsckTasks } from "./tasks.ts";
 
-await serveWorker({ ...fsckHandlers, ...new TreeTasks(`fsck-${threadId}`).handlers });
+await serveWorker({ ...new FsckTasks().handlers, ...new TreeTasks(`fsck-${threadId}`).handlers });

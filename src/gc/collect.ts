@@ -11,6 +11,7 @@
 import { readdirSync, renameSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { ShaleError } from "../errors.ts";
 import { digestHex, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { GcContext } from "./context.ts";
@@ -73,7 +74,13 @@ async function reconcile(context: GcContext, { dryRun, signal }: GcOptions, tall
   for (const diffId of layers.list()) {
     if (known.has(diffId)) continue;
     const request = { sidecar: layers.sidecarPath(diffId), native: superblock.profile, owner: superblock.owner };
-    await catalog.addLayer({ diffId, inodes: await pool.run<Uint8Array>("tree/inodes", request) }, signal);
+    try {
+      await catalog.addLayer({ diffId, inodes: await pool.run<Uint8Array>("tree/inodes", request) }, signal);
+    } catch (error) {
+      // what a damaged layer uses is unknown, and it has to be fetched again anyhow
+      if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
+      context.warn(error.code, error.message);
+    }
   }
   for (const name of readdirSync(context.layout.staging)) await finishRemoval(context, name, { signal, tally });
 }

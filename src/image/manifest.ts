@@ -35,13 +35,12 @@ export interface LayerIdentity {
 
 /** Sources refuse longer documents with MANIFEST_TOO_LARGE. */
 export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024;
-export const MAX_LAYERS = 1000;
 
 /**
  * Reads a manifest or an image index. Its kind is what its `mediaType` says, else `contentType` (a Content-Type header or
  * the mediaType of a descriptor, parameters ignored), else its fields. A document that could be read as both kinds is refused.
  *
- * @throws MANIFEST_INVALID, MANIFEST_UNSUPPORTED (schema 1, artifacts), LAYER_UNSUPPORTED, LIMIT_EXCEEDED (layers)
+ * @throws MANIFEST_INVALID, MANIFEST_UNSUPPORTED (schema 1, artifacts), LAYER_UNSUPPORTED
  */
 export function parseManifestDocument(bytes: Uint8Array, contentType?: string): ManifestDocumentContent {
   const fields = new JsonObject(parseJson(bytes, manifestInvalid), "document", manifestInvalid);
@@ -97,12 +96,6 @@ function parseManifest(fields: JsonObject, mediaType: string): Manifest {
   if (!isConfigType(config.mediaType, mediaType)) throw unsupported(`its config is ${quote(config.mediaType)}`, config.mediaType);
   const layers = fields.array("layers");
   if (layers === undefined) throw fields.error("layers", "is missing");
-  if (layers.length > MAX_LAYERS) {
-    throw new ShaleError("LIMIT_EXCEEDED", `the manifest has ${layers.length} layers; at most ${MAX_LAYERS} are supported`, {
-      limit: "layers",
-      maximum: MAX_LAYERS,
-    });
-  }
   const annotations = fields.stringMap("annotations");
   return {
     mediaType,

@@ -115,12 +115,19 @@ function parseHost(text: string, reference: string): string {
   const match = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::([0-9]{1,5}))?$/.exec(lower);
   const host = match?.[1] ?? "";
   const port = match?.[2];
-  const wellFormed = host.startsWith("[") ? isIPv6(host.slice(1, -1)) : HOST.test(host) && !/(?:^|\.)-|-(?:\.|$)/.test(host);
+  const wellFormed = host.startsWith("[")
+    ? isIPv6(host.slice(1, -1))
+    : HOST.test(host) && !/(?:^|\.)-|-(?:\.|$)/.test(host) && isSameInUrl(host);
   if (!wellFormed) throw invalid(reference, `has a malformed registry host ${quote(text)}`);
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) throw invalid(reference, `has the impossible port ${port}`);
   if (DOCKER_HUB.has(lower)) return "docker.io";
   // a host that only its upper case tells from a repository must keep it
   return /[.:]/.test(lower) || lower === "localhost" ? lower : text;
+}
+
+/** URLs read some names as numbers (`127.1`, `0x7f.1`) and take others for none at all (`1.2.3.4.5`, `xn--`): the host asked would be another, or no host. */
+function isSameInUrl(host: string): boolean {
+  return URL.canParse(`https://${host}`) && new URL(`https://${host}`).hostname === host;
 }
 
 /** As containers/image splits it: the first colon ends the directory, so that a layout's tag may be a whole reference. */

@@ -6,11 +6,14 @@
 import { createHash, hash, type Hash } from "node:crypto";
 import { closeSync, ftruncateSync, lstatSync, mkdirSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
+import { toByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { applyToFile, processOwner } from "../store/attributes.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
 import { chunkPath } from "../store/layout.ts";
+import { Shards } from "../store/planted.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
+import { renameUnlessThere } from "../system/syscalls.ts";
 import type { Xattr } from "../tar/entry.ts";
 import type { StoredFile } from "./part.ts";
 
@@ -45,10 +48,14 @@ interface Physical {
 /** Kept to save work only; past this many, checking again is cheaper than remembering. */
 const REMEMBERED = 200_000;
 
+/** Attributes longer than this are worked out each time: remembering them would be for a stranger to fill. */
+const LONGEST_KEY = 1024;
+
 export class ChunkWriter {
   readonly #options: ChunkWriterOptions;
   readonly #physical = new Map<string, Physical>();
   readonly #made = new Set<string>();
+  readonly #shards = new Shards();
   readonly #self: Owner = processOwner();
   #next = 0;
   /** Re-read the content of chunks that are there already instead of trusting their attributes. */
@@ -66,11 +73,12 @@ export class ChunkWriter {
     const physical = this.#physicalOf(file);
     const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
     const path = chunkPath(this.#options.chunks, inode);
-    if (this.#made.has(path) || this.#isGood(path, { chunk, size: content.length, file, physical })) return { chunk, inode };
+    const present = this.#made.has(path) ? "good" : this.#look(path, { chunk, size: content.length, file, physical });
+    if (present === "good") return { chunk, inode };
     const staged = this.#create(physical.createMode);
     try {
       writeAll(staged.fd, content, 0);
-      this.#publish(staged, path, { file, physical, size: content.length, mode: physical.createMode });
+      this.#publish(staged, path, { file, physical, size: content.length, mode: physical.createMode, replace: present === "wrong" });
     } finally {
       staged.discard();
     }
@@ -85,7 +93,8 @@ export class ChunkWriter {
         const physical = this.#physicalOf(file);
         const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
         const path = chunkPath(this.#options.chunks, inode);
-        if (!this.#isGood(path, { chunk, size, file, physical })) this.#publish(staged, path, { file, physical, size, mode: 0o600 });
+        const present = this.#look(path, { chunk, size, file, physical });
+        if (present !== "good") this.#publish(staged, path, { file, physical, size, mode: 0o600, replace: present === "wrong" });
         staged.discard();
         return { chunk, inode };
       },
@@ -110,15 +119,16 @@ export class ChunkWriter {
     const mode = attributes.mode & 0o7777;
     const createMode = plain && (mode & (0o7000 | this.#options.umask)) === 0 ? mode : 0o600;
     const physical = { attributes, encoded: encodeAttributes(attributes), createMode };
+    if (key.length > LONGEST_KEY) return physical;
     if (this.#physical.size >= 10_000) this.#physical.clear();
     this.#physical.set(key, physical);
     return physical;
   }
 
   /** One lstat tells a chunk that is whole and untouched; anything else is made again and replaced by rename. */
-  #isGood(path: string, wanted: { chunk: Uint8Array; size: number; file: FileAttributes; physical: Physical }): boolean {
+  #look(path: string, wanted: { chunk: Uint8Array; size: number; file: FileAttributes; physical: Physical }): "good" | "absent" | "wrong" {
     const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-    if (!stat) return false;
+    if (!stat) return "absent";
     const { attributes } = wanted.physical;
     const mtime = BigInt(wanted.file.mtime) * 1_000_000_000n + BigInt(wanted.file.mtimeNs);
     const same =
@@ -127,9 +137,9 @@ export class ChunkWriter {
       Number(stat.uid) === attributes.uid &&
       Number(stat.gid) === attributes.gid &&
       stat.mtimeNs === mtime;
-    if (!same || (this.verifyContent && !hashFile(path).equals(wanted.chunk))) return false;
+    if (!same || (this.verifyContent && !hashFile(path).equals(wanted.chunk))) return "wrong";
     this.#remember(path);
-    return true;
+    return "good";
   }
 
   /** `mode` is what the file begins with; the umask may cut it. */
@@ -155,10 +165,11 @@ export class ChunkWriter {
     };
   }
 
-  #publish(staged: Staged, path: string, { file, physical, size, mode }: Whole): void {
+  #publish(staged: Staged, path: string, { file, physical, size, mode, replace }: Whole): void {
     applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode });
     staged.close();
-    renameInto(staged.path, path);
+    this.#shards.check(path);
+    renameInto(staged.path, path, replace);
     staged.moved();
     this.newChunks++;
     this.newBytes += size;
@@ -176,6 +187,8 @@ interface Whole {
   readonly physical: Physical;
   readonly size: number;
   readonly mode: number;
+  /** Whether what is there now is wrong. */
+  readonly replace: boolean;
 }
 
 interface Staged {
@@ -223,13 +236,16 @@ export class ChunkStream {
   }
 }
 
-function renameInto(from: string, to: string): void {
+/** One that another process published meanwhile stays: trees may link it already. What is wrong is replaced. */
+function renameInto(from: string, to: string, replace: boolean): void {
+  const move = (): unknown =>
+    replace ? renameSync(from, to) : renameUnlessThere(toByteString(from), toByteString(to)) || unlinkSync(from);
   try {
-    renameSync(from, to);
+    move();
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
     mkdirSync(dirname(to), { mode: 0o700, recursive: true });
-    renameSync(from, to);
+    move();
   }
 }
 

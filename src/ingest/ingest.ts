@@ -11,8 +11,9 @@ import { processUmask } from "../store/attributes.ts";
 import { revive, type WorkerPool } from "../system/worker-pool.ts";
 import type { ChunkWriterOptions } from "./chunk-writer.ts";
 import type { EngineEvent, IngestCounts, OpenRequest } from "./engine.ts";
-import type { InflatedLayer, LayerLimits, LayerTask } from "./layer-inflater.ts";
-import type { Part } from "./part.ts";
+import type { InflatedLayer, LayerTask } from "./layer-inflater.ts";
+import { layerLimitError, type LayerLimits } from "./layer-limits.ts";
+import { partBytes, type Part } from "./part.ts";
 import { createRing, RingWriter } from "./ring.ts";
 import type { SettledLayer, SettleRequest } from "./settle-layer.ts";
 import { createSlabMemory, Slabs } from "./slabs.ts";
@@ -58,6 +59,9 @@ interface InFlight {
   inflated: InflatedLayer | undefined;
   received: number;
   entries: number;
+  /** Bytes of memory that the parts take, and may take. */
+  metadata: number;
+  readonly metadataBytes: number;
 }
 
 export class Ingest {
@@ -89,7 +93,7 @@ export class Ingest {
 
   /**
    * Ingests one layer to its staged directory. Chunks are published as they come; nothing else is visible.
-   * @throws DIGEST_MISMATCH, LAYER_CORRUPT, TAR_INVALID, TAR_UNSUPPORTED, LIMIT_EXCEEDED, WORKER_FAILED, and what the blob throws
+   * @throws DIGEST_MISMATCH, LAYER_CORRUPT, TAR_INVALID, TAR_UNSUPPORTED, LIMIT_*, WORKER_FAILED, and what the blob throws
    */
   async ingest(request: LayerRequest): Promise<IngestedLayer> {
     await this.#opened;
@@ -99,8 +103,8 @@ export class Ingest {
       const { parts, size } = await this.#inflate(request);
       request.onSettling();
       mkdirSync(request.directory, { mode: 0o700 });
-      const { diffId, directory, buildIndex } = request;
-      const settle: SettleRequest = { diffId, directory, buildIndex, parts, chunks: this.#options.chunks };
+      const { diffId, directory, buildIndex, limits } = request;
+      const settle: SettleRequest = { diffId, directory, buildIndex, limits, parts, chunks: this.#options.chunks };
       const settling = this.#options.pool.run<SettledLayer>("ingest/settle", settle);
       this.#slabs.changed();
       return { ...(await settling), size };
@@ -174,21 +178,24 @@ export class Ingest {
       inflated: undefined,
       received: 0,
       entries: 0,
+      metadata: 0,
+      metadataBytes: limits.metadataBytes,
     };
+    // it may fail before anybody waits for it
+    inFlight.done.promise.catch(() => undefined);
     this.#layers.set(layer, inFlight);
     const abort = (): void => this.#fail(layer, signal?.reason);
     signal?.addEventListener("abort", abort, { once: true });
     try {
       signal?.throwIfAborted();
       if (this.failed) throw this.#failure;
-      const task: LayerTask = { layer, ring, progress, blobDigest: descriptor.digest, limits };
+      const task: LayerTask = { layer, ring, progress, blobDigest: descriptor.digest, blobBytes: descriptor.size, limits };
       await this.#post("ingest/layer", task, layer);
       const [inflated] = await Promise.all([inFlight.done.promise, this.#feed(request, inFlight)]);
       verify(inflated, request);
       return { parts: inFlight.parts, size: inflated.size };
     } catch (error) {
       inFlight.ring.abort();
-      inFlight.done.promise.catch(() => undefined);
       throw error;
     } finally {
       signal?.removeEventListener("abort", abort);
@@ -220,6 +227,8 @@ export class Ingest {
         layer.parts[event.part.sequence] = event.part;
         layer.received++;
         layer.entries += event.part.count;
+        layer.metadata += partBytes(event.part);
+        if (layer.metadata > layer.metadataBytes) return this.#fail(event.layer, tooMuchMetadata(layer.metadataBytes));
         break;
       case "inflated":
         layer.inflated = event.result;
@@ -235,6 +244,11 @@ export class Ingest {
     inFlight?.ring.abort();
     inFlight?.done.reject(error);
   }
+}
+
+function tooMuchMetadata(maximum: number): ShaleError {
+  const what = "has names, attributes and headers that take more memory than is allowed";
+  return layerLimitError("LIMIT_METADATA_BYTES", what, { limit: "metadataBytes", maximum });
 }
 
 /** The blob digest first: bytes that are not what the manifest names prove nothing about the config. */

@@ -9,9 +9,11 @@ import { ShaleError } from "../errors.ts";
 import { digestAlgorithm, parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import { measureEntry, type EntryExtent } from "../tar/measure-entry.ts";
 import { readEntry } from "../tar/read-entry.ts";
+import type { ScanOptions } from "../tar/scan.ts";
 import type { ChunkStream, ChunkWriter } from "./chunk-writer.ts";
 import { createInflater, sniffCompression, type Inflater } from "./inflate.ts";
 import { fileAttributes, noteData } from "./ingest-slab.ts";
+import { LayerBudget, type LayerLimits } from "./layer-limits.ts";
 import { PartBuilder, type Part } from "./part.ts";
 import { RingReader } from "./ring.ts";
 import { SLAB_BYTES, type Slabs } from "./slabs.ts";
@@ -24,12 +26,9 @@ export interface LayerTask {
   /** One float64: uncompressed bytes so far. Written here, read by the main thread. */
   readonly progress: SharedArrayBuffer;
   readonly blobDigest: BlobDigest;
+  /** Of the blob, as its descriptor says. */
+  readonly blobBytes: number;
   readonly limits: LayerLimits;
-}
-
-export interface LayerLimits {
-  /** Uncompressed bytes of one layer. */
-  readonly layerBytes: number;
 }
 
 export interface InflatedLayer {
@@ -65,6 +64,8 @@ export class LayerInflater {
   readonly #blobHash: Hash;
   readonly #layerHash: Hash = createHash("sha256");
   readonly #progress: Float64Array;
+  readonly #budget: LayerBudget;
+  readonly #scan: Pick<ScanOptions, "headerLimit" | "xattrLimit">;
   #inflater: Inflater | undefined;
   #slab = -1;
   /** Bytes [start, fill) of the slab are not yet handed on. */
@@ -73,8 +74,6 @@ export class LayerInflater {
   #size = 0;
   #sequence = 0;
   #large: LargeFile | undefined;
-  /** Bytes that sparse files have beyond what the archive stores. */
-  #holes = 0;
   /** Entries before this offset in the layer have been counted. */
   #measured = 0;
   #archiveEnded = false;
@@ -88,6 +87,8 @@ export class LayerInflater {
     this.#ring = new RingReader(task.ring);
     this.#blobHash = createHash(digestAlgorithm(task.blobDigest));
     this.#progress = new Float64Array(task.progress);
+    this.#budget = new LayerBudget(task.limits, task.blobBytes);
+    this.#scan = scanLimits(task.limits);
   }
 
   get aborted(): boolean {
@@ -161,20 +162,7 @@ export class LayerInflater {
     this.#fill += bytes.length;
     this.#size += bytes.length;
     this.#progress[0] = this.#size;
-    this.#checkSize();
-  }
-
-  #checkSize(): void {
-    const maximum = this.task.limits.layerBytes;
-    if (this.#size + this.#holes <= maximum) return;
-    throw new ShaleError(
-      "LIMIT_EXCEEDED",
-      `the layer unpacks to more than the limit of ${maximum} bytes; raise layerBytes if it is trusted`,
-      {
-        limit: "layerBytes",
-        maximum,
-      },
-    );
+    this.#budget.addBytes(bytes.length);
   }
 
   /** Hands on what is whole, and makes room; false while no free slab can take the tail. */
@@ -184,7 +172,7 @@ export class LayerInflater {
     const bytes = this.#slabs.bytes(this.#slab);
     let at = this.#start;
     for (;;) {
-      const entry = measureEntry(bytes, at, this.#fill, { base: this.#size - this.#fill });
+      const entry = measureEntry(bytes, at, this.#fill, { ...this.#scan, base: this.#size - this.#fill });
       if (entry === "end") {
         this.#archiveEnded = true;
         return this.#hand(this.#fill);
@@ -201,13 +189,12 @@ export class LayerInflater {
     return this.#hand(at);
   }
 
-  /** Counts an entry's holes once, however often a cut is tried. */
+  /** Counts an entry once, however often a cut is tried. */
   #measure(entry: EntryExtent, at: number): void {
     const offset = this.#size - this.#fill + at;
     if (offset < this.#measured) return;
     this.#measured = offset + 1;
-    this.#holes += Math.max(entry.size - entry.stored, 0);
-    this.#checkSize();
+    this.#budget.addEntry(entry);
   }
 
   /** Queues [start, boundary) for any worker, and carries the tail over to a slab of its own. */
@@ -237,7 +224,7 @@ export class LayerInflater {
   #openLarge(at: number): boolean {
     const bytes = this.#slabs.bytes(this.#slab);
     const offset = this.#size - this.#fill;
-    const entry = readEntry(bytes, at, this.#fill, { base: offset });
+    const entry = readEntry(bytes, at, this.#fill, { ...this.#scan, base: offset });
     if (typeof entry === "string") throw this.#truncated("an entry's headers are not whole");
     const part = new PartBuilder(this.#sequence++);
     const headers = new HeadersEncoder();
@@ -306,7 +293,7 @@ export class LayerInflater {
     const bytes = this.#slabs.bytes(this.#slab);
     let at = this.#start;
     while (at < this.#fill) {
-      const entry = measureEntry(bytes, at, this.#fill, { base: this.#size - this.#fill, final: true });
+      const entry = measureEntry(bytes, at, this.#fill, { ...this.#scan, base: this.#size - this.#fill, final: true });
       if (entry === "end") break;
       if (entry === "more" || entry.data + entry.stored > this.#fill) throw this.#truncated("its last entry is cut off");
       this.#measure(entry, at);
@@ -318,4 +305,9 @@ export class LayerInflater {
   #truncated(why: string): ShaleError<"TAR_INVALID"> {
     return new ShaleError("TAR_INVALID", `the layer's tar archive is damaged: ${why}`, { offset: this.#size - this.#fill + this.#start });
   }
+}
+
+/** Whole blocks, and no more than a slab can hold. */
+function scanLimits({ headerBytes, xattrBytes }: LayerLimits): Pick<ScanOptions, "headerLimit" | "xattrLimit"> {
+  return { headerLimit: Math.min(headerBytes - (headerBytes % 512), SLAB_BYTES), xattrLimit: xattrBytes };
 }

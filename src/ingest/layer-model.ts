@@ -7,6 +7,7 @@ import { showBytes, type ByteString } from "../bytes.ts";
 import { ShaleError } from "../errors.ts";
 import { classifyName, isBelowWhiteout, normalizePath } from "../tar/entry-path.ts";
 import type { Xattr } from "../tar/entry.ts";
+import { layerLimitError } from "./layer-limits.ts";
 import type { PartRow, StoredFile } from "./part.ts";
 
 /** What hard links share. */
@@ -64,15 +65,25 @@ interface PendingLink {
 
 /** As the kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
+/** Following symlinks costs as many steps as their targets have components: what all entries together may take. */
+const FOLLOWED = 10_000_000;
+const FOLLOWED_PER_ENTRY = 100;
 const NO_XATTRS: readonly Xattr[] = [];
 
 export class LayerModel {
   readonly root: Node = new Node("" as ByteString, impliedDirectory(), -1);
+  readonly #pathDepth: number;
   readonly #parents = new Map<string, Node>();
   readonly #pending = new Map<Node, PendingLink>();
   #row = 0;
+  /** Components that symlinks have added to paths. */
+  #followed = 0;
 
-  /** Takes the next entry of the tar. @throws TAR_INVALID */
+  constructor({ pathDepth }: { readonly pathDepth: number }) {
+    this.#pathDepth = pathDepth;
+  }
+
+  /** Takes the next entry of the tar. @throws TAR_INVALID, LIMIT_PATH_DEPTH */
   add(entry: PartRow): void {
     const row = this.#row++;
     if (entry.kind === "ignored") return;
@@ -131,7 +142,7 @@ export class LayerModel {
   }
 
   #normalize(entry: PartRow): ByteString {
-    return normalizePath(entry.path, entry.offset);
+    return normalizePath(entry.path, entry.offset, { maxDepth: this.#pathDepth });
   }
 
   #addRoot(entry: PartRow, row: number): void {
@@ -148,6 +159,9 @@ export class LayerModel {
       present.row = row;
       return;
     }
+    if (entry.kind === "symlink") checkTarget(entry);
+    if (entry.kind === "char" && entry.devMajor === 0 && entry.devMinor === 0)
+      throw invalid(entry, "is a device 0:0, which overlayfs takes for a whiteout");
     const node = new Node(name, inodeOf(entry), row);
     // the file that it replaces hid whatever lower layers have here
     node.opaque = present !== undefined && entry.kind === "directory";
@@ -155,7 +169,7 @@ export class LayerModel {
   }
 
   #placeLink(parent: Node, name: ByteString, { entry, row }: { entry: PartRow; row: number }): void {
-    const target = normalizePath(entry.linkPath, entry.offset);
+    const target = normalizePath(entry.linkPath, entry.offset, { maxDepth: this.#pathDepth });
     const found = this.#lookup(target, entry);
     if (found && found === parent.child(name)) return;
     const link: PendingLink = { node: new Node(name, undefined, row), target, entry };
@@ -188,6 +202,11 @@ export class LayerModel {
     return parent === "blocked" ? undefined : parent?.child(path.slice(slash + 1) as ByteString);
   }
 
+  #tooDeep(entry: PartRow): ShaleError {
+    const what = `has an entry ${quote(entry.path)} that symlinks lead to a deeper path`;
+    return layerLimitError("LIMIT_PATH_DEPTH", what, { limit: "pathDepth", maximum: this.#pathDepth });
+  }
+
   #walk(path: ByteString, entry: PartRow, { imply }: { imply: boolean }): Node | "blocked" | undefined {
     const stack: Node[] = [this.root];
     const todo = splitReversed(path);
@@ -202,7 +221,8 @@ export class LayerModel {
       let next = here.child(name as ByteString);
       if (!next) {
         if (!imply) return undefined;
-        if (name.length > 255 || stack.length > MAX_DEPTH) throw invalid(entry, "leads through a symlink to a path that is too long");
+        if (name.length > 255) throw invalid(entry, "leads through a symlink to a name that is too long");
+        if (stack.length > this.#pathDepth) throw this.#tooDeep(entry);
         next = new Node(name as ByteString, impliedDirectory(), -1);
         (here.children ??= new Map()).set(next.name, next);
       }
@@ -210,11 +230,21 @@ export class LayerModel {
       else if (next.inode?.kind === "symlink") {
         if (++followed > MAX_SYMLINKS) throw invalid(entry, "leads through too many symlinks");
         if (next.inode.target.startsWith("/")) stack.length = 1;
-        todo.push(...splitReversed(next.inode.target));
+        const target = splitReversed(next.inode.target);
+        this.#followed += target.length;
+        if (this.#followed > FOLLOWED + FOLLOWED_PER_ENTRY * this.#row)
+          throw invalid(entry, "leads through symlinks longer than any image's");
+        todo.push(...target);
       } else return "blocked";
     }
     return stack.at(-1);
   }
+}
+
+/** What symlink(2) takes: a path of 1 to 4095 bytes. */
+function checkTarget(entry: PartRow): void {
+  const { length } = entry.linkPath;
+  if (length === 0 || length > 4095) throw invalid(entry, `is a symlink whose target has ${length} bytes, not 1 to 4095`);
 }
 
 /** The header of a hard link speaks of the inode: containerd applies owner, mode, xattrs and time to it, and so do we. */
@@ -228,9 +258,6 @@ function linkTo(inode: Inode, { node, entry }: PendingLink): void {
   if (owned && inode.mtime === mtime && inode.mtimeNs === mtimeNs && xattrs === inode.xattrs) return;
   Object.assign(inode, { mode, uid, gid, mtime, mtimeNs, xattrs, altered: true });
 }
-
-/** Deeper than any path that the kernel takes. */
-const MAX_DEPTH = 4096;
 
 function splitReversed(path: string): string[] {
   return path === "" ? [] : path.split("/").reverse();
@@ -264,8 +291,9 @@ function impliedDirectory(): Inode {
 }
 
 function mergeXattrs(old: readonly Xattr[], added: readonly Xattr[]): readonly Xattr[] {
-  if (added.every((xattr) => old.some(({ name, value }) => name === xattr.name && value === xattr.value))) return old;
-  const merged = new Map([...old, ...added].map((xattr) => [xattr.name, xattr]));
+  const merged = new Map(old.map((xattr) => [xattr.name, xattr]));
+  if (added.every(({ name, value }) => merged.get(name)?.value === value)) return old;
+  for (const xattr of added) merged.set(xattr.name, xattr);
   return [...merged.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 

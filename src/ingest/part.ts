@@ -93,6 +93,11 @@ export function partTransfer(part: Part): ArrayBuffer[] {
   return [part.numbers.buffer, part.text.buffer, part.textEnds.buffer, part.inodes.buffer, part.frame.buffer];
 }
 
+/** Bytes of memory that a part takes. */
+export function partBytes(part: Part): number {
+  return partTransfer(part).reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
 export interface PartRow {
   readonly kind: TarEntry["kind"];
   readonly path: ByteString;

@@ -6,7 +6,8 @@ import { closeSync, createReadStream, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { comparePaths, Flag, SidecarWriter, type SidecarEntry } from "../../format/index.ts";
 import { encodeHeadersStart } from "../../format/headers-encoder.ts";
-import type { ByteString } from "../bytes.ts";
+import { showBytes, type ByteString } from "../bytes.ts";
+import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { INODE_ROW_BYTES } from "../store/catalog.ts";
 import { HEADERS, SIDECAR } from "../store/layers.ts";
@@ -14,6 +15,7 @@ import { chunkPath } from "../store/layout.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from "../store/profile.ts";
 import { normalizePath } from "../tar/entry-path.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
+import { layerLimitError, type LayerLimits } from "./layer-limits.ts";
 import { LayerModel, type Inode, type Node } from "./layer-model.ts";
 import { readPart, type Part, type PartRow, type StoredFile } from "./part.ts";
 
@@ -24,6 +26,7 @@ export interface SettleRequest {
   /** An existing, empty directory in staging. */
   readonly directory: string;
   readonly buildIndex: boolean;
+  readonly limits: Pick<LayerLimits, "pathDepth" | "metadataBytes">;
   /** chunks/ of the store. */
   readonly chunks: string;
 }
@@ -44,28 +47,37 @@ interface Placed {
   readonly row: number;
 }
 
+/** Linux: PATH_MAX without its NUL. */
+const MAX_PATH = 4095;
+
 export async function settleLayer(request: SettleRequest, writer: ChunkWriter): Promise<SettledLayer> {
   const diffId = Buffer.from(request.diffId.slice(7), "hex");
   writeHeaders(join(request.directory, HEADERS), diffId, request.parts);
   const rows = request.parts.flatMap((part) => [...readPart(part)]);
-  const model = new LayerModel();
+  const model = new LayerModel(request.limits);
   for (const row of rows) model.add(row);
   model.finish();
-  const live = collect(model.root);
+  const live = collect(model.root, rows, request.limits.metadataBytes);
   live.sort(request.buildIndex ? (a, b) => comparePaths(a.path, b.path) : byRow);
   await restoreAltered(live, request.chunks, writer);
-  const placed = [...live, ...shadowedOf(rows, live)];
+  const placed = [...live, ...shadowedOf(rows, live, request.limits.pathDepth)];
   const sidecar = await writeSidecar(placed, { rows, diffId, live: live.length, indexed: request.buildIndex });
   writeWhole(join(request.directory, SIDECAR), [sidecar]);
   return { entries: placed.length, sidecarBytes: sidecar.length, inodes: inodeRows(rows, placed) };
 }
 
 /** Every live name, the root first among equals; whiteouts that a name of this layer makes needless are left out. */
-function collect(root: Node): Placed[] {
+function collect(root: Node, rows: readonly PartRow[], metadataBytes: number): Placed[] {
+  let bytes = 0;
   const live: Placed[] = [{ path: "", node: root, flags: directoryFlags(root), row: root.row }];
   const todo: { path: string; node: Node }[] = [{ path: "", node: root }];
   for (let at = todo.pop(); at; at = todo.pop()) {
     const prefix = at.path === "" ? "" : `${at.path}/`;
+    // a symlink near the root makes short names long: what the archive spells costs nothing there
+    bytes += prefix.length * ((at.node.children?.size ?? 0) + (at.node.whiteouts?.size ?? 0));
+    if (bytes > metadataBytes) {
+      throw layerLimitError("LIMIT_METADATA_BYTES", `has paths of ${bytes} bytes`, { limit: "metadataBytes", maximum: metadataBytes });
+    }
     for (const [name, row] of at.node.whiteouts ?? []) {
       const same = at.node.child(name);
       if (same) same.opaque ||= same.isDirectory;
@@ -73,11 +85,18 @@ function collect(root: Node): Placed[] {
     }
     for (const node of at.node.children?.values() ?? []) {
       const path = prefix + node.name;
+      if (path.length > MAX_PATH) throw tooLong(path, rows[node.row]);
       live.push({ path, node, flags: node.isDirectory ? directoryFlags(node) : 0, row: node.row });
       if (node.children || node.whiteouts) todo.push({ path, node });
     }
   }
   return live;
+}
+
+function tooLong(path: string, row: PartRow | undefined): ShaleError<"TAR_INVALID"> {
+  const entry = showBytes(path as ByteString, 300);
+  const message = `the layer's entry "${entry}" has, its symlinks followed, a path of more than ${MAX_PATH} bytes; the image is malformed`;
+  return new ShaleError("TAR_INVALID", message, { offset: row?.offset ?? 0, entry });
 }
 
 function directoryFlags(node: Node): number {
@@ -92,13 +111,13 @@ function byRow(a: Placed, b: Placed): number {
 }
 
 /** Entries that later ones replaced, markers, and what is no file at all, in tar order. */
-function shadowedOf(rows: readonly PartRow[], live: readonly Placed[]): Placed[] {
+function shadowedOf(rows: readonly PartRow[], live: readonly Placed[], pathDepth: number): Placed[] {
   const isLive = new Uint8Array(rows.length);
   for (const { row } of live) if (row >= 0) isLive[row] = 1;
   const shadowed: Placed[] = [];
   rows.forEach((entry, row) => {
     if (isLive[row]) return;
-    const path = entry.kind === "ignored" ? entry.path : normalizePath(entry.path, entry.offset);
+    const path = entry.kind === "ignored" ? entry.path : normalizePath(entry.path, entry.offset, { maxDepth: pathDepth });
     shadowed.push({ path, node: undefined, flags: Flag.shadowed, row });
   });
   return shadowed;

@@ -3,10 +3,11 @@ import { rmSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
-import type { LayerLimits } from "../ingest/layer-inflater.ts";
 import type { Source } from "../source/source.ts";
 import { readGeneration } from "../store/generation.ts";
 import { FileLock } from "../system/file-lock.ts";
+import { LayerBlob } from "./layer-blob.ts";
+import type { ImageBudget, Limits } from "./limits.ts";
 import { LockRecorder, readLockRecord } from "./lock-record.ts";
 import type { LayerProgress } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
@@ -20,23 +21,38 @@ export interface LayerContext {
   readonly force: boolean;
   readonly buildIndex: boolean;
   readonly durability: "deferred" | "barrier";
-  readonly limits: LayerLimits;
+  readonly keepBlobs: boolean;
+  readonly limits: Limits;
+  readonly budget: ImageBudget;
   readonly signal: AbortSignal;
 }
 
-/** Bytes of the blob that were fetched; undefined when nothing was. */
-export async function ensureLayer(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<number | undefined> {
+/** Bytes of the blob. */
+export interface LayerTraffic {
+  readonly fetched: number;
+  /** From an earlier download that was cut off, or a kept blob. */
+  readonly resumed: number;
+}
+
+/** What came of the blob; undefined when it was not needed. */
+export async function ensureLayer(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {
   const { core, relay, force, signal } = context;
   const { diffId, index } = layer;
   if (!force && (await isUsable(core, diffId, signal))) {
     if (context.buildIndex) await ensureIndex(layer, context);
+    context.budget.set(diffId, core.layers.record(diffId)?.size ?? 0);
     relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
     return undefined;
   }
   try {
     return await singleFlight(layer, context);
   } catch (error) {
-    relay.send({ kind: "layer-failed", diffId, index, ...ProgressRelay.describe(error) });
+    relay.send({
+      kind: "layer-failed",
+      diffId,
+      index,
+      ...(signal.aborted ? { code: "ABORTED", message: "stopped with the pull" } : ProgressRelay.describe(error)),
+    });
     throw error;
   }
 }
@@ -90,7 +106,7 @@ async function verifyAfterCrash(core: StoreCore, diffId: LayerIdentity["diffId"]
   return false;
 }
 
-async function singleFlight(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<number | undefined> {
+async function singleFlight(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {
   const { core, relay, force, signal } = context;
   const { diffId, index } = layer;
   const waitedFor = core.inFlight.get(diffId);
@@ -125,7 +141,7 @@ function untilSettled(work: Promise<unknown>, signal: AbortSignal): Promise<void
   });
 }
 
-async function lockAndIngest(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<number | undefined> {
+async function lockAndIngest(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {
   const { core, relay, force, signal } = context;
   const { diffId, index } = layer;
   const path = core.layout.layerLock(diffId);
@@ -138,27 +154,66 @@ async function lockAndIngest(layer: LayerIdentity & { index: number }, context: 
   return await ingestLayer(layer, context, new LockRecorder(lock));
 }
 
-/** A gc may take chunks that this ingest found there before it has published its claim to them; then it starts over. */
-async function ingestLayer(layer: LayerIdentity & { index: number }, context: LayerContext, recorder: LockRecorder): Promise<number> {
-  for (let tries = 3; tries > 0; tries--) {
-    const fetched = await tryIngest(layer, context, recorder);
-    if (fetched !== undefined) return fetched;
+/** Wrong bytes are asked for once more, from another host if there is one. */
+async function ingestLayer(layer: LayerIdentity & { index: number }, context: LayerContext, recorder: LockRecorder): Promise<LayerTraffic> {
+  const { core, relay, source, reference, keepBlobs, force, signal } = context;
+  const { diffId, index, descriptor } = layer;
+  using blob = new LayerBlob({
+    source,
+    reference,
+    descriptor,
+    spool: core.layout.download(descriptor.digest),
+    kept: core.layout.blob(descriptor.digest),
+    keep: keepBlobs,
+    force,
+    signal,
+    onEvent: (event) => relay.send({ ...event, diffId, index }),
+    onResumed: (bytes) => relay.send({ kind: "download-resumed", diffId, index, bytes }),
+  });
+  const attempt = async (): Promise<LayerTraffic> => {
+    await ingestUndisturbed(layer, context, { recorder, blob });
+    blob.done();
+    return { fetched: blob.fetched, resumed: blob.resumed };
+  };
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!blob.failed(error) || signal.aborted) throw error;
+    relay.warn(...describe(error));
   }
+  try {
+    return await attempt();
+  } catch (error) {
+    blob.failed(error);
+    throw error;
+  }
+}
+
+function describe(error: unknown): [code: string, message: string] {
+  const { code, message } = ProgressRelay.describe(error);
+  return [code, message];
+}
+
+interface Feed {
+  readonly recorder: LockRecorder;
+  readonly blob: LayerBlob;
+}
+
+/** A gc may take chunks that this ingest found there before it has published its claim to them; then it starts over. */
+async function ingestUndisturbed(layer: LayerIdentity & { index: number }, context: LayerContext, feed: Feed): Promise<void> {
+  for (let tries = 3; tries > 0; tries--) if (await ingestOnce(layer, context, feed)) return;
   throw new ShaleError("STORE_BUSY", `garbage collection kept removing what layer ${layer.diffId} needs; try again when it has ended`, {
     path: context.core.layout.root,
   });
 }
 
-/** Bytes fetched; undefined when chunks were removed meanwhile. */
-async function tryIngest(
-  layer: LayerIdentity & { index: number },
-  context: LayerContext,
-  recorder: LockRecorder,
-): Promise<number | undefined> {
-  const { core, relay, force, buildIndex, limits, signal } = context;
+/** False when chunks were removed meanwhile. */
+async function ingestOnce(layer: LayerIdentity & { index: number }, context: LayerContext, { recorder, blob }: Feed): Promise<boolean> {
+  const { core, relay, force, buildIndex, limits, budget, signal } = context;
   const { diffId, descriptor } = layer;
   const about: LayerProgress = { diffId, index: layer.index };
   const total = descriptor.size;
+  if (total > limits.blobBytes) throw tooLarge(descriptor, limits.blobBytes);
   let bytes = 0;
   let entries = 0;
   relay.send({ kind: "download-started", ...about, total });
@@ -175,7 +230,7 @@ async function tryIngest(
     verifyContent: force,
     limits,
     signal,
-    blob: context.source.readBlob(context.reference, descriptor, { signal }),
+    blob: blob.bytes(),
     onDownloaded: (count) => {
       bytes += count;
       relay.advance({ kind: "download-advanced", ...about, bytes, total });
@@ -183,6 +238,7 @@ async function tryIngest(
     },
     onUnpacked: (unpacked, found) => {
       entries = found;
+      budget.set(diffId, unpacked);
       relay.advance({ kind: "ingest-advanced", ...about, bytes: unpacked, entries });
     },
     onSettling: () => {
@@ -192,9 +248,14 @@ async function tryIngest(
   });
   relay.send({ kind: "sidecar-complete", ...about, bytes: ingested.sidecarBytes });
   const { inodes, size, entries: all } = ingested;
-  if (!(await publish(layer, context, { directory, generation, inodes, size, entries: all }))) return undefined;
+  if (!(await publish(layer, context, { directory, generation, inodes, size, entries: all }))) return false;
   relay.send({ kind: "ingest-complete", ...about, bytes: ingested.size, entries: ingested.entries });
-  return bytes;
+  return true;
+}
+
+function tooLarge({ digest, size }: LayerIdentity["descriptor"], maximum: number): ShaleError {
+  const message = `the blob ${digest} has ${size} bytes, more than the limit of ${maximum}; raise blobBytes if the image is trusted`;
+  return new ShaleError("LIMIT_BLOB_BYTES", message, { limit: "blobBytes", maximum });
 }
 
 /** Published, the directory has gone already; given up, nothing of it stays. */

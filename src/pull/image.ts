@@ -12,6 +12,8 @@ import type { MaterializeRootfsOptions } from "./materialize-rootfs.ts";
 export interface PullStats {
   /** Bytes of layer blobs fetched by this pull. */
   readonly downloadedBytes: number;
+  /** Bytes of layer blobs that were here already, from downloads that were cut off or kept. */
+  readonly resumedBytes: number;
   /** Layers that this pull ingested. */
   readonly ingestedLayers: number;
   /** Files written to the store while this pull ran, by this handle, and their bytes; the rest was there already. */

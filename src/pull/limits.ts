@@ -1,5 +1,83 @@
 /** How much of a stranger's image is too much. */
-import type { LayerLimits } from "../ingest/layer-inflater.ts";
+import { ShaleError } from "../errors.ts";
+import { MAX_CONFIG_BYTES } from "../image/config.ts";
+import { MAX_MANIFEST_BYTES } from "../image/manifest.ts";
+import type { LayerLimits } from "../ingest/layer-limits.ts";
 
-/** 64 GiB unpacked in one layer: far above real images, far below a disk. */
-export const DEFAULT_LIMITS: LayerLimits = { layerBytes: 64 * 1024 ** 3 };
+/** Each limit has an error code of its own: see docs/limits.md. They bind what is fetched; an image that is in the store already is not measured again. */
+export interface Limits extends LayerLimits {
+  /** Unpacked bytes of all distinct layers of an image. Default 256 GiB. */
+  readonly imageBytes: number;
+  /** Layers of an image. Default 1000. */
+  readonly imageLayers: number;
+  /** Bytes of one compressed layer, as its descriptor says. Default 64 GiB. */
+  readonly blobBytes: number;
+  /** Bytes of a manifest or image index. Default, and at most, 4 MiB. */
+  readonly manifestBytes: number;
+  /** Bytes of an image config. Default 4 MiB. */
+  readonly configBytes: number;
+  /** Image indexes between the reference and the manifest. Default 4. */
+  readonly indexDepth: number;
+}
+
+const MIB: number = 1024 * 1024;
+const GIB: number = 1024 * MIB;
+
+export const DEFAULT_LIMITS: Limits = {
+  layerBytes: 64 * GIB,
+  fileBytes: 32 * GIB,
+  layerEntries: 2_000_000,
+  metadataBytes: GIB,
+  pathDepth: 1024,
+  headerBytes: MIB,
+  xattrBytes: 128 * 1024,
+  ratio: 200,
+  ratioFloor: GIB,
+  imageBytes: 256 * GIB,
+  imageLayers: 1000,
+  blobBytes: 64 * GIB,
+  manifestBytes: MAX_MANIFEST_BYTES,
+  configBytes: MAX_CONFIG_BYTES,
+  indexDepth: 4,
+};
+
+/** What cannot be raised, since memory for it is set aside or read at once. */
+const CEILINGS: Partial<Limits> = { headerBytes: MIB, manifestBytes: MAX_MANIFEST_BYTES };
+
+/** The defaults with the caller's own limits put in; a limit that is undefined keeps its default. @throws RangeError */
+export function resolveLimits(given: { readonly [K in keyof Limits]?: Limits[K] | undefined } = {}): Limits {
+  const limits: Record<string, number> = { ...DEFAULT_LIMITS };
+  for (const [name, value] of Object.entries(given)) {
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw new RangeError(`limits has no ${JSON.stringify(name)}; see docs/limits.md`);
+    if (value === undefined) continue;
+    const ceiling = CEILINGS[name as keyof Limits] ?? Number.MAX_SAFE_INTEGER;
+    if (!Number.isSafeInteger(value) || value < 0 || value > ceiling) {
+      throw new RangeError(`limits.${name} is ${String(value)}; expected a whole number from 0 to ${ceiling}`);
+    }
+    limits[name] = value;
+  }
+  return limits as unknown as Limits;
+}
+
+/** The unpacked bytes of an image, summed over its layers while they come. */
+export class ImageBudget {
+  readonly #maximum: number;
+  readonly #refuse: (error: ShaleError<"LIMIT_IMAGE_BYTES">) => void;
+  readonly #sizes = new Map<string, number>();
+  #total = 0;
+
+  /** `refuse` ends the pull; it is told once for each count beyond the limit. */
+  constructor(maximum: number, refuse: (error: ShaleError<"LIMIT_IMAGE_BYTES">) => void) {
+    this.#maximum = maximum;
+    this.#refuse = refuse;
+  }
+
+  /** `bytes` of this layer so far. */
+  set(diffId: string, bytes: number): void {
+    this.#total += bytes - (this.#sizes.get(diffId) ?? 0);
+    this.#sizes.set(diffId, bytes);
+    if (this.#total <= this.#maximum) return;
+    const message = `the image unpacks to ${this.#total} bytes or more, beyond the limit of ${this.#maximum}; raise imageBytes if it is trusted`;
+    this.#refuse(new ShaleError("LIMIT_IMAGE_BYTES", message, { limit: "imageBytes", maximum: this.#maximum }));
+  }
+}

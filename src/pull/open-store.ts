@@ -70,6 +70,7 @@ export class Store {
         buildIndex: false,
         eager: query.materialize !== "lazy",
         durability: "deferred",
+        keepBlobs: false,
         limits: DEFAULT_LIMITS,
         verifyManifest: undefined,
         source: () => Promise.reject(new TypeError(`${formatPlatform(platform)}: a cached image needs no source`)),

@@ -31,6 +31,18 @@ export type ProgressEvent =
   | ({ readonly kind: "tree-advanced"; readonly entries: number; readonly total: number } & LayerProgress)
   | ({ readonly kind: "tree-complete"; readonly entries: number } & LayerProgress)
   | ({ readonly kind: "tree-skipped" } & LayerProgress)
+  /** The beginning of the blob was here already, from a download that was cut off: so many bytes are not fetched again. */
+  | ({ readonly kind: "download-resumed"; readonly bytes: number } & LayerProgress)
+  /** The blob comes from this host, `name[:port]`; told again when it changes. */
+  | ({ readonly kind: "serving"; readonly host: string; readonly mirror: boolean } & LayerProgress)
+  /** A request failed or a transfer broke: it is made again after so many ms, or from another host. (For manifest and config that is a warning.) */
+  | ({
+      readonly kind: "retrying";
+      readonly host: string;
+      readonly code: string;
+      readonly message: string;
+      readonly delayMs: number;
+    } & LayerProgress)
   /** Something was wrong, was put right or worked around, and the pull goes on. */
   | { readonly kind: "warning"; readonly code: string; readonly message: string }
   | { readonly kind: "complete"; readonly manifestDigest: BlobDigest; readonly cached: boolean }

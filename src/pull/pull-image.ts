@@ -2,20 +2,28 @@
  * The pull: policy first, then reference -> manifest -> config -> layers -> trees -> image record -> reference. Nothing is visible
  * under its final name before it is complete, and everything written is in the order of format/store.md.
  */
-import { existsSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
+import type { BlobDigest } from "../image/digest.ts";
 import { formatPlatform, type Platform } from "../image/platform.ts";
 import { formatReference, type Reference } from "../image/reference.ts";
-import type { LayerLimits } from "../ingest/layer-inflater.ts";
-import type { Source } from "../source/source.ts";
-import type { ImageRecord } from "../store/images.ts";
+import type { Source, SourceEvent } from "../source/source.ts";
+import { namedDigest, type ImageRecord } from "../store/images.ts";
+import { isRealDirectory } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
-import { ensureIndex, ensureLayer, isUsable } from "./ensure-layer.ts";
+import { ensureIndex, ensureLayer, isUsable, type LayerTraffic } from "./ensure-layer.ts";
 import { Image, type PullStats } from "./image.ts";
+import { ImageBudget, type Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
-import { resolveConfig, resolveManifest, type ResolvedConfig, type ResolvedManifest, type VerifyManifest } from "./resolve-image.ts";
+import {
+  readStoredManifest,
+  resolveConfig,
+  resolveManifest,
+  type ResolvedConfig,
+  type ResolvedManifest,
+  type VerifyManifest,
+} from "./resolve-image.ts";
 import type { StoreCore } from "./store-core.ts";
 import { makeRootfsOf } from "./materialize-rootfs.ts";
 import { openImageFiles } from "./open-image-files.ts";
@@ -33,7 +41,8 @@ export interface PullRequest {
   readonly buildIndex: boolean;
   readonly eager: boolean;
   readonly durability: "deferred" | "barrier";
-  readonly limits: LayerLimits;
+  readonly keepBlobs: boolean;
+  readonly limits: Limits;
   readonly verifyManifest: VerifyManifest | undefined;
   /** Called when the network or layout is needed, never for a cached image. */
   readonly source: () => Promise<Source>;
@@ -55,14 +64,39 @@ export async function pullImage(request: Omit<PullRequest, "holds">): Promise<Im
 }
 
 async function fromStore(request: PullRequest, started: number): Promise<Image | undefined> {
-  if (request.policy === "always" || request.force) return undefined;
+  if (request.force || (request.policy === "always" && !(await isUnchanged(request)))) return undefined;
   try {
-    return await cachedImage(request, started);
+    const image = await cachedImage(request, started);
+    if (image) ensureReference(request, image);
+    return image;
   } catch (error) {
     if (request.policy === "never" || !isDamage(error)) throw error;
     request.relay.warn(error.code, error.message);
     return undefined;
   }
+}
+
+/** True when the registry names what the store has: told by a digest, for one round trip; a digest in the reference needs none. */
+async function isUnchanged({ core, reference, platform, relay, signal, source, verifyManifest }: PullRequest): Promise<boolean> {
+  const warn = (code: string, message: string): void => relay.warn(code, message);
+  const known = core.images.reference(formatReference(reference), formatPlatform(platform), warn);
+  if (!known) return false;
+  const pinned = reference.transport === "docker" && reference.digest !== undefined;
+  if (!pinned && (await (await source()).resolveDigest(reference, { signal, onEvent: tellRetries(relay) })) !== namedDigest(known))
+    return false;
+  if (verifyManifest === undefined) return true;
+  const manifest = readStoredManifest(core.images, known.manifestDigest);
+  await (manifest && verifyManifest(manifest.descriptor, manifest.bytes));
+  return manifest !== undefined;
+}
+
+/** What was found by its digest alone is kept under this name too. */
+function ensureReference({ core, reference, platform, relay }: PullRequest, { manifestDigest }: Image): void {
+  const name = { reference: formatReference(reference), platform: formatPlatform(platform) };
+  const warn = (code: string, message: string): void => relay.warn(code, message);
+  if (core.images.reference(name.reference, name.platform, warn)) return;
+  const digest = reference.transport === "docker" ? reference.digest : undefined;
+  core.images.writeReference({ ...name, manifestDigest, ...(digest && digest !== manifestDigest && { namedDigest: digest }) });
 }
 
 /** What is damaged in the store is found when it is used; then everything is fetched once more, and what is right is kept. */
@@ -90,7 +124,9 @@ async function cachedImage(request: PullRequest, started: number): Promise<Image
   const { core, reference, platform, relay, profile } = request;
   const text = formatReference(reference);
   const warn = (code: string, message: string): void => relay.warn(code, message);
-  const digest = core.images.resolve(text, formatPlatform(platform), warn);
+  const pinned = reference.transport === "docker" ? reference.digest : undefined;
+  const wanted = formatPlatform(platform);
+  const digest = core.images.resolve(text, wanted, warn) ?? (pinned && core.images.resolvePinned(pinned, wanted, warn));
   const lease = digest && core.leases.take(digest);
   if (!digest || !lease) return undefined;
   try {
@@ -129,14 +165,15 @@ function isIndexed(core: StoreCore, { layers }: Pick<ImageRecord, "layers">): bo
   return layers.every(({ diffId }) => core.layers.record(diffId)?.indexed === true);
 }
 
-const NO_WORK: Omit<PullStats, "milliseconds"> = { downloadedBytes: 0, ingestedLayers: 0, newChunks: 0, newChunkBytes: 0 };
+const NO_WORK: Omit<PullStats, "milliseconds"> = { downloadedBytes: 0, resumedBytes: 0, ingestedLayers: 0, newChunks: 0, newChunkBytes: 0 };
 
 /** The trees of a recorded image; undefined when a layer is missing. Their ids alone are enough while every tree is there. */
 async function composedTrees(record: ImageRecord, request: PullRequest): Promise<readonly TreeRef[] | undefined> {
   const { core, profile, eager, buildIndex } = request;
   const known = record.trees[profile];
   const settled = record.bootId === core.bootId && (record.indexed || !buildIndex);
-  if (known && settled && (!eager || known.every((id) => existsSync(core.layout.tree(id))))) return known.map((treeId) => ({ treeId }));
+  if (known && settled && (!eager || known.every((id) => isRealDirectory(core.layout.tree(id)))))
+    return known.map((treeId) => ({ treeId }));
   for (const [index, { diffId }] of record.layers.entries()) {
     if (!(await isUsable(core, diffId, request.signal))) return undefined;
     if (buildIndex) await ensureIndex({ diffId, index }, request);
@@ -163,7 +200,7 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
   const { core, profile, eager } = request;
   const diffIds = record.layers.map(({ diffId }) => diffId);
   const make = async (signal: AbortSignal, holds: FileLock[]): Promise<void> => {
-    if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => existsSync(core.layout.tree(treeId)))) return;
+    if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => isRealDirectory(core.layout.tree(treeId)))) return;
     const context = { ...treesContext(request), signal, holds };
     const isKnown = composed.every((tree) => tree.resolution);
     const known = isKnown ? (composed as readonly ComposedLayer[]) : await composeLayers(diffIds, context);
@@ -196,7 +233,7 @@ async function holding<T>(work: (holds: FileLock[]) => Promise<T>): Promise<T> {
 }
 
 async function fetchImage(request: PullRequest, started: number): Promise<Image> {
-  const { core, reference, platform, relay, signal, force } = request;
+  const { core, reference, platform, relay, signal, force, limits } = request;
   const text = formatReference(reference);
   if (request.policy === "never") {
     throw new ShaleError("NOT_CACHED", `${JSON.stringify(text)} is not in the store and the policy is never; pull it with another policy`, {
@@ -206,9 +243,18 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
   core.settleDurability();
   relay.send({ kind: "resolving", reference: text });
   const source = await request.source();
-  const manifest = await resolveManifest(source, reference, { platform, signal });
+  const onEvent = tellRetries(relay);
+  const manifest = await resolveManifest(source, reference, { platform, limits, signal, onEvent });
   await request.verifyManifest?.(manifest.descriptor, manifest.bytes);
-  const config = await resolveConfig(source, reference, { manifest: manifest.manifest, platform, images: core.images, force, signal });
+  const config = await resolveConfig(source, reference, {
+    manifest: manifest.manifest,
+    platform,
+    images: core.images,
+    force,
+    limits,
+    signal,
+    onEvent,
+  });
   const manifestDigest = manifest.descriptor.digest;
   const summary = config.layers.map(({ diffId, descriptor }) => ({ diffId, digest: descriptor.digest, size: descriptor.size }));
   relay.send({ kind: "resolved", reference: text, manifestDigest, layers: summary });
@@ -222,24 +268,26 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
     const record = await recordImage(request, manifest, config);
     const stats = statsOf(fetched, { before, after: core.written, started });
     const cached = !config.fetched && stats.ingestedLayers === 0;
-    return await publishImage(request, { record, lease, cached, stats });
+    return await publishImage(request, { record, lease, cached, stats, named: manifest.named });
   } catch (error) {
     lease.release();
     throw error;
   }
 }
 
-/** Every distinct layer once, told at its lowest place; bytes fetched of each, undefined for those that needed nothing. */
-async function ensureLayers(config: ResolvedConfig, source: Source, request: PullRequest): Promise<readonly (number | undefined)[]> {
-  const { core, reference, relay, force, buildIndex, durability, limits } = request;
+/** Every distinct layer once, told at its lowest place; what came of each, undefined for those that needed nothing. */
+async function ensureLayers(config: ResolvedConfig, source: Source, request: PullRequest): Promise<readonly (LayerTraffic | undefined)[]> {
+  const { core, reference, relay, force, buildIndex, durability, keepBlobs, limits } = request;
   const abort = new AbortController();
   const signal = AbortSignal.any([request.signal, abort.signal]);
   const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }] as const).reverse());
-  const context = { core, source, reference, relay, force, buildIndex, durability, limits, signal };
+  const budget = new ImageBudget(limits.imageBytes, (error) => abort.abort(error));
+  const context = { core, source, reference, relay, force, buildIndex, durability, keepBlobs, limits, budget, signal };
   const queue = await core.downloads();
   const works = [...distinct.values()].reverse().map((layer) => queue.add(() => ensureLayer(layer, context)));
   try {
     const fetched = await Promise.all(works);
+    abort.signal.throwIfAborted();
     for (const [index, { diffId }] of config.layers.entries())
       if (distinct.get(diffId)?.index !== index) relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
     return fetched;
@@ -251,13 +299,21 @@ async function ensureLayers(config: ResolvedConfig, source: Source, request: Pul
   }
 }
 
+/** Manifests and configs have no row of their own in the progress. */
+function tellRetries(relay: ProgressRelay): (event: SourceEvent) => void {
+  return (event) => {
+    if (event.kind === "retrying") relay.warn(event.code, event.message);
+  };
+}
+
 function statsOf(
-  fetched: readonly (number | undefined)[],
+  traffic: readonly (LayerTraffic | undefined)[],
   { before, after, started }: { before: StoreCore["written"]; after: StoreCore["written"]; started: number },
 ): PullStats {
-  const ingested = fetched.filter((bytes) => bytes !== undefined);
+  const ingested = traffic.filter((layer) => layer !== undefined);
   return {
-    downloadedBytes: ingested.reduce((sum, bytes) => sum + bytes, 0),
+    downloadedBytes: ingested.reduce((sum, { fetched }) => sum + fetched, 0),
+    resumedBytes: ingested.reduce((sum, { resumed }) => sum + resumed, 0),
     ingestedLayers: ingested.length,
     newChunks: after.newChunks - before.newChunks,
     newChunkBytes: after.newBytes - before.newBytes,
@@ -276,7 +332,7 @@ async function recordImage({ core }: PullRequest, manifest: ResolvedManifest, co
 }
 
 /** Trees, then the image record, then the reference. */
-async function publishImage(request: PullRequest, parts: Omit<ImageParts, "composed">): Promise<Image> {
+async function publishImage(request: PullRequest, parts: Omit<ImageParts, "composed"> & { readonly named: BlobDigest }): Promise<Image> {
   const { core, profile, platform, relay } = request;
   const { record } = parts;
   const composed = await composeLayers(
@@ -287,7 +343,9 @@ async function publishImage(request: PullRequest, parts: Omit<ImageParts, "compo
   const before = core.images.record(record.manifestDigest, (code, message) => relay.warn(code, message));
   const trees = { ...before?.trees, [profile]: composed.map(({ treeId }) => treeId) };
   core.images.writeRecord({ ...record, trees });
-  core.images.writeReference({ reference: image.reference, platform: formatPlatform(platform), manifestDigest: record.manifestDigest });
+  const { manifestDigest } = record;
+  const named = parts.named === manifestDigest ? {} : { namedDigest: parts.named };
+  core.images.writeReference({ reference: image.reference, platform: formatPlatform(platform), manifestDigest, ...named });
   return image;
 }
 

@@ -1,12 +1,12 @@
 /** The public entry of pulls. */
 import { hostPlatform, parsePlatform } from "../image/platform.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
-import type { LayerLimits } from "../ingest/layer-inflater.ts";
 import type { Credentials, CredentialsProvider } from "../source/credentials.ts";
+import type { RetryPolicy } from "../source/retry.ts";
 import type { Source } from "../source/source.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
 import type { Image } from "./image.ts";
-import { DEFAULT_LIMITS } from "./limits.ts";
+import { resolveLimits, type Limits } from "./limits.ts";
 import { coreOf, type Store } from "./open-store.ts";
 import type { ProgressSink } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
@@ -18,20 +18,37 @@ export interface RegistryOptions {
   readonly store: Store;
   /** `os/architecture[/variant]`; default: this host's. */
   readonly platform?: string | undefined;
-  /** For every registry, or looked up by registry (`docker.io`, `localhost:5000`); default: anonymous. */
-  readonly credentials?: Credentials | CredentialsProvider | undefined;
+  /**
+   * For every registry (mirrors excepted); or looked up by host (`docker.io`, `localhost:5000`) and repository; or `anonymous`.
+   * Default: where the containers tools and Docker keep them, `REGISTRY_AUTH_FILE` first; helpers are asked.
+   */
+  readonly credentials?: Credentials | CredentialsProvider | "anonymous" | undefined;
   /** Speak plain HTTP to all registries, or to these hosts; default: to none. */
   readonly plainHttp?: boolean | readonly string[] | undefined;
+  /** Take any certificate, of all registries or of these hosts; default: of none. */
+  readonly insecure?: boolean | readonly string[] | undefined;
+  /** Certificates of authorities (PEM) to trust beside those that Node trusts. */
+  readonly ca?: string | readonly string[] | undefined;
+  /**
+   * Directories with hosts.toml files (mirrors) and certificates, a directory in them for each registry; default:
+   * `/etc/containerd/certs.d`, `/etc/containers/certs.d`, `/etc/docker/certs.d`.
+   */
+  readonly hostDirectories?: readonly string[] | undefined;
+  /** Keep blobs as they came, in the store's `blobs/`; what is there is not fetched. Default false. */
+  readonly keepBlobs?: boolean | undefined;
+  /** How often and how long a failing registry is tried. */
+  readonly retry?: Partial<RetryPolicy> | undefined;
   /** Default: the store's native profile. */
   readonly profile?: Profile | undefined;
   readonly userAgent?: string | undefined;
   /** Called with each image's manifest before any layer is fetched; what it throws fails the pull. */
   readonly verifyManifest?: VerifyManifest | undefined;
-  readonly limits?: Partial<LayerLimits> | undefined;
+  /** What an image may cost at most; each has a default. See docs/limits.md. */
+  readonly limits?: { readonly [K in keyof Limits]?: Limits[K] | undefined } | undefined;
 }
 
 export interface PullOptions {
-  /** `if-missing` (default): the store's image if it is complete; `always`: ask the registry, fetch what changed; `never`: NOT_CACHED unless complete. */
+  /** `if-missing` (default): the store's image if it is complete; `always`: ask the registry what the name means now, fetch what changed; `never`: NOT_CACHED unless complete. */
   readonly pullPolicy?: PullPolicy | undefined;
   /** Fetch and ingest every layer again; what is right in the store keeps its inodes. Default false. */
   readonly force?: boolean | undefined;
@@ -50,19 +67,22 @@ export interface PullOptions {
 /** Pulls images into a store, from registries and OCI layouts. Connections and tokens are kept between pulls. */
 export class Registry {
   readonly #options: RegistryOptions;
+  readonly #limits: Limits;
   readonly #sources = new Map<Reference["transport"], Promise<Source>>();
 
   constructor(options: RegistryOptions) {
     if (options.profile !== undefined) parseProfile(options.profile);
     if (options.platform !== undefined) parsePlatform(options.platform);
     this.#options = options;
+    this.#limits = resolveLimits(options.limits);
   }
 
   /**
    * Makes an image's layers available as directories: from the store if the policy allows, else from where the reference says.
    * The image holds a lease until it is closed. Cancelling rejects with the signal's reason and leaves the store valid.
    * @throws REFERENCE_INVALID, NOT_CACHED, IMAGE_NOT_FOUND, BLOB_NOT_FOUND, PLATFORM_NOT_FOUND, MANIFEST_*, CONFIG_INVALID,
-   * LAYER_*, TAR_*, DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED, REGISTRY_*, SOURCE_INVALID, NO_SPACE, STORE_*
+   * LAYER_*, TAR_*, DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_*, REGISTRY_*, CREDENTIAL_HELPER_FAILED, CONFIGURATION_INVALID,
+   * SOURCE_INVALID, NO_SPACE, STORE_*
    */
   async pull(reference: string, options: PullOptions = {}): Promise<Image> {
     const core = coreOf(this.#options.store);
@@ -71,7 +91,7 @@ export class Registry {
       options.signal?.throwIfAborted();
       const parsed = parseReference(reference);
       const platform = options.platform ?? this.#options.platform;
-      const { limits, verifyManifest } = this.#options;
+      const { verifyManifest, keepBlobs = false } = this.#options;
       return await core.run(options.signal, (signal) =>
         pullImage({
           core,
@@ -83,7 +103,8 @@ export class Registry {
           buildIndex: options.buildIndex ?? true,
           eager: options.materialize !== "lazy",
           durability: options.durability ?? "deferred",
-          limits: { ...DEFAULT_LIMITS, ...limits },
+          keepBlobs,
+          limits: this.#limits,
           verifyManifest,
           source: () => this.#source(parsed),
           relay,
@@ -118,8 +139,7 @@ export class Registry {
 
   async #openRegistry(): Promise<Source> {
     const { RegistrySource } = await import("../source/registry.ts");
-    const { credentials, plainHttp, userAgent } = this.#options;
-    return new RegistrySource({ credentials, plainHttp, userAgent });
+    return new RegistrySource(this.#options);
   }
 }
 

@@ -1,15 +1,16 @@
 /** From a reference to one image's verified documents: manifest and config. */
 import { createHash } from "node:crypto";
 import { ShaleError } from "../errors.ts";
-import { MAX_CONFIG_BYTES, parseConfig, type ImageConfig } from "../image/config.ts";
+import { parseConfig, type ImageConfig } from "../image/config.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { digestAlgorithm, type BlobDigest } from "../image/digest.ts";
 import { matchLayers, parseManifestDocument, type LayerIdentity, type Manifest } from "../image/manifest.ts";
 import { choosePlatform, refusePlatform } from "../image/choose-platform.ts";
 import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
-import type { ManifestDocument, Source } from "../source/source.ts";
+import type { ManifestDocument, Source, SourceEvent, SourceOptions } from "../source/source.ts";
 import type { Images } from "../store/images.ts";
+import type { Limits } from "./limits.ts";
 
 /** Called with the image's manifest before any layer is fetched; what it throws fails the pull. */
 export type VerifyManifest = (descriptor: Descriptor, bytes: Uint8Array) => void | Promise<void>;
@@ -18,6 +19,8 @@ export interface ResolvedManifest {
   readonly descriptor: Descriptor;
   readonly bytes: Buffer;
   readonly manifest: Manifest;
+  /** Of the document that the reference itself names: this manifest, or an image index. */
+  readonly named: BlobDigest;
 }
 
 export interface ResolvedConfig {
@@ -28,22 +31,38 @@ export interface ResolvedConfig {
   readonly fetched: boolean;
 }
 
-/** An image index may point to another; more steps than this are no image's. */
-const MAX_NESTING = 4;
-
 export async function resolveManifest(
   source: Source,
   reference: Reference,
-  { platform, signal }: { platform: Platform; signal: AbortSignal },
+  { platform, limits, ...options }: { platform: Platform; limits: Limits } & SourceOptions,
 ): Promise<ResolvedManifest> {
-  let document: ManifestDocument = await source.resolve(reference, { signal });
-  for (let depth = 0; depth < MAX_NESTING; depth++) {
+  let document: ManifestDocument = await source.resolve(reference, options);
+  const named = document.descriptor.digest;
+  for (let depth = 0; depth <= limits.indexDepth; depth++) {
+    refuseLarge(document, limits.manifestBytes);
     const content = parseManifestDocument(document.bytes, document.descriptor.mediaType);
-    if (content.kind === "manifest") return { ...document, manifest: content.manifest };
+    if (content.kind === "manifest") {
+      refuseLayers(content.manifest, limits.imageLayers);
+      return { ...document, manifest: content.manifest, named };
+    }
+    if (depth === limits.indexDepth) break;
     const chosen = choosePlatform(content.manifests, platform);
-    document = await source.readManifest(reference, chosen, { signal });
+    document = await source.readManifest(reference, chosen, options);
   }
-  throw new ShaleError("MANIFEST_INVALID", `image indexes are nested more than ${MAX_NESTING} deep; the image is malformed`, {});
+  const message = `image indexes are nested more than ${limits.indexDepth} deep; raise indexDepth if the image is trusted`;
+  throw new ShaleError("LIMIT_INDEX_DEPTH", message, { limit: "indexDepth", maximum: limits.indexDepth });
+}
+
+/** Sources read no more than the default; a caller may want less. */
+function refuseLarge({ descriptor: { digest }, bytes }: ManifestDocument, limit: number): void {
+  if (bytes.length <= limit) return;
+  throw new ShaleError("MANIFEST_TOO_LARGE", `manifest ${digest} has ${bytes.length} bytes, more than the limit of ${limit}`, { limit });
+}
+
+function refuseLayers({ layers }: Manifest, maximum: number): void {
+  if (layers.length <= maximum) return;
+  const message = `the image has ${layers.length} layers, more than the limit of ${maximum}; raise imageLayers if it is trusted`;
+  throw new ShaleError("LIMIT_IMAGE_LAYERS", message, { limit: "imageLayers", maximum });
 }
 
 export interface ConfigRequest {
@@ -52,36 +71,64 @@ export interface ConfigRequest {
   readonly images: Images;
   /** Fetch it even if the store has it. */
   readonly force: boolean;
+  readonly limits: Limits;
   readonly signal: AbortSignal;
+  readonly onEvent?: SourceOptions["onEvent"];
 }
 
 /** The image config, from the store if it is there intact, else from the source; verified either way. */
 export async function resolveConfig(
   source: Source,
   reference: Reference,
-  { manifest, platform, images, force, signal }: ConfigRequest,
+  { manifest, platform, images, force, limits, ...options }: ConfigRequest,
 ): Promise<ResolvedConfig> {
   const { config: descriptor } = manifest;
   const kept = force ? undefined : images.readDocument("config", descriptor.digest);
   const fetched = kept === undefined || digestOf(kept, descriptor.digest) !== descriptor.digest;
-  const bytes = fetched ? await fetchConfig(source, reference, { descriptor, signal }) : kept;
+  const bytes = fetched ? await fetchConfig(source, reference, { descriptor, maximum: limits.configBytes, ...options }) : kept;
   const config = parseConfig(bytes);
   refusePlatform(config.platform, platform);
   return { bytes, config, layers: matchLayers(manifest, config), fetched };
 }
 
-async function fetchConfig(
-  source: Source,
-  reference: Reference,
-  { descriptor, signal }: { descriptor: Descriptor; signal: AbortSignal },
-): Promise<Buffer> {
+/** A manifest of the store with its descriptor, if it is there intact. */
+export function readStoredManifest(images: Images, digest: BlobDigest): ManifestDocument | undefined {
+  const bytes = images.readDocument("manifest", digest);
+  if (bytes === undefined || digestOf(bytes, digest) !== digest) return undefined;
+  const { mediaType } = parseManifestDocument(bytes);
+  return { bytes, descriptor: { mediaType, digest, size: bytes.length } };
+}
+
+/** Wrong bytes are asked for once more, from another host if there is one. */
+async function fetchConfig(source: Source, reference: Reference, request: ConfigFetch): Promise<Buffer> {
+  const avoid = new Set<string>();
+  const onEvent = (event: SourceEvent): void => {
+    if (event.kind === "serving") avoid.add(event.host);
+    request.onEvent?.(event);
+  };
+  try {
+    return await fetchConfigOnce(source, reference, { ...request, onEvent });
+  } catch (error) {
+    if (!ShaleError.is(error, "DIGEST_MISMATCH") && !ShaleError.is(error, "SIZE_MISMATCH")) throw error;
+    onEvent({ kind: "retrying", host: [...avoid].join(" "), code: error.code, message: error.message, delayMs: 0 });
+    return fetchConfigOnce(source, reference, { ...request, avoid });
+  }
+}
+
+interface ConfigFetch extends SourceOptions {
+  readonly descriptor: Descriptor;
+  /** Bytes. */
+  readonly maximum: number;
+}
+
+async function fetchConfigOnce(source: Source, reference: Reference, { descriptor, maximum, ...options }: ConfigFetch): Promise<Buffer> {
   const { digest: expected, size } = descriptor;
-  if (size > MAX_CONFIG_BYTES) {
-    const message = `the image config is ${size} bytes, more than the limit of ${MAX_CONFIG_BYTES}; the image is malformed`;
-    throw new ShaleError("LIMIT_EXCEEDED", message, { limit: "configBytes", maximum: MAX_CONFIG_BYTES });
+  if (size > maximum) {
+    const message = `the image config is ${size} bytes, more than the limit of ${maximum}; raise configBytes if the image is trusted`;
+    throw new ShaleError("LIMIT_CONFIG_BYTES", message, { limit: "configBytes", maximum });
   }
   const pieces: Uint8Array[] = [];
-  for await (const piece of source.readBlob(reference, descriptor, { signal })) pieces.push(piece);
+  for await (const piece of source.readBlob(reference, descriptor, options)) pieces.push(piece);
   const bytes = Buffer.concat(pieces);
   const actual = digestOf(bytes, expected);
   if (actual === expected) return bytes;

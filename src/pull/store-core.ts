@@ -1,6 +1,7 @@
 /** One open store, with what pulls share: locks, staging, workers, the ingest, and the layers under way. */
 import { existsSync, mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import type PQueue from "p-queue";
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
@@ -11,10 +12,12 @@ import { initializeStore } from "../store/initialize.ts";
 import { Layers } from "../store/layers.ts";
 import { Leases } from "../store/leases.ts";
 import { StoreLayout } from "../store/layout.ts";
+import { refusePlanted } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { Staging } from "../store/staging.ts";
 import { inStore } from "../store/store-error.ts";
 import { readSuperblock, type Superblock } from "../store/superblock.ts";
+import { sweepSpools } from "./spool.ts";
 import { WorkerPool } from "../system/worker-pool.ts";
 
 export interface StoreOptions {
@@ -73,6 +76,7 @@ export class StoreCore {
       if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
       const layout = new StoreLayout(realpathSync(path));
       refuseShared(layout.root);
+      refusePlanted(layout);
       const superblock = readSuperblock(layout.superblock, layout.root) ?? (await initializeStore(layout, options.profile, options.signal));
       return new StoreCore(layout, superblock, options);
     });
@@ -83,7 +87,9 @@ export class StoreCore {
   }
 
   get staging(): Staging {
-    return (this.#staging ??= Staging.create(this.layout.staging));
+    if (this.#staging) return this.#staging;
+    sweepSpools(join(this.layout.staging, "downloads"));
+    return (this.#staging = Staging.create(this.layout.staging));
   }
 
   get pool(): WorkerPool {

@@ -1,8 +1,9 @@
 /** The trees of an image: which they are, and making those that are not there. */
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { lstatSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { DiffId } from "../image/digest.ts";
+import { isRealDirectory } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { materializeTree } from "../tree/materialize.ts";
@@ -92,7 +93,8 @@ function holdIfTrusted(core: StoreCore, treeId: string): FileLock | undefined {
 /** A tree is trusted in the boot that made or checked it, which its lock file names; a crash of the machine ends that. */
 function isTrusted(core: StoreCore, treeId: string): boolean {
   return (
-    existsSync(core.layout.tree(treeId)) && readFileSync(core.layout.treeLock(treeId), { flag: "a+", encoding: "utf8" }) === core.bootId
+    isRealDirectory(core.layout.tree(treeId)) &&
+    readFileSync(core.layout.treeLock(treeId), { flag: "a+", encoding: "utf8" }) === core.bootId
   );
 }
 
@@ -100,7 +102,7 @@ function isTrusted(core: StoreCore, treeId: string): boolean {
 async function makeRight({ index, diffId, composed }: LayerTree, { core, profile, relay, signal }: TreesContext): Promise<void> {
   const target = core.layout.tree(composed.treeId);
   const task = taskOf({ diffId, composed }, core, profile);
-  if (existsSync(target)) {
+  if (lstatSync(target, { throwIfNoEntry: false })) {
     if (await core.pool.run<boolean>("tree/check", { ...task, tree: target })) return;
     relay.warn("STORE_DAMAGED", `the tree ${JSON.stringify(target)} differs from its layer and is replaced`);
     renameSync(target, join(core.layout.staging, `replaced-${composed.treeId}-${randomBytes(4).toString("hex")}`));

@@ -188,6 +188,6 @@ function hintFor(cause: Error): string {
   if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "EPROTO") return "; it may speak plain HTTP, which must be allowed explicitly";
   if (code === "ENOTFOUND") return "; check the name of the registry";
   if (/CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME/.test(code))
-    return "; if the certificate is right, make its authority known by NODE_EXTRA_CA_CERTS";
+    return "; if the certificate is right, make its authority known by the option ca, /etc/docker/certs.d, or NODE_EXTRA_CA_CERTS";
   return "";
 }

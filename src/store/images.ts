@@ -42,6 +42,13 @@ export interface ReferenceRecord {
   /** The platform asked for, as os/architecture[/variant]. */
   readonly platform: string;
   readonly manifestDigest: BlobDigest;
+  /** Of the document that the reference named, where that is an image index. */
+  readonly namedDigest?: BlobDigest;
+}
+
+/** What the registry would have to name for the reference to be unchanged. */
+export function namedDigest(record: ReferenceRecord): BlobDigest {
+  return record.namedDigest ?? record.manifestDigest;
 }
 
 export type Warn = (code: string, message: string) => void;
@@ -55,10 +62,21 @@ export class Images {
 
   /** Where a reference pointed when it was last pulled. Take the image's lease before reading its record: gc removes both under it. */
   resolve(reference: string, platform: string, warn: Warn): BlobDigest | undefined {
+    const found = this.reference(reference, platform, warn);
+    return found && parseBlobDigest(found.manifestDigest);
+  }
+
+  /** The image that somebody pulled for this platform by a name that led to this digest, of a manifest or an image index. */
+  resolvePinned(digest: BlobDigest, platform: string, warn: Warn): BlobDigest | undefined {
+    const leads = (record: ReferenceRecord): boolean => record.manifestDigest === digest || record.namedDigest === digest;
+    const found = this.references(warn).find((record) => record.platform === platform && leads(record));
+    return found && parseBlobDigest(found.manifestDigest);
+  }
+
+  reference(reference: string, platform: string, warn: Warn): ReferenceRecord | undefined {
     const path = this.#layout.reference(referenceKey(reference, platform));
     const found = readChecked(path, warn) as ReferenceRecord | undefined;
-    if (!found || found.reference !== reference || found.platform !== platform) return undefined;
-    return parseBlobDigest(found.manifestDigest);
+    return found?.reference === reference && found.platform === platform ? found : undefined;
   }
 
   find(reference: string, platform: string, warn: Warn): ImageRecord | undefined {

@@ -4,11 +4,13 @@
  */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { toByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
-import { syncfs, syncfsLater } from "../system/syscalls.ts";
+import { exchangeNames, syncfs, syncfsLater } from "../system/syscalls.ts";
 import { readIfThere } from "./checked-file.ts";
 import type { StoreLayout } from "./layout.ts";
+import { isRealDirectory } from "./planted.ts";
 
 export const SIDECAR = "sidecar";
 export const HEADERS = "headers";
@@ -56,6 +58,7 @@ export class Layers {
 
   /** What is known of a layer; undefined when it is not there or its record is damaged (then it counts as not there). */
   record(diffId: DiffId): LayerRecord | undefined {
+    if (!isRealDirectory(this.#layout.layer(diffId))) return undefined;
     try {
       const record = JSON.parse(readFileSync(join(this.#layout.layer(diffId), LAYER_RECORD), "utf8")) as LayerRecord | null;
       return record?.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;
@@ -75,8 +78,12 @@ export class Layers {
   publish(staged: string, record: Omit<LayerRecord, "bootId">): void {
     if (this.record(record.diffId) && this.#isSame(staged, record.diffId)) return rmSync(staged, { recursive: true, force: true });
     this.#writeRecord(staged, { ...record, bootId: this.#bootId });
+    const path = this.#layout.layer(record.diffId);
+    // swapped at once, so that nobody finds the layer absent
+    if (existsSync(path) && exchangeNames(toByteString(staged), toByteString(path)))
+      return rmSync(staged, { recursive: true, force: true });
     this.withdraw(record.diffId, `${staged}-replaced`);
-    renameSync(staged, this.#layout.layer(record.diffId));
+    renameSync(staged, path);
   }
 
   /** Replaces a layer's sidecar by its indexed form. */

@@ -49,6 +49,16 @@ export class StoreLayout {
     return join(this.images, "configs", digestFileName(digest));
   }
 
+  /** The beginning of a blob whose download is under way or was cut off. */
+  download(digest: BlobDigest): string {
+    return join(this.staging, "downloads", digestFileName(digest));
+  }
+
+  /** A blob that was to be kept. */
+  blob(digest: BlobDigest): string {
+    return join(this.root, "blobs", digestFileName(digest));
+  }
+
   imageRecord(manifestDigest: BlobDigest): string {
     return join(this.images, "records", digestFileName(manifestDigest));
   }

@@ -20,6 +20,15 @@ export function storeError(error: unknown, path: string): unknown {
       { cause: error },
     );
   }
+  if (isErrno(error, "ELOOP")) {
+    const planted = (error as NodeJS.ErrnoException).path ?? path;
+    const message = `${JSON.stringify(planted)} is a symlink, which no file of a store is, and is not followed; remove it`;
+    return new ShaleError("STORE_DAMAGED", message, { path: planted }, { cause: error });
+  }
+  if (isErrno(error, "ENAMETOOLONG")) {
+    const message = `a path of the image is too long below ${quoted}; put the store where its own path is shorter`;
+    return new ShaleError("STORE_FILESYSTEM", message, { path }, { cause: error });
+  }
   return error;
 }
 

@@ -3,8 +3,10 @@
  * followed if the last component is a symlink. Every call is synchronous and short; none may block (locks are non-blocking).
  */
 import { getSystemErrorName } from "node:util";
+import { linkSync, unlinkSync } from "node:fs";
 import koffi from "koffi";
-import { toBytes, type ByteString } from "../bytes.ts";
+import { fsPath, toBytes, type ByteString } from "../bytes.ts";
+import { isErrno } from "../errors.ts";
 
 const libc: ReturnType<typeof koffi.load> = koffi.load(null);
 const c: Record<string, ReturnType<typeof libc.func>> = {
@@ -20,6 +22,13 @@ const c: Record<string, ReturnType<typeof libc.func>> = {
   ioctl: libc.func("int ioctl(int fd, unsigned long request, long argument)"),
 };
 
+/** Not in every C library: musl has it since 1.2.4. */
+const renameat2: ReturnType<typeof libc.func> | undefined = optional(
+  "int renameat2(int olddirfd, const void *oldpath, int newdirfd, const void *newpath, unsigned int flags)",
+);
+
+const RENAME_NOREPLACE = 1;
+const RENAME_EXCHANGE = 2;
 const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -101,6 +110,43 @@ export function tryReflink(targetFd: number, sourceFd: number): boolean {
   const error = systemError("ioctl FICLONE");
   if (["ENOTSUP", "EOPNOTSUPP", "ENOTTY", "EINVAL", "EXDEV", "ENOSYS"].includes(error.code)) return false;
   throw error;
+}
+
+/** Renames unless the target is there; false when it is, and nothing was changed. Both on one file system. */
+export function renameUnlessThere(from: ByteString, to: ByteString): boolean {
+  const result = rename2(from, to, RENAME_NOREPLACE);
+  if (result !== "unsupported") return result;
+  try {
+    linkSync(fsPath(from), fsPath(to));
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return false;
+    throw error;
+  }
+  unlinkSync(fsPath(from));
+  return true;
+}
+
+/** Swaps two names at once; false where the system cannot. */
+export function exchangeNames(one: ByteString, other: ByteString): boolean {
+  return rename2(one, other, RENAME_EXCHANGE) === true;
+}
+
+function rename2(from: ByteString, to: ByteString, flags: number): boolean | "unsupported" {
+  if (!renameat2) return "unsupported";
+  if (Number(renameat2(AT_FDCWD, cString(from), AT_FDCWD, cString(to), flags)) === 0) return true;
+  const error = systemError("renameat2", from);
+  if (error.code === "EEXIST") return false;
+  if (["ENOSYS", "EINVAL"].includes(error.code)) return "unsupported";
+  throw error;
+}
+
+function optional(declaration: string): ReturnType<typeof libc.func> | undefined {
+  try {
+    return libc.func(declaration);
+  } catch {
+    // this C library does not have it
+    return undefined;
+  }
 }
 
 /** dev_t as the C libraries of Linux encode it. */

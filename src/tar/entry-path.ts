@@ -16,7 +16,7 @@ export interface PathOptions {
  * The path of an entry as `a/b/c`: without leading, trailing and double slashes and without `.`; "" is the root. A path
  * that has this form already is returned as it is. `offset` is the entry's, for errors.
  *
- * @throws TAR_INVALID for `..`, a NUL, a component over 255 or a path over 4095 bytes; LIMIT_EXCEEDED for `maxDepth`.
+ * @throws TAR_INVALID for `..`, a NUL, a component over 255 or a path over 4095 bytes; LIMIT_PATH_DEPTH for `maxDepth`.
  */
 export function normalizePath(path: ByteString, offset: number, options?: PathOptions): ByteString {
   let first = -1;
@@ -109,7 +109,7 @@ function refused(path: ByteString, offset: number, problem: string): ShaleError<
   });
 }
 
-function tooDeep(path: ByteString, maximum: number): ShaleError<"LIMIT_EXCEEDED"> {
-  const message = `cannot use the tar entry "${showBytes(path, 256)}": its path has more than the ${maximum} components allowed`;
-  return new ShaleError("LIMIT_EXCEEDED", message, { limit: "maxDepth", maximum });
+function tooDeep(path: ByteString, maximum: number): ShaleError<"LIMIT_PATH_DEPTH"> {
+  const message = `cannot use the tar entry "${showBytes(path, 256)}": its path has more than the ${maximum} components allowed; raise pathDepth if it is trusted`;
+  return new ShaleError("LIMIT_PATH_DEPTH", message, { limit: "pathDepth", maximum });
 }

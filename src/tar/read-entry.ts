@@ -25,7 +25,7 @@ const EMPTY = "" as ByteString;
  *
  * @throws TAR_INVALID for what Go refuses too, and for ids, sizes, times and device numbers that Linux or a double
  * cannot hold, malformed LIBARCHIVE.xattr records, and nameless xattrs; TAR_UNSUPPORTED for an unknown type;
- * LIMIT_EXCEEDED for headers longer than `headerLimit`. Nothing in the buffer is changed or kept.
+ * LIMIT_HEADER_BYTES for headers longer than `headerLimit`, LIMIT_XATTR_BYTES for more xattrs than `xattrLimit`. Nothing in the buffer is changed or kept.
  */
 export function readEntry(buffer: Buffer, start: number, limit: number, options?: ScanOptions): TarEntry | Stop {
   const scan = scanEntry(buffer, { from: start, to: limit }, options);

@@ -13,9 +13,9 @@ import { BLOCK, decodeHeader, paddedLength, PREFIX, sumBlock, textEnd } from "./
 import { parseDecimal } from "./number.ts";
 import { parsePax, type PaxKey, type Span } from "./pax.ts";
 import { type PaxTime, parsePaxTime } from "./pax-time.ts";
-import { cutOff, invalid, newScan, type Scan, type ScanOptions, type Stop, tooLong, unsupported } from "./scan.ts";
+import { cutOff, invalid, newScan, type Scan, type ScanOptions, type Stop, tooLong, tooManyXattrs, unsupported } from "./scan.ts";
 import { applySparseMap, filled } from "./sparse.ts";
-import { checkXattrs } from "./xattr.ts";
+import { checkXattrs, xattrBytes } from "./xattr.ts";
 
 /** Linux: (uid_t) -1 means "no user". */
 const MAX_ID = 0xffff_fffe;
@@ -133,6 +133,7 @@ function finishEntry(scan: Scan): "more" | undefined {
 /** Puts the records in the place of the header's fields; returns the size that counts. */
 function applyPax(scan: Scan, size: number): number {
   const pax = scan.pax!;
+  if (xattrBytes(pax.xattrs) > scan.xattrLimit) throw tooManyXattrs(scan);
   const problem = checkXattrs(scan.buffer, pax.xattrs);
   if (problem !== undefined) throw invalid(scan, problem);
   scan.name = filled(pax, "path");

@@ -13,6 +13,8 @@ export interface ScanOptions {
    * included. More is refused on sight of the claim. Default 1 MiB, a multiple of 512.
    */
   readonly headerLimit?: number;
+  /** Bytes that an entry's xattrs may take: names, values, and 16 for each, as on disk. Default 128 KiB. */
+  readonly xattrLimit?: number;
   /** True when the archive ends at `limit`: then an incomplete header is TAR_INVALID, not "more". Default false. */
   readonly final?: boolean;
 }
@@ -26,6 +28,7 @@ export interface Scan {
   readonly limit: number;
   readonly base: number;
   readonly headerLimit: number;
+  readonly xattrLimit: number;
   readonly final: boolean;
   /** The block looked at last: the entry's own, once the walk is done. */
   readonly header: Header;
@@ -49,6 +52,7 @@ export interface Scan {
 }
 
 const HEADER_LIMIT = 1024 * 1024;
+const XATTR_LIMIT = 128 * 1024;
 
 export function newScan(buffer: Buffer, range: Span, options: ScanOptions | undefined): Scan {
   return {
@@ -57,6 +61,7 @@ export function newScan(buffer: Buffer, range: Span, options: ScanOptions | unde
     limit: range.to,
     base: options?.base ?? 0,
     headerLimit: options?.headerLimit ?? HEADER_LIMIT,
+    xattrLimit: options?.xattrLimit ?? XATTR_LIMIT,
     final: options?.final ?? false,
     header: newHeader(),
     pax: undefined,
@@ -85,9 +90,14 @@ export function unsupported(scan: Scan, problem: string): ShaleError<"TAR_UNSUPP
   return new ShaleError("TAR_UNSUPPORTED", describe(scan, problem), place(scan));
 }
 
-export function tooLong(scan: Scan): ShaleError<"LIMIT_EXCEEDED"> {
-  const problem = `its headers take more than the ${scan.headerLimit} bytes allowed`;
-  return new ShaleError("LIMIT_EXCEEDED", describe(scan, problem), { limit: "headerLimit", maximum: scan.headerLimit });
+export function tooLong(scan: Scan): ShaleError<"LIMIT_HEADER_BYTES"> {
+  const problem = `its headers take more than the ${scan.headerLimit} bytes allowed (headerBytes)`;
+  return new ShaleError("LIMIT_HEADER_BYTES", describe(scan, problem), { limit: "headerBytes", maximum: scan.headerLimit });
+}
+
+export function tooManyXattrs(scan: Scan): ShaleError<"LIMIT_XATTR_BYTES"> {
+  const problem = `its extended attributes take more than the ${scan.xattrLimit} bytes allowed (xattrBytes)`;
+  return new ShaleError("LIMIT_XATTR_BYTES", describe(scan, problem), { limit: "xattrBytes", maximum: scan.xattrLimit });
 }
 
 /** Where the headers are cut off: wait for more, unless there is none. */

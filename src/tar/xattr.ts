@@ -9,10 +9,26 @@ import type { XattrRecord } from "./pax.ts";
 
 const NONE: readonly Xattr[] = [];
 
+/** What an xattr takes beside its name and value: a count of them is bounded as well (ext4: 16). */
+const XATTR_OVERHEAD = 16;
+
+/** Linux: XATTR_NAME_MAX and XATTR_SIZE_MAX; and the latter in base64. */
+const MAX_NAME = 255;
+const MAX_VALUE = 65_536;
+const MAX_ENCODED = 87_384;
+
+/** Bytes of names and values as recorded, and the overhead of each. */
+export function xattrBytes(records: readonly XattrRecord[]): number {
+  return records.reduce((sum, { name, value }) => sum + (name.to - name.from) + (value.to - value.from) + XATTR_OVERHEAD, 0);
+}
+
 /** What is wrong with the records, or undefined: then `decodeXattrs` succeeds. */
 export function checkXattrs(buffer: Buffer, records: readonly XattrRecord[]): string | undefined {
   for (const { encoded, name, value } of records) {
     if (name.from === name.to) return "an xattr has no name";
+    if (name.to - name.from > MAX_NAME || value.to - value.from > (encoded ? MAX_ENCODED : MAX_VALUE)) {
+      return "an xattr has a name of more than 255 or a value of more than 65536 bytes, which Linux does not take";
+    }
     if (encoded && decodeName(buffer, name.from, name.to).includes("\0")) return "the name of an xattr contains a NUL";
     if (encoded && !isBase64(buffer, value.from, value.to)) return "the value of a LIBARCHIVE.xattr is not base64";
   }

@@ -19,6 +19,8 @@ export interface Fault {
   readonly match: RegExp | ((request: RecordedRequest) => boolean);
   /** How often, then the fault is gone; default 1. */
   readonly times?: number;
+  /** So many requests that match are answered rightly first: with n - 1, the nth fails. Default 0. */
+  readonly after?: number;
   readonly action: FaultAction;
 }
 
@@ -42,24 +44,32 @@ export type FaultAction =
   | { readonly kind: "flip"; readonly at: number }
   /** So many bytes too many, without a Content-Length. */
   | { readonly kind: "extend"; readonly bytes: number }
+  /** Tokens handed out so far are refused from this request on. */
+  | { readonly kind: "revoke-tokens" }
   /** Anything else. */
   | { readonly kind: "handle"; readonly handle: (request: IncomingMessage, response: ServerResponse) => void };
 
 type Headers = Readonly<Record<string, string | undefined>>;
 
-/** The faults still to happen; the first that matches a request is used up by it. */
+/** The faults still to happen; the first that matches a request, and has let pass what it must, is used up by it. */
 export class FaultList {
-  readonly #faults: { fault: Fault; left: number }[] = [];
+  readonly #faults: { fault: Fault; skip: number; left: number }[] = [];
 
   add(faults: readonly Fault[]): void {
-    for (const fault of faults) this.#faults.push({ fault, left: fault.times ?? 1 });
+    for (const fault of faults) this.#faults.push({ fault, skip: fault.after ?? 0, left: fault.times ?? 1 });
   }
 
   take(request: RecordedRequest): FaultAction | undefined {
-    const entry = this.#faults.find(({ fault, left }) => left > 0 && matches(fault, request));
-    if (entry === undefined) return undefined;
-    entry.left--;
-    return entry.fault.action;
+    for (const entry of this.#faults) {
+      if (entry.left === 0 || !matches(entry.fault, request)) continue;
+      if (entry.skip > 0) {
+        entry.skip--;
+        continue;
+      }
+      entry.left--;
+      return entry.fault.action;
+    }
+    return undefined;
   }
 }
 

@@ -1,31 +1,46 @@
 /**
- * An OCI registry in this process: pull only, on 127.0.0.1, over plain HTTP. It records every request, and misbehaves on
- * demand. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
+ * An OCI registry in this process: pull only, on 127.0.0.1, over plain HTTP or TLS. It records every request, and misbehaves on
+ * demand; or it stands before another one and misbehaves in its place. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
  */
 import { once } from "node:events";
+import { createServer as createSecureServer } from "node:https";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { isManifestMediaType } from "../image/media-type.ts";
 import { Doorkeeper, type AuthReply, type RegistryAuth } from "./auth.ts";
-import { readContent, type TestBlob } from "./blob.ts";
-import { distort, FaultList, type Fault, type FaultAction, type RecordedRequest } from "./faults.ts";
+import type { TestBlob } from "./blob.ts";
+import { answerWithFault, forward, sendBlob, sendJson, type Exchange, type Mutable } from "./exchange.ts";
+import { FaultList, type Fault, type RecordedRequest } from "./faults.ts";
 import { blobsOf, type TestImage, type TestImageIndex } from "./image.ts";
 
 export interface RegistryOptions {
   readonly auth?: RegistryAuth;
   readonly faults?: readonly Fault[];
+  /** Forward requests to this registry (`http://127.0.0.1:5000`), and its answers back: faults then befall a real one. */
+  readonly upstream?: string;
   /** The loopback address to listen on; default 127.0.0.1. */
   readonly address?: string;
+  /** Speak TLS. */
+  readonly tls?: {
+    /** PEM. */
+    readonly key: string;
+    readonly cert: string;
+    /** Take only clients with a certificate of this authority. */
+    readonly clientCa?: string;
+  };
 }
 
 export async function startRegistry(options: RegistryOptions = {}): Promise<TestRegistry> {
-  const server = createServer();
+  const { tls } = options;
+  const server =
+    tls === undefined
+      ? createServer()
+      : createSecureServer({ key: tls.key, cert: tls.cert, ...(tls.clientCa && { ca: tls.clientCa, requestCert: true }) });
   server.listen(0, options.address ?? "127.0.0.1");
   await once(server, "listening");
   return new TestRegistry(server, options);
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Repository = { readonly blobs: Map<string, TestBlob>; readonly tags: Map<string, string> };
 
 /** Made by `startRegistry`. Stop it by `await using` or `close()`. */
@@ -38,18 +53,22 @@ export class TestRegistry {
   readonly #repositories: Map<string, Repository> = new Map();
   readonly #faults: FaultList = new FaultList();
   readonly #doorkeeper: Doorkeeper;
+  readonly #upstream: string | undefined;
+  readonly #scheme: "http" | "https";
 
   constructor(server: Server, options: RegistryOptions) {
     const { address, port } = server.address() as AddressInfo;
     this.host = `${address}:${port}`;
     this.#server = server;
+    this.#scheme = options.tls === undefined ? "http" : "https";
     this.#doorkeeper = new Doorkeeper(options.auth);
+    this.#upstream = options.upstream;
     this.#faults.add(options.faults ?? []);
     server.on("request", (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response));
   }
 
   get origin(): string {
-    return `http://${this.host}`;
+    return `${this.#scheme}://${this.host}`;
   }
 
   /** Bytes of all bodies sent. */
@@ -113,6 +132,7 @@ export class TestRegistry {
     this.requests.push(record);
     response.on("error", () => response.destroy());
     const action = this.#faults.take(record);
+    if (action?.kind === "revoke-tokens") this.revokeTokens();
     try {
       const send = { request, response, record, action };
       if (action === undefined || !answerWithFault(send, action)) await this.#answer(send);
@@ -124,6 +144,7 @@ export class TestRegistry {
 
   async #answer(exchange: Exchange): Promise<void> {
     const { request } = exchange;
+    if (this.#upstream !== undefined) return forward(exchange, this.#upstream);
     const url = new URL(request.url ?? "/", this.origin);
     if (url.pathname === "/token") {
       const parameters = request.method === "POST" ? new URLSearchParams(await readText(request)) : url.searchParams;
@@ -141,96 +162,6 @@ export class TestRegistry {
     if (blob === undefined) return sendJson(exchange, notFound("BLOB_UNKNOWN"));
     return sendBlob(exchange, blob, kind === "manifests" ? blob.mediaType : "application/octet-stream");
   }
-}
-
-interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly record: Mutable<RecordedRequest>;
-  readonly action: FaultAction | undefined;
-}
-
-/** True when the fault was the whole answer. */
-function answerWithFault({ request, response, record }: Exchange, action: FaultAction): boolean {
-  switch (action.kind) {
-    case "respond":
-      writeHead(response, record, { status: action.status, headers: { ...action.headers } });
-      response.end(action.body);
-      return true;
-    case "redirect": {
-      const location = typeof action.location === "string" ? action.location : action.location(record);
-      writeHead(response, record, { status: action.status ?? 307, headers: { location } });
-      response.end();
-      return true;
-    }
-    case "drop":
-      request.socket.destroy();
-      return true;
-    case "handle":
-      action.handle(request, response);
-      return true;
-    default:
-      return false;
-  }
-}
-
-async function sendBlob(exchange: Exchange, blob: TestBlob, contentType: string): Promise<void> {
-  const { request, response, record, action } = exchange;
-  const range = action?.kind === "ignore-range" ? undefined : parseRange(request.headers.range, blob.size);
-  const { start, end } = range ?? { start: 0, end: blob.size };
-  if (start >= end && range !== undefined) return sendJson(exchange, { status: 416, json: {} });
-  const headers = {
-    "content-type": contentType,
-    "docker-content-digest": blob.digest,
-    "content-length": action?.kind === "extend" ? undefined : String(end - start),
-    ...(range && { "content-range": `bytes ${start}-${end - 1}/${blob.size}` }),
-    ...(action?.kind === "headers" && action.headers),
-  };
-  writeHead(response, record, { status: range === undefined ? 200 : 206, headers });
-  if (request.method === "HEAD") return void response.end();
-  for await (const chunk of distort(readContent(blob, start, end), action)) {
-    if (chunk === undefined) return breakConnection(response);
-    record.bytes += chunk.length;
-    if (!response.write(chunk)) await drained(response);
-    if (response.destroyed) return;
-  }
-  if (action?.kind !== "stall") response.end();
-}
-
-async function drained(response: ServerResponse): Promise<void> {
-  const over = new AbortController();
-  const { signal } = over;
-  const events = ["drain", "close"].map(async (event) => once(response, event, { signal }));
-  await Promise.race(events).finally(() => over.abort());
-  await Promise.allSettled(events);
-}
-
-/** A FIN behind the bytes sent so far: a reset could overtake them in the client's receive buffer. */
-function breakConnection(response: ServerResponse): void {
-  response.socket?.end();
-}
-
-function sendJson({ request, response, record }: Exchange, reply: AuthReply): void {
-  const body = JSON.stringify(reply.json);
-  const headers = { "content-type": "application/json", "content-length": String(Buffer.byteLength(body)), ...reply.headers };
-  writeHead(response, record, { status: reply.status, headers });
-  response.end(request.method === "HEAD" ? undefined : body);
-}
-
-function writeHead(
-  response: ServerResponse,
-  record: Mutable<RecordedRequest>,
-  head: { status: number; headers: Record<string, string | undefined> },
-): void {
-  for (const [name, value] of Object.entries(head.headers)) if (value !== undefined) response.setHeader(name, value);
-  record.status = head.status;
-  response.writeHead(head.status);
-}
-
-function parseRange(header: string | undefined, size: number): { start: number; end: number } | undefined {
-  const match = /^bytes=([0-9]+)-([0-9]*)$/.exec(header ?? "");
-  if (match === null) return undefined;
-  return { start: Number(match[1]), end: match[2] === "" ? size : Math.min(Number(match[2]) + 1, size) };
 }
 
 function isManifest(blob: TestBlob): boolean {

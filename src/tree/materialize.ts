@@ -1,6 +1,7 @@
 /** Making a tree: written in staging by the workers, published by one rename. */
-import { existsSync, renameSync, rmSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { isErrno } from "../errors.ts";
+import { isRealDirectory } from "../store/planted.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 import { inSlices } from "./in-slices.ts";
 import type { ComposedLayer, TreeStep } from "./tasks.ts";
@@ -20,7 +21,7 @@ export interface MaterializeOptions {
 /** Makes the tree unless it is there. Another process may publish the same tree first: then that one stays. */
 export async function materializeTree(options: MaterializeOptions): Promise<void> {
   const { task, target, composed } = options;
-  if (existsSync(target)) return;
+  if (isRealDirectory(target)) return;
   try {
     await writeTree(options, composed.live);
     options.signal?.throwIfAborted();

@@ -45,7 +45,7 @@ export class OverlayMount {
  * Mounts an image's trees, which must be there, at a directory: read-only unless there is an upper directory. Needs the right to mount
  * (root, or root of a user namespace with profile `userxattr`). Keep the image open while it is mounted: its lease keeps the trees.
  * Up to 500 layers on Linux 6.8 and later; before, as many as fit into 4095 bytes of options. A single layer is bind-mounted.
- * @throws MOUNT_FAILED, LIMIT_EXCEEDED, PROFILE_UNSUPPORTED
+ * @throws MOUNT_FAILED, LIMIT_IMAGE_LAYERS, PROFILE_UNSUPPORTED
  */
 export async function mountOverlay(image: OverlayLayers, target: string, options: MountOverlayOptions = {}): Promise<OverlayMount> {
   try {

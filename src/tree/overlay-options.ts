@@ -28,7 +28,7 @@ export const MAX_LOWER_LAYERS = 500;
 /**
  * Options of an overlay mount over an image's trees, for `mount -t overlay -o`, for mount(2), or for fuse-overlayfs. A colon, comma,
  * backslash or double quote in a path is escaped. mount(2), and mount(8) with it, takes 4095 bytes; `mountOverlay` has no such limit.
- * @throws LIMIT_EXCEEDED beyond 500 layers; PROFILE_UNSUPPORTED for `oci`, whose whiteouts overlayfs does not know
+ * @throws LIMIT_IMAGE_LAYERS beyond 500 layers; PROFILE_UNSUPPORTED for `oci`, whose whiteouts overlayfs does not know
  */
 export function overlayOptions(image: OverlayLayers, options: OverlayOptions = {}): string {
   const list = overlayOptionList(image, options);
@@ -52,7 +52,7 @@ export function overlayOptionList(
   const lower = lowerLayers(layers, OPAQUE_XATTR[profile]);
   if (lower.length > MAX_LOWER_LAYERS) {
     const message = `overlayfs takes ${MAX_LOWER_LAYERS} lower layers, the image has ${lower.length}; use materializeRootfs`;
-    throw new ShaleError("LIMIT_EXCEEDED", message, { limit: "overlay layers", maximum: MAX_LOWER_LAYERS });
+    throw new ShaleError("LIMIT_IMAGE_LAYERS", message, { limit: "overlay layers", maximum: MAX_LOWER_LAYERS });
   }
   if (lower.length === 0 || (lower.length === 1 && upper === undefined))
     throw new RangeError("an overlay needs two layers, or one and an upper directory; bind-mount a single one");

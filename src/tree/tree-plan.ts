@@ -86,7 +86,9 @@ export class TreePlan {
     const inode = this.#inodes.inode(entry);
     const ordinal = this.#ordinals.get(this.#leaderOf(entry)) ?? 0;
     const native = (): Uint8Array => (this.#native === this.#inodes ? inode : this.#native.inode(entry));
-    return { inode, ordinal, attributes: this.#inodes.attributes(entry), ...this.time(entry), native };
+    const chunk = (): Uint8Array => this.sidecar.chunkId(this.sidecar.chunk(entry));
+    const size = this.sidecar.size(entry);
+    return { inode, ordinal, size, attributes: this.#inodes.attributes(entry), ...this.time(entry), native, chunk };
   }
 
   attributes(entry: number): PhysicalAttributes {

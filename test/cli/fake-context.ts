@@ -1,7 +1,6 @@
 /** A command's surroundings without a process: output that is kept, and an API that records what it is asked. */
 import type { Api, Context, Output } from "../../src/cli/command.ts";
 import { run } from "../../src/cli/run.ts";
-import type { ExitCode } from "../../src/cli/run.ts";
 import type { Image, ProgressEvent, PullOptions, PullStats, RegistryOptions, StoreOptions } from "../../src/index.ts";
 
 export interface FakeImage {
@@ -19,7 +18,7 @@ export const IMAGE: FakeImage = {
   config: { entrypoint: ["/bin/sh"], labels: { note: "\u001b[31m\u202e" } },
   layers: ["/store/trees/aaaa", "/store/trees/bbbb"],
   cached: false,
-  stats: { downloadedBytes: 3_400_000, ingestedLayers: 2, newChunks: 1, newChunkBytes: 7_800_000, milliseconds: 640 },
+  stats: { downloadedBytes: 3_400_000, resumedBytes: 0, ingestedLayers: 2, newChunks: 1, newChunkBytes: 7_800_000, milliseconds: 640 },
 };
 
 export interface FakeOptions {
@@ -33,7 +32,7 @@ export interface FakeOptions {
 }
 
 export interface FakeRun {
-  readonly exitCode: ExitCode;
+  readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
   /** Calls of the API in order; `closed` when the store, registry or image is. */

@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { Level } from "level";
 import { encodeHeadersStart, HeadersEncoder } from "../../format/index.ts";
 import { exitStatus } from "../../src/fsck/finding.ts";
 import { fsck } from "../../src/fsck/fsck.ts";
@@ -33,6 +34,16 @@ describe("fsck and the catalog", () => {
         assert.deepEqual(await store.check(), []);
       }
     }
+  });
+
+  it("`fsck()` rebuilds a catalog that is gone to the same keys and values", async () => {
+    await using store = await damagedStore();
+    await store.local.store.close();
+    const before = await contentOf(store.layout.db);
+    assert.ok(before.length > 8);
+    rmSync(store.layout.db, { recursive: true });
+    assert.equal(exitStatus(await store.check({ repair: true })), 1);
+    assert.deepEqual(await contentOf(store.layout.db), before);
   });
 
   it("`fsck()` does not wait for ever for a catalog that another process holds", async () => {
@@ -190,6 +201,16 @@ describe("tools/fsck", () => {
     assert.equal(program("--quick", "--full", store.layout.root).status, 16);
   });
 });
+
+async function contentOf(db: string): Promise<string[]> {
+  const database = new Level<Buffer, Buffer>(db, { keyEncoding: "buffer", valueEncoding: "buffer", createIfMissing: false });
+  await database.open();
+  try {
+    return (await database.iterator().all()).map(([key, value]) => `${key.toString("hex")} ${value.toString("hex")}`);
+  } finally {
+    await database.close();
+  }
+}
 
 function configOf({ layout, base }: DamagedStore): Parameters<DamagedStore["layout"]["config"]>[0] {
   const files = readdirSync(join(layout.images, "configs")).map((name) => ({

@@ -355,15 +355,27 @@ describe("fsck", () => {
     assert.deepEqual(await store.check(), []);
   });
 
-  it("`fsck()` notes garbage that gc will take, and never removes it", async () => {
+  it("`fsck()` notes garbage, and a repair takes chunks that nothing has used for a day", async () => {
     await using store = await damagedStore();
     writeFileSync(join(first(store.layout.chunks), "a".repeat(30)), "x");
     mkdirSync(store.layout.tree("a".repeat(26)));
     writeFileSync(join(store.layout.images, "manifests", digestFileName(store.base.digest)), store.base.content as Uint8Array);
     const found = await store.check({ repair: true });
-    assert.deepEqual(found.map(({ kind }) => kind).sort(), ["chunk-unused", "document-unused", "tree-unknown"]);
+    assert.deepEqual(
+      found.map(({ kind }) => kind).sort((a, b) => (a < b ? -1 : 1)),
+      ["chunk-unused", "document-unused", "tree-unknown"],
+    );
     assert.equal(exitStatus(found), 0);
     assert.ok(statSync(store.layout.tree("a".repeat(26))).isDirectory());
+    const old = await store.check({ repair: true, keepYounger: 0 });
+    assert.deepEqual(
+      old.filter(({ state }) => state === "corrected").map(({ kind }) => kind),
+      ["chunk-unused"],
+    );
+    assert.deepEqual(
+      (await store.check()).map(({ kind }) => kind).sort((a, b) => (a < b ? -1 : 1)),
+      ["document-unused", "tree-unknown"],
+    );
   });
 });
 

@@ -36,9 +36,9 @@ const GOOD: readonly (readonly [string, string])[] = [
   [`x:${"t".repeat(128)}`, `docker.io/library/x:${"t".repeat(128)}`],
   [`x.y/${"n".repeat(251)}`, `x.y/${"n".repeat(251)}:latest`],
   ["oci:/srv/images", "oci:/srv/images"],
-  ["oci:images:1.0", "oci:/work/images:1.0"],
+  ["oci:images:1.0", "oci:/srv/images:1.0"],
   ["oci:../images", "oci:/images"],
-  ["oci:images:docker.io/library/alpine:3", "oci:/work/images:docker.io/library/alpine:3"],
+  ["oci:images:docker.io/library/alpine:3", "oci:/srv/images:docker.io/library/alpine:3"],
 ];
 
 const BAD: readonly string[] = [
@@ -107,7 +107,7 @@ const BAD: readonly string[] = [
 
 for (const [text, canonical] of GOOD) {
   test(`\`parseReference()\` reads ${JSON.stringify(text.slice(0, 60))} as ${JSON.stringify(canonical.slice(0, 60))}`, () => {
-    const reference = parseReference(text, { cwd: "/work" });
+    const reference = parseReference(text, { cwd: "/srv" });
     assert.equal(formatReference(reference), canonical);
     assert.deepEqual(parseReference(canonical), reference);
   });
@@ -116,7 +116,7 @@ for (const [text, canonical] of GOOD) {
 for (const text of BAD) {
   test(`\`parseReference()\` refuses ${JSON.stringify(text.slice(0, 60))}`, () => {
     assert.throws(
-      () => parseReference(text, { cwd: "/work" }),
+      () => parseReference(text, { cwd: "/srv" }),
       (error: unknown) => ShaleError.is(error, "REFERENCE_INVALID") && error.detail.reference === text.slice(0, 4096),
     );
   });
@@ -164,7 +164,7 @@ test("`parseReference()` gives a reference that formats and parses to itself, or
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
       try {
-        const reference = parseReference(pieces.join(""), { cwd: "/work" });
+        const reference = parseReference(pieces.join(""), { cwd: "/srv" });
         assert.deepEqual(parseReference(formatReference(reference)), reference);
       } catch (error) {
         if (!ShaleError.is(error, "REFERENCE_INVALID")) throw error;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { ShaleError } from "../../src/errors.ts";
 import { Ingest, type LayerRequest } from "../../src/ingest/ingest.ts";
+import { DEFAULT_LIMITS } from "../../src/pull/limits.ts";
 import { WorkerPool } from "../../src/system/worker-pool.ts";
 import { buildLayer, type TestLayer } from "../../src/testing/index.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -19,7 +20,7 @@ function requestFor(layer: TestLayer, directory: string, blob: AsyncIterable<Uin
     directory,
     buildIndex: true,
     verifyContent: false,
-    limits: { layerBytes: 1e9 },
+    limits: DEFAULT_LIMITS,
     onDownloaded: () => {},
     onUnpacked: () => {},
     onSettling: () => {},

@@ -33,7 +33,7 @@ const link = (path: string, target: string, fields?: Partial<PartRow>): PartRow 
   row("hardlink", path, { linkPath: target as ByteString, ...fields });
 
 function modelOf(...rows: readonly PartRow[]): LayerModel {
-  const model = new LayerModel();
+  const model = new LayerModel({ pathDepth: 1024 });
   for (const entry of rows) model.add(entry);
   model.finish();
   return model;
@@ -213,7 +213,7 @@ test(
       many((index) => file(`${"d/".repeat(200)}${index}`)),
       many((index) => (index % 2 ? file("x/y") : file("x"))).map((entry, index) => (index % 2 ? dir("x") : entry)),
     ]) {
-      const model = new LayerModel();
+      const model = new LayerModel({ pathDepth: 1024 });
       for (const entry of rows) model.add(entry);
       model.finish();
     }

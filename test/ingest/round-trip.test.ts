@@ -33,7 +33,7 @@ test("An ingested layer is rebuilt from chunks, sidecar and headers to the bytes
   await using harness = await startStore();
   await fc.assert(
     fc.asyncProperty(layers, ({ files, end, compression }) => roundTrip(harness, { files, end: ending(end), compression })),
-    { numRuns: 60 },
+    { numRuns: 30 },
   );
 });
 

@@ -47,7 +47,7 @@ describe("Overlay mounts", () => {
     const many = Array.from({ length: 501 }, (_, index) => `/${index}`);
     assert.throws(
       () => overlayOptions({ ...image, layers: many }),
-      (error) => ShaleError.is(error, "LIMIT_EXCEEDED"),
+      (error) => ShaleError.is(error, "LIMIT_IMAGE_LAYERS"),
     );
     assert.equal(overlayOptions({ ...image, layers: many.slice(1) }).split(":").length, 500);
   });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { openStore, Registry } from "../../src/index.ts";
@@ -96,6 +96,8 @@ async function layerTree(tree: string): Promise<TreeEntry[]> {
 
 /** Lock files that somebody holds. */
 function heldLocks(store: string): string[] {
+  // killed before it had made a store
+  if (!existsSync(join(store, "locks"))) return [];
   return readdirSync(join(store, "locks")).filter((name) => {
     const lock = FileLock.try(join(store, "locks", name));
     lock?.release();

@@ -98,7 +98,7 @@ const DAMAGES: readonly Damage[] = [
 
 for (const { name, strike, warns } of DAMAGES) {
   test(`A store with ${name} gives the right image, heals, and takes others`, async () => {
-    await using harness = await startStore();
+    await using harness = await startStore({ store: { workers: 1 } });
     const { reference } = await harness.pushEntries("damaged/image", ...ENTRIES);
     const image = await harness.pull(reference);
     await harness.reopen();
@@ -122,7 +122,7 @@ for (const { name, strike, warns } of DAMAGES) {
 }
 
 test("`force` puts right what was written through a tree, and a changed chunk, and leaves the rest", async () => {
-  await using harness = await startStore();
+  await using harness = await startStore({ store: { workers: 1 } });
   const { reference } = await harness.pushEntries("written/through", ...ENTRIES);
   const { layers } = await harness.pull(reference);
   appendFileSync(join(layers[0]!, "etc/motd"), "written through");
@@ -133,7 +133,7 @@ test("`force` puts right what was written through a tree, and a changed chunk, a
 });
 
 test("A layer from another boot is verified before it is used, and fetched again if it is damaged", async () => {
-  await using harness = await startStore();
+  await using harness = await startStore({ store: { workers: 1 } });
   const { reference } = await harness.pushEntries("before/crash", ...ENTRIES);
   for (const damaged of [false, true]) {
     await harness.pull(reference);

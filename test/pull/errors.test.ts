@@ -74,21 +74,31 @@ const FLIPS: readonly { what: string; match: (image: ReturnType<typeof buildImag
 ];
 
 for (const { what, match, code } of FLIPS) {
-  test(`\`pull()\` fails with ${code} when a byte of the ${what} is flipped`, async () => {
+  test(`\`pull()\` fails with ${code} when a byte of the ${what} is flipped, twice`, async () => {
     await using harness = await startStore();
     const { reference, image } = await harness.pushEntries("flip/it", [{ path: "f", content: "x".repeat(10_000) }]);
     for (const at of [0, 3, 12, 25, 40]) {
-      harness.registry.misbehave({ match: match(image), times: 1, action: { kind: "flip", at } });
+      harness.registry.misbehave({ match: match(image), times: 2, action: { kind: "flip", at } });
       const error = await failsWith(harness, reference, code);
       assert.equal((error as ShaleError<"DIGEST_MISMATCH">).detail.what, what);
     }
     assert.equal((await harness.pull(reference)).cached, false);
   });
+
+  test(`\`pull()\` asks for the ${what} once more when a byte of it is flipped once`, async () => {
+    await using harness = await startStore();
+    const { reference, image } = await harness.pushEntries("flip/it", [{ path: "f", content: "x".repeat(10_000) }]);
+    harness.registry.misbehave({ match: match(image), times: 1, action: { kind: "flip", at: 12 } });
+    const { events } = await harness.watch(reference);
+    assert.equal(harness.registry.requestsTo(match(image)).length, 2);
+    assert.ok(events.some((event) => event.kind === "warning" && event.code === "DIGEST_MISMATCH"));
+    assert.equal(events.at(-1)?.kind, "complete");
+  });
 }
 
 test("`pull()` fails with DIGEST_MISMATCH when a manifest asked for by digest is another one", async () => {
   await using harness = await startStore();
-  const { reference, image } = await harness.pushEntries("by/digest", GOOD);
+  const { reference, image } = await harness.pushEntries("by/digest", GOOD, [{ path: "second", content: "2" }]);
   const digest = image.manifest.digest;
   harness.registry.misbehave({ match: new RegExp(`manifests/${digest}`), times: 1, action: { kind: "flip", at: 30 } });
   await failsWith(harness, reference.replace(":latest", `@${digest}`), "DIGEST_MISMATCH");
@@ -169,10 +179,10 @@ test("`pull()` fails with CONFIG_INVALID or MANIFEST_INVALID when diff IDs and l
   assert.ok(ShaleError.is(error) && ["CONFIG_INVALID", "MANIFEST_INVALID"].includes(error.code), String(error));
 });
 
-test("`pull()` fails with LIMIT_EXCEEDED for a layer above layerBytes, without reading all of it", async () => {
+test("`pull()` fails with LIMIT_LAYER_BYTES for a layer above layerBytes, without reading all of it", async () => {
   await using harness = await startStore({ client: { limits: { layerBytes: 100_000 } } });
   const { reference } = harness.push("a/bomb", [layerFromTar(Buffer.alloc(20_000_000))]);
-  await failsWith(harness, reference, "LIMIT_EXCEEDED");
+  await failsWith(harness, reference, "LIMIT_LAYER_BYTES");
 });
 
 test("`openStore()` fails with NOT_A_STORE for a file, a directory with other things in it, and a foreign store.json", async () => {

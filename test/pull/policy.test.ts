@@ -22,7 +22,7 @@ for (const pullPolicy of ["if-missing", "always", "never"] as const) {
       for (const buildIndex of [true, false]) {
         const options: PullOptions = { pullPolicy, force, materialize, buildIndex };
         test(`\`pull(${JSON.stringify(options)})\` on an empty store, then again in another process's place`, async () => {
-          await using harness = await startStore();
+          await using harness = await startStore({ store: { workers: 1 } });
           const { reference, image: pushed } = await harness.pushEntries("some/image", ...ENTRIES);
           if (pullPolicy === "never") {
             await assert.rejects(harness.pull(reference, options), (error) => ShaleError.is(error, "NOT_CACHED"));
@@ -65,7 +65,7 @@ for (const pullPolicy of ["if-missing", "always", "never"] as const) {
 }
 
 test("A lazy image's layers are there once `materialize()` has resolved, also in part and again", async () => {
-  await using harness = await startStore();
+  await using harness = await startStore({ store: { workers: 1 } });
   const { reference } = await harness.pushEntries("lazy/image", ...ENTRIES);
   const image = await (await harness.client()).pull(reference, { materialize: "lazy" });
   await assert.rejects(image.materialize({ signal: AbortSignal.abort(new Error("not now")) }), /not now/);
@@ -75,7 +75,7 @@ test("A lazy image's layers are there once `materialize()` has resolved, also in
 });
 
 test("`pull()` with `always` notices a moved tag and fetches only the layer that is new", async () => {
-  await using harness = await startStore();
+  await using harness = await startStore({ store: { workers: 1 } });
   const layers = await Promise.all(ENTRIES.map((entries) => buildLayer(entries)));
   const first = harness.push("moving/tag", layers);
   await harness.pull(first.reference);
@@ -92,7 +92,7 @@ test("`pull()` with `always` notices a moved tag and fetches only the layer that
 });
 
 test("`force` keeps the inodes of what is right", async () => {
-  await using harness = await startStore();
+  await using harness = await startStore({ store: { workers: 1 } });
   const { reference } = await harness.pushEntries("forced/image", ...ENTRIES);
   const kept = (): string[] => [
     ...listFiles(harness.file("chunks")),
@@ -109,7 +109,7 @@ test("`force` keeps the inodes of what is right", async () => {
 });
 
 test("A pull with the index, after one without, writes the path index into the sidecars and stays cached", async () => {
-  await using harness = await startStore();
+  await using harness = await startStore({ store: { workers: 1 } });
   const { reference, image } = await harness.pushEntries("index/later", ...ENTRIES);
   await harness.pull(reference, { buildIndex: false });
   await harness.reopen();
@@ -132,7 +132,7 @@ test("A pull with the index, after one without, writes the path index into the s
 });
 
 test("`store.image()` is undefined for what is not there, and for another platform", async () => {
-  await using harness = await startStore();
+  await using harness = await startStore({ store: { workers: 1 } });
   const { reference } = await harness.pushEntries("only/here", ...ENTRIES);
   const store = await harness.store();
   assert.equal(await store.image(reference), undefined);
@@ -145,7 +145,7 @@ test("`store.image()` is undefined for what is not there, and for another platfo
 });
 
 test("A layer that a manifest lists three times is fetched once and stands three times in `layers`", async () => {
-  await using harness = await startStore();
+  await using harness = await startStore({ store: { workers: 1 } });
   const [a, b] = await Promise.all(ENTRIES.map((entries) => buildLayer(entries)));
   const { reference } = harness.push("thrice/layer", [a!, b!, a!, a!]);
   const { events, image } = await harness.watch(reference);
@@ -160,7 +160,7 @@ test("A layer that a manifest lists three times is fetched once and stands three
 });
 
 test("Empty layers of every kind pull: no entries, no bytes, a zero-byte blob, no end of archive", async () => {
-  await using harness = await startStore();
+  await using harness = await startStore({ store: { workers: 1 } });
   const { layerFromTar } = await import("../../src/testing/index.ts");
   const none = layerFromTar(Buffer.alloc(0), { compression: "none" });
   const gzip = layerFromTar(Buffer.alloc(0));

@@ -169,6 +169,41 @@ test("`RegistrySource` posts an identity token, and falls back to GET where the 
   );
 });
 
+test("`RegistrySource` sends a registry token as it is, and asks no token server", async () => {
+  await using harness = await startHarness({ auth: { kind: "token", ...USER } }, { credentials: { ...USER, registryToken: "ready" } });
+  await assert.rejects(harness.source.resolve(harness.reference), { code: "REGISTRY_UNAUTHORIZED" });
+  assert.deepEqual(authorizations(harness.registry.requests), [undefined, "Bearer ready"]);
+});
+
+test("`RegistrySource` falls back to Basic where Bearer names no token server", async () => {
+  await using harness = await startHarness({}, { credentials: USER });
+  const headers = { "www-authenticate": 'Bearer service="x", Basic realm="y"' };
+  harness.registry.misbehave({ match: /manifests/, action: { kind: "respond", status: 401, headers } });
+  await harness.source.resolve(harness.reference);
+  assert.deepEqual(authorizations(harness.registry.requests), [undefined, BASIC]);
+});
+
+test("`RegistrySource` asks for a token of each repository, and for credentials with its name", async () => {
+  const asked: string[] = [];
+  const credentials = (_host: string, repository: string): Credentials => {
+    asked.push(repository);
+    return USER;
+  };
+  await using harness = await startHarness({ auth: { kind: "token", ...USER } }, { credentials });
+  harness.registry.push("other/app", "v1", harness.image);
+  await harness.source.resolve(harness.reference);
+  await harness.source.resolve({ ...harness.reference, repository: "other/app" } as typeof harness.reference);
+  assert.deepEqual(asked, ["team/app", "other/app"]);
+  const scopes = harness.registry.requestsTo(TOKEN).map(({ path }) => new URL(path, "http://x").searchParams.get("scope"));
+  assert.deepEqual(scopes, ["repository:team/app:pull", "repository:other/app:pull"]);
+});
+
+test("`RegistrySource` names itself to registries and token servers", async () => {
+  await using harness = await startHarness({ auth: { kind: "token" } }, { userAgent: "tester/1" });
+  await harness.source.resolve(harness.reference);
+  assert.deepEqual(new Set(harness.registry.requests.map(({ headers }) => headers["user-agent"])), new Set(["tester/1"]));
+});
+
 for (const realm of ["file:///etc/passwd", "not a url", "ftp://example.com/", "http://user:pw@127.0.0.1/token", ""]) {
   test(`\`RegistrySource\` refuses the realm ${JSON.stringify(realm)}`, async () => {
     await using harness = await startHarness({ auth: { kind: "token", realm } });

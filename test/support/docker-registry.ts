@@ -4,10 +4,13 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { request } from "node:http";
+import type { IncomingMessage } from "node:http";
+import { request as secureRequest } from "node:https";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Certificate } from "./certificates.ts";
 import { run } from "./run.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
@@ -20,30 +23,45 @@ const HTPASSWD = "geologist:$2b$04$/6B9ZA8wrU9YPNDa1ItZgu5mPR0CY/arYlOjOZIA/bpAu
 export interface DockerRegistryOptions {
   /** Asks for `ACCOUNT` by Basic authentication; default false: open to all. */
   readonly password?: boolean;
+  /** Speaks TLS. */
+  readonly tls?: Certificate;
+  /** Asks for tokens of this server. */
+  readonly token?: { readonly realm: string; readonly service: string; readonly issuer: string; readonly certificate: string };
+  /** Fetches from there what it does not have, and keeps it. */
+  readonly mirrorOf?: string;
+  /** Serves what is here, and leaves it; default: a directory of its own. */
+  readonly storage?: string;
 }
 
 export interface DockerRegistry extends AsyncDisposable {
   /** `127.0.0.1:<port>`, as it stands in a reference. Plain http. */
   readonly host: string;
   readonly password: boolean;
+  readonly storage: string;
   /** The standard error of the registry so far: its access log. */
   readonly log: () => string;
 }
 
 /** Ready to serve when it resolves; ended, and its storage removed, when the scope ends. */
-export async function startDockerRegistry({ password = false }: DockerRegistryOptions = {}): Promise<DockerRegistry> {
+export async function startDockerRegistry(options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
+  const { password = false } = options;
   const directory = await temporaryDirectory();
   const host = `127.0.0.1:${await freePort()}`;
   await writeFile(join(directory.path, "htpasswd"), HTPASSWD);
-  await writeFile(join(directory.path, "config.yml"), configuration(directory.path, host, password));
-  await mkdir(join(directory.path, "storage"));
+  const storage = options.storage ?? join(directory.path, "storage");
+  await mkdir(storage, { recursive: true });
+  await writeFile(join(directory.path, "cert.pem"), options.tls?.cert ?? "");
+  await writeFile(join(directory.path, "key.pem"), options.tls?.key ?? "");
+  await writeFile(join(directory.path, "token.pem"), options.token?.certificate ?? "");
+  await writeFile(join(directory.path, "config.yml"), configuration(directory.path, { ...options, host, storage }));
   const child = spawn("docker-registry", ["serve", join(directory.path, "config.yml")], { stdio: ["ignore", "ignore", "pipe"] });
   const log: Buffer[] = [];
   child.stderr.on("data", (data: Buffer) => log.push(data));
-  await untilServing(child, host, log);
+  await untilServing(child, { host, secure: options.tls !== undefined }, log);
   return {
     host,
     password,
+    storage,
     log: () => Buffer.concat(log).toString(),
     [Symbol.asyncDispose]: async () => {
       await end(child);
@@ -68,18 +86,26 @@ export async function pushLayout(
 }
 
 /** JSON is YAML. */
-function configuration(directory: string, host: string, password: boolean): string {
-  const auth = { htpasswd: { realm: "tests", path: join(directory, "htpasswd") } };
+function configuration(
+  directory: string,
+  { host, storage, password, tls, token, mirrorOf }: DockerRegistryOptions & { readonly host: string; readonly storage: string },
+): string {
+  const file = (name: string): string => join(directory, name);
+  const { certificate: _, ...issuer } = token ?? {};
+  const auth = token
+    ? { token: { ...issuer, rootcertbundle: file("token.pem") } }
+    : { htpasswd: { realm: "tests", path: file("htpasswd") } };
   return JSON.stringify({
     version: 0.1,
     log: { level: "info", accesslog: { disabled: false } },
-    storage: { filesystem: { rootdirectory: join(directory, "storage") }, delete: { enabled: true } },
-    http: { addr: host, secret: "tests" },
-    ...(password ? { auth } : {}),
+    storage: { filesystem: { rootdirectory: storage }, delete: { enabled: true } },
+    http: { addr: host, secret: "tests", ...(tls && { tls: { certificate: file("cert.pem"), key: file("key.pem") } }) },
+    ...((password === true || token) && { auth }),
+    ...(mirrorOf !== undefined && { proxy: { remoteurl: mirrorOf } }),
   });
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
@@ -88,9 +114,13 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function untilServing(child: ChildProcess, host: string, log: readonly Buffer[]): Promise<void> {
+async function untilServing(
+  child: ChildProcess,
+  { host, secure }: { host: string; secure: boolean },
+  log: readonly Buffer[],
+): Promise<void> {
   const deadline = Date.now() + 20_000;
-  while (!(await answers(host))) {
+  while (!(await answers(`${secure ? "https" : "http"}://${host}/v2/`))) {
     const ended = child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
     if (ended || Date.now() > deadline) {
       await end(child);
@@ -100,20 +130,24 @@ async function untilServing(child: ChildProcess, host: string, log: readonly Buf
   }
 }
 
-/** Any answer to /v2/ will do: 401 is one. */
-async function answers(host: string): Promise<boolean> {
+/** Any answer will do: 401 is one. */
+export async function answers(url: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const asked = request(`http://${host}/v2/`, { agent: false, timeout: 1000 }, (response) => {
+    const answered = (response: IncomingMessage): void => {
       response.resume();
       resolve(true);
-    });
+    };
+    const options = { agent: false, timeout: 1000 } as const;
+    const asked = url.startsWith("https:")
+      ? secureRequest(url, { ...options, rejectUnauthorized: false }, answered)
+      : request(url, options, answered);
     asked.on("timeout", () => asked.destroy());
     asked.on("error", () => resolve(false));
     asked.end();
   });
 }
 
-async function end(child: ChildProcess): Promise<void> {
+export async function end(child: ChildProcess): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");
   child.kill("SIGKILL");

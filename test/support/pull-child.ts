@@ -7,6 +7,8 @@ export interface ChildRequest {
   readonly store: string;
   readonly references: readonly string[];
   readonly options?: Pick<PullOptions, "pullPolicy" | "force" | "materialize">;
+  /** Of a store that is made now; default `overlay`, "default" for what the probe finds. */
+  readonly profile?: "default";
   /** Do not close anything: the process must end by itself. */
   readonly leaveOpen?: boolean;
 }
@@ -28,7 +30,7 @@ async function main(request: ChildRequest): Promise<ChildResult> {
   const images: ChildResult["images"][number][] = [];
   let failure: ChildResult["error"];
   try {
-    const store = await openStore(request.store, { profile: "overlay" });
+    const store = await openStore(request.store, request.profile === "default" ? {} : { profile: "overlay" });
     const client = new Registry({ store, plainHttp: true });
     for (const reference of request.references) {
       const { layers, cached, stats } = await client.pull(reference, request.options);

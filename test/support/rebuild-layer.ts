@@ -12,7 +12,11 @@ export async function rebuildLayer(store: string, diffId: DiffId, profile: Profi
   const sidecar = await Sidecar.fromBytes(readFileSync(join(directory, "sidecar")));
   const inodes = new LayerInodes(sidecar, profile, { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 });
   const data = [...sidecar.tarOrder()].filter((entry) => sidecar.chunk(entry) >= 0 && sidecar.offset(entry) > 0);
-  const content = (entry: number): Buffer => readFileSync(chunkPath(join(store, "chunks"), inodes.inode(entry)));
+  let read: { entry: number; content: Buffer } | undefined;
+  const content = (entry: number): Buffer => {
+    if (read?.entry !== entry) read = { entry, content: readFileSync(chunkPath(join(store, "chunks"), inodes.inode(entry))) };
+    return read.content;
+  };
   const pieces: Buffer[] = [];
   let at = 0;
   const write = (bytes: Buffer): void => {

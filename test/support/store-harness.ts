@@ -34,7 +34,10 @@ export class StoreHarness {
   }
 
   async client(): Promise<Registry> {
-    return (this.#client ??= new Registry({ store: await this.store(), plainHttp: true, ...this.#options.client }));
+    const { client = {} } = this.#options;
+    const quiet = { plainHttp: true, hostDirectories: [], retry: { firstDelayMs: 5 } } as const;
+    const credentials = client.credentials ?? "anonymous";
+    return (this.#client ??= new Registry({ store: await this.store(), ...quiet, ...client, credentials }));
   }
 
   /** Pulls and closes the image at once, as a program does that only wants the directories. */
@@ -79,11 +82,11 @@ export class StoreHarness {
     return listFiles(this.path).filter((line) => !/^(?:locks|db)\//.test(line));
   }
 
-  /** Names below staging/ but for the directories of live handles and of their workers, and their locks. */
+  /** Names below staging/ but for the directories of live handles of their workers, their locks, and downloads that wait to be continued. */
   staged(): string[] {
     return listFiles(this.file("staging"))
       .map((line) => line.slice(0, line.lastIndexOf(" ")))
-      .filter((name) => !/^work-[0-9a-f]+(?:\/owner|\/chunks-\d+)?$/.test(name));
+      .filter((name) => !/^(?:work-[0-9a-f]+(?:\/owner|\/chunks-\d+)?|downloads(?:\/.*)?)$/.test(name));
   }
 
   blobRequests(): number {

@@ -40,9 +40,9 @@ test("`normalizePath()` bounds components, length and depth", () => {
   assert.equal(normalize(`./${path}/`), path);
   refuses(() => normalize(`x/${path}`), "TAR_INVALID");
   assert.equal(normalize("d/".repeat(1024)).length, 2047);
-  refuses(() => normalize("d/".repeat(1025)), "LIMIT_EXCEEDED");
-  const limits = refuses(() => normalizePath(bytes("a/b/c"), 0, { maxDepth: 2 }), "LIMIT_EXCEEDED");
-  assert.deepEqual(limits.detail, { limit: "maxDepth", maximum: 2 });
+  refuses(() => normalize("d/".repeat(1025)), "LIMIT_PATH_DEPTH");
+  const limits = refuses(() => normalizePath(bytes("a/b/c"), 0, { maxDepth: 2 }), "LIMIT_PATH_DEPTH");
+  assert.deepEqual(limits.detail, { limit: "pathDepth", maximum: 2 });
   assert.equal(normalize(`a${"/.".repeat(500_000)}`), "a");
 });
 

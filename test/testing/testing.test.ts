@@ -163,3 +163,48 @@ test("`TestRegistry` uses up its faults in order and closes twice", async () => 
   await registry.close();
   await registry.close();
 });
+
+test("`TestRegistry` lets as many requests pass before a fault as the script says", async () => {
+  await using registry = await startRegistry();
+  registry.push("r", "t", buildImage({ layers: [] }));
+  registry.misbehave({ match: /tags/, after: 2, times: 1, action: { kind: "respond", status: 503 } });
+  const statuses: number[] = [];
+  for (let n = 0; n < 4; n++) statuses.push((await fetch(`${registry.origin}/v2/r/tags/list`)).status);
+  assert.deepEqual(statuses, [200, 200, 503, 200]);
+});
+
+test("`TestRegistry` takes back its tokens at the request that the script names", async () => {
+  await using registry = await startRegistry({ auth: { kind: "token" } });
+  const image = buildImage({ layers: [await buildLayer(ENTRIES)] });
+  const reference = parseReference(registry.push("r", "t", image));
+  const source = new RegistrySource({ plainHttp: true, credentials: "anonymous", hostDirectories: [] });
+  await source.resolve(reference);
+  registry.misbehave({ match: /blobs/, action: { kind: "revoke-tokens" } });
+  const bytes = await collect(source.readBlob(reference, descriptorFor(image.layers[0]!)));
+  assert.equal(bytes.length, image.layers[0]!.size);
+  assert.deepEqual(
+    registry.requestsTo(/blobs/).map(({ status }) => status),
+    [401, 200],
+  );
+  assert.equal(registry.requestsTo(/\/token/).length, 2);
+  await source.close();
+});
+
+test("`TestRegistry` stands before another registry and misbehaves in its place", async () => {
+  await using real = await startRegistry({ auth: { kind: "basic", username: "u", password: "p" } });
+  const image = buildImage({ layers: [await buildLayer(ENTRIES)] });
+  real.push("r", "t", image);
+  await using way = await startRegistry({ upstream: real.origin });
+  const url = `${way.origin}/v2/r/blobs/${image.layers[0]!.digest}`;
+  assert.equal((await fetch(url)).status, 401);
+  const headers = { authorization: `Basic ${Buffer.from("u:p").toString("base64")}`, range: "bytes=10-19" };
+  const part = await fetch(url, { headers });
+  assert.deepEqual([part.status, part.headers.get("content-range")], [206, `bytes 10-19/${image.layers[0]!.size}`]);
+  assert.equal((await part.arrayBuffer()).byteLength, 10);
+  way.misbehave({ match: /blobs/, action: { kind: "ignore-range" } }, { match: /blobs/, action: { kind: "flip", at: 0 } });
+  assert.equal((await fetch(url, { headers })).status, 200);
+  const flipped = Buffer.from(await (await fetch(url, { headers })).arrayBuffer());
+  const right = Buffer.from(image.layers[0]!.content as Uint8Array).subarray(10, 20);
+  assert.equal(flipped[0]! ^ right[0]!, 1);
+  assert.ok(flipped.subarray(1).equals(right.subarray(1)));
+});

@@ -87,6 +87,9 @@ export class LayerStates {
         const { how, bytes } = this.#ready.get(index) ?? { how: "in-store", bytes: 0 };
         return { kind: "done", how, bytes };
       }
+      case "download-resumed":
+      case "serving":
+      case "retrying":
       case "ingest-started":
       case "sidecar-started":
       case "sidecar-complete":

@@ -25,6 +25,7 @@ export class LiveProgress implements Progress {
     if (this.#stopped) return;
     this.#states.apply(event);
     if (event.kind === "warning") this.note(`warning: ${event.code}: ${showMessage(event.message)}`);
+    else if (event.kind === "retrying") this.note(`layer ${event.index + 1} tries again: ${event.code}: ${showMessage(event.message)}`);
     else if (this.#states.rows.length > 0) this.#schedule();
   };
 

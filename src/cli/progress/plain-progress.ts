@@ -66,6 +66,12 @@ export class PlainProgress implements Progress {
         return `downloading ${showSize(event.total)}`;
       case "download-advanced":
         return this.#isDue(event.index) ? `downloaded ${showSize(event.bytes)} of ${showSize(event.total)}` : undefined;
+      case "download-resumed":
+        return `goes on after ${showSize(event.bytes)}`;
+      case "serving":
+        return event.mirror ? `from the mirror ${showMessage(event.host)}` : undefined;
+      case "retrying":
+        return `tries again: ${event.code}: ${showMessage(event.message)}`;
       case "ingest-complete":
         return `ingested ${showSize(event.bytes)} in ${event.entries.toLocaleString("en-US")} entries`;
       case "layer-skipped":

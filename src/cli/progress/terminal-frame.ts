@@ -1,33 +1,53 @@
 /**
- * A block of lines at the end of a terminal, drawn over again in place. Each frame is one write, lines are erased to their
- * end after they are written, and the cursor is neither hidden nor left elsewhere than below the block: nothing flickers,
- * and nothing needs to be put right when the process dies.
+ * A block of lines at the end of a terminal, drawn over again in place by log-update. The cursor is never hidden and stays
+ * below the block after each write, so nothing needs to be put right when the process dies. Loading this file loads
+ * log-update: only the live progress does.
  */
+import { createLogUpdate } from "log-update";
 import type { Output } from "../command.ts";
 
 export class TerminalFrame {
   readonly #output: Output;
-  #height = 0;
-  #drawn = "";
+  readonly #log: ReturnType<typeof createLogUpdate>;
 
   constructor(output: Output) {
     this.#output = output;
+    this.#log = createLogUpdate(asStream(output), { showCursor: true });
   }
 
   /** What fits: one column stays free, or some terminals wrap; one row, or the block scrolls. */
   get size(): { readonly width: number; readonly height: number } {
-    const { columns, rows } = this.#output;
-    return { width: (columns || 80) - 1, height: (rows || 24) - 1 };
+    const { columns, rows } = terminalSize(this.#output);
+    return { width: columns - 1, height: rows - 1 };
   }
 
-  /** Replaces the block. `lines` must fit `size`; `above` stays for good, over the block. */
+  /**
+   * Replaces the block: one write, and none when the same block stands there already. `lines` must fit `size`. `above` stays
+   * for good, over the block, and costs a write of its own.
+   */
   draw(lines: readonly string[], above: readonly string[] = []): void {
-    const text = [...above, ...lines].map((line) => `${line}\x1b[K\n`).join("");
-    if (text === this.#drawn) return;
-    const back = this.#height === 0 ? "" : `\x1b[${this.#height}A\r`;
-    // \x1b[J erases what a taller block left below
-    this.#output.write(`${back}${text}\x1b[J`);
-    this.#height = lines.length;
-    this.#drawn = above.length > 0 ? "" : text;
+    if (above.length > 0) this.#log.persist(above.join("\n"));
+    // an empty text would be drawn as an empty line
+    if (lines.length === 0) this.#log.clear();
+    else this.#log(lines.join("\n"));
   }
+}
+
+/** All that log-update uses of a stream; some terminals say that they are 0 by 0, and it would draw nothing there. */
+function asStream(output: Output): NodeJS.WritableStream {
+  const stream = {
+    isTTY: output.isTTY === true,
+    get columns(): number {
+      return terminalSize(output).columns;
+    },
+    get rows(): number {
+      return terminalSize(output).rows;
+    },
+    write: (text: string) => output.write(text),
+  };
+  return stream as unknown as NodeJS.WritableStream;
+}
+
+function terminalSize({ columns, rows }: Output): { readonly columns: number; readonly rows: number } {
+  return { columns: columns || 80, rows: rows || 24 };
 }

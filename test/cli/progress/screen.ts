@@ -1,4 +1,4 @@
-/** As much of a terminal as the progress needs, with a terminal's own rules for what does not fit. */
+/** As much of a terminal as log-update needs, with a terminal's own rules for what does not fit. */
 export class Screen {
   readonly columns: number;
   readonly rows: number;
@@ -9,6 +9,8 @@ export class Screen {
   wraps = 0;
   writes = 0;
   writableNeedDrain = false;
+  /** Whether a synchronized update is open. */
+  synchronizing = false;
   #row = 0;
 
   constructor(columns: number, rows: number) {
@@ -18,13 +20,18 @@ export class Screen {
 
   readonly write = (text: string): boolean => {
     this.writes++;
-    for (const [token] of text.matchAll(/\u001b\[(\d*)([A-Z])|\r|\n|[^\u001b\r\n]+/g)) this.#apply(token);
+    // an ESC that begins no sequence of this form is a token of its own, and refused
+    for (const [token] of text.matchAll(/\u001b\[\??\d*[A-Za-z]|\u001b|\r|\n|[^\u001b\r\n]+/g)) this.#apply(token);
     return true;
   };
 
   /** What can be seen, without empty lines at the end. */
   get text(): string[] {
     return this.lines.slice(0, this.lines.findLastIndex((line) => line !== "") + 1);
+  }
+
+  get cursor(): { readonly row: number; readonly column: number } {
+    return { row: this.#row, column: this.#column };
   }
 
   #column = 0;
@@ -44,13 +51,28 @@ export class Screen {
     this.#column += text.length;
   }
 
-  #control(digits: string, letter: string): void {
-    if (letter === "A") this.#row = Math.max(this.#top(), this.#row - Number(digits || 1));
-    else if (letter === "K") this.lines[this.#row] = (this.lines[this.#row] ?? "").slice(0, this.#column);
-    else if (letter === "J") {
-      this.lines[this.#row] = (this.lines[this.#row] ?? "").slice(0, this.#column);
+  #control(argument: string, letter: string): void {
+    const count = Number(argument || 1);
+    if (argument === "?2026") this.#synchronize(letter);
+    else if (letter === "A") this.#row = Math.max(this.#top(), this.#row - count);
+    else if (letter === "B") this.#row = Math.min(this.lines.length - 1, this.#row + count);
+    else if (letter === "G") this.#column = count - 1;
+    else if (letter === "K" && argument === "2") this.lines[this.#row] = "";
+    else if (letter === "K" && argument === "") this.#eraseToEnd();
+    else if (letter === "J" && argument === "") {
+      this.#eraseToEnd();
       for (let row = this.#row + 1; row < this.lines.length; row++) this.lines[row] = "";
-    } else throw new Error(`the screen does not know ESC [ ${digits} ${letter}`);
+    } else throw new Error(`the screen does not know ESC [ ${argument} ${letter}`);
+  }
+
+  /** A terminal shows nothing of what lies between h and l until l comes: an l that is missing would freeze it. */
+  #synchronize(letter: string): void {
+    if (letter !== (this.synchronizing ? "l" : "h")) throw new Error(`ESC [ ?2026 ${letter} out of turn`);
+    this.synchronizing = letter === "h";
+  }
+
+  #eraseToEnd(): void {
+    this.lines[this.#row] = (this.lines[this.#row] ?? "").slice(0, this.#column);
   }
 
   /** The cursor cannot go up into what has scrolled away. */

@@ -18,6 +18,27 @@ test("TerminalFrame draws each frame in one write, and none for what stands ther
   frame.draw(["a", "b"]);
   frame.draw(["a", "b"]);
   assert.equal(screen.writes, 1);
+  frame.draw(["a", "c"]);
+  assert.equal(screen.writes, 2);
+  frame.draw(["c"]);
+  assert.equal(screen.writes, 3);
+});
+
+test("TerminalFrame leaves a whole screen after each write: no update is open, the cursor is below the block", () => {
+  const screen = new Screen(80, 24);
+  const frame = new TerminalFrame(screen);
+  for (const lines of [["a", "b", "c"], ["a", "x", "c"], ["a"], ["a", "b", "c", "d"], []]) {
+    frame.draw(lines);
+    assert.equal(screen.synchronizing, false);
+    assert.deepEqual(screen.cursor, { row: lines.length, column: 0 });
+  }
+});
+
+test("TerminalFrame draws the whole block, with the cursor shown, where the terminal says that it is 0 by 0", () => {
+  const written: string[] = [];
+  const frame = new TerminalFrame({ write: (text) => written.push(text), isTTY: true, columns: 0, rows: 0 });
+  frame.draw(["a", "b"], ["note"]);
+  assert.deepEqual(written, ["\u001b[?2026hnote\n\u001b[?2026l", "\u001b[?2026ha\nb\n\u001b[?2026l"]);
 });
 
 test("TerminalFrame leaves lines above the block for good", () => {
@@ -27,6 +48,8 @@ test("TerminalFrame leaves lines above the block for good", () => {
   frame.draw(["a", "b"], ["note"]);
   frame.draw(["c"]);
   assert.deepEqual(screen.text, ["note", "c"]);
+  frame.draw([], ["last"]);
+  assert.deepEqual(screen.text, ["note", "last"]);
 });
 
 test("TerminalFrame keeps a column and a row free, and assumes 80 by 24 where the size is unknown", () => {

@@ -1,0 +1,106 @@
+/** `shale fsck` and tools/fsck: checks a store, and repairs it if asked: docs/fsck.md. Ends as fsck(8) does: 0 clean, 1 corrected, 4 left uncorrected, 8 operational error, 16 usage. */
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { escapeText } from "../bytes.ts";
+import { fsck, fsckExitStatus, type Finding, type FsckLevel, type FsckProgress } from "../index.ts";
+import { defaultStore } from "./default-store.ts";
+
+interface Flags {
+  readonly quick?: boolean;
+  readonly full?: boolean;
+  readonly repair?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+  readonly notes?: boolean;
+  readonly workers?: number;
+}
+
+const OPERATIONAL = 8;
+const USAGE = 16;
+
+function commandLine(): Command {
+  return new Command("shale fsck")
+    .description("Checks a store, and repairs it if asked.")
+    .argument("[store]", "its directory; default: as for shale pull")
+    .option("--quick", "structure, checksums of sidecars, size and attributes of every chunk")
+    .addOption(new Option("--full", "the content of everything, and every layer rebuilt").conflicts("quick"))
+    .option("--repair", "put right what is wrong")
+    .option("--dry-run", "with --repair: say what would be done")
+    .option("--json", "findings as JSON lines")
+    .option("--no-notes", "leave out what is only waste or work in progress")
+    .option("--workers <count>", "worker threads", parseWorkers)
+    .exitOverride();
+}
+
+function parseWorkers(text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= 64) return count;
+  throw new InvalidArgumentError("a number from 1 to 64 is needed");
+}
+
+/** Never rejects. `argv` is what follows the command's name. */
+export async function fsckProgram(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  try {
+    return await check(commandLine().parse(argv, { from: "user" }), signal);
+  } catch (error) {
+    // commander has told what it wants
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+    process.stderr.write(`fsck: ${escapeText(error instanceof Error ? error.message : String(error))}\n`);
+    return OPERATIONAL;
+  }
+}
+
+async function check(command: Command, signal: AbortSignal): Promise<number> {
+  const flags = command.opts<Flags>();
+  if (command.args.length > 1) {
+    process.stderr.write("fsck: name one store\n");
+    return USAGE;
+  }
+  const store = command.args[0] ?? defaultStore(process.env);
+  const level: FsckLevel = flags.quick ? "quick" : flags.full ? "full" : "default";
+  const progress = process.stderr.isTTY ? new ProgressLine() : undefined;
+  const all: Finding[] = [];
+  const { repair, dryRun, workers } = flags;
+  for await (const found of fsck(store, { level, repair, dryRun, workers, signal, onProgress: (at) => progress?.show(at) })) {
+    all.push({ ...found, trees: [], images: [] });
+    if (found.severity === "note" && flags.notes === false) continue;
+    progress?.clear();
+    process.stdout.write(`${flags.json ? JSON.stringify(found) : textOf(found)}\n`);
+  }
+  progress?.clear();
+  if (!flags.json) process.stderr.write(`${summary(all)}\n`);
+  return fsckExitStatus(all);
+}
+
+function textOf({ severity, kind, object, path, expected, found, trees, images, state, repair }: Finding): string {
+  const parts = [
+    `${severity}: ${kind}: ${object}${path === undefined ? "" : ` (${path === "" ? "." : path})`}`,
+    expected === undefined ? "" : `expected ${expected}`,
+    found === undefined ? "" : `found ${found}`,
+    trees?.length ? `seen in the trees ${trees.join(", ")}` : "",
+    images?.length ? `affects ${images.join(", ")}` : "",
+    repair === undefined ? "" : `${state === "corrected" ? "corrected" : "would be corrected"}: ${repair}`,
+  ];
+  return escapeText(parts.filter((part) => part !== "").join("; "), /[\p{C}\p{Zl}\p{Zp}]/gu);
+}
+
+function summary(findings: readonly Finding[]): string {
+  const count = (severity: Finding["severity"]): string => `${findings.filter((one) => one.severity === severity).length} ${severity}s`;
+  const corrected = findings.filter(({ state }) => state === "corrected").length;
+  return findings.length === 0 ? "clean" : `${count("error")}, ${count("warning")}, ${count("note")}; ${corrected} corrected`;
+}
+
+/** One line that is written over, at most ten times a second. */
+class ProgressLine {
+  #last = 0;
+
+  show({ phase, done, total }: FsckProgress): void {
+    const now = performance.now();
+    if (now - this.#last < 100) return;
+    this.#last = now;
+    process.stderr.write(`\r\x1b[K${phase} ${done}/${total}`);
+  }
+
+  clear(): void {
+    process.stderr.write("\r\x1b[K");
+  }
+}

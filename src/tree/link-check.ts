@@ -1,0 +1,35 @@
+/** Is a link source still what it was made as? Asked before each new link: one write through any tree would spread to all that come after. */
+import { createHash } from "node:crypto";
+import { lstatSync, readSync, type BigIntStats } from "node:fs";
+import { S_IFMT, S_IFREG } from "../store/profile.ts";
+import type { LinkSource } from "./link-source.ts";
+
+/** What file systems keep of a time is bounded: ext4 ends in 2446, and cuts what lies beyond to its ends. */
+const FIRST_SECOND: number = -(2 ** 31);
+const LAST_SECOND: number = 2 ** 34 - 2 ** 31 - 1;
+
+/** One lstat: type, size, mode, owner and time are those of the sidecar. False when it is not there. */
+export function isUntouched(path: string, source: LinkSource): boolean {
+  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  if (stat === undefined || !looksRight(stat, source)) return false;
+  const { attributes } = source;
+  return Number(stat.mode) === attributes.mode && Number(stat.uid) === attributes.uid && Number(stat.gid) === attributes.gid;
+}
+
+/** Type, size and time alone: what two profiles' inodes of one file have in common. */
+export function looksRight(stat: BigIntStats, { size, mtime, mtimeNs }: LinkSource): boolean {
+  if ((Number(stat.mode) & S_IFMT) !== S_IFREG || Number(stat.size) !== size) return false;
+  if (mtime < FIRST_SECOND || mtime > LAST_SECOND) return true;
+  return stat.mtimeNs === BigInt(mtime) * 1_000_000_000n + BigInt(mtimeNs);
+}
+
+/** Reads an open file from its start and compares it with the chunk id. */
+export function hasContent(fd: number, chunk: Uint8Array): boolean {
+  const digest = createHash("sha256");
+  const buffer = Buffer.allocUnsafe(256 * 1024);
+  for (let at = 0, read = readSync(fd, buffer, 0, buffer.length, 0); read > 0; read = readSync(fd, buffer, 0, buffer.length, at)) {
+    digest.update(buffer.subarray(0, read));
+    at += read;
+  }
+  return digest.digest().equals(chunk);
+}
