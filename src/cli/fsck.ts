@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { escapeText } from "../bytes.ts";
 import { fsck, fsckExitStatus, type Finding, type FsckLevel, type FsckProgress } from "../index.ts";
 import { defaultStore } from "./default-store.ts";
+import { showJson } from "./show.ts";
 
 interface Flags {
   readonly quick?: boolean;
@@ -64,7 +65,7 @@ async function check(command: Command, signal: AbortSignal): Promise<number> {
     all.push({ ...found, trees: [], images: [] });
     if (found.severity === "note" && flags.notes === false) continue;
     progress?.clear();
-    process.stdout.write(`${flags.json ? JSON.stringify(found) : textOf(found)}\n`);
+    process.stdout.write(`${flags.json ? showJson(found) : textOf(found)}\n`);
   }
   progress?.clear();
   if (!flags.json) process.stderr.write(`${summary(all)}\n`);

@@ -237,6 +237,8 @@ export class LayerModel {
         todo.push(...target);
       } else return "blocked";
     }
+    // below a directory that is implied comes a name at least
+    if (imply && followed > 0 && stack.length > this.#pathDepth) throw this.#tooDeep(entry);
     return stack.at(-1);
   }
 }

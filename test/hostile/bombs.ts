@@ -25,7 +25,7 @@ function zeros(head: Buffer, compress: (bytes: Buffer) => Buffer): Bomb["layer"]
 }
 
 function flood(entry: (index: number, n: number) => Buffer, ...first: readonly Buffer[]): Bomb["layer"] {
-  return (n) => layerFromTar(archive(...first, ...Array.from({ length: n }, (_, index) => entry(index, n))));
+  return (n) => layerFromTar(Buffer.concat([...first, ...Array.from({ length: n }, (_, index) => entry(index, n)), END]));
 }
 
 const FILE_OF_12_GIB: Buffer = rawHeader({ name: "zeros", size: base256(12n << 30n, 12) });
@@ -42,7 +42,7 @@ export const BOMBS: Readonly<Record<string, Bomb>> = {
   "zstd up to 1 GiB": { layer: zeros(FILE_OF_12_GIB, (bytes) => zstdCompressSync(bytes)), limits: { ...UNBOUND, layerBytes: 1024 ** 3 } },
   "distinct entries": { layer: flood((index) => dir(`d${index % 100}/${index}`)) },
   "one entry": { layer: flood(() => file("again", "x")) },
-  "one directory and a file in it, by turns": { layer: flood((index) => (index % 2 === 0 ? file("d", "") : dir("d/e/f"))) },
+  "one directory and a file in it, by turns": { layer: flood((index) => [file("d", ""), dir("d"), dir("d/e/f")][index % 3]!) },
   "hard links in a reverse chain": {
     layer: flood((index, n) => (index === n - 1 ? file(`l${index}`) : hardlink(`l${index}`, `l${index + 1}`))),
   },

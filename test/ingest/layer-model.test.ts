@@ -68,14 +68,18 @@ interface Rule {
 
 const RULES: readonly Rule[] = [
   { rule: "a missing parent is implied", rows: [file("a/b/c")], gives: ["directory a implied", "directory a/b implied", "file a/b/c"] },
-  { rule: "a directory that comes after its children keeps them", rows: [file("a/b"), dir("a")], gives: ["directory a", "file a/b"] },
+  {
+    rule: "a directory that comes after its children keeps them",
+    rows: [file("a/b"), dir("a")],
+    gives: ["directory a", "file a/b"],
+  },
   { rule: "paths have one spelling", rows: [file("./a//b/"), file("/a/b")], gives: ["directory a implied", "file a/b"] },
   { rule: "a file replaces a directory with all in it", rows: [file("a/b"), file("a")], gives: ["file a"] },
-  { rule: "a directory replaces a file", rows: [file("a"), dir("a"), file("a/b")], gives: ["directory a", "file a/b"] },
+  { rule: "a directory replaces a file", rows: [file("a"), dir("a"), file("a/b")], gives: ["directory a", "file a/b", "opaque a/"] },
   {
     rule: "a directory replaces a symlink",
     rows: [file("t/x"), symlink("a", "t"), dir("a"), file("a/b")],
-    gives: ["directory a", "directory t implied", "file a/b", "file t/x"],
+    gives: ["directory a", "directory t implied", "file a/b", "file t/x", "opaque a/"],
   },
   {
     rule: "a symlink replaces a directory, and is then followed",

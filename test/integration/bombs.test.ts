@@ -52,7 +52,7 @@ const FLOODS: readonly (readonly [name: string, n: number])[] = [
   ["opaque markers", 50_000],
   ["whiteouts", 100_000],
   ["entries below a deep path", 50_000],
-  ["chains of symlinks", 2000],
+  ["chains of symlinks", 1000],
   ["equal files", 10_000],
 ];
 
