@@ -31,14 +31,21 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   { program: "losetup", debian: "mount" },
   { program: "zstd", debian: "zstd" },
   { program: "openssl", debian: "openssl" },
+  { program: "fuse-overlayfs", debian: "fuse-overlayfs" },
 ];
+
+/** What `npm run test:images` needs beside these: `prepare-tests --images`. */
+const FOR_IMAGES: readonly Prerequisite[] = [{ program: "podman", debian: "podman" }];
 
 /** System programs live in sbin, which is not on everyone's PATH. */
 const SYSTEM_FOLDERS: readonly string[] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-export function missingPrerequisites(path: string = process.env["PATH"] ?? ""): Prerequisite[] {
+export function missingPrerequisites(
+  path: string = process.env["PATH"] ?? "",
+  wanted: readonly Prerequisite[] = PREREQUISITES,
+): Prerequisite[] {
   const folders = [...path.split(delimiter).filter((folder) => folder !== ""), ...SYSTEM_FOLDERS];
-  return PREREQUISITES.filter(({ program }) => !folders.some((folder) => isExecutable(join(folder, program))));
+  return wanted.filter(({ program }) => !folders.some((folder) => isExecutable(join(folder, program))));
 }
 
 function isExecutable(file: string): boolean {
@@ -64,9 +71,10 @@ function install(packages: readonly string[]): void {
 }
 
 if (import.meta.main) {
-  const before = missingPrerequisites();
+  const wanted = process.argv.includes("--images") ? [...PREREQUISITES, ...FOR_IMAGES] : PREREQUISITES;
+  const before = missingPrerequisites(undefined, wanted);
   if (before.length > 0 && canInstall()) install([...new Set(before.map(({ debian }) => debian))]);
-  const missing = missingPrerequisites();
+  const missing = missingPrerequisites(undefined, wanted);
   for (const { program, debian } of missing) process.stderr.write(`the tests need ${program}; on Debian: apt-get install ${debian}\n`);
   process.stderr.write(`prerequisites: ${missing.length === 0 ? "ok" : `${missing.length} missing`}\n`);
   if (missing.length > 0) process.exitCode = 1;
