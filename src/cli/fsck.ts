@@ -1,7 +1,7 @@
 /** `shale fsck` and tools/fsck: checks a store, and repairs it if asked: docs/fsck.md. Ends as fsck(8) does: 0 clean, 1 corrected, 4 left uncorrected, 8 operational error, 16 usage. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { escapeText } from "../bytes.ts";
-import { fsck, fsckExitStatus, type Finding, type FsckLevel, type FsckProgress } from "../index.ts";
+import { fsck, fsckExitStatus, openStore, Registry, ShaleError, type Finding, type FsckLevel, type FsckProgress } from "../index.ts";
 import { defaultStore } from "./default-store.ts";
 import { showJson } from "./show.ts";
 
@@ -10,11 +10,14 @@ interface Flags {
   readonly full?: boolean;
   readonly repair?: boolean;
   readonly dryRun?: boolean;
+  readonly offline?: boolean;
+  readonly plainHttp?: boolean;
   readonly json?: boolean;
   readonly notes?: boolean;
   readonly workers?: number;
 }
 
+const UNCORRECTED = 4;
 const OPERATIONAL = 8;
 const USAGE = 16;
 
@@ -26,6 +29,8 @@ function commandLine(): Command {
     .addOption(new Option("--full", "the content of everything, and every layer rebuilt").conflicts("quick"))
     .option("--repair", "put right what is wrong")
     .option("--dry-run", "with --repair: say what would be done")
+    .option("--offline", "with --repair: fetch nothing; the next pull of an image will")
+    .option("--plain-http", "with --repair: speak plain HTTP to registries")
     .option("--json", "findings as JSON lines")
     .option("--no-notes", "leave out what is only waste or work in progress")
     .option("--workers <count>", "worker threads", parseWorkers)
@@ -69,7 +74,35 @@ async function check(command: Command, signal: AbortSignal): Promise<number> {
   }
   progress?.clear();
   if (!flags.json) process.stderr.write(`${summary(all)}\n`);
-  return fsckExitStatus(all);
+  const fetched =
+    repair && !dryRun && !flags.offline && all.some(({ state }) => state === "corrected") ? await fetchMissing(store, flags, signal) : true;
+  return fsckExitStatus(all) | (fetched ? 0 : UNCORRECTED);
+}
+
+/** What a repair had to withdraw comes back from where its image was pulled: just the layers concerned. False when some could not. */
+async function fetchMissing(path: string, { plainHttp = false, json = false }: Flags, signal: AbortSignal): Promise<boolean> {
+  await using store = await openStore(path, { signal });
+  await using registry = new Registry({ store, plainHttp });
+  let complete = true;
+  for (const { reasons } of await store.images()) {
+    for (const reason of reasons) {
+      if (reason.kind !== "reference") continue;
+      const { reference, platform } = reason;
+      const present = await store.image(reference, { platform, materialize: "lazy", signal });
+      await present?.close();
+      if (present) continue;
+      try {
+        await using image = await registry.pull(reference, { platform, materialize: "lazy", signal });
+        if (!json)
+          process.stderr.write(`fetched again: ${escapeText(reference)}, ${image.stats.ingestedLayers} of ${image.layers.length} layers\n`);
+      } catch (error) {
+        if (!ShaleError.is(error)) throw error;
+        complete = false;
+        process.stderr.write(`fsck: ${error.code}: ${escapeText(reference)}: ${escapeText(error.message)}\n`);
+      }
+    }
+  }
+  return complete;
 }
 
 function textOf({ severity, kind, object, path, expected, found, trees, images, state, repair }: Finding): string {

@@ -200,6 +200,20 @@ describe("tools/fsck", () => {
     assert.equal(program("--no-such-option").status, 16);
     assert.equal(program("--quick", "--full", store.layout.root).status, 16);
   });
+
+  it("`fsck --repair` fetches what is nowhere any more from the image's source, just the layers concerned", async () => {
+    await using store = await damagedStore();
+    const program = (...args: string[]): { status: number | null; stderr: string } =>
+      spawnSync(process.execPath, [join(PROJECT, "dist/tools/fsck.js"), store.layout.root, ...args], { encoding: "utf8" });
+    const chunk = store.chunk("alone");
+    rmSync(chunk);
+    rmSync(store.file("alone"));
+    const { status, stderr } = program("--repair");
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /fetched again: oci:.*, 1 of [12] layers/);
+    assert.equal(program("--full").status, 0);
+    assert.equal(readFileSync(chunk, "utf8"), "nowhere else\n");
+  });
 });
 
 async function contentOf(db: string): Promise<string[]> {
