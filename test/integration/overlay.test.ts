@@ -46,7 +46,7 @@ const UPPER: readonly TestEntry[] = [
   { path: "file/in/it", content: "y" },
   { path: "trusted", content: "y", xattrs: { "trusted.overlay.opaque": "y", "user.overlay.whiteout": "" } },
   // no file system object but a whiteout has these numbers: in an overlay it is one
-  { path: "null", type: "char", major: 0, minor: 0 },
+  { path: "null", type: "char", major: 1, minor: 3 },
 ];
 
 test("Whiteouts, opaque and implied directories show in the mounted overlay as the image means them", async () => {
@@ -64,6 +64,7 @@ test("Whiteouts, opaque and implied directories show in the mounted overlay as t
       "implied/below d 1777 0:0",
       "implied/below/new f 644 0:0",
       "kept f 644 0:0",
+      "null c 644 0:0",
       "opaque d 711 7:0",
       "opaque/new f 644 0:0",
       "replaced f 644 0:0",

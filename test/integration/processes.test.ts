@@ -84,7 +84,12 @@ async function isRight(store: string): Promise<void> {
   assert.equal(error, undefined);
   const trees = await Promise.all(images[0]!.layers.map((tree) => layerTree(tree)));
   for (const [index, tree] of trees.entries()) assert.deepEqual(compareTrees(tree, clean[index]!), []);
-  assert.deepEqual(readdirSync(join(store, "staging")), []);
+  // what a killed download left is kept for the next pull, and gone when its layer is there
+  const staged = readdirSync(join(store, "staging"), { recursive: true });
+  assert.deepEqual(
+    staged.filter((name) => name !== "downloads"),
+    [],
+  );
   assert.deepEqual(heldLocks(store), []);
 }
 
