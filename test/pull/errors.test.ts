@@ -147,7 +147,12 @@ const CORRUPT: readonly { name: string; blob: () => Promise<Uint8Array>; code: E
     code: "LAYER_CORRUPT",
   },
   { name: "a gzip header and no more", blob: async () => gzipSync(Buffer.alloc(0)).subarray(0, 10), code: "LAYER_CORRUPT" },
-  { name: "a zstd magic and nonsense", blob: () => Promise.resolve(Buffer.from("28b52ffdffffffffffffffff", "hex")), code: "LAYER_CORRUPT" },
+  {
+    name: "a zstd magic and nonsense",
+    blob: () => Promise.resolve(Buffer.from("28b52ffdffffffffffffffff", "hex")),
+    // the zlib of Node 22 takes the end of the input for the end of a zstd stream: the diff ID tells then
+    code: Number(process.versions.node.split(".")[0]) < 24 ? "DIGEST_MISMATCH" : "LAYER_CORRUPT",
+  },
   { name: "text", blob: () => Promise.resolve(Buffer.from("<html>please log in</html>".repeat(100))), code: "TAR_INVALID" },
   { name: "a tar cut off in data", blob: async () => (await tar()).subarray(0, 3000), code: "TAR_INVALID" },
   { name: "a tar cut off in a header", blob: async () => (await tar()).subarray(0, 300), code: "TAR_INVALID" },
