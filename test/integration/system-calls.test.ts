@@ -56,6 +56,9 @@ async function callsOutside(arena: Arena, references: readonly string[]): Promis
   return { all: new Set(leaving.map(({ text }) => text)), changing: leaving.filter(({ changes }) => changes).map(({ text }) => text) };
 }
 
+/** Node's own libraries read the clock's frequency when a mutex of theirs is first contended: in one run and not in another. */
+const RUNTIME: RegExp = /^openat \/sys\/devices\/system\/cpu\//;
+
 /** Without what differs from one run to the next: directories, process ids and ports. */
 function withoutAccidents(text: string, { harness }: Arena): string {
   return text
@@ -78,7 +81,7 @@ test("`pull()` of every hostile layer asks the kernel for nothing outside the st
     [],
   );
   const expected = new Set([...known.all].map((text) => withoutAccidents(text, honest)));
-  const strange = [...seen.all].map((text) => withoutAccidents(text, arena)).filter((text) => !expected.has(text));
+  const strange = [...seen.all].map((text) => withoutAccidents(text, arena)).filter((text) => !expected.has(text) && !RUNTIME.test(text));
   assert.deepEqual(strange, []);
   assert.equal(arena.host(), before);
 });
