@@ -13,7 +13,7 @@ import type { ChunkWriterOptions } from "./chunk-writer.ts";
 import type { EngineEvent, IngestCounts, OpenRequest } from "./engine.ts";
 import type { InflatedLayer, LayerTask } from "./layer-inflater.ts";
 import { layerLimitError, type LayerLimits } from "./layer-limits.ts";
-import { partBytes, type Part } from "./part.ts";
+import { partBytes, partTransfer, type Part } from "./part.ts";
 import { createRing, RingWriter } from "./ring.ts";
 import type { SettledLayer, SettleRequest } from "./settle-layer.ts";
 import { createSlabMemory, Slabs } from "./slabs.ts";
@@ -105,7 +105,7 @@ export class Ingest {
       mkdirSync(request.directory, { mode: 0o700 });
       const { diffId, directory, buildIndex, limits } = request;
       const settle: SettleRequest = { diffId, directory, buildIndex, limits, parts, chunks: this.#options.chunks };
-      const settling = this.#options.pool.run<SettledLayer>("ingest/settle", settle);
+      const settling = this.#options.pool.run<SettledLayer>("ingest/settle", settle, { transfer: parts.flatMap(partTransfer) });
       this.#slabs.changed();
       return { ...(await settling), size };
     } finally {

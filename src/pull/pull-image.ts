@@ -254,6 +254,7 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
     });
   }
   core.settleDurability();
+  core.pool.warm();
   relay.send({ kind: "resolving", reference: text });
   const source = await request.source();
   const onEvent = tellRetries(relay);

@@ -3,14 +3,27 @@
  * or profile that nobody needed so far, or a file that gc took) is made from a sibling with the same content, by reflink or copy;
  * so is one that somebody has changed, and it is replaced.
  */
-import { closeSync, constants, fstatSync, linkSync, mkdirSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
+import { toByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import { applyToFile, processOwner } from "../store/attributes.ts";
 import { chunkPath } from "../store/layout.ts";
 import { Shards } from "../store/planted.ts";
 import type { Owner, PhysicalAttributes } from "../store/profile.ts";
-import { tryReflink } from "../system/syscalls.ts";
+import { renameUnlessThere, tryReflink } from "../system/syscalls.ts";
 import { hasContent, isUntouched, looksRight } from "./link-check.ts";
 
 export interface LinkSource {
@@ -42,6 +55,9 @@ export class Linker {
   readonly #name: string;
   readonly #self: Owner = processOwner();
   readonly #shards = new Shards();
+  readonly #buffer: Buffer = Buffer.allocUnsafe(256 * 1024);
+  /** False once the file system was seen not to share blocks. */
+  #reflinks = true;
   #next = 0;
 
   /** `name` distinguishes the files in the making of several linkers in one staging directory. */
@@ -71,66 +87,81 @@ export class Linker {
   #make(source: LinkSource, path: string): void {
     const staged = `${this.#staging}/${this.#name}-${this.#next++}`;
     try {
-      this.#copyContent(source, staged);
-      const fd = openSync(staged, "r+");
-      try {
-        applyToFile(fd, source.attributes, source, { self: this.#self, mode: 0o600 });
-      } finally {
-        closeSync(fd);
-      }
-      mkdirSync(dirname(path), { mode: 0o700, recursive: true });
+      this.#copy(source, staged);
       publish(staged, path, source);
-    } finally {
+    } catch (error) {
       rmSync(staged, { force: true });
+      throw error;
     }
   }
 
-  #copyContent(source: LinkSource, staged: string): void {
-    const siblings = [chunkPath(this.#chunks, source.inode, 0), chunkPath(this.#chunks, source.native(), 0)];
-    for (const sibling of siblings) if (copyContent(sibling, staged, source)) return;
+  /** A new file with the content of a sibling and the attributes wanted. */
+  #copy(source: LinkSource, staged: string): void {
+    const content = this.#openContent(source);
+    try {
+      const target = openSync(staged, "wx", 0o600);
+      try {
+        // never by path: copyFile would bring the owner and mode of the source along
+        this.#reflinks &&= tryReflink(target, content);
+        if (!this.#reflinks) copyBytes(content, target, this.#buffer);
+        applyToFile(target, source.attributes, source, { self: this.#self, mode: 0o600 });
+      } finally {
+        closeSync(target);
+      }
+    } finally {
+      closeSync(content);
+    }
+  }
+
+  #openContent(source: LinkSource): number {
+    const same = chunkPath(this.#chunks, source.inode, 0);
+    const native = chunkPath(this.#chunks, source.native(), 0);
+    const fd = openContent(same, source) ?? (native === same ? undefined : openContent(native, source));
+    if (fd !== undefined) return fd;
     const message =
       "the content of a file is missing from the store or was changed there; pull the image again with force, or run shale fsck --repair";
-    throw new ShaleError("STORE_DAMAGED", message, { path: siblings[1]! });
+    throw new ShaleError("STORE_DAMAGED", message, { path: native });
   }
 }
 
 /** Another worker or process may make the same source; whoever comes second takes the first one's, which trees may hold already. */
 function publish(staged: string, path: string, source: LinkSource): void {
+  if (renameIfAbsent(staged, path)) return;
+  if (isUntouched(path, source)) unlinkSync(staged);
+  else renameSync(staged, path);
+}
+
+function renameIfAbsent(staged: string, path: string): boolean {
   try {
-    linkSync(staged, path);
+    return renameUnlessThere(toByteString(staged), toByteString(path));
   } catch (error) {
-    if (!isErrno(error, "EEXIST")) throw error;
-    if (!isUntouched(path, source)) renameSync(staged, path);
+    if (!isErrno(error, "ENOENT")) throw error;
+    mkdirSync(dirname(path), { mode: 0o700, recursive: true });
+    return renameUnlessThere(toByteString(staged), toByteString(path));
   }
 }
 
-/** A new 0600 file with the same bytes, sharing their blocks where the file system can; false when the source is not there or has other bytes. */
-function copyContent(from: string, to: string, wanted: LinkSource): boolean {
-  let source: number;
+/** Undefined when it is not there or has other bytes. */
+function openContent(path: string, wanted: LinkSource): number | undefined {
+  let fd: number;
   try {
-    source = openSync(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ELOOP", "ENXIO")) return false;
+    if (isErrno(error, "ENOENT", "ELOOP", "ENXIO")) return undefined;
     throw error;
   }
   try {
-    const stat = fstatSync(source, { bigint: true });
-    if (!stat.isFile() || (!looksRight(stat, wanted) && !hasContent(source, wanted.chunk()))) return false;
-    const target = openSync(to, "wx", 0o600);
-    try {
-      // never by path: copyFile would bring the owner and mode of the source along
-      if (!tryReflink(target, source)) copyBytes(source, target);
-    } finally {
-      closeSync(target);
-    }
-    return true;
-  } finally {
-    closeSync(source);
+    const stat = fstatSync(fd, { bigint: true });
+    if (stat.isFile() && (looksRight(stat, wanted) || hasContent(fd, wanted.chunk()))) return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
   }
+  closeSync(fd);
+  return undefined;
 }
 
-function copyBytes(source: number, target: number): void {
-  const buffer = Buffer.allocUnsafe(256 * 1024);
+function copyBytes(source: number, target: number, buffer: Buffer): void {
   const readAt = (position: number): number => readSync(source, buffer, 0, buffer.length, position);
   for (let at = 0, read = readAt(0); read > 0; read = readAt(at)) {
     for (let done = 0; done < read;) done += writeSync(target, buffer, done, read - done);

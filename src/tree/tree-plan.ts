@@ -24,6 +24,12 @@ export interface TreeTask {
   readonly resolution: Resolution;
 }
 
+export interface EntryRange {
+  readonly from?: number;
+  readonly to?: number;
+  readonly wanted?: (entry: number) => boolean;
+}
+
 const EPOCH: ModificationTime = { mtime: 0, mtimeNs: 0 };
 
 export class TreePlan {
@@ -46,14 +52,18 @@ export class TreePlan {
     this.#directories = new Map(task.resolution.directories.map((directory) => [directory.path, directory]));
   }
 
-  /** Live entries [from, to) in file order, parents before children, with their places. */
-  *entries(from = 0, to: number = this.sidecar.live): Generator<{ entry: number; path: ByteString }> {
-    for (let entry = from; entry < to; entry++) yield { entry, path: this.place(entry) };
+  /** Live entries [from, to) in file order, parents before children, with their places; making a place costs more than asking `wanted`. */
+  *entries({ from = 0, to = this.sidecar.live, wanted }: EntryRange = {}): Generator<{ entry: number; path: ByteString }> {
+    for (let entry = from; entry < to; entry++) if (!wanted || wanted(entry)) yield { entry, path: this.place(entry) };
   }
 
   place(entry: number): ByteString {
     const path = pathOf(this.sidecar, entry);
     return path === "" ? this.#root : (`${this.#root}/${path}` as ByteString);
+  }
+
+  isDirectory(entry: number): boolean {
+    return this.type(entry) === S_IFDIR;
   }
 
   /** S_IFMT bits that the image says; 0 for a whiteout. */

@@ -7,7 +7,7 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { Flag } from "../../format/index.ts";
 import { fsPath, type ByteString } from "../bytes.ts";
 import { applyToPath, processOwner } from "../store/attributes.ts";
-import { S_IFCHR, S_IFDIR, S_IFREG, type Owner } from "../store/profile.ts";
+import { S_IFCHR, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod, setPathXattr } from "../system/syscalls.ts";
 import { Linker } from "./link-source.ts";
 import { makeRegular, makeSpecial, tryLink } from "./make-node.ts";
@@ -27,34 +27,36 @@ export class TreeWriter {
 
   /** The tree's own directory and all beneath it, 0700 for now. */
   makeDirectories(): void {
-    for (const { entry, path } of this.#plan.entries()) if (this.#plan.type(entry) === S_IFDIR) mkdirSync(fsPath(path), { mode: 0o700 });
+    const wanted = (entry: number): boolean => this.#plan.isDirectory(entry);
+    for (const { path } of this.#plan.entries({ wanted })) mkdirSync(fsPath(path), { mode: 0o700 });
   }
 
   /** Files with content or without, among the entries [from, to). */
   makeFiles(from: number, to: number): void {
     const plan = this.#plan;
-    for (const { entry, path } of plan.entries(from, to)) {
-      if (!plan.isLeader(entry)) continue;
+    const wanted = (entry: number): boolean => plan.type(entry) === S_IFREG && plan.isLeader(entry);
+    for (const { entry, path } of plan.entries({ from, to, wanted })) {
       if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
-      else if (plan.type(entry) === S_IFREG) makeRegular({ plan, entry, path, self: this.#self });
+      else makeRegular({ plan, entry, path, self: this.#self });
     }
   }
 
   /** Everything else; the tree is then complete. */
   finish(): void {
     const plan = this.#plan;
-    for (const { entry, path } of plan.entries())
-      if (plan.isSpecial(entry) && plan.isLeader(entry)) makeSpecial({ plan, entry, path, self: this.#self });
+    const wanted = (entry: number): boolean => plan.isSpecial(entry) && plan.isLeader(entry);
+    for (const { entry, path } of plan.entries({ wanted })) makeSpecial({ plan, entry, path, self: this.#self });
     this.#makeMarkers();
     this.#makeLateLinks();
-    const directories = [...plan.entries()].filter(({ entry }) => plan.type(entry) === S_IFDIR);
+    const directories = [...plan.entries({ wanted: (entry) => plan.isDirectory(entry) })];
     for (const { entry, path } of directories.reverse()) applyToPath(path, plan.attributes(entry), plan.time(entry), this.#self);
   }
 
   /** Whiteouts and opaque directories, in the form that the profile's consumers know. */
   #makeMarkers(): void {
     const { profile } = this.#plan.task;
-    for (const { entry, path } of this.#plan.entries()) {
+    const wanted = (entry: number): boolean => this.#plan.flag(entry, Flag.whiteout | Flag.opaque);
+    for (const { entry, path } of this.#plan.entries({ wanted })) {
       if (this.#plan.flag(entry, Flag.whiteout)) {
         if (profile === "oci") makeMarkerFile(ociWhiteout(path));
         else mknod(path, S_IFCHR);
