@@ -6,29 +6,9 @@
 import { showBytes, type ByteString } from "../bytes.ts";
 import { ShaleError } from "../errors.ts";
 import { classifyName, isBelowWhiteout, normalizePath } from "../tar/entry-path.ts";
-import type { Xattr } from "../tar/entry.ts";
 import { layerLimitError } from "./layer-limits.ts";
-import type { PartRow, StoredFile } from "./part.ts";
-
-/** What hard links share. */
-export interface Inode {
-  kind: Exclude<PartRow["kind"], "hardlink" | "ignored">;
-  mode: number;
-  uid: number;
-  gid: number;
-  devMajor: number;
-  devMinor: number;
-  mtime: number;
-  mtimeNs: number;
-  xattrs: readonly Xattr[];
-  size: number;
-  /** The content, made with the attributes of the entry that brought it. */
-  stored: StoredFile | undefined;
-  /** Target of a symlink. */
-  target: ByteString;
-  /** True when a hard-link entry changed the attributes after the content was stored. */
-  altered: boolean;
-}
+import type { EntryRow } from "./entry-table.ts";
+import { Inode } from "./layer-inode.ts";
 
 /** A name in the tree. */
 export class Node {
@@ -60,7 +40,7 @@ export class Node {
 interface PendingLink {
   readonly node: Node;
   readonly target: ByteString;
-  readonly entry: PartRow;
+  readonly entry: EntryRow;
 }
 
 /** As the kernel's MAXSYMLINKS. */
@@ -68,10 +48,9 @@ const MAX_SYMLINKS = 40;
 /** Following symlinks costs as many steps as their targets have components: what all entries together may take. */
 const FOLLOWED = 10_000_000;
 const FOLLOWED_PER_ENTRY = 100;
-const NO_XATTRS: readonly Xattr[] = [];
 
 export class LayerModel {
-  readonly root: Node = new Node("" as ByteString, impliedDirectory(), -1);
+  readonly root: Node = new Node("" as ByteString, new Inode(undefined), -1);
   readonly #pathDepth: number;
   readonly #parents = new Map<string, Node>();
   readonly #pending = new Map<Node, PendingLink>();
@@ -84,14 +63,14 @@ export class LayerModel {
   }
 
   /** Takes the next entry of the tar. @throws TAR_INVALID, LIMIT_PATH_DEPTH */
-  add(entry: PartRow): void {
+  add(entry: EntryRow): void {
     const row = this.#row++;
     if (entry.kind === "ignored") return;
     const path = this.#normalize(entry);
     if (path === "") return this.#addRoot(entry, row);
     const slash = path.lastIndexOf("/");
     const directory = path.slice(0, Math.max(slash, 0)) as ByteString;
-    const name = path.slice(slash + 1) as ByteString;
+    const name = ownText(path.slice(slash + 1));
     if (isBelowWhiteout(path)) return;
     const meaning = classifyName(name, entry.offset);
     switch (meaning.kind) {
@@ -113,7 +92,7 @@ export class LayerModel {
   }
 
   /** The directory that a marker speaks of. Below what this layer made a file there is nothing left to hide (umoci writes such whiteouts). */
-  #markedDirectory(directory: ByteString, entry: PartRow): Node | undefined {
+  #markedDirectory(directory: ByteString, entry: EntryRow): Node | undefined {
     const found = this.#walk(directory, entry, { imply: true });
     return found === "blocked" ? undefined : found;
   }
@@ -141,34 +120,34 @@ export class LayerModel {
     }
   }
 
-  #normalize(entry: PartRow): ByteString {
+  #normalize(entry: EntryRow): ByteString {
     return normalizePath(entry.path, entry.offset, { maxDepth: this.#pathDepth });
   }
 
-  #addRoot(entry: PartRow, row: number): void {
+  #addRoot(entry: EntryRow, row: number): void {
     if (entry.kind !== "directory") throw invalid(entry, "makes the root something other than a directory");
-    this.root.inode = inodeOf(entry);
+    this.root.inode = new Inode(entry);
     this.root.row = row;
   }
 
-  #place(parent: Node, name: ByteString, { entry, row }: { entry: PartRow; row: number }): void {
+  #place(parent: Node, name: ByteString, { entry, row }: { entry: EntryRow; row: number }): void {
     const present = parent.child(name);
     if (entry.kind === "hardlink") return this.#placeLink(parent, name, { entry, row });
     if (present?.isDirectory && entry.kind === "directory") {
-      present.inode = inodeOf(entry);
+      present.inode = new Inode(entry);
       present.row = row;
       return;
     }
     if (entry.kind === "symlink") checkTarget(entry);
     if (entry.kind === "char" && entry.devMajor === 0 && entry.devMinor === 0)
       throw invalid(entry, "is a device 0:0, which overlayfs takes for a whiteout");
-    const node = new Node(name, inodeOf(entry), row);
+    const node = new Node(name, new Inode(entry), row);
     // the file that it replaces hid whatever lower layers have here
     node.opaque = present !== undefined && entry.kind === "directory";
     this.#put(parent, node);
   }
 
-  #placeLink(parent: Node, name: ByteString, { entry, row }: { entry: PartRow; row: number }): void {
+  #placeLink(parent: Node, name: ByteString, { entry, row }: { entry: EntryRow; row: number }): void {
     const target = normalizePath(entry.linkPath, entry.offset, { maxDepth: this.#pathDepth });
     const found = this.#lookup(target, entry);
     if (found && found === parent.child(name)) return;
@@ -185,7 +164,7 @@ export class LayerModel {
   }
 
   /** The directory that a path of this layer names, its missing parts implied, symlinks followed within the layer. */
-  #parentOf(directory: ByteString, entry: PartRow): Node {
+  #parentOf(directory: ByteString, entry: EntryRow): Node {
     const known = this.#parents.get(directory);
     if (known) return known;
     const found = this.#walk(directory, entry, { imply: true });
@@ -195,19 +174,19 @@ export class LayerModel {
   }
 
   /** What a path names, a symlink in last place not followed; undefined if this layer does not have it. */
-  #lookup(path: ByteString, entry: PartRow): Node | undefined {
+  #lookup(path: ByteString, entry: EntryRow): Node | undefined {
     const slash = path.lastIndexOf("/");
     const parent = this.#walk(path.slice(0, Math.max(slash, 0)) as ByteString, entry, { imply: false });
     if (path === "") return this.root;
     return parent === "blocked" ? undefined : parent?.child(path.slice(slash + 1) as ByteString);
   }
 
-  #tooDeep(entry: PartRow): ShaleError {
+  #tooDeep(entry: EntryRow): ShaleError {
     const what = `has an entry ${quote(entry.path)} that symlinks lead to a deeper path`;
     return layerLimitError("LIMIT_PATH_DEPTH", what, { limit: "pathDepth", maximum: this.#pathDepth });
   }
 
-  #walk(path: ByteString, entry: PartRow, { imply }: { imply: boolean }): Node | "blocked" | undefined {
+  #walk(path: ByteString, entry: EntryRow, { imply }: { imply: boolean }): Node | "blocked" | undefined {
     const stack: Node[] = [this.root];
     const todo = splitReversed(path);
     let followed = 0;
@@ -223,7 +202,7 @@ export class LayerModel {
         if (!imply) return undefined;
         if (name.length > 255) throw invalid(entry, "leads through a symlink to a name that is too long");
         if (stack.length > this.#pathDepth) throw this.#tooDeep(entry);
-        next = new Node(name as ByteString, impliedDirectory(), -1);
+        next = new Node(ownText(name), new Inode(undefined), -1);
         (here.children ??= new Map()).set(next.name, next);
       }
       if (next.isDirectory) stack.push(next);
@@ -244,62 +223,27 @@ export class LayerModel {
 }
 
 /** What symlink(2) takes: a path of 1 to 4095 bytes. */
-function checkTarget(entry: PartRow): void {
+function checkTarget(entry: EntryRow): void {
   const { length } = entry.linkPath;
   if (length === 0 || length > 4095) throw invalid(entry, `is a symlink whose target has ${length} bytes, not 1 to 4095`);
 }
 
-/** The header of a hard link speaks of the inode: containerd applies owner, mode, xattrs and time to it, and so do we. */
 function linkTo(inode: Inode, { node, entry }: PendingLink): void {
   if (inode.kind === "directory") throw invalid(entry, "is a hard link to a directory");
   node.inode = inode;
-  const mode = inode.kind === "symlink" ? inode.mode : entry.mode;
-  const { uid, gid, mtime, mtimeNs } = entry;
-  const xattrs = mergeXattrs(inode.xattrs, entry.xattrs);
-  const owned = inode.mode === mode && inode.uid === uid && inode.gid === gid;
-  if (owned && inode.mtime === mtime && inode.mtimeNs === mtimeNs && xattrs === inode.xattrs) return;
-  Object.assign(inode, { mode, uid, gid, mtime, mtimeNs, xattrs, altered: true });
+  inode.link(entry);
+}
+
+/** A slice of a string keeps all of it alive; a copy does not. */
+function ownText(text: string): ByteString {
+  return Buffer.from(text, "latin1").toString("latin1") as ByteString;
 }
 
 function splitReversed(path: string): string[] {
   return path === "" ? [] : path.split("/").reverse();
 }
 
-function inodeOf(entry: PartRow): Inode {
-  const { mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, xattrs, size, stored, linkPath } = entry;
-  const kind = entry.kind as Inode["kind"];
-  const target = kind === "symlink" ? linkPath : ("" as ByteString);
-  return {
-    kind,
-    mode: kind === "symlink" ? 0o777 : mode,
-    uid,
-    gid,
-    devMajor,
-    devMinor,
-    mtime,
-    mtimeNs,
-    xattrs,
-    size,
-    stored,
-    target,
-    altered: false,
-  };
-}
-
-/** As containerd and docker make the parents that no entry names: 0755 root root; their time is settled when an image is composed. */
-function impliedDirectory(): Inode {
-  const numbers = { mode: 0o755, uid: 0, gid: 0, devMajor: 0, devMinor: 0, mtime: 0, mtimeNs: 0, size: 0 };
-  return { kind: "directory", ...numbers, xattrs: NO_XATTRS, stored: undefined, target: "" as ByteString, altered: false };
-}
-
-function mergeXattrs(old: readonly Xattr[], added: readonly Xattr[]): readonly Xattr[] {
-  const merged = new Map(old.map((xattr) => [xattr.name, xattr]));
-  if (added.every(({ name, value }) => merged.get(name)?.value === value)) return old;
-  for (const xattr of added) merged.set(xattr.name, xattr);
-  return [...merged.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-function invalid(entry: PartRow, why: string): ShaleError<"TAR_INVALID"> {
+function invalid(entry: EntryRow, why: string): ShaleError<"TAR_INVALID"> {
   const name = showBytes(entry.path, 300);
   return new ShaleError("TAR_INVALID", `the layer's entry ${JSON.stringify(name)} ${why}; the image is malformed`, {
     offset: entry.offset,

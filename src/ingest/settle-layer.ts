@@ -4,20 +4,21 @@
  */
 import { closeSync, createReadStream, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { comparePaths, Flag, SidecarWriter, type SidecarEntry } from "../../format/index.ts";
+import { Flag, SidecarWriter, type SidecarEntry } from "../../format/index.ts";
 import { encodeHeadersStart } from "../../format/headers-encoder.ts";
-import { showBytes, type ByteString } from "../bytes.ts";
-import { ShaleError } from "../errors.ts";
+import type { ByteString } from "../bytes.ts";
 import type { DiffId } from "../image/digest.ts";
 import { INODE_ROW_BYTES } from "../store/catalog.ts";
 import { HEADERS, SIDECAR } from "../store/layers.ts";
 import { chunkPath } from "../store/layout.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from "../store/profile.ts";
-import { normalizePath } from "../tar/entry-path.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
-import { layerLimitError, type LayerLimits } from "./layer-limits.ts";
-import { LayerModel, type Inode, type Node } from "./layer-model.ts";
-import { readPart, type Part, type PartRow, type StoredFile } from "./part.ts";
+import { EntryTable, type EntryRow } from "./entry-table.ts";
+import type { Inode } from "./layer-inode.ts";
+import type { LayerLimits } from "./layer-limits.ts";
+import { LayerModel } from "./layer-model.ts";
+import { placeLive, placeShadowed, type Placed } from "./place-entries.ts";
+import type { Part, StoredFile } from "./part.ts";
 
 export interface SettleRequest {
   readonly diffId: DiffId;
@@ -38,93 +39,23 @@ export interface SettledLayer {
   readonly inodes: Uint8Array<ArrayBuffer>;
 }
 
-/** A name of the finished layer, or an entry that is no more. */
-interface Placed {
-  readonly path: string;
-  readonly node: Node | undefined;
-  readonly flags: number;
-  /** The entry behind it, or -1. */
-  readonly row: number;
-}
-
-/** Linux: PATH_MAX without its NUL. */
-const MAX_PATH = 4095;
-
 export async function settleLayer(request: SettleRequest, writer: ChunkWriter): Promise<SettledLayer> {
   const diffId = Buffer.from(request.diffId.slice(7), "hex");
   writeHeaders(join(request.directory, HEADERS), diffId, request.parts);
-  const rows = request.parts.flatMap((part) => [...readPart(part)]);
+  const rows = new EntryTable(request.parts);
   const model = new LayerModel(request.limits);
   for (const row of rows) model.add(row);
   model.finish();
-  const live = collect(model.root, rows, request.limits.metadataBytes);
-  live.sort(request.buildIndex ? (a, b) => comparePaths(a.path, b.path) : byRow);
+  const live = placeLive(model.root, rows, request);
   await restoreAltered(live, request.chunks, writer);
-  const placed = [...live, ...shadowedOf(rows, live, request.limits.pathDepth)];
+  const placed = [...live, ...placeShadowed(rows, live, request.limits.pathDepth)];
   const sidecar = await writeSidecar(placed, { rows, diffId, live: live.length, indexed: request.buildIndex });
   writeWhole(join(request.directory, SIDECAR), [sidecar]);
   return { entries: placed.length, sidecarBytes: sidecar.length, inodes: inodeRows(rows, placed) };
 }
 
-/** Every live name, the root first among equals; whiteouts that a name of this layer makes needless are left out. */
-function collect(root: Node, rows: readonly PartRow[], metadataBytes: number): Placed[] {
-  let bytes = 0;
-  const live: Placed[] = [{ path: "", node: root, flags: directoryFlags(root), row: root.row }];
-  const todo: { path: string; node: Node }[] = [{ path: "", node: root }];
-  for (let at = todo.pop(); at; at = todo.pop()) {
-    const prefix = at.path === "" ? "" : `${at.path}/`;
-    // a symlink near the root makes short names long: what the archive spells costs nothing there
-    bytes += prefix.length * ((at.node.children?.size ?? 0) + (at.node.whiteouts?.size ?? 0));
-    if (bytes > metadataBytes) {
-      throw layerLimitError("LIMIT_METADATA_BYTES", `has paths of ${bytes} bytes`, { limit: "metadataBytes", maximum: metadataBytes });
-    }
-    for (const [name, row] of at.node.whiteouts ?? []) {
-      const same = at.node.child(name);
-      if (same) same.opaque ||= same.isDirectory;
-      else if (!at.node.opaque) live.push({ path: prefix + name, node: undefined, flags: Flag.whiteout, row });
-    }
-    for (const node of at.node.children?.values() ?? []) {
-      const path = prefix + node.name;
-      if (path.length > MAX_PATH) throw tooLong(path, rows[node.row]);
-      live.push({ path, node, flags: node.isDirectory ? directoryFlags(node) : 0, row: node.row });
-      if (node.children || node.whiteouts) todo.push({ path, node });
-    }
-  }
-  return live;
-}
-
-function tooLong(path: string, row: PartRow | undefined): ShaleError<"TAR_INVALID"> {
-  const entry = showBytes(path as ByteString, 300);
-  const message = `the layer's entry "${entry}" has, its symlinks followed, a path of more than ${MAX_PATH} bytes; the image is malformed`;
-  return new ShaleError("TAR_INVALID", message, { offset: row?.offset ?? 0, entry });
-}
-
-function directoryFlags(node: Node): number {
-  return (node.opaque ? Flag.opaque : 0) | (node.row < 0 ? Flag.implicit : 0);
-}
-
-/** Tar order, the root before all, implied directories last. */
-function byRow(a: Placed, b: Placed): number {
-  if (a.path === "" || b.path === "") return a.path.length - b.path.length;
-  const rank = (placed: Placed): number => (placed.row < 0 ? Number.MAX_SAFE_INTEGER : placed.row);
-  return rank(a) - rank(b) || (a.path < b.path ? -1 : 1);
-}
-
-/** Entries that later ones replaced, markers, and what is no file at all, in tar order. */
-function shadowedOf(rows: readonly PartRow[], live: readonly Placed[], pathDepth: number): Placed[] {
-  const isLive = new Uint8Array(rows.length);
-  for (const { row } of live) if (row >= 0) isLive[row] = 1;
-  const shadowed: Placed[] = [];
-  rows.forEach((entry, row) => {
-    if (isLive[row]) return;
-    const path = entry.kind === "ignored" ? entry.path : normalizePath(entry.path, entry.offset, { maxDepth: pathDepth });
-    shadowed.push({ path, node: undefined, flags: Flag.shadowed, row });
-  });
-  return shadowed;
-}
-
 interface SidecarInput {
-  readonly rows: readonly PartRow[];
+  readonly rows: EntryTable;
   readonly diffId: Uint8Array;
   readonly live: number;
   readonly indexed: boolean;
@@ -137,26 +68,36 @@ async function writeSidecar(placed: readonly Placed[], { rows, diffId, live, ind
   for (const entry of placed) {
     const inode = entry.node?.inode;
     const leader = (inode && leaders.get(inode)) ?? -1;
-    const row = rows[entry.row];
+    const row = entry.row < 0 ? undefined : rows.row(entry.row);
     writer.add(inode ? liveEntry(entry, inode, { row, chunks, leader }) : otherEntry(entry, row!, chunks));
   }
-  const order = new Uint32Array(rows.length);
+  const order = new Uint32Array(rows.count);
   placed.forEach(({ row }, index) => {
     if (row >= 0) order[row] = index;
   });
-  return writer.finish({ order, chunks: Buffer.concat([...chunks.values()].map(({ bytes }) => bytes)) });
+  return writer.finish({ order, chunks: chunks.bytes });
 }
 
-type ChunkTable = ReadonlyMap<string, { readonly row: number; readonly bytes: Uint8Array }>;
+/** Chunk ids in the order in which entries first use them. */
+interface ChunkTable {
+  readonly rows: ReadonlyMap<ByteString, number>;
+  readonly bytes: Buffer;
+}
 
-function chunkTable(rows: readonly PartRow[]): ChunkTable {
-  const table = new Map<string, { row: number; bytes: Uint8Array }>();
-  for (const { stored } of rows) {
+function chunkTable(entries: EntryTable): ChunkTable {
+  const rows = new Map<ByteString, number>();
+  for (const { stored } of entries) {
     if (!stored) continue;
     const key = keyOf(stored.chunk);
-    if (!table.has(key)) table.set(key, { row: table.size, bytes: stored.chunk });
+    if (!rows.has(key)) rows.set(key, rows.size);
   }
-  return table;
+  const bytes = Buffer.allocUnsafe(rows.size * 32);
+  for (const [key, row] of rows) bytes.write(key, row * 32, "latin1");
+  return { rows, bytes };
+}
+
+function chunkRow({ rows }: ChunkTable, stored: StoredFile | undefined): number {
+  return stored ? rows.get(keyOf(stored.chunk))! : -1;
 }
 
 /** Of each inode with several live names, the first name in file order. */
@@ -165,7 +106,7 @@ function leadersOf(placed: readonly Placed[]): Map<Inode, number> {
   const leaders = new Map<Inode, number>();
   placed.forEach(({ node }, index) => {
     const inode = node?.inode;
-    if (!inode || inode.kind === "directory") return;
+    if (!inode?.linked) return;
     const leader = first.get(inode);
     if (leader === undefined) first.set(inode, index);
     else leaders.set(inode, leader);
@@ -182,7 +123,7 @@ const TYPES: Readonly<Record<Inode["kind"], number>> = {
   fifo: S_IFIFO,
 };
 
-function liveEntry(placed: Placed, inode: Inode, about: { row: PartRow | undefined; chunks: ChunkTable; leader: number }): SidecarEntry {
+function liveEntry(placed: Placed, inode: Inode, about: { row: EntryRow | undefined; chunks: ChunkTable; leader: number }): SidecarEntry {
   const { row, chunks, leader } = about;
   return {
     path: placed.path,
@@ -196,7 +137,7 @@ function liveEntry(placed: Placed, inode: Inode, about: { row: PartRow | undefin
     mtimeNs: inode.mtimeNs,
     size: inode.size,
     offset: row?.stored ? row.offset : 0,
-    chunk: inode.stored ? chunks.get(keyOf(inode.stored.chunk))!.row : -1,
+    chunk: chunkRow(chunks, inode.stored),
     flags: placed.flags | (row?.sparse ? Flag.sparse : 0),
     target: inode.target,
     leader,
@@ -204,7 +145,7 @@ function liveEntry(placed: Placed, inode: Inode, about: { row: PartRow | undefin
 }
 
 /** A whiteout, or an entry that has no name of its own any more. */
-function otherEntry(placed: Placed, row: PartRow, chunks: ChunkTable): SidecarEntry {
+function otherEntry(placed: Placed, row: EntryRow, chunks: ChunkTable): SidecarEntry {
   const isWhiteout = placed.flags === Flag.whiteout;
   const kind = row.kind === "hardlink" ? "file" : row.kind;
   const type = isWhiteout || kind === "ignored" ? 0 : TYPES[kind];
@@ -220,7 +161,7 @@ function otherEntry(placed: Placed, row: PartRow, chunks: ChunkTable): SidecarEn
     mtimeNs: row.mtimeNs,
     size: row.size,
     offset: row.stored ? row.offset : 0,
-    chunk: row.stored ? chunks.get(keyOf(row.stored.chunk))!.row : -1,
+    chunk: chunkRow(chunks, row.stored),
     flags: placed.flags | (row.sparse ? Flag.sparse : 0),
     target: type === S_IFLNK ? row.linkPath : "",
     leader: -1,
@@ -232,7 +173,6 @@ async function restoreAltered(live: readonly Placed[], chunks: string, writer: C
   for (const { node } of live) {
     const inode = node?.inode;
     if (!inode?.altered || !inode.stored) continue;
-    inode.altered = false;
     const stream = writer.stream(inode);
     try {
       for await (const piece of createReadStream(chunkPath(chunks, inode.stored.inode))) stream.write(piece as Buffer);
@@ -240,21 +180,21 @@ async function restoreAltered(live: readonly Placed[], chunks: string, writer: C
       stream.discard();
       throw error;
     }
-    inode.stored = stream.finish();
+    inode.restore(stream.finish());
   }
 }
 
 /** What the sidecar alone says too: of a live name the inode that it ended with, of all else the one that its entry brought. */
-function inodeRows(rows: readonly PartRow[], placed: readonly Placed[]): Uint8Array<ArrayBuffer> {
-  const unique = new Map<string, { stored: StoredFile; size: number }>();
+function inodeRows(rows: EntryTable, placed: readonly Placed[]): Uint8Array<ArrayBuffer> {
+  const unique = new Map<ByteString, number>();
   for (const { node, row } of placed) {
-    const { stored, size } = node?.inode ?? rows[row] ?? { stored: undefined, size: 0 };
-    if (stored) unique.set(keyOf(stored.inode), { stored, size });
+    const { stored, size } = node?.inode ?? rows.row(row);
+    if (stored) unique.set(keyOf(stored.inode), size);
   }
   const table = Buffer.from(new ArrayBuffer(unique.size * INODE_ROW_BYTES));
   let at = 0;
-  for (const { stored, size } of unique.values()) {
-    table.set(stored.inode, at);
+  for (const [inode, size] of unique) {
+    table.write(inode, at, "latin1");
     table.writeUIntLE(size, at + INODE_ROW_BYTES - 6, 6);
     at += INODE_ROW_BYTES;
   }

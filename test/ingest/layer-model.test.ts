@@ -4,11 +4,11 @@ import { test } from "node:test";
 import type { ByteString } from "../../src/bytes.ts";
 import { ShaleError } from "../../src/errors.ts";
 import { LayerModel, type Node } from "../../src/ingest/layer-model.ts";
-import type { PartRow } from "../../src/ingest/part.ts";
+import type { EntryRow } from "../../src/ingest/entry-table.ts";
 
 let serial = 0;
 
-function row(kind: PartRow["kind"], path: string, fields: Partial<PartRow> = {}): PartRow {
+function row(kind: EntryRow["kind"], path: string, fields: Partial<EntryRow> = {}): EntryRow {
   const numbers = { uid: 0, gid: 0, devMajor: 0, devMinor: 0, mtime: 0, mtimeNs: 0, size: 0, offset: 0 };
   const base = {
     kind,
@@ -23,16 +23,16 @@ function row(kind: PartRow["kind"], path: string, fields: Partial<PartRow> = {})
   return { ...base, ...fields };
 }
 
-const file = (path: string, fields?: Partial<PartRow>): PartRow => {
+const file = (path: string, fields?: Partial<EntryRow>): EntryRow => {
   const id = Buffer.from(`${serial++}`.padStart(20, "0"));
   return row("file", path, { size: 1, stored: { chunk: Buffer.concat([id, Buffer.alloc(12)]), inode: id }, ...fields });
 };
-const dir = (path: string, fields?: Partial<PartRow>): PartRow => row("directory", path, { mode: 0o755, ...fields });
-const symlink = (path: string, target: string): PartRow => row("symlink", path, { linkPath: target as ByteString });
-const link = (path: string, target: string, fields?: Partial<PartRow>): PartRow =>
+const dir = (path: string, fields?: Partial<EntryRow>): EntryRow => row("directory", path, { mode: 0o755, ...fields });
+const symlink = (path: string, target: string): EntryRow => row("symlink", path, { linkPath: target as ByteString });
+const link = (path: string, target: string, fields?: Partial<EntryRow>): EntryRow =>
   row("hardlink", path, { linkPath: target as ByteString, ...fields });
 
-function modelOf(...rows: readonly PartRow[]): LayerModel {
+function modelOf(...rows: readonly EntryRow[]): LayerModel {
   const model = new LayerModel({ pathDepth: 1024 });
   for (const entry of rows) model.add(entry);
   model.finish();
@@ -62,7 +62,7 @@ function show(model: LayerModel): string[] {
 
 interface Rule {
   readonly rule: string;
-  readonly rows: readonly PartRow[];
+  readonly rows: readonly EntryRow[];
   readonly gives: readonly string[];
 }
 
@@ -166,7 +166,7 @@ for (const { rule, rows, gives } of RULES) {
   test(`\`LayerModel\`: ${rule}`, () => assert.deepEqual(show(modelOf(...rows)), gives));
 }
 
-const REFUSED: readonly { rule: string; rows: readonly PartRow[] }[] = [
+const REFUSED: readonly { rule: string; rows: readonly EntryRow[] }[] = [
   { rule: "a file as parent", rows: [file("a"), file("a/b")] },
   { rule: "a device as parent", rows: [row("char", "a"), file("a/b")] },
   { rule: "`..` in a path", rows: [file("a/../b")] },
@@ -208,7 +208,7 @@ test(
   () => {
     const started = performance.now();
     const count = 100_000;
-    const many = (make: (index: number) => PartRow): PartRow[] => Array.from({ length: count }, (_, index) => make(index));
+    const many = (make: (index: number) => EntryRow): EntryRow[] => Array.from({ length: count }, (_, index) => make(index));
     for (const rows of [
       many((index) => file(`d/${index}`)),
       many(() => file("d/same")),

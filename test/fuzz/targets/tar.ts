@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { extract } from "tar-stream";
 import { ShaleError } from "../../../src/errors.ts";
 import { LayerModel } from "../../../src/ingest/layer-model.ts";
-import type { PartRow } from "../../../src/ingest/part.ts";
+import type { EntryRow } from "../../../src/ingest/entry-table.ts";
 import type { TarEntry } from "../../../src/tar/entry.ts";
 import { measureEntry } from "../../../src/tar/measure-entry.ts";
 import { readEntry } from "../../../src/tar/read-entry.ts";
@@ -163,7 +163,7 @@ function checkCut(archive: Buffer, entry: TarEntry, random: Random): void {
   if (cut !== "more") assert.deepEqual(cut, entry);
 }
 
-function rowOf(entry: TarEntry): PartRow {
+function rowOf(entry: TarEntry): EntryRow {
   return { ...entry, offset: entry.data, stored: undefined, sparse: entry.sparse !== undefined };
 }
 
