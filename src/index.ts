@@ -3,6 +3,7 @@ export { ShaleError } from "./errors.ts";
 export type { ErrorCode, ErrorDetails, LimitDetail } from "./errors.ts";
 export { openStore } from "./pull/open-store.ts";
 export type { ImageQuery, Store, StoredImage } from "./pull/open-store.ts";
+export type { Counters, GcMessage, ProgressMessage, PullMessage } from "./pull/activity.ts";
 export type { StoreOptions } from "./pull/store-core.ts";
 export { diffIndex, dumpIndex } from "./dump/dump-index.ts";
 export type { DumpIndexOptions } from "./dump/dump-index.ts";

@@ -8,6 +8,7 @@ import { parseProfile, type Profile } from "../store/profile.ts";
 import { collectGarbage, type GcOptions, type GcResult } from "../gc/collect.ts";
 import { readImages, type KnownImage, type Reason } from "../gc/roots.ts";
 import { storeUsage, type Usage } from "../gc/usage.ts";
+import type { Counters } from "./activity.ts";
 import type { Image } from "./image.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 import { ProgressRelay } from "./progress-relay.ts";
@@ -51,6 +52,11 @@ export class Store {
   /** The profile that layers are ingested in, settled when the store was made. */
   get profile(): Profile {
     return coreOf(this).profile;
+  }
+
+  /** What this handle has done so far. The same is told on the channels of docs/embedding.md as it happens. */
+  get counters(): Counters {
+    return coreOf(this).activity.counters;
   }
 
   /** The image that a reference named when it was last pulled, or undefined; never asks a registry. @throws REFERENCE_INVALID, PLATFORM_INVALID */
@@ -129,7 +135,9 @@ export class Store {
    */
   async gc(options: GcOptions = {}): Promise<GcResult> {
     const core = coreOf(this);
-    return core.run(options.signal, (signal) => collectGarbage(core, { ...options, signal }));
+    const result = await core.run(options.signal, (signal) => collectGarbage(core, { ...options, signal }));
+    if (!options.dryRun) core.activity.collected(result);
+    return result;
   }
 
   /** What each image takes, alone and shared with others. Reads the whole chunk index. */

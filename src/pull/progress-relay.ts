@@ -7,13 +7,17 @@ const INTERVAL_MS = 100;
 
 export class ProgressRelay {
   readonly #sink: ProgressSink | undefined;
+  readonly #watch: ((event: ProgressEvent) => void) | undefined;
   readonly #last = new Map<string, number>();
 
-  constructor(sink: ProgressSink | undefined) {
+  /** `watch` sees every event that is not dropped, and does not throw. */
+  constructor(sink: ProgressSink | undefined, watch?: (event: ProgressEvent) => void) {
     this.#sink = sink;
+    this.#watch = watch;
   }
 
   send(event: ProgressEvent): void {
+    this.#watch?.(event);
     if (!this.#sink) return;
     try {
       this.#sink(event);
@@ -25,7 +29,7 @@ export class ProgressRelay {
 
   /** An event with a count, dropped when one of its kind and layer was told just now. */
   advance(event: ProgressEvent & LayerProgress): void {
-    if (!this.#sink) return;
+    if (!this.#sink && !this.#watch) return;
     const key = `${event.kind} ${event.index}`;
     const now = performance.now();
     if (now - (this.#last.get(key) ?? Number.NEGATIVE_INFINITY) < INTERVAL_MS) return;

@@ -86,13 +86,14 @@ export class Registry {
    */
   async pull(reference: string, options: PullOptions = {}): Promise<Image> {
     const core = coreOf(this.#options.store);
-    const relay = new ProgressRelay(options.onProgress);
+    const activity = core.activity.pull(reference);
+    const relay = new ProgressRelay(options.onProgress, activity.saw);
     try {
       options.signal?.throwIfAborted();
       const parsed = parseReference(reference);
       const platform = options.platform ?? this.#options.platform;
       const { verifyManifest, keepBlobs = false } = this.#options;
-      return await core.run(options.signal, (signal) =>
+      const image = await core.run(options.signal, (signal) =>
         pullImage({
           core,
           reference: parsed,
@@ -111,8 +112,12 @@ export class Registry {
           signal,
         }),
       );
+      activity.succeeded(image);
+      return image;
     } catch (error) {
-      relay.send({ kind: "failed", ...ProgressRelay.describe(error) });
+      const failure = ProgressRelay.describe(error);
+      relay.send({ kind: "failed", ...failure });
+      activity.failed(failure.code);
       throw error;
     }
   }

@@ -17,6 +17,7 @@ import type { Profile } from "../store/profile.ts";
 import { Staging } from "../store/staging.ts";
 import { inStore } from "../store/store-error.ts";
 import { readSuperblock, type Superblock } from "../store/superblock.ts";
+import { Activity } from "./activity.ts";
 import { sweepSpools } from "./spool.ts";
 import { WorkerPool } from "../system/worker-pool.ts";
 
@@ -42,6 +43,7 @@ export class StoreCore {
   readonly layers: Layers;
   readonly catalog: Catalog;
   readonly warn: Warn;
+  readonly activity: Activity;
   /** Layers being ingested by this handle. */
   readonly inFlight: Map<DiffId, Promise<unknown>> = new Map();
   readonly #workers: number;
@@ -59,6 +61,7 @@ export class StoreCore {
     this.superblock = superblock;
     this.bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     this.warn = options.onWarning ?? (() => {});
+    this.activity = new Activity(layout.root);
     this.#workers = options.workers ?? Math.min(2, availableParallelism());
     this.images = new Images(layout);
     this.leases = new Leases(layout);
