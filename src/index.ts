@@ -33,6 +33,7 @@ export type { Limits } from "./pull/limits.ts";
 export type { LayerLimits } from "./ingest/layer-limits.ts";
 export type { RetryPolicy } from "./source/retry.ts";
 export type { Credentials, CredentialsProvider } from "./source/credentials.ts";
+export type { Warn } from "./store/images.ts";
 export type { Profile } from "./store/profile.ts";
 export type { Descriptor } from "./image/descriptor.ts";
 export type { HistoryEntry, ImageConfig } from "./image/config.ts";

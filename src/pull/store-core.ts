@@ -2,7 +2,6 @@
 import { existsSync, mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import type PQueue from "p-queue";
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { Ingest } from "../ingest/ingest.ts";
@@ -34,6 +33,11 @@ export interface StoreOptions {
 /** Two keep both workers inflating; the third hides the next one's latency. Fewer than there are slabs: each holds one. */
 const LAYERS_IN_FLIGHT = 3;
 
+/** Of p-queue, whose own declarations need the DOM's: what stands here, its users' programs are compiled against. */
+interface Downloads {
+  add<T>(work: () => Promise<T>, options?: { readonly priority?: number }): Promise<T>;
+}
+
 export class StoreCore {
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
@@ -50,7 +54,7 @@ export class StoreCore {
   readonly #running = new Set<Promise<unknown>>();
   readonly #abort = new AbortController();
   #durabilitySettled = false;
-  #downloads: Promise<PQueue> | undefined;
+  #downloads: Promise<Downloads> | undefined;
   #staging: Staging | undefined;
   #pool: WorkerPool | undefined;
   #ingest: Ingest | undefined;
@@ -120,7 +124,7 @@ export class StoreCore {
   }
 
   /** Bounds the layers in flight of all pulls of this handle. */
-  downloads(): Promise<PQueue> {
+  downloads(): Promise<Downloads> {
     return (this.#downloads ??= import("p-queue").then(({ default: Queue }) => new Queue({ concurrency: LAYERS_IN_FLIGHT })));
   }
 

@@ -1,0 +1,116 @@
+/** The package as its users get it: packed, installed in an empty project, compiled against, and run on the Node versions that are supported. */
+import assert from "node:assert/strict";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { run } from "../support/run.ts";
+import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.ts";
+
+const PROJECT: string = new URL("../../..", import.meta.url).pathname;
+
+/** What a program does that pulls an image: typed, and then run as it is. */
+const PROGRAM = `
+import { lstatSync } from "node:fs";
+import { openStore, Registry, ShaleError, type Image } from "shale";
+import { Sidecar } from "shale/format";
+import { buildImage, buildLayer, startRegistry } from "shale/testing";
+
+await using registry = await startRegistry();
+const layer = await buildLayer([{ path: "etc/hello", content: "hello from a layer" }]);
+const reference: string = registry.push("demo/app", "1", buildImage({ layers: [layer] }));
+await using store = await openStore(process.argv[2]!);
+await using client = new Registry({ store, plainHttp: true, credentials: "anonymous" });
+await using image: Image = await client.pull(reference);
+const text: Buffer = await image.readFile("/etc/hello");
+console.log(process.version, text.toString(), lstatSync(\`\${image.layers[0]}/etc/hello\`).size, typeof Sidecar);
+await client.pull("demo/none:1", { pullPolicy: "never" }).catch((error: unknown) => {
+  if (!ShaleError.is(error, "NOT_CACHED")) throw error;
+});
+`;
+
+let directory: TemporaryDirectory;
+let tarball = "";
+let packed: { readonly size: number; readonly unpackedSize: number; readonly files: readonly { readonly path: string }[] };
+
+/** Of a command in the consumer's project. */
+async function consume(command: string, ...args: readonly string[]): Promise<string> {
+  return (await run(command, args, { cwd: join(directory.path, "consumer") })).toString();
+}
+
+before(async () => {
+  directory = await temporaryDirectory();
+  const output = await run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", directory.path], { cwd: PROJECT });
+  const [first] = JSON.parse(output.toString()) as [typeof packed & { filename: string }];
+  packed = first;
+  tarball = join(directory.path, first.filename);
+  const consumer = join(directory.path, "consumer");
+  await mkdir(consumer);
+  await writeFile(join(consumer, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
+  await consume("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", tarball);
+  const options = {
+    module: "nodenext",
+    target: "es2023",
+    lib: ["es2024", "esnext.disposable"],
+    strict: true,
+    types: ["node"],
+    noEmit: false,
+  };
+  await writeFile(join(consumer, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["program.ts"] }));
+  await writeFile(join(consumer, "program.ts"), PROGRAM);
+});
+
+after(() => directory[Symbol.asyncDispose]());
+
+test("The package holds what its users need and no more, and runs nothing when it is installed", async (t) => {
+  const paths = packed.files.map(({ path }) => path);
+  for (const needed of [
+    "LICENSE",
+    "README.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "dist/src/index.js",
+    "dist/src/index.d.ts",
+    "format/sidecar.md",
+  ])
+    assert.ok(paths.includes(needed), needed);
+  assert.deepEqual(
+    paths.filter((path) => /^(?:test|docs|\.ci|src)\/|\.test\.|dist\/test|\.ts$/.test(path) && !path.endsWith(".d.ts")),
+    [],
+  );
+  const { scripts = {} } = JSON.parse(await readFile(join(PROJECT, "package.json"), "utf8")) as { scripts?: Record<string, string> };
+  for (const hook of ["preinstall", "install", "postinstall", "prepare"]) assert.equal(scripts[hook], undefined, hook);
+  assert.ok(packed.unpackedSize < 2_000_000, `${packed.unpackedSize} bytes`);
+  t.diagnostic(`${packed.files.length} files, ${packed.size} bytes packed, ${packed.unpackedSize} unpacked`);
+});
+
+test("A program of an empty project compiles against the package under strict settings, its own types checked too", async () => {
+  await consume("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "@types/node@22");
+  await run(join(PROJECT, "node_modules/.bin/tsc"), ["-p", "."], { cwd: join(directory.path, "consumer") });
+});
+
+/** The one that runs the tests, and the oldest that is supported. */
+const NODES: readonly (readonly string[])[] = [
+  [process.execPath],
+  ["npm", "exec", "--yes", "--loglevel=error", "--allow-scripts=node", "--package=node@22", "--", "node"],
+];
+
+for (const [index, [program = "", ...args]] of NODES.entries()) {
+  test(`The package pulls an image on ${index === 0 ? "this Node" : "Node 22"}, as a library and as a command`, async () => {
+    const said = await consume(program, ...args, "program.js", join(directory.path, `store-${index}`));
+    assert.match(said, /^v\d+\.\d+\.\d+ hello from a layer 18 function\n$/);
+    assert.equal(said.startsWith("v22."), index === 1);
+    assert.match(await consume(program, ...args, "node_modules/shale/dist/src/cli/main.js", "--help"), /shale pull/);
+  });
+}
+
+test("publint and are-the-types-wrong find no fault in the package", async () => {
+  const tool = ["exec", "--yes", "--loglevel=error"];
+  await consume("npm", ...tool, "--package=publint@0.3.25", "--", "publint", "run", tarball, "--strict");
+  await consume("npm", ...tool, "--package=@arethetypeswrong/cli@0.18.5", "--", "attw", tarball, "--profile", "esm-only");
+});
+
+test("The API reference is made from the sources, everything that it names included", async () => {
+  const tool = ["exec", "--yes", "--loglevel=error", "--package=typedoc@0.28.20", "--package=typescript@6.0"];
+  await run("npm", [...tool, "--", "typedoc", "--out", join(directory.path, "api")], { cwd: PROJECT });
+  assert.match(await readFile(join(directory.path, "api/index.html"), "utf8"), /shale/);
+});
