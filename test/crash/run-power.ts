@@ -11,6 +11,6 @@ const t = performance.now();
 await using world = await World.create();
 const directory = mkdtempSync(join(tmpdir(), "crash-"));
 const rounds = only === undefined ? Array.from({ length: count }, (_, i) => i) : [Number(only)];
-const result = await cutPower({ world, directory, seed, rounds, onProblem: (text) => console.log(text) });
+const result = await cutPower({ world, directory, seed, rounds, onProblem: (text) => console.log(text.split("\n").map((line) => line.slice(0, 260)).slice(0, 14).join("\n")) });
 console.log(JSON.stringify(result, undefined, 1), performance.now() - t);
 rmSync(directory, { recursive: true });

@@ -14,6 +14,6 @@ await using world = await World.create();
 const directory = mkdtempSync(join(tmpdir(), "crash-"));
 console.log("world", performance.now() - t);
 const rounds = only === undefined ? Array.from({ length: count }, (_, i) => i) : [Number(only)];
-const result = await sweepKills({ world, directory, seed, rounds, lanes: 2, onProblem: (text) => console.log(text) });
+const result = await sweepKills({ world, directory, seed, rounds, lanes: 2, onProblem: (text) => console.log(text.split("\n").map((line) => line.slice(0, 260)).slice(0, 14).join("\n")) });
 console.log(JSON.stringify(result), performance.now() - t);
 rmSync(directory, { recursive: true });

@@ -1,0 +1,21 @@
+import { runShort, SHORTAGES } from "./disk-full.ts";
+import { failCalls } from "./failing-calls.ts";
+import { crowd } from "./many-processes.ts";
+import { World } from "./world.ts";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const [what = "full", count = "6"] = process.argv.slice(2);
+const seed = process.env["SHALE_CRASH_SEED"] ?? "1";
+const only = process.env["SHALE_CRASH_ROUND"];
+const t = performance.now();
+await using world = await World.create();
+const directory = mkdtempSync(join(tmpdir(), "crash-"));
+const onProblem = (text: string): void => console.log(text.split("\n").map((line) => line.slice(0, 260)).slice(0, 14).join("\n"));
+const rounds = only === undefined ? Array.from({ length: Number(count) }, (_, i) => i) : [Number(only)];
+if (what === "full") for (const shortage of SHORTAGES) console.log(shortage, await runShort({ world, directory, shortage, levels: shortage === "read-only" ? 1 : Number(count), onProblem }));
+if (what === "calls") console.log(await failCalls({ world, directory, seed, rounds, lanes: 2, onProblem }));
+if (what === "crowd") console.log(await crowd({ world, directory, seed, processes: 8, rounds: Number(count), onProblem }));
+console.log(performance.now() - t);
+rmSync(directory, { recursive: true });
