@@ -1,5 +1,5 @@
 /** Finds the operating system's error behind others: causes, what a disposal suppressed, and LevelDB's, which are text. */
-import { isErrno } from "../errors.ts";
+import { constants } from "node:os";
 
 /** strerror(3) of those that a user can act on, as LevelDB quotes them. */
 const TEXTS: Readonly<Record<string, string>> = {
@@ -28,11 +28,16 @@ export function firstError(error: unknown): unknown {
 export function errnoOf(error: unknown): string | undefined {
   let at = error;
   for (let depth = 0; depth < DEPTH && at instanceof Error; depth++) {
-    if ("syscall" in at && "code" in at && typeof at.code === "string") return at.code;
+    if ("syscall" in at && "code" in at && typeof at.code === "string") return at.code === "UNKNOWN" ? nameOf(at) : at.code;
     const text = at.message;
     const known = "code" in at && String(at.code).startsWith("LEVEL_") ? Object.keys(TEXTS).find((one) => text.includes(one)) : undefined;
     if (known !== undefined) return TEXTS[known];
     at = at.cause;
   }
-  return isErrno(error) ? (error as NodeJS.ErrnoException).code : undefined;
+  return undefined;
+}
+
+/** Node has no name for some, EDQUOT among them, and says UNKNOWN. */
+function nameOf(error: NodeJS.ErrnoException): string | undefined {
+  return Object.entries(constants.errno).find(([, value]) => value === -(error.errno ?? 0))?.[0];
 }

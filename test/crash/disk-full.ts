@@ -88,7 +88,9 @@ async function begin(
   const filler = join(disk.path, "filler");
   switch (shortage) {
     case "bytes":
-      await run("fallocate", ["-l", `${disk.free - Math.round(needed.bytes * share)}`, filler]);
+      // nothing at all takes the last block too, whatever allocation needs for itself
+      if (share === 0) await run("sh", ["-c", 'dd if=/dev/zero of="$0" bs=4096 2>&1 || true', filler]);
+      else await run("fallocate", ["-l", `${disk.free - Math.round(needed.bytes * share)}`, filler]);
       return async () => rmSync(filler);
     case "inodes":
       mkdirSync(filler);

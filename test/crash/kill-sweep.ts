@@ -70,7 +70,7 @@ export async function sweepKills(options: SweepOptions): Promise<SweepResult> {
         if (await killOnce(store, { phase, world, kill: one })) kills[phase]!++;
         else missed++;
       }
-      const problems = await checker.check(store, { fsckFirst: plans.fsckFirst, repairFirst: phase === "repair" }).catch((error: unknown) => [String(error)]);
+      const problems = await checker.check(store, { fsckFirst: plans.fsckFirst, repairFirst: phase === "repair", repair: round % 3 === 0 }).catch((error: unknown) => [String(error)]);
       if (phase === "rootfs" && problems.length === 0) problems.push(...(await checkRootfs(world, store)));
       if (problems.length > 0) {
         const where = `SHALE_CRASH_SEED=${options.seed} SHALE_CRASH_ROUND=${round} ${phase} ${JSON.stringify(plans)}`;
@@ -86,9 +86,9 @@ export async function sweepKills(options: SweepOptions): Promise<SweepResult> {
 /** After so many ms, or at a thread's nth call of a kind. */
 type Kill = { readonly afterMs: number } | { readonly call: string; readonly nth: number };
 
-/** One to three deaths before anybody looks: the next begins where the last one died. */
+/** One to five deaths before anybody looks: the next begins where the last one died. */
 function plan(random: Random, profile: Profile): { readonly kills: readonly Kill[]; readonly fsckFirst: boolean } {
-  const kills = Array.from({ length: 1 + random.integer(3) }, (): Kill => {
+  const kills = Array.from({ length: 1 + random.integer(5) }, (): Kill => {
     if (random.fraction() < 0.4) return { afterMs: Math.round(random.fraction() * profile.milliseconds * 1.05) };
     const { set, most } = random.pick(profile.calls);
     return { call: set, nth: 1 + random.integer(most) };
