@@ -28,7 +28,8 @@ export function firstError(error: unknown): unknown {
 export function errnoOf(error: unknown): string | undefined {
   let at = error;
   for (let depth = 0; depth < DEPTH && at instanceof Error; depth++) {
-    if ("syscall" in at && "code" in at && typeof at.code === "string") return at.code === "UNKNOWN" ? nameOf(at as NodeJS.ErrnoException) : at.code;
+    if ("syscall" in at && "code" in at && typeof at.code === "string")
+      return at.code === "UNKNOWN" ? nameOf(at as NodeJS.ErrnoException) : at.code;
     const text = at.message;
     const known = "code" in at && String(at.code).startsWith("LEVEL_") ? Object.keys(TEXTS).find((one) => text.includes(one)) : undefined;
     if (known !== undefined) return TEXTS[known];

@@ -41,7 +41,12 @@ export class Checker implements AsyncDisposable {
     problems.push(...beside);
     if (pulled?.outcome) problems.push(...(await this.#world.compare("target", pulled.outcome.layers!)));
     else problems.push(`the next pull failed: ${pulled?.failure?.text ?? "it died"}`);
-    const kept = await first.tell({ kind: "pull", store, reference: keep.reference, options: options.empty ? {} : { pullPolicy: "never" } });
+    const kept = await first.tell({
+      kind: "pull",
+      store,
+      reference: keep.reference,
+      options: options.empty ? {} : { pullPolicy: "never" },
+    });
     if (kept?.outcome) problems.push(...(await this.#world.compare("keep", kept.outcome.layers!)));
     else problems.push(`the image that was there is gone: ${kept?.failure?.text ?? "it died"}`);
     const diffIds = [...keep.layers, ...target.layers].map(({ diffId }) => diffId);

@@ -16,6 +16,8 @@ export interface ShortageOptions {
   readonly shortage: Shortage;
   /** From nothing at all to almost enough. */
   readonly levels: number;
+  /** Levels tried at the same time. */
+  readonly lanes: number;
   readonly onProblem: (text: string) => void;
 }
 
@@ -25,35 +27,49 @@ export type Codes = Readonly<Record<string, number>>;
 const DISK_BYTES = 96 * 1024 * 1024;
 const INODES = 8000;
 
-export async function runShort({ world, directory, shortage, levels, onProblem }: ShortageOptions): Promise<Codes> {
+export async function runShort(options: ShortageOptions): Promise<Codes> {
+  const { world, directory, shortage, levels, lanes, onProblem } = options;
   const codes: Record<string, number> = {};
   const template = join(directory, `full-${shortage}`);
   const needed = await makeTemplate(world, template);
-  await using checker = new Checker(world);
-  for (let level = 0; level < levels; level++) {
-    const problems: string[] = [];
-    try {
-      await using disk = await Disk.create(join(directory, `full-${shortage}-${level}`), { size: DISK_BYTES, from: join(template, "image") });
-      await using actor = await Actor.start();
-      const store = join(disk.path, "store");
-      if (shortage === "descriptors") await actor.get({ kind: "warm", store: join(directory, "warm"), references: [world.images.target.reference] });
-      const end = await begin(shortage, { disk, actor, share: level / levels, needed });
-      const answer = await actor.tell({ kind: "pull", store, reference: world.images.target.reference });
-      const code = answer?.outcome ? "done" : (answer?.failure?.code ?? "died");
-      codes[code] = (codes[code] ?? 0) + 1;
-      problems.push(...judge(answer), ...unfinished(store));
-      await end();
-      // the same process, at once
-      const again = await actor.tell({ kind: "pull", store, reference: world.images.target.reference });
-      if (!again?.outcome) problems.push(`with room again: ${again?.failure?.text ?? `it died ${actor.errors}`}`);
-      await actor.tell({ kind: "close", store });
-      problems.push(...(await checker.check(store, { fsckFirst: true })));
-    } catch (error) {
-      problems.push((error as Error).stack ?? String(error));
+  const waiting = Array.from({ length: levels }, (_, level) => level);
+  const work = async (): Promise<void> => {
+    await using checker = new Checker(world);
+    for (let level = waiting.shift(); level !== undefined; level = waiting.shift()) {
+      const trial = { ...options, needed, template, checker, level, codes };
+      const problems = await tryLevel(trial).catch((error: unknown) => [(error as Error).stack ?? String(error)]);
+      if (problems.length > 0) onProblem(`${shortage}, level ${level} of ${levels}\n${problems.slice(0, 10).join("\n")}`);
     }
-    if (problems.length > 0) onProblem(`${shortage}, level ${level} of ${levels}\n${problems.slice(0, 10).join("\n")}`);
-  }
+  };
+  await Promise.all(Array.from({ length: Math.min(lanes, levels) }, work));
   return codes;
+}
+
+interface Trial extends ShortageOptions {
+  readonly needed: Needed;
+  readonly template: string;
+  readonly checker: Checker;
+  readonly level: number;
+  readonly codes: Record<string, number>;
+}
+
+async function tryLevel({ world, directory, shortage, levels, needed, template, checker, level, codes }: Trial): Promise<string[]> {
+  const { reference } = world.images.target;
+  await using disk = await Disk.create(join(directory, `full-${shortage}-${level}`), { size: DISK_BYTES, from: join(template, "image") });
+  await using actor = await Actor.start();
+  const store = join(disk.path, "store");
+  if (shortage === "descriptors") await actor.get({ kind: "warm", store: join(directory, `warm-${level}`), references: [reference] });
+  const end = await begin(shortage, { disk, actor, share: level / levels, needed });
+  const answer = await actor.tell({ kind: "pull", store, reference });
+  const code = answer?.outcome ? "done" : (answer?.failure?.code ?? "died");
+  codes[code] = (codes[code] ?? 0) + 1;
+  const problems = [...judge(answer), ...unfinished(store)];
+  await end();
+  // the same process, at once
+  const again = await actor.tell({ kind: "pull", store, reference });
+  if (!again?.outcome) problems.push(`with room again: ${again?.failure?.text ?? `it died ${actor.errors}`}`);
+  await actor.tell({ kind: "close", store });
+  return [...problems, ...(await checker.check(store, { fsckFirst: true }))];
 }
 
 interface Needed {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Actor } from "./actor.ts";
 import { Checker } from "./check-store.ts";
 import { judge } from "./disk-full.ts";
-import { copyStore, makeTemplates, ordersOf } from "./phases.ts";
+import { ordersOf, Templates } from "./phases.ts";
 import { Random } from "./random.ts";
 import { attach } from "./strace.ts";
 import type { World } from "./world.ts";
@@ -40,7 +40,7 @@ export interface FailingOptions {
 /** How often each code came; "done" where the call was not made, or not needed. */
 export async function failCalls(options: FailingOptions): Promise<Readonly<Record<string, number>>> {
   const { world, directory, seed, rounds, lanes, onProblem } = options;
-  const templates = await makeTemplates(world, directory);
+  const templates = new Templates(world, directory);
   const codes: Record<string, number> = {};
   const waiting = [...rounds];
   const work = async (): Promise<void> => {
@@ -52,7 +52,7 @@ export async function failCalls(options: FailingOptions): Promise<Readonly<Recor
       const nth = 1 + Math.floor(random.fraction() ** 2 * most);
       const inject = `inject=${calls}:error=${random.pick(errors)}:when=${nth}${random.fraction() < 0.6 ? "+" : ""}`;
       const store = join(directory, `failing-${round}`);
-      await copyStore(templates[phase], store);
+      await templates.copy(phase, store);
       const problems = await failOnce({ world, phase, store, inject, calls, codes, warm: join(directory, `warm-${round}`) })
         .then(async (found) => [...found, ...(await checker.check(store, { fsckFirst: true }))])
         .catch((error: unknown) => [(error as Error).stack ?? String(error)]);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
 import { Actor } from "./actor.ts";
 import { Checker } from "./check-store.ts";
-import { copyStore, makeTemplates, ordersOf, PHASES, type Phase } from "./phases.ts";
+import { ordersOf, PHASES, Templates, type Phase } from "./phases.ts";
 import { Random } from "./random.ts";
 import { attach, mostCalls } from "./strace.ts";
 import type { World } from "./world.ts";
@@ -37,8 +37,10 @@ export interface SweepOptions {
   readonly world: World;
   readonly directory: string;
   readonly seed: string;
-  /** Rounds to do, by number: each depends on the seed and its number alone. */
-  readonly rounds: readonly number[];
+  /** Rounds go on until so many processes were killed at work. */
+  readonly kills: number;
+  /** Do this round alone: each depends on the seed and its number. */
+  readonly only?: number | undefined;
   /** Told of each round that went wrong. */
   readonly onProblem: (text: string) => void;
   /** Rounds at work at the same time. */
@@ -46,6 +48,7 @@ export interface SweepOptions {
 }
 
 export interface SweepResult {
+  readonly rounds: number;
   /** Kills that hit a process at work, by phase. */
   readonly kills: Readonly<Record<string, number>>;
   /** Work that was done before its kill. */
@@ -53,41 +56,93 @@ export interface SweepResult {
 }
 
 export async function sweepKills(options: SweepOptions): Promise<SweepResult> {
-  const { world, directory, rounds, lanes } = options;
-  const templates = await makeTemplates(world, directory);
-  const profiles = await measure(world, directory, templates);
-  const kills: Record<string, number> = Object.fromEntries(PHASES.map((phase) => [phase, 0]));
-  let missed = 0;
-  const waiting = [...rounds];
-  const work = async (): Promise<void> => {
+  const sweep = new Sweep(options);
+  await Promise.all(Array.from({ length: options.only === undefined ? options.lanes : 1 }, () => sweep.work()));
+  return { rounds: sweep.rounds, kills: sweep.kills, missed: sweep.missed };
+}
+
+class Sweep {
+  readonly kills: Record<string, number> = Object.fromEntries(PHASES.map((phase) => [phase, 0]));
+  rounds = 0;
+  missed = 0;
+  readonly #options: SweepOptions;
+  readonly #templates: Templates;
+  readonly #profiles = new Map<Phase, Promise<Profile>>();
+  #next: number;
+
+  constructor(options: SweepOptions) {
+    this.#options = options;
+    this.#templates = new Templates(options.world, options.directory);
+    this.#next = options.only ?? 0;
+  }
+
+  /** Round after round until there are enough. */
+  async work(): Promise<void> {
+    const { world, seed, only, kills, onProblem } = this.#options;
     await using checker = new Checker(world);
-    for (let round = waiting.shift(); round !== undefined; round = waiting.shift()) {
+    const isEnough = (): boolean =>
+      only === undefined ? Object.values(this.kills).reduce((sum, count) => sum + count, 0) >= kills : this.#next > only;
+    while (!isEnough()) {
+      const round = this.#next++;
       const phase = PHASES[round % PHASES.length]!;
-      const store = join(directory, `killed-${round}`);
-      const plans = plan(new Random(options.seed, round), profiles[phase]);
-      await copyStore(templates[phase], store);
-      for (const one of plans.kills) {
-        if (await killOnce(store, { phase, world, kill: one })) kills[phase]!++;
-        else missed++;
-      }
-      const problems = await checker.check(store, { fsckFirst: plans.fsckFirst, repairFirst: phase === "repair", repair: round % 3 === 0 }).catch((error: unknown) => [String(error)]);
-      if (phase === "rootfs" && problems.length === 0) problems.push(...(await checkRootfs(world, store)));
-      if (problems.length > 0) {
-        const where = `SHALE_CRASH_SEED=${options.seed} SHALE_CRASH_ROUND=${round} ${phase} ${JSON.stringify(plans)}`;
-        options.onProblem(`${where}\n${problems.slice(0, 10).join("\n")}`);
-      }
-      for (const path of [store, `${store}-rootfs`]) rmSync(path, { recursive: true, force: true });
+      const profile = this.#profiles.get(phase) ?? this.#measure(phase);
+      this.#profiles.set(phase, profile);
+      const plans = plan(new Random(seed, round), await profile);
+      const problems = await this.#round(round, { phase, plans, checker }).catch((error: unknown) => [
+        (error as Error).stack ?? String(error),
+      ]);
+      this.rounds++;
+      if (problems.length === 0) continue;
+      const where = `SHALE_CRASH_SEED=${seed} SHALE_CRASH_ROUND=${round}: ${phase} ${JSON.stringify(plans)}`;
+      onProblem(`${where}\n${problems.slice(0, 10).join("\n")}`);
     }
-  };
-  await Promise.all(Array.from({ length: lanes }, work));
-  return { kills, missed };
+  }
+
+  async #round(round: number, { phase, plans, checker }: { phase: Phase; plans: Plan; checker: Checker }): Promise<string[]> {
+    const { world, directory } = this.#options;
+    const store = join(directory, `killed-${round}`);
+    try {
+      await this.#templates.copy(phase, store);
+      for (const kill of plans.kills) {
+        if (await killOnce(store, { phase, world, kill })) this.kills[phase]!++;
+        else this.missed++;
+      }
+      const options = { fsckFirst: plans.fsckFirst, repairFirst: phase === "repair", repair: round % 3 === 0 };
+      const problems = await checker.check(store, options);
+      return phase === "rootfs" ? [...problems, ...(await checkRootfs(world, store))] : problems;
+    } finally {
+      removeStore(store);
+    }
+  }
+
+  /** Twice: timed, and with its system calls counted. */
+  async #measure(phase: Phase): Promise<Profile> {
+    const { world, directory } = this.#options;
+    const output = join(directory, `calls-${phase}`);
+    const stores = ["timed", "traced"].map((name) => join(directory, `${name}-${phase}`));
+    for (const store of stores) await this.#templates.copy(phase, store);
+    const milliseconds = await undisturbed(stores[0]!, { phase, world });
+    await undisturbed(stores[1]!, { phase, world, output });
+    const most = mostCalls(output);
+    const calls = CALLS.map((set) => ({ set, most: Math.max(0, ...set.split(",").map((name) => most.get(name) ?? 0)) }));
+    return { milliseconds, calls: calls.filter((call) => call.most > 0) };
+  }
+}
+
+function removeStore(store: string): void {
+  for (const path of [store, `${store}-rootfs`]) rmSync(path, { recursive: true, force: true });
 }
 
 /** After so many ms, or at a thread's nth call of a kind. */
 type Kill = { readonly afterMs: number } | { readonly call: string; readonly nth: number };
 
+interface Plan {
+  readonly kills: readonly Kill[];
+  readonly fsckFirst: boolean;
+}
+
 /** One to five deaths before anybody looks: the next begins where the last one died. */
-function plan(random: Random, profile: Profile): { readonly kills: readonly Kill[]; readonly fsckFirst: boolean } {
+function plan(random: Random, profile: Profile): Plan {
   const kills = Array.from({ length: 1 + random.integer(5) }, (): Kill => {
     if (random.fraction() < 0.4) return { afterMs: Math.round(random.fraction() * profile.milliseconds * 1.05) };
     const { set, most } = random.pick(profile.calls);
@@ -100,7 +155,8 @@ function plan(random: Random, profile: Profile): { readonly kills: readonly Kill
 async function killOnce(store: string, { phase, world, kill }: { phase: Phase; world: World; kill: Kill }): Promise<boolean> {
   await using actor = await Actor.start();
   await actor.get({ kind: "open", store });
-  const tracer = "call" in kill ? await attach(actor.pid, [`trace=${kill.call}`, `inject=${kill.call}:signal=SIGKILL:when=${kill.nth}`]) : undefined;
+  const tracer =
+    "call" in kill ? await attach(actor.pid, [`trace=${kill.call}`, `inject=${kill.call}:signal=SIGKILL:when=${kill.nth}`]) : undefined;
   const timer = "afterMs" in kill ? sleep(kill.afterMs).then(() => actor.kill()) : undefined;
   let done = true;
   for (const order of ordersOf(phase, store, world).work) {
@@ -115,24 +171,7 @@ async function killOnce(store: string, { phase, world, kill }: { phase: Phase; w
   return !done;
 }
 
-async function measure(world: World, directory: string, templates: Readonly<Record<Phase, string>>): Promise<Readonly<Record<Phase, Profile>>> {
-  const profiles: Partial<Record<Phase, Profile>> = {};
-  for (const phase of PHASES) {
-    const milliseconds = await undisturbed(join(directory, `timed-${phase}`), { phase, world, template: templates[phase] });
-    const output = join(directory, `calls-${phase}`);
-    await undisturbed(join(directory, `traced-${phase}`), { phase, world, template: templates[phase], output });
-    const most = mostCalls(output);
-    const calls = CALLS.map((set) => ({ set, most: Math.max(0, ...set.split(",").map((name) => most.get(name) ?? 0)) }));
-    profiles[phase] = { milliseconds, calls: calls.filter((call) => call.most > 0) };
-  }
-  return profiles as Record<Phase, Profile>;
-}
-
-async function undisturbed(
-  store: string,
-  { phase, world, template, output }: { phase: Phase; world: World; template: string; output?: string },
-): Promise<number> {
-  await copyStore(template, store);
+async function undisturbed(store: string, { phase, world, output }: { phase: Phase; world: World; output?: string }): Promise<number> {
   await using actor = await Actor.start();
   await actor.get({ kind: "open", store });
   const tracer = output === undefined ? undefined : await attach(actor.pid, [`trace=${CALLS.join(",")}`], output);
@@ -140,7 +179,7 @@ async function undisturbed(
   for (const order of ordersOf(phase, store, world).work) await actor.get(order);
   const milliseconds = performance.now() - started;
   await tracer?.detach();
-  for (const path of [store, `${store}-rootfs`]) rmSync(path, { recursive: true, force: true });
+  removeStore(store);
   return milliseconds;
 }
 

@@ -9,7 +9,11 @@ export const PHASES = ["pull", "force", "materialize", "gc", "remove", "session"
 export type Phase = (typeof PHASES)[number];
 
 /** The orders of a phase, and how its store is made ready, from one that has `keep`. */
-export function ordersOf(phase: Phase, store: string, { images }: World): { readonly before: readonly Order[]; readonly work: readonly Order[] } {
+export function ordersOf(
+  phase: Phase,
+  store: string,
+  { images }: World,
+): { readonly before: readonly Order[]; readonly work: readonly Order[] } {
   const { reference, layers } = images.target;
   const pull: Order = { kind: "pull", store, reference };
   const remove: Order = { kind: "remove", store, references: [reference] };
@@ -38,29 +42,39 @@ export function ordersOf(phase: Phase, store: string, { images }: World): { read
   }
 }
 
-/** Makes one store for each phase, to be copied for each round. */
-export async function makeTemplates(world: World, directory: string): Promise<Readonly<Record<Phase, string>>> {
-  const templates: Partial<Record<Phase, string>> = {};
-  await using actor = await Actor.start();
-  for (const phase of PHASES) {
-    const store = join(directory, `template-${phase}`);
-    await actor.get({ kind: "pull", store, reference: world.images.keep.reference });
-    for (const order of ordersOf(phase, store, world).before) await actor.get(order);
+/** One store for each phase, made when it is first asked for, to be copied for each round. */
+export class Templates {
+  readonly #world: World;
+  readonly #directory: string;
+  readonly #made = new Map<Phase, Promise<string>>();
+
+  /** `directory` is on the disk that the rounds' stores are on. */
+  constructor(world: World, directory: string) {
+    this.#world = world;
+    this.#directory = directory;
+  }
+
+  async copy(phase: Phase, store: string): Promise<void> {
+    const made = this.#made.get(phase) ?? this.#make(phase);
+    this.#made.set(phase, made);
+    await run("cp", ["-a", await made, store]);
+  }
+
+  async #make(phase: Phase): Promise<string> {
+    await using actor = await Actor.start();
+    const store = join(this.#directory, `template-${phase}`);
+    await actor.get({ kind: "pull", store, reference: this.#world.images.keep.reference });
+    for (const order of ordersOf(phase, store, this.#world).before) await actor.get(order);
     await actor.get({ kind: "close", store });
     // the chunk index is made again in its session; a repair has something to repair
     if (phase === "session") rmSync(join(store, "db"), { recursive: true });
     if (phase === "repair") await damage(store);
-    templates[phase] = store;
+    return store;
   }
-  return templates as Record<Phase, string>;
 }
 
 async function damage(store: string): Promise<void> {
-  const script = 'f=$(find chunks -type f -size +8k -links +1 | sort | head -n1); rm -f "$f"; rm -rf db; rm -rf "trees/$(ls trees | head -n1)/bin"';
+  const script =
+    'f=$(find chunks -type f -size +8k -links +1 | sort | head -n1); rm -f "$f"; rm -rf db; rm -rf "trees/$(ls trees | head -n1)/bin"';
   await run("sh", ["-c", script], { cwd: store });
-}
-
-/** A store of a round's own. */
-export async function copyStore(template: string, store: string): Promise<void> {
-  await run("cp", ["-a", template, store]);
 }

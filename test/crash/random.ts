@@ -11,7 +11,13 @@ export class Random {
 
   /** In [0, 1). */
   fraction(): number {
-    return createHash("sha256").update(`${this.#seed} ${this.#next++}`).digest().readUIntLE(0, 6) / 2 ** 48;
+    return (
+      createHash("sha256")
+        .update(`${this.#seed} ${this.#next++}`)
+        .digest()
+        .readUIntLE(0, 6) /
+      2 ** 48
+    );
   }
 
   /** In [0, end). */
@@ -25,7 +31,12 @@ export class Random {
 
   bytes(length: number): Buffer {
     const blocks: Buffer[] = [];
-    for (let at = 0; at < length; at += 64) blocks.push(createHash("sha512").update(`${this.#seed} ${this.#next++}`).digest());
+    for (let at = 0; at < length; at += 64)
+      blocks.push(
+        createHash("sha512")
+          .update(`${this.#seed} ${this.#next++}`)
+          .digest(),
+      );
     return Buffer.concat(blocks).subarray(0, length);
   }
 }

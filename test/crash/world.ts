@@ -121,7 +121,12 @@ function files(group: string, count: number, variant = ""): TestEntry[] {
 }
 
 function text(seed: string, length: number): Buffer {
-  return Buffer.from(new Random(seed).bytes(Math.ceil(length / 2)).toString("hex").slice(0, length));
+  return Buffer.from(
+    new Random(seed)
+      .bytes(Math.ceil(length / 2))
+      .toString("hex")
+      .slice(0, length),
+  );
 }
 
 /** Files with data and then nothing but holes to their end. */
