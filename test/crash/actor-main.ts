@@ -4,6 +4,7 @@
 import { fsck, materializeRootfs, openStore, Registry, ShaleError, type Finding, type Store } from "../../src/index.ts";
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
+import { inspect } from "node:util";
 import type { Answer, Order, Outcome } from "./actor.ts";
 
 let open: { readonly store: Store; readonly client: Registry } | undefined;
@@ -90,7 +91,7 @@ async function check(store: Store, repair: boolean): Promise<Finding[]> {
 
 function failureOf(error: unknown): NonNullable<Answer["failure"]> {
   const { message, code, stack, cause } = error as NodeJS.ErrnoException;
-  const text = `${stack ?? message}${cause === undefined ? "" : `\ncaused by ${String((cause as Error).stack ?? cause)}`}`;
+  const text = `${stack ?? message}${cause === undefined ? "" : `\ncaused by ${inspect(cause)}`}`;
   return { code: code ?? "", typed: ShaleError.is(error), text };
 }
 

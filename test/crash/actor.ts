@@ -9,7 +9,11 @@ export type Order = { readonly store: string } & (
   | { readonly kind: "open" | "close" | "gc" | "usage" }
   /** Loads every module before anything goes wrong; `store` is a scratch directory. */
   | { readonly kind: "warm"; readonly references: readonly string[] }
-  | { readonly kind: "pull"; readonly reference: string; readonly options?: Pick<PullOptions, "pullPolicy" | "force" | "materialize"> }
+  | {
+      readonly kind: "pull";
+      readonly reference: string;
+      readonly options?: Pick<PullOptions, "pullPolicy" | "force" | "materialize" | "buildIndex">;
+    }
   | { readonly kind: "materialize"; readonly reference: string }
   | { readonly kind: "rootfs"; readonly reference: string; readonly destination: string }
   | { readonly kind: "remove"; readonly references: readonly string[] }
@@ -56,7 +60,7 @@ export class Actor implements AsyncDisposable {
   static async start({ bootId }: ActorOptions = {}): Promise<Actor> {
     const script = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"';
     const wrap = bootId === undefined ? [] : ["unshare", "-m", "sh", "-c", script, bootId];
-    const [program = "", ...args] = [...wrap, process.execPath, PROGRAM];
+    const [program, ...args] = [...wrap, process.execPath, PROGRAM];
     const actor = new Actor(spawn(program, args, { stdio: ["ignore", "ignore", "pipe", "ipc"] }));
     await actor.#message();
     return actor;

@@ -5,7 +5,7 @@ import { run } from "../support/run.ts";
 import { Actor, type Order } from "./actor.ts";
 import type { World } from "./world.ts";
 
-export const PHASES = ["pull", "force", "materialize", "gc", "remove", "session", "export", "rootfs", "repair"] as const;
+export const PHASES = ["pull", "force", "materialize", "gc", "remove", "session", "export", "rootfs", "repair", "index"] as const;
 export type Phase = (typeof PHASES)[number];
 
 /** The orders of a phase, and how its store is made ready, from one that has `keep`. */
@@ -37,10 +37,15 @@ export function ordersOf(
         before: [{ ...pull, options: { materialize: "lazy" } }],
         work: [{ kind: "rootfs", store, reference, destination: `${store}-rootfs` }],
       };
+    case "index":
+      return { before: [], work: [{ kind: "pull", store, reference: images.keep.reference, options: { pullPolicy: "never" } }] };
     case "repair":
       return { before: [pull], work: [{ kind: "fsck", store, repair: true }] };
   }
 }
+
+/** How `keep` came into the stores: whoever uses it next writes its sidecars anew. */
+export const UNINDEXED = { buildIndex: false };
 
 /** One store for each phase, made when it is first asked for, to be copied for each round. */
 export class Templates {
@@ -63,7 +68,7 @@ export class Templates {
   async #make(phase: Phase): Promise<string> {
     await using actor = await Actor.start();
     const store = join(this.#directory, `template-${phase}`);
-    await actor.get({ kind: "pull", store, reference: this.#world.images.keep.reference });
+    await actor.get({ kind: "pull", store, reference: this.#world.images.keep.reference, options: UNINDEXED });
     for (const order of ordersOf(phase, store, this.#world).before) await actor.get(order);
     await actor.get({ kind: "close", store });
     // the chunk index is made again in its session; a repair has something to repair

@@ -7,11 +7,11 @@ import { promisify } from "node:util";
 import { Actor, type Answer, type Order } from "./actor.ts";
 import { Checker } from "./check-store.ts";
 import { Disk } from "./disk.ts";
-import { ordersOf, type Phase } from "./phases.ts";
+import { ordersOf, UNINDEXED, type Phase } from "./phases.ts";
 import { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
-const PHASES = ["pull", "materialize", "gc", "remove", "force", "pull"] as const satisfies readonly Phase[];
+const PHASES = ["pull", "materialize", "gc", "index", "remove", "force"] as const satisfies readonly Phase[];
 const DISK_BYTES = 160 * 1024 * 1024;
 
 export interface CutOptions {
@@ -60,7 +60,7 @@ async function makeTemplate(world: World, directory: string): Promise<void> {
   const disk = await Disk.create(directory, { size: DISK_BYTES, make: ["-J", "size=4", "-N", "8000"] });
   await using actor = await Actor.start();
   const store = join(disk.path, "store");
-  await actor.get({ kind: "pull", store, reference: world.images.keep.reference });
+  await actor.get({ kind: "pull", store, reference: world.images.keep.reference, options: UNINDEXED });
   await actor.get({ kind: "close", store });
   await disk.unmount();
 }
