@@ -63,7 +63,9 @@ export interface ErrorDetails {
   STORE_CLOSED: { path: string };
   STORE_DAMAGED: { path: string };
   STORE_BUSY: { path: string };
+  STORE_IO: { path: string; errno: string };
   NO_SPACE: { path: string };
+  NO_DESCRIPTORS: { path: string };
   SIDECAR_INVALID: { offset: number };
   PROFILE_UNSUPPORTED: { profile: string };
   UNSUPPORTED_PLATFORM: { platform: string };

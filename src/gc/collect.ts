@@ -16,6 +16,7 @@ import { digestHex, parseDiffId, type BlobDigest, type DiffId } from "../image/d
 import { FileLock } from "../system/file-lock.ts";
 import type { GcContext } from "./context.ts";
 import { mountedTrees } from "./mounts.ts";
+import { NamedNow } from "./named-now.ts";
 import { readImages, type KnownImage } from "./roots.ts";
 import { sweepLayer } from "./sweep-layer.ts";
 
@@ -54,7 +55,8 @@ export async function collectGarbage(context: GcContext, options: GcOptions = {}
   const tally: Tally = { images: [], layers: [], trees: [], chunks: 0, bytes: 0 };
   await reconcile(context, options, tally);
   const images = readImages(context, options.keepYounger ?? KEEP_YOUNGER_MS);
-  for (const image of images.values()) if (image.reasons.length === 0) removeImage(context, { image, images, options, tally });
+  const now = new NamedNow(context, []);
+  for (const image of images.values()) if (image.reasons.length === 0) removeImage(context, { image, images, options, tally, now });
   await removeUnused(context, { images, options, tally });
   if (options.keepBytes !== undefined) await shrink(context, { images, options, tally }, options.keepBytes);
   return tally;
@@ -94,16 +96,21 @@ async function finishRemoval(
   const [kind, rest] = [name.slice(0, name.indexOf("-")), name.slice(name.indexOf("-") + 1)];
   if (kind === "removed") {
     const diffId = parseDiffId(`sha256:${rest}`);
+    // a pull may be about to publish the layer anew: what it has written must not be swept under its hands
+    using use = FileLock.try(context.layout.layerUse(diffId));
+    if (!use) return;
     if (context.layers.state(diffId) === "absent") count(tally, await sweepLayer(context, diffId, path, signal));
     else await rm(path, { recursive: true, force: true });
   } else if (kind === "replaced" && !mountedTrees(context.layout).has(rest.slice(0, 26))) await rm(path, { recursive: true, force: true });
 }
 
-function removeImage(context: GcContext, { image, images, options, tally }: Round & { image: KnownImage }): boolean {
+/** False when it stays. `now` is asked of an image that nothing named; one that only references name goes with them. */
+function removeImage(context: GcContext, { image, images, options, tally, now }: Round & { image: KnownImage; now?: NamedNow }): boolean {
   const { record, references } = image;
   const claim = context.leases.claim(record.manifestDigest);
   if (!claim) return false;
   try {
+    if (now?.hasImage(record.manifestDigest)) return false;
     images.delete(record.manifestDigest);
     tally.images.push(record.manifestDigest);
     const keepConfig = [...images.values()].some((other) => other.record.configDigest === record.configDigest);
@@ -115,16 +122,17 @@ function removeImage(context: GcContext, { image, images, options, tally }: Roun
 }
 
 async function removeUnused(context: GcContext, round: Round): Promise<void> {
-  await removeTrees(context, round);
   const used = new Set([...round.images.values()].flatMap(({ record }) => record.layers.map(({ diffId }) => diffId)));
+  const now = new NamedNow(context, round.options.dryRun ? round.tally.images : []);
+  await removeTrees(context, round, now);
   for (const diffId of context.layers.list()) {
     round.options.signal?.throwIfAborted();
     if (used.has(diffId) || round.tally.layers.includes(diffId)) continue;
-    await removeLayer(context, diffId, round);
+    await removeLayer(context, diffId, { ...round, now });
   }
 }
 
-async function removeTrees({ layout }: GcContext, { images, options, tally }: Round): Promise<void> {
+async function removeTrees({ layout }: GcContext, { images, options, tally }: Round, now: NamedNow): Promise<void> {
   const used = new Set([...images.values()].flatMap(({ record }) => Object.values(record.trees).flat()));
   let mounted: ReadonlySet<string> | undefined;
   for (const id of readdirSync(layout.trees)) {
@@ -132,7 +140,7 @@ async function removeTrees({ layout }: GcContext, { images, options, tally }: Ro
     if (used.has(id) || !/^[a-z2-7]{26}$/.test(id) || tally.trees.includes(id)) continue;
     using lock = FileLock.try(layout.treeLock(id));
     mounted ??= mountedTrees(layout);
-    if (!lock || mounted.has(id)) continue;
+    if (!lock || mounted.has(id) || now.hasTree(id)) continue;
     tally.trees.push(id);
     if (options.dryRun) continue;
     const gone = join(layout.staging, `replaced-${id}-gc`);
@@ -141,10 +149,10 @@ async function removeTrees({ layout }: GcContext, { images, options, tally }: Ro
   }
 }
 
-async function removeLayer(context: GcContext, diffId: DiffId, { options, tally }: Round): Promise<void> {
+async function removeLayer(context: GcContext, diffId: DiffId, { options, tally, now }: Round & { now: NamedNow }): Promise<void> {
   const { layout } = context;
   using use = FileLock.try(layout.layerUse(diffId));
-  if (!use || isYoung(layout.layer(diffId), options)) return;
+  if (!use || isYoung(layout.layer(diffId), options) || now.hasLayer(diffId)) return;
   tally.layers.push(diffId);
   if (options.dryRun) return;
   const removed = join(layout.staging, `removed-${digestHex(diffId)}`);

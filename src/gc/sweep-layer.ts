@@ -5,7 +5,7 @@
 import { rm } from "node:fs/promises";
 import { unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { isErrno } from "../errors.ts";
+import { isErrno, ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { INODE_ROW_BYTES } from "../store/catalog.ts";
 import { INODE_ID_BYTES } from "../store/inode.ts";
@@ -13,6 +13,7 @@ import { SIDECAR } from "../store/layers.ts";
 import { chunkPath } from "../store/layout.ts";
 import { PROFILES } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
+import type { AllInodesRequest } from "../tree/tasks.ts";
 import type { GcContext } from "./context.ts";
 import { bumpGeneration } from "../store/generation.ts";
 
@@ -31,8 +32,8 @@ export interface Swept {
 export async function sweepLayer(context: GcContext, diffId: DiffId, directory: string, signal?: AbortSignal): Promise<Swept> {
   const { profile: native, owner } = context.superblock;
   const request = { sidecar: join(directory, SIDECAR), native, owner, profiles: PROFILES.filter((profile) => profile !== native) };
-  const { rows, others } = await context.pool.run<{ rows: Uint8Array; others: readonly Uint8Array[] }>("tree/all-inodes", request);
   const total = { chunks: 0, bytes: 0 };
+  const { rows, others } = await inodesOf(context, request);
   for (let at = 0; at < rows.length; at += SESSION * INODE_ROW_BYTES) {
     signal?.throwIfAborted();
     const range = { from: at / INODE_ROW_BYTES, rows: rows.subarray(at, at + SESSION * INODE_ROW_BYTES) };
@@ -43,6 +44,21 @@ export async function sweepLayer(context: GcContext, diffId: DiffId, directory: 
   await context.catalog.session((session) => session.forgetLayer(diffId), signal);
   await rm(directory, { recursive: true, force: true });
   return total;
+}
+
+interface Inodes {
+  readonly rows: Uint8Array;
+  readonly others: readonly Uint8Array[];
+}
+
+/** None of a layer whose sidecar is damaged, or went first when the last removal was cut off: what only it used is left to fsck. */
+async function inodesOf(context: GcContext, request: AllInodesRequest): Promise<Inodes> {
+  try {
+    return await context.pool.run<Inodes>("tree/all-inodes", request);
+  } catch (error) {
+    if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
+    return { rows: new Uint8Array(0), others: [] };
+  }
 }
 
 interface Range {

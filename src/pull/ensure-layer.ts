@@ -68,7 +68,7 @@ export async function ensureIndex(
   using lock = await FileLock.acquire(core.layout.layerLock(diffId), { signal });
   void lock;
   const bytes = await core.pool.run<Uint8Array | undefined>("tree/index", core.layers.sidecarPath(diffId));
-  if (bytes) core.layers.replaceSidecar(diffId, bytes, core.staging.fresh("sidecar"));
+  if (bytes) core.layers.replaceSidecar(diffId, bytes, core.staging.directory);
   relay.send({ kind: "sidecar-complete", diffId, index, bytes: bytes?.length ?? 0 });
 }
 
@@ -98,6 +98,9 @@ async function verifyAfterCrash(core: StoreCore, diffId: LayerIdentity["diffId"]
     owner,
   };
   if (await core.pool.run<boolean>("tree/verify-layer", request)) {
+    // what the catalog was told of it may not have reached the disk either
+    const inodes = await core.pool.run<Uint8Array>("tree/inodes", request);
+    await core.catalog.addLayer({ diffId, inodes }, signal);
     core.layers.makeDurable([diffId]);
     return true;
   }

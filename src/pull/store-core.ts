@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { Ingest } from "../ingest/ingest.ts";
+import { bootStart } from "../store/boot-start.ts";
 import { Catalog, type CatalogLayer } from "../store/catalog.ts";
 import { Images, type Warn } from "../store/images.ts";
 import { initializeStore } from "../store/initialize.ts";
@@ -110,7 +111,7 @@ export class StoreCore {
     return (this.#ingest = new Ingest({
       pool: this.pool,
       chunks: this.layout.chunks,
-      writer: { profile, owner },
+      writer: { profile, owner, trustedSince: bootStart(this.layout, this.bootId) },
       staging: this.staging.directory,
       counts: this.#ingest?.counts,
     }));

@@ -8,6 +8,7 @@ import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Level } from "level";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
+import { errnoOf } from "../system/errno.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { INODE_ID_BYTES } from "./inode.ts";
 import type { StoreLayout } from "./layout.ts";
@@ -33,6 +34,8 @@ export interface CatalogOptions {
 
 const STORE_ID: Buffer = Buffer.from("m:store");
 const COMPLETE: Buffer = Buffer.from("m:complete");
+/** Why the index may fail to open though it is right. */
+const SHORTAGES: readonly string[] = ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "EACCES", "EPERM", "EROFS"];
 /** Keys written between two turns of the event loop. */
 const BATCH = 4000;
 
@@ -85,6 +88,8 @@ export class Catalog {
       if (id?.toString() === storeId && complete) return database;
       await database.close();
     } catch (error) {
+      // nothing says that the index is wrong, and it could not be made anew either
+      if (SHORTAGES.includes(errnoOf(error) ?? "")) throw error;
       warn(
         "STORE_DAMAGED",
         `the chunk index of ${JSON.stringify(layout.root)} does not open (${String(error).slice(0, 200)}); it is rebuilt`,

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { toByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
+import { durableWrite } from "../system/durable-write.ts";
 import { exchangeNames, syncfs, syncfsLater } from "../system/syscalls.ts";
 import { readIfThere } from "./checked-file.ts";
 import type { StoreLayout } from "./layout.ts";
@@ -86,18 +87,17 @@ export class Layers {
     renameSync(staged, path);
   }
 
-  /** Replaces a layer's sidecar by its indexed form. */
-  replaceSidecar(diffId: DiffId, bytes: Uint8Array, staged: string): void {
+  /** Replaces a layer's sidecar by its indexed form, durably: the layer may be marked so. `staging` is a directory on its file system. */
+  replaceSidecar(diffId: DiffId, bytes: Uint8Array, staging: string): void {
     const record = this.record(diffId);
     if (!record) return;
-    writeFileSync(staged, bytes, { mode: 0o600 });
-    renameSync(staged, this.sidecarPath(diffId));
-    this.#writeRecord(this.#layout.layer(diffId), { ...record, indexed: true });
+    durableWrite(this.sidecarPath(diffId), bytes, staging);
+    durableWrite(join(this.#layout.layer(diffId), LAYER_RECORD), formatRecord({ ...record, indexed: true }), staging);
   }
 
   #writeRecord(directory: string, record: LayerRecord): void {
     const path = join(directory, LAYER_RECORD);
-    writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+    writeFileSync(`${path}.new`, formatRecord(record), { mode: 0o600 });
     renameSync(`${path}.new`, path);
   }
 
@@ -159,4 +159,8 @@ export class Layers {
       if (!isErrno(error, "ENOENT")) throw error;
     }
   }
+}
+
+function formatRecord(record: LayerRecord): string {
+  return `${JSON.stringify(record)}\n`;
 }

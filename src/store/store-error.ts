@@ -1,24 +1,30 @@
 /** What an errno means when it happens inside a store. */
 import { isErrno, ShaleError } from "../errors.ts";
+import { errnoOf, firstError } from "../system/errno.ts";
 
-/** The error to throw instead of `error`, which happened at `path` in a store: a code where the user can act, else `error` itself. */
-export function storeError(error: unknown, path: string): unknown {
+/** How a disk says that it is broken or gone, or a file system that it has stopped. */
+const FAILING: readonly string[] = ["EIO", "EREMOTEIO", "EUCLEAN", "ENXIO", "ENODEV", "ESTALE", "ESHUTDOWN", "ENOLCK"];
+
+/** The error to throw instead of `thrown`, which happened at `path` in a store: a code where the user can act, else the error itself. */
+export function storeError(thrown: unknown, path: string): unknown {
+  const error = firstError(thrown);
+  if (ShaleError.is(error)) return error;
   const quoted = JSON.stringify(path);
-  if (isErrno(error, "ENOSPC", "EDQUOT")) {
-    return new ShaleError(
-      "NO_SPACE",
-      `cannot write ${quoted}: the disk or quota is full; free space and try again`,
-      { path },
-      { cause: error },
-    );
+  const errno = errnoOf(error) ?? "";
+  const options = { cause: error };
+  if (errno === "ENOSPC" || errno === "EDQUOT") {
+    return new ShaleError("NO_SPACE", `cannot write ${quoted}: the disk or quota is full; free space and try again`, { path }, options);
   }
-  if (isErrno(error, "EACCES", "EPERM", "EROFS")) {
-    return new ShaleError(
-      "STORE_UNWRITABLE",
-      `cannot write ${quoted}; choose another store or fix its permissions`,
-      { path },
-      { cause: error },
-    );
+  if (errno === "EACCES" || errno === "EPERM" || errno === "EROFS") {
+    return new ShaleError("STORE_UNWRITABLE", `cannot write ${quoted}; choose another store or fix its permissions`, { path }, options);
+  }
+  if (errno === "EMFILE" || errno === "ENFILE") {
+    const message = `no file descriptor is left (${errno}) for the store ${quoted}; close files or raise the limit, and try again`;
+    return new ShaleError("NO_DESCRIPTORS", message, { path }, options);
+  }
+  if (FAILING.includes(errno)) {
+    const message = `the disk of ${quoted} fails (${errno}); look at the kernel's log, and try again when it is well`;
+    return new ShaleError("STORE_IO", message, { path, errno }, options);
   }
   if (isErrno(error, "ELOOP")) {
     const planted = (error as NodeJS.ErrnoException).path ?? path;

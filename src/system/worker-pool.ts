@@ -176,8 +176,8 @@ async function answer(port: MessagePort, request: Request, handlers: Readonly<Re
 /** For an error that crosses threads; `revive` is its inverse. */
 export function pack(error: unknown): Failure {
   if (!(error instanceof Error)) return { message: String(error), shale: false, fields: {} };
-  const { code, syscall, path, detail } = error as NodeJS.ErrnoException & { detail?: unknown };
-  const fields = Object.fromEntries(Object.entries({ code, syscall, path, detail }).filter(([, value]) => value !== undefined));
+  const { code, errno, syscall, path, detail } = error as NodeJS.ErrnoException & { detail?: unknown };
+  const fields = Object.fromEntries(Object.entries({ code, errno, syscall, path, detail }).filter(([, value]) => value !== undefined));
   const failure: Failure = { message: error.message, stack: error.stack, shale: ShaleError.is(error), fields };
   return error.cause === undefined ? failure : { ...failure, cause: pack(error.cause) };
 }

@@ -3,6 +3,7 @@ import { lstatSync, mkdtempSync, readdirSync, realpathSync, renameSync, statSync
 import { rm, readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { isErrno, ShaleError } from "../errors.ts";
+import { errnoOf } from "../system/errno.ts";
 
 export class Destination {
   /** Absolute, without symlinks. */
@@ -63,7 +64,7 @@ function usable<T>(path: string, action: () => T): T {
 export function destinationError(error: unknown, path: string): unknown {
   if (ShaleError.is(error, "STORE_FILESYSTEM")) return unusable(path, "is on a file system that cannot hold the image's attributes", error);
   if (ShaleError.is(error)) return error;
-  if (isErrno(error, "ENOSPC", "EDQUOT")) {
+  if (["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "")) {
     const message = `cannot write ${JSON.stringify(path)}: the disk or quota is full; free space and try again`;
     return new ShaleError("NO_SPACE", message, { path }, { cause: error });
   }

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { GcResult } from "../../src/index.ts";
+import { NamedNow } from "../../src/gc/named-now.ts";
+import type { BlobDigest, GcResult } from "../../src/index.ts";
+import { coreOf } from "../../src/pull/open-store.ts";
+import { FileLock } from "../../src/system/file-lock.ts";
 import { startStore, type StoreHarness } from "../support/store-harness.ts";
 
 const NOW = { keepYounger: 0 } as const;
@@ -138,11 +141,52 @@ test("`gc()` finishes a removal that was cut off, and adds layers that the chunk
   await store.remove(first);
   await assert.rejects(store.gc({ ...NOW, signal: AbortSignal.abort(new Error("cut off")) }), /cut off/);
   await harness.reopen();
-  const { rmSync } = await import("node:fs");
   rmSync(harness.file("db"), { recursive: true });
   const result = await (await harness.store()).gc(NOW);
   assert.equal(result.chunks, 1);
   assert.equal(readFileSync(join(kept.layers[1]!, "copy-of-a"), "utf8"), "a in both");
+});
+
+test("`gc()` finishes a removal that was cut off when its sidecar had gone, but none of a layer that a pull is about to bring back", async () => {
+  await using harness = await startStore();
+  const { first } = await twoImages(harness);
+  await harness.pull(first);
+  const store = await harness.store();
+  const [name = ""] = readdirSync(harness.file("layers"));
+  const hex = name.slice("sha256-".length);
+  const removed = harness.file("staging", `removed-${hex}`);
+  renameSync(harness.file("layers", name), removed);
+  const pulling = FileLock.try(harness.file("locks", `use-${hex}`), "shared");
+  assert.ok(pulling);
+  assert.equal((await store.gc({})).chunks, 0);
+  assert.ok(existsSync(join(removed, "sidecar")));
+  pulling.release();
+  rmSync(join(removed, "sidecar"));
+  await store.gc({});
+  assert.ok(!existsSync(removed));
+});
+
+test("`NamedNow` sees what was written since it was made, and not what counts as removed", async () => {
+  await using harness = await startStore();
+  const { first, second } = await twoImages(harness);
+  const store = await harness.store();
+  const context = coreOf(store);
+  const [now, removed] = [new NamedNow(context, []), [] as BlobDigest[]];
+  const dry = new NamedNow(context, removed);
+  for (const reference of [first, second]) {
+    const before = (await store.images()).length;
+    assert.equal(before, reference === first ? 0 : 1);
+    const { manifestDigest, layers } = await harness.pull(reference);
+    const record = context.images.record(manifestDigest, () => {})!;
+    const { diffId } = record.layers[1]!;
+    const tree = layers[1]!.slice(layers[1]!.lastIndexOf("/") + 1);
+    assert.deepEqual([now.hasImage(manifestDigest), now.hasLayer(diffId), now.hasTree(tree)], [true, true, true]);
+    removed.push(manifestDigest);
+    assert.deepEqual([dry.hasLayer(diffId), dry.hasTree(tree)], [false, false]);
+    removed.pop();
+    await store.remove(reference);
+    assert.equal(now.hasImage(manifestDigest), false);
+  }
 });
 
 test("`usage()` tells what each image has alone and what it shares", async () => {

@@ -41,7 +41,7 @@ test(
     let ingest: Ingest | undefined;
     const pool: WorkerPool = new WorkerPool(MODULE, { size: 2, onLost: (error) => ingest?.fail(error) });
     for (const worker of [0, 1, undefined]) {
-      ingest = new Ingest({ pool, chunks, staging, writer: { profile: "overlay", owner } });
+      ingest = new Ingest({ pool, chunks, staging, writer: { profile: "overlay", owner, trustedSince: 0 } });
       const blob = async function* (): AsyncGenerator<Uint8Array> {
         yield bytes.subarray(0, 1_500_000);
         if (worker !== undefined) pool.run("die", undefined, { worker }).catch(() => undefined);

@@ -1,0 +1,44 @@
+/** Finds the operating system's error behind others: causes, what a disposal suppressed, and LevelDB's, which are text. */
+import { constants } from "node:os";
+
+/** strerror(3) of those that a user can act on, as LevelDB quotes them. */
+const TEXTS: Readonly<Record<string, string>> = {
+  "No space left on device": "ENOSPC",
+  "Disk quota exceeded": "EDQUOT",
+  "Permission denied": "EACCES",
+  "Operation not permitted": "EPERM",
+  "Read-only file system": "EROFS",
+  "Too many open files in system": "ENFILE",
+  "Too many open files": "EMFILE",
+  "Input/output error": "EIO",
+};
+
+/** More than any chain of causes has. */
+const DEPTH = 10;
+
+/** What was thrown first, where disposing of things on the way out failed as well. */
+export function firstError(error: unknown): unknown {
+  let first = error;
+  for (let depth = 0; depth < DEPTH && first instanceof Error && first.name === "SuppressedError" && "suppressed" in first; depth++)
+    first = first.suppressed;
+  return first;
+}
+
+/** The errno code of an error or of what caused it; undefined when there is none. */
+export function errnoOf(error: unknown): string | undefined {
+  let at = error;
+  for (let depth = 0; depth < DEPTH && at instanceof Error; depth++) {
+    if ("syscall" in at && "code" in at && typeof at.code === "string")
+      return at.code === "UNKNOWN" ? nameOf(at as NodeJS.ErrnoException) : at.code;
+    const text = at.message;
+    const known = "code" in at && String(at.code).startsWith("LEVEL_") ? Object.keys(TEXTS).find((one) => text.includes(one)) : undefined;
+    if (known !== undefined) return TEXTS[known];
+    at = at.cause;
+  }
+  return undefined;
+}
+
+/** Node has no name for some, EDQUOT among them, and says UNKNOWN. */
+function nameOf(error: NodeJS.ErrnoException): string | undefined {
+  return Object.entries(constants.errno).find(([, value]) => value === -(error.errno ?? 0))?.[0];
+}

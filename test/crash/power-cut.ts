@@ -1,0 +1,134 @@
+/** The power goes at random moments of every phase that writes; then the machine boots, and the store must be as good as before. */
+import { randomUUID } from "node:crypto";
+import { closeSync, fsync, mkdirSync, openSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { Actor, type Answer, type Order } from "./actor.ts";
+import { Checker } from "./check-store.ts";
+import { Disk } from "./disk.ts";
+import { ordersOf, UNINDEXED, type Phase } from "./phases.ts";
+import { Random } from "./random.ts";
+import type { World } from "./world.ts";
+
+const PHASES = ["pull", "materialize", "gc", "index", "remove", "force"] as const satisfies readonly Phase[];
+const DISK_BYTES = 160 * 1024 * 1024;
+
+export interface CutOptions {
+  readonly world: World;
+  readonly directory: string;
+  readonly seed: string;
+  readonly rounds: readonly number[];
+  readonly onProblem: (text: string) => void;
+}
+
+export interface CutResult {
+  /** Cuts that hit a process at work. */
+  readonly cuts: number;
+  /** Cuts after the work, before it was written to the disk. */
+  readonly after: number;
+  /** What the processes said whose disk went away, by code. */
+  readonly codes: Readonly<Record<string, number>>;
+}
+
+export async function cutPower(options: CutOptions): Promise<CutResult> {
+  const { world, directory, seed, rounds, onProblem } = options;
+  const image = join(directory, "template");
+  await makeTemplate(world, image);
+  const totals = { cuts: 0, after: 0, codes: {} as Record<string, number> };
+  for (const round of rounds) {
+    const random = new Random(seed, "power", round);
+    const phase = PHASES[round % PHASES.length]!;
+    const where = `SHALE_CRASH_SEED=${seed} SHALE_CRASH_ROUND=${round} power ${phase}`;
+    try {
+      await using disk = await Disk.create(join(directory, `power-${round}`), { size: DISK_BYTES, from: join(image, "image") });
+      const cuts = 1 + random.integer(2);
+      for (let cut = 0; cut < cuts; cut++) await cutOnce({ world, disk, phase, random, totals, boot: join(directory, "boot") });
+      const bootId = newBoot(join(directory, "boot"));
+      await using checker = new Checker(world, { bootId });
+      const problems = await checker.check(join(disk.path, "store"), { fsckFirst: false });
+      if (problems.length > 0) onProblem(`${where}\n${problems.slice(0, 10).join("\n")}`);
+    } catch (error) {
+      onProblem(`${where}\n${(error as Error).stack}`);
+    }
+  }
+  return totals;
+}
+
+/** A file system with a store that has `keep`, all of it on the disk. */
+async function makeTemplate(world: World, directory: string): Promise<void> {
+  const disk = await Disk.create(directory, { size: DISK_BYTES, make: ["-J", "size=4", "-N", "8000"] });
+  await using actor = await Actor.start();
+  const store = join(disk.path, "store");
+  await actor.get({ kind: "pull", store, reference: world.images.keep.reference, options: UNINDEXED });
+  await actor.get({ kind: "close", store });
+  await disk.unmount();
+}
+
+interface Cut {
+  readonly world: World;
+  readonly disk: Disk;
+  readonly phase: Phase;
+  readonly random: Random;
+  readonly totals: { cuts: number; after: number; readonly codes: Record<string, number> };
+  /** Where boot ids are kept. */
+  readonly boot: string;
+}
+
+async function cutOnce({ world, disk, phase, random, totals, boot }: Cut): Promise<void> {
+  const store = join(disk.path, "store");
+  const orders = ordersOf(phase, store, world);
+  await using actor = await Actor.start({ bootId: newBoot(boot) });
+  for (const order of orders.before) await actor.get(order);
+  // others on the machine sync their own files, which commits the journal: names and sizes get to the disk before content does
+  const committing = new AbortController();
+  const commits = random.fraction() < 0.7 ? commit(join(disk.path, "other"), random.integer(30), committing.signal) : undefined;
+  const working = work(actor, orders.work);
+  const first = await Promise.race([working, sleep(random.integer(700), "cut" as const)]);
+  if (first !== "cut") await sleep(random.integer(200));
+  disk.cut();
+  const answer = await working;
+  committing.abort();
+  await commits;
+  await actor.kill();
+  if (first === "cut") totals.cuts++;
+  else totals.after++;
+  const code = answer?.failure ? (answer.failure.typed ? answer.failure.code : `untyped ${answer.failure.text.slice(0, 300)}`) : "done";
+  totals.codes[code] = (totals.codes[code] ?? 0) + 1;
+  await disk.unmount();
+  await disk.mount();
+}
+
+/** The answer to the first order that fails, or to the last. */
+async function work(actor: Actor, orders: readonly Order[]): Promise<Answer | undefined> {
+  let answer: Answer | undefined;
+  for (const order of orders) {
+    answer = await actor.tell(order);
+    if (!answer?.outcome) return answer;
+  }
+  return answer;
+}
+
+const sync = promisify(fsync);
+
+async function commit(path: string, everyMs: number, signal: AbortSignal): Promise<void> {
+  for (let count = 0; !signal.aborted; count++) {
+    try {
+      writeFileSync(path, `${count}`);
+      const fd = openSync(path, "r");
+      await sync(fd).finally(() => closeSync(fd));
+    } catch {
+      // the power is off
+      return;
+    }
+    await sleep(everyMs);
+  }
+}
+
+/** A file that says what the kernel would say in a new boot. */
+function newBoot(directory: string): string {
+  mkdirSync(directory, { recursive: true });
+  const path = join(directory, randomUUID());
+  writeFileSync(path, `${randomUUID()}\n`);
+  return path;
+}
