@@ -260,7 +260,7 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
   const manifest = await resolveManifest(source, reference, { platform, limits, signal, onEvent });
   await request.verifyManifest?.(manifest.descriptor, manifest.bytes);
   const config = await resolveConfig(source, reference, {
-    manifest: manifest.manifest,
+    manifest,
     platform,
     images: core.images,
     force,
