@@ -36,6 +36,8 @@ export interface RegistryOptions {
   readonly hostDirectories?: readonly string[] | undefined;
   /** Keep blobs as they came, in the store's `blobs/`; what is there is not fetched. Default false. */
   readonly keepBlobs?: boolean | undefined;
+  /** As the store's option, for the pulls of this registry. Default: the store's. It can ask for more than the store, not for less. */
+  readonly requireProof?: boolean | undefined;
   /** How often and how long a failing registry is tried. */
   readonly retry?: Partial<RetryPolicy> | undefined;
   /** Default: the store's native profile. */
@@ -58,6 +60,8 @@ export interface PullOptions {
   readonly materialize?: "eager" | "lazy" | undefined;
   readonly profile?: Profile | undefined;
   readonly platform?: string | undefined;
+  /** As the store's option, for this pull; it cannot ask for less. */
+  readonly requireProof?: boolean | undefined;
   /** `barrier`: each layer is on the disk before it counts as there. `deferred` (default): layers that a power cut may have damaged are verified before use. */
   readonly durability?: "deferred" | "barrier" | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -91,7 +95,7 @@ export class Registry {
       options.signal?.throwIfAborted();
       const parsed = parseReference(reference);
       const platform = options.platform ?? this.#options.platform;
-      const { verifyManifest, keepBlobs = false } = this.#options;
+      const { verifyManifest, keepBlobs = false, requireProof } = this.#options;
       return await core.run(options.signal, (signal) =>
         pullImage({
           core,
@@ -104,6 +108,7 @@ export class Registry {
           eager: options.materialize !== "lazy",
           durability: options.durability ?? "deferred",
           keepBlobs,
+          requireProof: [core.requireProof, requireProof, options.requireProof].includes(true),
           limits: this.#limits,
           verifyManifest,
           source: () => this.#source(parsed),
