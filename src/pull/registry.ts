@@ -34,6 +34,11 @@ export interface RegistryOptions {
    * `/etc/containerd/certs.d`, `/etc/containers/certs.d`, `/etc/docker/certs.d`.
    */
   readonly hostDirectories?: readonly string[] | undefined;
+  /**
+   * Fetch layers that the registry does not have from the `urls` of their descriptors: https, no credentials, public addresses only.
+   * Default false: the image's maker does not decide whom this machine asks.
+   */
+  readonly allowForeignLayers?: boolean | undefined;
   /** Keep blobs as they came, in the store's `blobs/`; what is there is not fetched. Default false. */
   readonly keepBlobs?: boolean | undefined;
   /** As the store's option, for the pulls of this registry. Default: the store's. It can ask for more than the store, not for less. */

@@ -13,6 +13,7 @@ import type { Credentials, CredentialsProvider } from "./credentials.ts";
 import { Failover } from "./failover.ts";
 import { findCredentials } from "./find-credentials.ts";
 import { findHosts, HOST_DIRECTORIES } from "./find-hosts.ts";
+import { ForeignLayers } from "./foreign-layers.ts";
 import { apiUrl, type Host } from "./host.ts";
 import { HttpClient, type HttpOptions, type HttpRequest, type HttpResponse } from "./http-client.ts";
 import { checkDigestHeader, computeDigest, parseDigestHeader, readDocument, verifyDocument } from "./manifest-bytes.ts";
@@ -36,6 +37,8 @@ export interface RegistrySourceOptions {
   readonly ca?: string | readonly string[] | undefined;
   /** Directories of hosts.toml files and certificates, in the order to look; default: containerd's, the containers tools', Docker's. */
   readonly hostDirectories?: readonly string[] | undefined;
+  /** Fetch layers that the registry does not have from where their descriptors say they are (`urls`). Default: never. */
+  readonly allowForeignLayers?: boolean | undefined;
   readonly userAgent?: string | undefined;
   readonly retry?: Partial<RetryPolicy> | undefined;
   readonly http?: HttpOptions | undefined;
@@ -69,6 +72,7 @@ export class RegistrySource implements Source {
   readonly #policy: RetryPolicy;
   readonly #client: HttpClient;
   readonly #authorizer: Authorizer;
+  readonly #foreign: ForeignLayers;
   readonly #failover: Failover = new Failover();
   readonly #hosts: Map<string, Promise<readonly Host[]>> = new Map();
 
@@ -82,6 +86,7 @@ export class RegistrySource implements Source {
       if (typeof credentials === "function") return credentials(name, repository);
       return mirror ? undefined : credentials;
     };
+    this.#foreign = new ForeignLayers(this.#client, this.#policy);
     this.#authorizer = new Authorizer(this.#client, lookup, this.#policy);
   }
 
@@ -125,6 +130,9 @@ export class RegistrySource implements Source {
   readBlob(reference: Reference, descriptor: Descriptor, options: BlobOptions = {}): AsyncIterable<Uint8Array> {
     const named = registryReference(reference);
     const avoid = new Set(options.avoid);
+    const { urls = [] } = descriptor;
+    const elsewhere =
+      urls.length === 0 || this.#options.allowForeignLayers === true ? "" : ", which has it from elsewhere (allowForeignLayers)";
     const call = {
       reference: named,
       needs: "pulls" as const,
@@ -133,12 +141,13 @@ export class RegistrySource implements Source {
       options: { ...options, avoid },
       what: `blob ${descriptor.digest} of ${named.repository}`,
       notFound: () => {
-        const message = `registry "${named.registry}" does not have blob ${descriptor.digest} of ${named.repository}; push the image again`;
+        const message = `registry "${named.registry}" does not have blob ${descriptor.digest} of ${named.repository}${elsewhere}; push the image again`;
         return new ShaleError("BLOB_NOT_FOUND", message, { digest: descriptor.digest });
       },
     };
     let serving: Host | undefined;
-    const open = (range: ByteRange | undefined): Promise<HttpResponse> => {
+    let foreign = false;
+    const open = async (range: ByteRange | undefined): Promise<HttpResponse> => {
       // asked again: what came from the mirror broke off, and others may do better
       if (serving?.mirror === true) avoid.add(serving.base.host);
       const headers = { accept: "*/*", ...(range && { range: `bytes=${range.start}-${range.end - 1}` }) };
@@ -147,7 +156,17 @@ export class RegistrySource implements Source {
         serving = host;
         return Promise.resolve(response);
       };
-      return this.#call({ ...call, headers, read });
+      try {
+        if (!foreign) return await this.#call({ ...call, headers, read });
+      } catch (error) {
+        if (this.#options.allowForeignLayers !== true || urls.length === 0 || !ShaleError.is(error, "BLOB_NOT_FOUND")) throw error;
+        foreign = true;
+      }
+      const registry = (await this.#hostsOf(named.registry)).at(-1);
+      if (registry === undefined) throw call.notFound();
+      const response = await this.#foreign.open({ ...call, urls, registry, headers });
+      options.onEvent?.({ kind: "serving", host: response.url.host, mirror: true });
+      return response;
     };
     const onRetry = retryTeller(options, () => serving?.base.host ?? named.registry);
     return streamBlob({
