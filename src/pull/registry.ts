@@ -43,6 +43,8 @@ export interface RegistryOptions {
   readonly keepBlobs?: boolean | undefined;
   /** As the store's option, for the pulls of this registry. Default: the store's. It can ask for more than the store, not for less. */
   readonly requireProof?: boolean | undefined;
+  /** Offer HTTP/2 to registries with TLS: one connection a host in place of several. Default false; see docs/registries.md for when it pays. */
+  readonly http2?: boolean | undefined;
   /** How often and how long a failing registry is tried. */
   readonly retry?: Partial<RetryPolicy> | undefined;
   /** Default: the store's native profile. */

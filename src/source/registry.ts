@@ -39,6 +39,8 @@ export interface RegistrySourceOptions {
   readonly hostDirectories?: readonly string[] | undefined;
   /** Fetch layers that the registry does not have from where their descriptors say they are (`urls`). Default: never. */
   readonly allowForeignLayers?: boolean | undefined;
+  /** Offer HTTP/2 to servers with TLS. Default false. */
+  readonly http2?: boolean | undefined;
   readonly userAgent?: string | undefined;
   readonly retry?: Partial<RetryPolicy> | undefined;
   readonly http?: HttpOptions | undefined;
@@ -77,10 +79,10 @@ export class RegistrySource implements Source {
   readonly #hosts: Map<string, Promise<readonly Host[]>> = new Map();
 
   constructor(options: RegistrySourceOptions = {}) {
-    const { credentials = findCredentials(), userAgent = "shale" } = options;
+    const { credentials = findCredentials(), userAgent = "shale", http2 = false } = options;
     this.#options = options;
     this.#policy = { ...DEFAULT_RETRY, ...options.retry };
-    this.#client = new HttpClient({ proxyFor: proxyFromEnvironment(process.env), userAgent, ...options.http });
+    this.#client = new HttpClient({ proxyFor: proxyFromEnvironment(process.env), userAgent, http2, ...options.http });
     const lookup = ({ name, mirror }: Host, repository: string): ReturnType<CredentialsProvider> => {
       if (credentials === "anonymous") return undefined;
       if (typeof credentials === "function") return credentials(name, repository);
