@@ -2,6 +2,7 @@
 import { hostPlatform, parsePlatform } from "../image/platform.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
 import type { Credentials, CredentialsProvider } from "../source/credentials.ts";
+import { checkParallelRanges, type ParallelRanges } from "../source/parallel-ranges.ts";
 import type { RetryPolicy } from "../source/retry.ts";
 import type { Source } from "../source/source.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
@@ -43,6 +44,8 @@ export interface RegistryOptions {
   readonly keepBlobs?: boolean | undefined;
   /** As the store's option, for the pulls of this registry. Default: the store's. It can ask for more than the store, not for less. */
   readonly requireProof?: boolean | undefined;
+  /** Fetch large layers by several requests at a time, for networks that give one connection less than they have. Default: one request. */
+  readonly parallelRanges?: ParallelRanges | undefined;
   /** Offer HTTP/2 to registries with TLS: one connection a host in place of several. Default false; see docs/registries.md for when it pays. */
   readonly http2?: boolean | undefined;
   /** How often and how long a failing registry is tried. */
@@ -84,6 +87,7 @@ export class Registry {
   constructor(options: RegistryOptions) {
     if (options.profile !== undefined) parseProfile(options.profile);
     if (options.platform !== undefined) parsePlatform(options.platform);
+    if (options.parallelRanges !== undefined) checkParallelRanges(options.parallelRanges);
     this.#options = options;
     this.#limits = resolveLimits(options.limits);
   }

@@ -15,7 +15,7 @@ export interface BlobTransfer extends RetryContext {
   readonly descriptor: Descriptor;
   readonly wanted: ByteRange;
   /** Asks for the blob, with a Range if one is given: 200, 206 or 416, anything else throws. */
-  readonly open: (range: ByteRange | undefined) => Promise<HttpResponse>;
+  readonly open: (range: ByteRange | undefined, signal: AbortSignal | undefined) => Promise<HttpResponse>;
 }
 
 /** @throws SIZE_MISMATCH when the server has fewer or more bytes than the descriptor says; what `open` throws */
@@ -26,7 +26,7 @@ export async function* streamBlob(transfer: BlobTransfer): AsyncGenerator<Uint8A
   while (cursor.position < wanted.end) {
     signal?.throwIfAborted();
     const before = cursor.position;
-    const response = await transfer.open(cursor.range());
+    const response = await transfer.open(cursor.range(), signal);
     try {
       if (cursor.accept(response)) yield* cursor.take(response);
       else response.body.cancel();

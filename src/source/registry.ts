@@ -6,7 +6,7 @@ import { parseManifestDocument, MAX_MANIFEST_BYTES } from "../image/manifest.ts"
 import { MANIFEST_ACCEPT } from "../image/media-type.ts";
 import { formatReference, type Reference, type RegistryReference } from "../image/reference.ts";
 import { Authorizer } from "./auth.ts";
-import { streamBlob, wantedRange, type ByteRange } from "./blob-stream.ts";
+import { wantedRange, type ByteRange } from "./blob-stream.ts";
 import { parseChallenges } from "./challenge.ts";
 import { invalidFile } from "./configuration.ts";
 import type { Credentials, CredentialsProvider } from "./credentials.ts";
@@ -17,6 +17,7 @@ import { ForeignLayers } from "./foreign-layers.ts";
 import { apiUrl, type Host } from "./host.ts";
 import { HttpClient, type HttpOptions, type HttpRequest, type HttpResponse } from "./http-client.ts";
 import { checkDigestHeader, computeDigest, parseDigestHeader, readDocument, verifyDocument } from "./manifest-bytes.ts";
+import { checkParallelRanges, streamRanges, type ParallelRanges } from "./parallel-ranges.ts";
 import { proxyFromEnvironment } from "./proxy.ts";
 import { sendFollowing } from "./redirect.ts";
 import { statusError, type StatusContext } from "./registry-error.ts";
@@ -39,6 +40,8 @@ export interface RegistrySourceOptions {
   readonly hostDirectories?: readonly string[] | undefined;
   /** Fetch layers that the registry does not have from where their descriptors say they are (`urls`). Default: never. */
   readonly allowForeignLayers?: boolean | undefined;
+  /** Fetch large blobs by several requests at a time. Default: one. */
+  readonly parallelRanges?: ParallelRanges | undefined;
   /** Offer HTTP/2 to servers with TLS. Default false. */
   readonly http2?: boolean | undefined;
   readonly userAgent?: string | undefined;
@@ -80,9 +83,16 @@ export class RegistrySource implements Source {
 
   constructor(options: RegistrySourceOptions = {}) {
     const { credentials = findCredentials(), userAgent = "shale", http2 = false } = options;
+    if (options.parallelRanges !== undefined) checkParallelRanges(options.parallelRanges);
     this.#options = options;
     this.#policy = { ...DEFAULT_RETRY, ...options.retry };
-    this.#client = new HttpClient({ proxyFor: proxyFromEnvironment(process.env), userAgent, http2, ...options.http });
+    this.#client = new HttpClient({
+      proxyFor: proxyFromEnvironment(process.env),
+      userAgent,
+      http2,
+      ...manyConnections(options),
+      ...options.http,
+    });
     const lookup = ({ name, mirror }: Host, repository: string): ReturnType<CredentialsProvider> => {
       if (credentials === "anonymous") return undefined;
       if (typeof credentials === "function") return credentials(name, repository);
@@ -149,7 +159,8 @@ export class RegistrySource implements Source {
     };
     let serving: Host | undefined;
     let foreign = false;
-    const open = async (range: ByteRange | undefined): Promise<HttpResponse> => {
+    const open = async (range: ByteRange | undefined, signal: AbortSignal | undefined): Promise<HttpResponse> => {
+      const own = { ...call, options: { ...call.options, signal } };
       // asked again: what came from the mirror broke off, and others may do better
       if (serving?.mirror === true) avoid.add(serving.base.host);
       const headers = { accept: "*/*", ...(range && { range: `bytes=${range.start}-${range.end - 1}` }) };
@@ -159,26 +170,21 @@ export class RegistrySource implements Source {
         return Promise.resolve(response);
       };
       try {
-        if (!foreign) return await this.#call({ ...call, headers, read });
+        if (!foreign) return await this.#call({ ...own, headers, read });
       } catch (error) {
         if (this.#options.allowForeignLayers !== true || urls.length === 0 || !ShaleError.is(error, "BLOB_NOT_FOUND")) throw error;
         foreign = true;
       }
       const registry = (await this.#hostsOf(named.registry)).at(-1);
       if (registry === undefined) throw call.notFound();
-      const response = await this.#foreign.open({ ...call, urls, registry, headers });
+      const response = await this.#foreign.open({ ...own, urls, registry, headers });
       options.onEvent?.({ kind: "serving", host: response.url.host, mirror: true });
       return response;
     };
     const onRetry = retryTeller(options, () => serving?.base.host ?? named.registry);
-    return streamBlob({
-      descriptor,
-      wanted: wantedRange(descriptor, options),
-      policy: this.#policy,
-      signal: options.signal,
-      onRetry,
-      open,
-    });
+    const { signal } = options;
+    const transfer = { descriptor, wanted: wantedRange(descriptor, options), policy: this.#policy, signal, onRetry, open };
+    return streamRanges(transfer, this.#options.parallelRanges);
   }
 
   async close(): Promise<void> {
@@ -263,6 +269,11 @@ export class RegistrySource implements Source {
     hosts.catch(() => this.#hosts.delete(registry));
     return hosts;
   }
+}
+
+/** Of all blobs that are fetched at a time, and some for manifests. */
+function manyConnections({ parallelRanges }: RegistrySourceOptions): HttpOptions {
+  return parallelRanges === undefined ? {} : { connectionsPerHost: 4 * parallelRanges.count };
 }
 
 function includesHost(hosts: boolean | readonly string[] | undefined, host: string): boolean {
