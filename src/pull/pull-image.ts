@@ -313,7 +313,9 @@ async function ensureLayers(config: ResolvedConfig, source: Source, request: Pul
   const budget = new ImageBudget(limits.imageBytes, (error) => abort.abort(error));
   const context = { core, source, reference, relay, force, buildIndex, durability, keepBlobs, limits, budget, provenFor, signal };
   const queue = await core.downloads();
-  const works = [...distinct.values()].reverse().map((layer) => queue.add(() => ensureLayer(layer, context)));
+  // what takes longest begins first, or all would wait for it at the end
+  const longestFirst = [...distinct.values()].toSorted((a, b) => b.descriptor.size - a.descriptor.size || a.index - b.index);
+  const works = longestFirst.map((layer) => queue.add(() => ensureLayer(layer, context)));
   try {
     const fetched = await Promise.all(works);
     abort.signal.throwIfAborted();

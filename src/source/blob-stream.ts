@@ -18,14 +18,17 @@ export interface BlobTransfer extends RetryContext {
   readonly open: (range: ByteRange | undefined, signal: AbortSignal | undefined) => Promise<HttpResponse>;
 }
 
+/** What a connection must have brought for its breaking not to count: with a byte each, a server could have us ask for ever. */
+const MIN_PROGRESS: number = 16 * 1024;
+
 /** @throws SIZE_MISMATCH when the server has fewer or more bytes than the descriptor says; what `open` throws */
 export async function* streamBlob(transfer: BlobTransfer): AsyncGenerator<Uint8Array> {
   const { wanted, signal } = transfer;
   const cursor = new Cursor(transfer.descriptor, wanted);
   let failures = 0;
+  let mark = cursor.position;
   while (cursor.position < wanted.end) {
     signal?.throwIfAborted();
-    const before = cursor.position;
     const response = await transfer.open(cursor.range(), signal);
     try {
       if (cursor.accept(response)) yield* cursor.take(response);
@@ -33,7 +36,8 @@ export async function* streamBlob(transfer: BlobTransfer): AsyncGenerator<Uint8A
     } catch (error) {
       if (!(error instanceof Transient)) throw error;
       if (cursor.position >= wanted.end) return;
-      failures = cursor.position > before ? 1 : failures + 1;
+      failures = cursor.position - mark >= MIN_PROGRESS ? 1 : failures + 1;
+      if (failures === 1) mark = cursor.position;
       await waitOrGiveUp(transfer, error, failures);
     }
   }

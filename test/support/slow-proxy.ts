@@ -55,11 +55,11 @@ function carry(from: Socket, to: Socket, { latencyMs, bytesPerSecond }: Omit<Slo
   // in order, whatever the timers do
   const deliver = (): void => {
     while (onTheWay[0] !== undefined && onTheWay[0].at <= performance.now()) onTheWay.shift()?.arrive();
-    if (onTheWay[0] !== undefined) setTimeout(deliver, onTheWay[0].at - performance.now());
+    if (onTheWay[0] !== undefined) setTimeout(deliver, Math.max(0, onTheWay[0].at - performance.now()));
   };
   const send = (arrive: () => void): void => {
     onTheWay.push({ at: free + latencyMs, arrive });
-    if (onTheWay.length === 1) setTimeout(deliver, free + latencyMs - performance.now());
+    if (onTheWay.length === 1) setTimeout(deliver, Math.max(0, free + latencyMs - performance.now()));
   };
   from.on("data", (chunk: Buffer) => {
     free = Math.max(free, performance.now()) + (chunk.length / bytesPerSecond) * 1000;
