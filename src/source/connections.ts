@@ -24,6 +24,8 @@ const H2_OPTIONS = {
   maxConcurrentStreams: H2_STREAMS,
   connectionWindowSize: H2_STREAMS * H2_WINDOW,
   settings: { initialWindowSize: H2_WINDOW },
+  // undici 8 documents the one above, and reads this one
+  initialWindowSize: H2_WINDOW,
 } as const;
 
 export class Connections {

@@ -38,19 +38,21 @@ async function* streamPieces(transfer: BlobTransfer, count: number): AsyncGenera
   const pieces: Piece[] = [];
   let { start: position } = transfer.wanted;
   let next = position;
-  const begin = (): void => {
-    const wanted = { start: next, end: Math.min(next + PIECE_BYTES, end) };
-    pieces.push(new Piece(streamBlob({ ...transfer, signal, wanted, open: (range) => openPiece(transfer, range, signal) })));
-    next = wanted.end;
+  const begin = (most: number): void => {
+    while (pieces.length < most && next < end) {
+      const wanted = { start: next, end: Math.min(next + PIECE_BYTES, end) };
+      pieces.push(new Piece(streamBlob({ ...transfer, signal, wanted, open: (range) => openPiece(transfer, range, signal) })));
+      next = wanted.end;
+    }
   };
   try {
-    for (begin(); pieces[0] !== undefined; pieces.shift()) {
+    for (begin(1); pieces[0] !== undefined; begin(1)) {
       for await (const chunk of pieces[0]) {
-        while (pieces.length < count && next < end) begin();
+        begin(count);
         position += chunk.length;
         yield chunk;
       }
-      if (pieces.length === 1 && next < end) begin();
+      pieces.shift();
     }
     return;
   } catch (error) {
@@ -77,7 +79,7 @@ class NoRangesError extends Error {
 class Piece {
   #chunks: Uint8Array[] = [];
   #ended = false;
-  #error: unknown;
+  #failed: Promise<never> | undefined;
   #wake: (() => void) | undefined;
 
   constructor(stream: AsyncIterable<Uint8Array>) {
@@ -90,7 +92,7 @@ class Piece {
       this.#chunks = [];
       yield* chunks;
       if (this.#chunks.length > 0) continue;
-      if (this.#error !== undefined) throw this.#error;
+      if (this.#failed !== undefined) await this.#failed;
       if (this.#ended) return;
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#wake = resolve;
@@ -105,7 +107,9 @@ class Piece {
         this.#wake?.();
       }
     } catch (error) {
-      this.#error = error;
+      this.#failed = Promise.reject(error);
+      // it is for who reads up to here
+      this.#failed.catch(() => undefined);
     }
     this.#ended = true;
     this.#wake?.();

@@ -131,7 +131,7 @@ test("`readBlob()` is not kept waiting by bodies of the same connection that nob
     }),
   );
   assert.ok((await collect(source.readBlob(reference, descriptor))).equals(harness.bytes));
-  await Promise.all(paused.map((body) => body.return?.()));
+  for (const body of paused) await body.return?.();
 });
 
 test("`readBlob()` over HTTP/2 ends with the signal's reason, and other streams go on", async () => {
