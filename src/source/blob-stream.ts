@@ -15,7 +15,13 @@ export interface BlobTransfer extends RetryContext {
   readonly descriptor: Descriptor;
   readonly wanted: ByteRange;
   /** Asks for the blob, with a Range if one is given: 200, 206 or 416, anything else throws. */
-  readonly open: (range: ByteRange | undefined, signal: AbortSignal | undefined) => Promise<HttpResponse>;
+  readonly open: (range: ByteRange | undefined, options: OpenOptions) => Promise<HttpResponse>;
+}
+
+export interface OpenOptions {
+  readonly signal: AbortSignal | undefined;
+  /** Not the first time of this transfer. */
+  readonly again: boolean;
 }
 
 /** What a connection must have brought for its breaking not to count: with a byte each, a server could have us ask for ever. */
@@ -26,10 +32,12 @@ export async function* streamBlob(transfer: BlobTransfer): AsyncGenerator<Uint8A
   const { wanted, signal } = transfer;
   const cursor = new Cursor(transfer.descriptor, wanted);
   let failures = 0;
+  let again = false;
   let mark = cursor.position;
   while (cursor.position < wanted.end) {
     signal?.throwIfAborted();
-    const response = await transfer.open(cursor.range(), signal);
+    const response = await transfer.open(cursor.range(), { signal, again });
+    again = true;
     try {
       if (cursor.accept(response)) yield* cursor.take(response);
       else response.body.cancel();

@@ -2,7 +2,7 @@
  * One blob by several requests at a time, for networks that give a connection less than they have: pieces of it, fetched ahead
  * and delivered in order. What is fetched ahead is held in memory: `count` pieces at most.
  */
-import { streamBlob, type BlobTransfer } from "./blob-stream.ts";
+import { streamBlob, type BlobTransfer, type ByteRange, type OpenOptions } from "./blob-stream.ts";
 import type { HttpResponse } from "./http-client.ts";
 
 export interface ParallelRanges {
@@ -41,7 +41,7 @@ async function* streamPieces(transfer: BlobTransfer, count: number): AsyncGenera
   const begin = (most: number): void => {
     while (pieces.length < most && next < end) {
       const wanted = { start: next, end: Math.min(next + PIECE_BYTES, end) };
-      pieces.push(new Piece(streamBlob({ ...transfer, signal, wanted, open: (range) => openPiece(transfer, range, signal) })));
+      pieces.push(new Piece(streamBlob({ ...transfer, signal, wanted, open: (range, options) => openPiece(transfer, range, options) })));
       next = wanted.end;
     }
   };
@@ -63,8 +63,8 @@ async function* streamPieces(transfer: BlobTransfer, count: number): AsyncGenera
   yield* streamBlob({ ...transfer, wanted: { start: position, end } });
 }
 
-async function openPiece(transfer: BlobTransfer, range: Parameters<BlobTransfer["open"]>[0], signal: AbortSignal): Promise<HttpResponse> {
-  const response = range && (await transfer.open(range, signal));
+async function openPiece(transfer: BlobTransfer, range: ByteRange | undefined, options: OpenOptions): Promise<HttpResponse> {
+  const response = range && (await transfer.open(range, options));
   if (response?.status === 206) return response;
   response?.body.cancel();
   throw new NoRangesError();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SourceEvent } from "../../src/source/source.ts";
 import type { Fault, FaultAction } from "../../src/testing/index.ts";
-import { BLOB_SIZE, startHarness } from "./registry-harness.ts";
+import { BLOB_SIZE, QUICK, startHarness } from "./registry-harness.ts";
 
 const BLOB = /^GET .*\/blobs\//;
 const SIZE = BLOB_SIZE;
@@ -134,7 +134,7 @@ const CASES: readonly Case[] = [
 for (const { name, actions, requests, code, atLeastMs = 0 } of CASES) {
   const sum = requests.reduce((total, [, , bytes]) => total + bytes, 0);
   test(`\`readBlob()\` ${code === undefined ? "takes" : `fails with ${code} after`} ${sum} bytes in ${requests.length} requests when ${name}`, async () => {
-    await using harness = await startHarness({}, { http: { stallTimeout: 200 } });
+    await using harness = await startHarness({}, { http: { stallTimeout: 500 }, retry: { ...QUICK, maxDelayMs: 3000 } });
     harness.registry.misbehave(...actions.map((action): Fault => ({ match: BLOB, action })));
     const started = performance.now();
     if (code === undefined) assert.ok((await harness.read()).equals(harness.bytes));

@@ -1,12 +1,15 @@
 /** Several requests for one blob: the same bytes, in order, each of them once. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { parseReference } from "../../src/image/reference.ts";
 import { checkParallelRanges } from "../../src/source/parallel-ranges.ts";
 import { RegistrySource, type RegistrySourceOptions } from "../../src/source/registry.ts";
 import type { BlobOptions, SourceEvent } from "../../src/source/source.ts";
 import { bytesBlob, startRegistry, type FaultAction, type TestBlob, type TestRegistry } from "../../src/testing/index.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { startSlowProxy } from "../support/slow-proxy.ts";
 import { collect, descriptorFor, QUICK } from "./registry-harness.ts";
 
@@ -114,6 +117,21 @@ for (const [what, action, again] of [
     });
   }
 }
+
+test("`readBlob()` with `parallelRanges` takes all pieces from a mirror, and what it breaks off from the registry", async () => {
+  await using directory = await temporaryDirectory();
+  await using place = await Place.start({ hostDirectories: [directory.path] });
+  await using mirror = await startRegistry();
+  mirror.pushBlob("team/app", BLOB);
+  mkdirSync(join(directory.path, "_default"));
+  writeFileSync(join(directory.path, "_default/hosts.toml"), `[host."${mirror.origin}"]\n`);
+  assert.ok((await collect(place.stream())).equals(BYTES));
+  assert.deepEqual([mirror.bytesSent, place.registry.bytesSent], [BYTES.length, 0]);
+  mirror.misbehave({ match: MATCH, after: 2, action: { kind: "cut", after: 1_000_000 } });
+  assert.ok((await collect(place.stream())).equals(BYTES));
+  assert.equal(mirror.bytesSent + place.registry.bytesSent, 2 * BYTES.length);
+  assert.ok(place.registry.bytesSent > 0);
+});
 
 test("`readBlob()` with `parallelRanges` fails when one piece cannot be had, and ends the others", async () => {
   await using place = await Place.start();
