@@ -1,12 +1,13 @@
 /** `requireProof`: what the store has is given to no image whose repository has not shown that it has it, too. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fsck } from "../../src/index.ts";
-import type { TestImage, TestLayer } from "../../src/testing/index.ts";
+import { buildImage, writeLayout, type TestImage, type TestLayer } from "../../src/testing/index.ts";
 import { layer, startStore, type StoreHarness } from "../support/store-harness.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const SECRET: TestLayer = await layer([{ path: "secret", content: randomBytes(700_000) }], { compression: "gzip" });
 const BASE: TestLayer = await layer([{ path: "base", content: "base\n" }], { compression: "zstd" });
@@ -165,6 +166,21 @@ test("`pull()` with `requireProof` waits for who ingests a layer, and then prove
     images.reduce((sum, { stats }) => sum + stats.ingestedLayers, 0),
     1,
   );
+});
+
+test("`pull()` with `requireProof` wants it of image layouts, too, each for itself", async () => {
+  await using harness = await startShared();
+  await using directory = await temporaryDirectory();
+  const image = buildImage({ layers: [SECRET] });
+  for (const name of ["one", "two"]) {
+    const path = join(directory.path, name);
+    await writeLayout(path, { v1: image });
+    const { stats } = await harness.pull(`oci:${path}:v1`);
+    assert.deepEqual([stats.downloadedBytes, stats.ingestedLayers], [SECRET.size, 0]);
+    assert.equal((await harness.pull(`oci:${path}:v1`)).cached, true);
+    rmSync(join(path, "blobs/sha256", SECRET.digest.slice(7)));
+    assert.equal((await harness.pull(`oci:${path}:v1`, { pullPolicy: "always" })).cached, true);
+  }
 });
 
 test("`fsck()` finds nothing wrong in a store with proofs", async () => {
