@@ -13,6 +13,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
 import { digestHex, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
+import { sweepProofs } from "../store/proofs.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { GcContext } from "./context.ts";
 import { mountedTrees } from "./mounts.ts";
@@ -59,6 +60,7 @@ export async function collectGarbage(context: GcContext, options: GcOptions = {}
   for (const image of images.values()) if (image.reasons.length === 0) removeImage(context, { image, images, options, tally, now });
   await removeUnused(context, { images, options, tally });
   if (options.keepBytes !== undefined) await shrink(context, { images, options, tally }, options.keepBytes);
+  if (options.dryRun !== true) sweepProofs(context.layout, context.layers, context.warn);
   return tally;
 }
 

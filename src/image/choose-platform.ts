@@ -4,13 +4,15 @@ import { ShaleError } from "../errors.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { quote } from "./document.ts";
 import { isManifestMediaType } from "./media-type.ts";
-import { formatPlatform, normalizePlatform, platformRank, type Platform } from "./platform.ts";
+import { compareReleases, platformRank } from "./match-platform.ts";
+import { formatPlatform, normalizePlatform, type Platform } from "./platform.ts";
 
 const MAX_LISTED = 32;
 
 /**
  * The entry of an image index to take for a platform. Among entries of the same os and architecture the best variant
- * that the wanted one can run wins (arm/v7 takes v7, v6, v5; amd64/v3 takes v3, v2, the baseline), then document order.
+ * that the wanted one can run wins (arm/v7 takes v7, v6, v5; amd64/v3 takes v3, v2, the baseline), then the later Windows, then
+ * document order.
  * Failing that, the first entry that names no platform: a nested image index, or a manifest whose config must be checked.
  * Attestations and media types that are no image are never chosen; no other architecture ever stands in.
  *
@@ -22,7 +24,9 @@ export function choosePlatform(descriptors: readonly Descriptor[], wanted: Platf
   let bestRank = Number.POSITIVE_INFINITY;
   for (const descriptor of images) {
     const rank = descriptor.platform && platformRank(descriptor.platform, wanted);
-    if (rank !== undefined && rank < bestRank) [best, bestRank] = [descriptor, rank];
+    if (rank === undefined || rank > bestRank) continue;
+    const later = best?.platform && descriptor.platform ? compareReleases(descriptor.platform, best.platform) > 0 : false;
+    if (rank < bestRank || later) [best, bestRank] = [descriptor, rank];
   }
   const chosen = best ?? images.find((descriptor) => descriptor.platform === undefined);
   if (chosen === undefined)

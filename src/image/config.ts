@@ -76,6 +76,7 @@ function parseConfigPlatform(fields: JsonObject): Platform {
     architecture: fields.requiredString("architecture"),
     ...optional("variant", variant),
     ...optional("osVersion", osVersion),
+    osFeatures: fields.strings("os.features") ?? [],
   });
 }
 

@@ -63,6 +63,13 @@ function parsePlatformFields(fields: JsonObject | undefined): Platform | undefin
   const architecture = fields?.string("architecture") ?? "";
   const variant = fields?.string("variant") ?? "";
   const osVersion = fields?.string("os.version") ?? "";
+  const osFeatures = fields?.strings("os.features") ?? [];
   if (os === "" || architecture === "") return undefined;
-  return { os, architecture, ...(variant !== "" && { variant }), ...(osVersion !== "" && { osVersion }) };
+  return {
+    os,
+    architecture,
+    ...(variant !== "" && { variant }),
+    ...(osVersion !== "" && { osVersion }),
+    ...(osFeatures.length > 0 && { osFeatures }),
+  };
 }

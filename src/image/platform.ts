@@ -7,9 +7,13 @@ export interface Platform {
   readonly architecture: string;
   readonly variant?: string;
   readonly osVersion?: string;
+  /** What an image needs of the system beyond its name (`win32k`), or what the system has of it; sorted, each once. */
+  readonly osFeatures?: readonly string[];
 }
 
 const PART: RegExp = /^[A-Za-z0-9_.-]{1,64}$/;
+/** `windows(10.0.17763+win32k)`: version and features may be left out. */
+const OS: RegExp = /^([A-Za-z0-9_.-]{1,64})(?:\(([A-Za-z0-9_.-]{0,64})((?:\+[A-Za-z0-9_.-]{1,64}){0,16})\))?$/;
 
 const NODE_ARCHITECTURES: ReadonlyMap<string, string> = new Map([
   ["x64", "amd64"],
@@ -36,26 +40,29 @@ export function hostPlatform(): Platform {
   return normalizePlatform({ os: process.platform, architecture, ...(armVersion !== undefined && { variant: String(armVersion) }) });
 }
 
-/** @throws PLATFORM_INVALID unless the text is `os/arch` or `os/arch/variant`. */
+/** @throws PLATFORM_INVALID unless the text is `os/arch` or `os/arch/variant`; `os` may be `os(version+feature)`, as containerd has it. */
 export function parsePlatform(text: string): Platform {
-  const [os, architecture, variant, ...rest] = text.split("/", 5);
-  const parts = [os, architecture, variant ?? "none"];
-  if (rest.length > 0 || !parts.every((part) => part !== undefined && PART.test(part))) {
-    throw new ShaleError(
-      "PLATFORM_INVALID",
-      `platform ${quote(text)} is malformed; expected os/arch or os/arch/variant, as in linux/arm64`,
-      {
-        platform: text.slice(0, 200),
-      },
-    );
+  const [first = "", architecture = "", variant, ...rest] = text.split("/", 5);
+  const [, os, osVersion = "", features = ""] = OS.exec(first) ?? [];
+  if (os === undefined || rest.length > 0 || ![architecture, variant ?? "none"].every((part) => PART.test(part))) {
+    const message = `platform ${quote(text)} is malformed; expected os/arch or os/arch/variant, as in linux/arm64`;
+    throw new ShaleError("PLATFORM_INVALID", message, { platform: text.slice(0, 200) });
   }
-  return normalizePlatform({ os: os ?? "", architecture: architecture ?? "", ...(variant !== undefined && { variant }) });
+  const osFeatures = features.split("+").slice(1);
+  return normalizePlatform({
+    os,
+    architecture,
+    osFeatures,
+    ...(osVersion !== "" && { osVersion }),
+    ...(variant !== undefined && { variant }),
+  });
 }
 
-/** `os/arch[/variant]`. The parts may come from a stranger's document: escape before showing. */
+/** `os[(version+features)]/arch[/variant]`. The parts may come from a stranger's document: escape before showing. */
 export function formatPlatform(platform: Platform): string {
-  const { os, architecture, variant } = platform;
-  return variant === undefined ? `${os}/${architecture}` : `${os}/${architecture}/${variant}`;
+  const { os, architecture, variant, osVersion = "", osFeatures = [] } = platform;
+  const options = [osVersion, ...osFeatures].join("+");
+  return `${os}${options === "" ? "" : `(${options})`}/${architecture}${variant === undefined ? "" : `/${variant}`}`;
 }
 
 /** One spelling for each platform, as containerd has it: x86_64 is amd64, armhf is arm/v7, amd64/v1 and arm64/v8 have no variant. */
@@ -65,37 +72,21 @@ export function normalizePlatform(platform: Platform): Platform {
   const architecture = known?.architecture ?? named;
   const variant = normalizeVariant(architecture, (platform.variant ?? known?.variant ?? "").toLowerCase());
   const os = platform.os.toLowerCase();
+  const osFeatures = [...new Set(platform.osFeatures)].toSorted();
   return {
     os: os === "macos" ? "darwin" : os,
     architecture,
     ...(variant !== "" && { variant }),
     ...(platform.osVersion !== undefined && { osVersion: platform.osVersion }),
+    ...(osFeatures.length > 0 && { osFeatures }),
   };
 }
 
 function normalizeVariant(architecture: string, variant: string): string {
   const spelled = /^[0-9]/.test(variant) ? `v${variant}` : variant;
   if (architecture === "arm") return spelled === "" ? "v7" : spelled;
-  if (architecture === "arm64" && spelled === "v8") return "";
+  if (architecture === "arm64" && (spelled === "v8" || spelled === "v8.0")) return "";
+  if (architecture === "arm64" && spelled === "v9.0") return "v9";
   if (architecture === "amd64" && spelled === "v1") return "";
   return spelled;
-}
-
-/** How well an image for `offered` suits who wants `wanted`: 0 is best; undefined when it cannot run there. */
-export function platformRank(offered: Platform, wanted: Platform): number | undefined {
-  const [has, wants] = [normalizePlatform(offered), normalizePlatform(wanted)];
-  if (has.os !== wants.os || has.architecture !== wants.architecture) return undefined;
-  const rank = acceptableVariants(wants.architecture, wants.variant ?? "").indexOf(has.variant ?? "");
-  return rank === -1 ? undefined : rank;
-}
-
-/** Best first; "" is the baseline of every architecture but arm. */
-function acceptableVariants(architecture: string, variant: string): readonly string[] {
-  const level = Number(/^v([1-9])$/.exec(variant)?.[1] ?? 0);
-  const lowest = architecture === "arm" ? 5 : 2;
-  const ladder: string[] = [];
-  if (architecture === "arm" || architecture === "amd64") {
-    for (let step = level - 1; step >= lowest; step--) ladder.push(`v${step}`);
-  }
-  return architecture === "arm" ? [variant, ...ladder] : [...new Set([variant, ...ladder, ""])];
 }

@@ -5,9 +5,11 @@ import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source } from "../source/source.ts";
 import { readGeneration } from "../store/generation.ts";
+import { proofKey } from "../store/proofs.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { LayerBlob } from "./layer-blob.ts";
-import type { ImageBudget, Limits } from "./limits.ts";
+import { proofOf, proveLayer } from "./prove-layer.ts";
+import { refuseLargeBlob, type ImageBudget, type Limits } from "./limits.ts";
 import { LockRecorder, readLockRecord } from "./lock-record.ts";
 import type { LayerProgress } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
@@ -24,6 +26,8 @@ export interface LayerContext {
   readonly keepBlobs: boolean;
   readonly limits: Limits;
   readonly budget: ImageBudget;
+  /** The repository that must have given each layer's blob once; undefined: what the store has is anybody's. */
+  readonly provenFor: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -32,6 +36,8 @@ export interface LayerTraffic {
   readonly fetched: number;
   /** From an earlier download that was cut off, or a kept blob. */
   readonly resumed: number;
+  /** False: fetched to see that it is the right one, and no more. */
+  readonly ingested: boolean;
 }
 
 /** What came of the blob; undefined when it was not needed. */
@@ -41,11 +47,16 @@ export async function ensureLayer(layer: LayerIdentity & { index: number }, cont
   if (!force && (await isUsable(core, diffId, signal))) {
     if (context.buildIndex) await ensureIndex(layer, context);
     context.budget.set(diffId, core.layers.record(diffId)?.size ?? 0);
+    const proven = await tellingFailure(layer, context, () => proveLayer(layer, context));
     relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
-    return undefined;
+    return proven;
   }
+  return tellingFailure(layer, context, () => singleFlight(layer, context));
+}
+
+async function tellingFailure<T>({ diffId, index }: LayerProgress, { relay, signal }: LayerContext, work: () => Promise<T>): Promise<T> {
   try {
-    return await singleFlight(layer, context);
+    return await work();
   } catch (error) {
     relay.send({
       kind: "layer-failed",
@@ -116,15 +127,17 @@ async function singleFlight(layer: LayerIdentity & { index: number }, context: L
   if (waitedFor) {
     await untilSettled(waitedFor, signal);
     if (core.layers.state(diffId) !== "present") return singleFlight(layer, context);
+    const proven = await proveLayer(layer, context);
     relay.send({ kind: "layer-skipped", reason: "ingested-elsewhere", diffId, index });
-    return undefined;
+    return proven;
   }
   const work = lockAndIngest(layer, context);
   core.inFlight.set(diffId, work);
   try {
     const fetched = await work;
+    const proven = fetched ?? (await proveLayer(layer, context));
     if (fetched === undefined && !force) relay.send({ kind: "layer-skipped", reason: "ingested-elsewhere", diffId, index });
-    return fetched;
+    return proven;
   } finally {
     core.inFlight.delete(diffId);
   }
@@ -159,16 +172,18 @@ async function lockAndIngest(layer: LayerIdentity & { index: number }, context: 
 
 /** Wrong bytes are asked for once more, from another host if there is one. */
 async function ingestLayer(layer: LayerIdentity & { index: number }, context: LayerContext, recorder: LockRecorder): Promise<LayerTraffic> {
-  const { core, relay, source, reference, keepBlobs, force, signal } = context;
+  const { core, relay, source, reference, keepBlobs, force, signal, provenFor } = context;
   const { diffId, index, descriptor } = layer;
+  const proof = provenFor === undefined ? undefined : proofOf(layer, provenFor);
   using blob = new LayerBlob({
     source,
     reference,
     descriptor,
-    spool: core.layout.download(descriptor.digest),
+    // what another repository sent proves nothing for this one
+    spool: `${core.layout.download(descriptor.digest)}${proof === undefined ? "" : `-${proofKey(proof)}`}`,
     kept: core.layout.blob(descriptor.digest),
     keep: keepBlobs,
-    force,
+    force: force || proof !== undefined,
     signal,
     onEvent: (event) => relay.send({ ...event, diffId, index }),
     onResumed: (bytes) => relay.send({ kind: "download-resumed", diffId, index, bytes }),
@@ -176,7 +191,8 @@ async function ingestLayer(layer: LayerIdentity & { index: number }, context: La
   const attempt = async (): Promise<LayerTraffic> => {
     await ingestUndisturbed(layer, context, { recorder, blob });
     blob.done();
-    return { fetched: blob.fetched, resumed: blob.resumed };
+    if (proof !== undefined) core.proofs.add(proof);
+    return { fetched: blob.fetched, resumed: blob.resumed, ingested: true };
   };
   try {
     return await attempt();
@@ -216,7 +232,7 @@ async function ingestOnce(layer: LayerIdentity & { index: number }, context: Lay
   const { diffId, descriptor } = layer;
   const about: LayerProgress = { diffId, index: layer.index };
   const total = descriptor.size;
-  if (total > limits.blobBytes) throw tooLarge(descriptor, limits.blobBytes);
+  refuseLargeBlob(descriptor, limits.blobBytes);
   let bytes = 0;
   let entries = 0;
   relay.send({ kind: "download-started", ...about, total });
@@ -254,11 +270,6 @@ async function ingestOnce(layer: LayerIdentity & { index: number }, context: Lay
   if (!(await publish(layer, context, { directory, generation, inodes, size, entries: all }))) return false;
   relay.send({ kind: "ingest-complete", ...about, bytes: ingested.size, entries: ingested.entries });
   return true;
-}
-
-function tooLarge({ digest, size }: LayerIdentity["descriptor"], maximum: number): ShaleError {
-  const message = `the blob ${digest} has ${size} bytes, more than the limit of ${maximum}; raise blobBytes if the image is trusted`;
-  return new ShaleError("LIMIT_BLOB_BYTES", message, { limit: "blobBytes", maximum });
 }
 
 /** Published, the directory has gone already; given up, nothing of it stays. */

@@ -2,6 +2,7 @@
 import { ShaleError } from "../errors.ts";
 import { MAX_CONFIG_BYTES } from "../image/config.ts";
 import { MAX_MANIFEST_BYTES } from "../image/manifest.ts";
+import type { Descriptor } from "../image/descriptor.ts";
 import type { LayerLimits } from "../ingest/layer-limits.ts";
 
 /** Each limit has an error code of its own: see docs/limits.md. They bind what is fetched; an image that is in the store already is not measured again. */
@@ -57,6 +58,13 @@ export function resolveLimits(given: { readonly [K in keyof Limits]?: Limits[K] 
     limits[name] = value;
   }
   return limits as unknown as Limits;
+}
+
+/** @throws LIMIT_BLOB_BYTES */
+export function refuseLargeBlob({ digest, size }: Descriptor, maximum: number): void {
+  if (size <= maximum) return;
+  const message = `the blob ${digest} has ${size} bytes, more than the limit of ${maximum}; raise blobBytes if the image is trusted`;
+  throw new ShaleError("LIMIT_BLOB_BYTES", message, { limit: "blobBytes", maximum });
 }
 
 /** The unpacked bytes of an image, summed over its layers while they come. */

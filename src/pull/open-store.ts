@@ -77,6 +77,7 @@ export class Store {
         eager: query.materialize !== "lazy",
         durability: "deferred",
         keepBlobs: false,
+        requireProof: core.requireProof,
         limits: DEFAULT_LIMITS,
         verifyManifest: undefined,
         source: () => Promise.reject(new TypeError(`${formatPlatform(platform)}: a cached image needs no source`)),

@@ -8,6 +8,7 @@ import { formatPlatform, type Platform } from "../image/platform.ts";
 import { formatReference, type Reference } from "../image/reference.ts";
 import type { Source, SourceEvent } from "../source/source.ts";
 import { namedDigest, type ImageRecord } from "../store/images.ts";
+import type { Proof } from "../store/proofs.ts";
 import { isRealDirectory } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
@@ -16,6 +17,7 @@ import { ensureIndex, ensureLayer, isUsable, type LayerTraffic } from "./ensure-
 import { Image, type PullStats } from "./image.ts";
 import { ImageBudget, type Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
+import { repositoryOf } from "./prove-layer.ts";
 import {
   readStoredManifest,
   resolveConfig,
@@ -42,6 +44,7 @@ export interface PullRequest {
   readonly eager: boolean;
   readonly durability: "deferred" | "barrier";
   readonly keepBlobs: boolean;
+  readonly requireProof: boolean;
   readonly limits: Limits;
   readonly verifyManifest: VerifyManifest | undefined;
   /** Called when the network or layout is needed, never for a cached image. */
@@ -144,7 +147,7 @@ async function cachedImage(request: PullRequest, started: number): Promise<Image
   if (!digest || !lease) return undefined;
   try {
     const record = core.images.record(digest, warn);
-    const composed = record && (await composedTrees(record, request));
+    const composed = record && isProven(record, request) && (await composedTrees(record, request));
     if (composed) return await restoreImage(request, { record, composed, lease, started });
   } catch (error) {
     lease.release();
@@ -172,6 +175,15 @@ async function restoreImage(request: PullRequest, { record, composed, lease, sta
     core.images.writeRecord({ ...record, bootId: core.bootId, indexed: isIndexed(core, record), trees });
   }
   return image;
+}
+
+/** A layer that stands in the image in two forms is proven by either: it is fetched once. */
+function isProven({ configDigest, layers }: ImageRecord, { core, reference, requireProof }: PullRequest): boolean {
+  if (!requireProof) return true;
+  const repository = repositoryOf(reference);
+  const has = (blob: BlobDigest, content: Proof["content"]): boolean => core.proofs.has({ repository, blob, content });
+  const proven = new Set(layers.filter(({ digest, diffId }) => has(digest, diffId)).map(({ diffId }) => diffId));
+  return has(configDigest, configDigest) && layers.every(({ diffId }) => proven.has(diffId));
 }
 
 function isIndexed(core: StoreCore, { layers }: Pick<ImageRecord, "layers">): boolean {
@@ -246,7 +258,7 @@ async function holding<T>(work: (holds: FileLock[]) => Promise<T>): Promise<T> {
 }
 
 async function fetchImage(request: PullRequest, started: number): Promise<Image> {
-  const { core, reference, platform, relay, signal, force, limits } = request;
+  const { core, reference, platform, relay, signal, force, limits, requireProof } = request;
   const text = formatReference(reference);
   if (request.policy === "never") {
     throw new ShaleError("NOT_CACHED", `${JSON.stringify(text)} is not in the store and the policy is never; pull it with another policy`, {
@@ -260,15 +272,18 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
   const onEvent = tellRetries(relay);
   const manifest = await resolveManifest(source, reference, { platform, limits, signal, onEvent });
   await request.verifyManifest?.(manifest.descriptor, manifest.bytes);
+  const { digest: blob } = manifest.manifest.config;
+  const proof: Proof = { repository: repositoryOf(reference), blob, content: blob };
   const config = await resolveConfig(source, reference, {
-    manifest: manifest.manifest,
+    manifest,
     platform,
     images: core.images,
-    force,
+    force: force || (requireProof && !core.proofs.has(proof)),
     limits,
     signal,
     onEvent,
   });
+  if (requireProof && config.fetched) core.proofs.add(proof);
   const manifestDigest = manifest.descriptor.digest;
   const summary = config.layers.map(({ diffId, descriptor }) => ({ diffId, digest: descriptor.digest, size: descriptor.size }));
   relay.send({ kind: "resolved", reference: text, manifestDigest, layers: summary });
@@ -281,7 +296,7 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
     const fetched = await ensureLayers(config, source, request);
     const record = await recordImage(request, manifest, config);
     const stats = statsOf(fetched, { before, after: core.written, started });
-    const cached = !config.fetched && stats.ingestedLayers === 0;
+    const cached = !config.fetched && fetched.every((layer) => layer === undefined);
     return await publishImage(request, { record, lease, cached, stats, named: manifest.named });
   } catch (error) {
     lease.release();
@@ -291,14 +306,17 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
 
 /** Every distinct layer once, told at its lowest place; what came of each, undefined for those that needed nothing. */
 async function ensureLayers(config: ResolvedConfig, source: Source, request: PullRequest): Promise<readonly (LayerTraffic | undefined)[]> {
-  const { core, reference, relay, force, buildIndex, durability, keepBlobs, limits } = request;
+  const { core, reference, relay, force, buildIndex, durability, keepBlobs, limits, requireProof } = request;
+  const provenFor = requireProof ? repositoryOf(reference) : undefined;
   const abort = new AbortController();
   const signal = AbortSignal.any([request.signal, abort.signal]);
   const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }] as const).reverse());
   const budget = new ImageBudget(limits.imageBytes, (error) => abort.abort(error));
-  const context = { core, source, reference, relay, force, buildIndex, durability, keepBlobs, limits, budget, signal };
+  const context = { core, source, reference, relay, force, buildIndex, durability, keepBlobs, limits, budget, provenFor, signal };
   const queue = await core.downloads();
-  const works = [...distinct.values()].reverse().map((layer) => queue.add(() => ensureLayer(layer, context)));
+  // what takes longest begins first, or all would wait for it at the end
+  const longestFirst = [...distinct.values()].toSorted((a, b) => b.descriptor.size - a.descriptor.size || a.index - b.index);
+  const works = longestFirst.map((layer) => queue.add(() => ensureLayer(layer, context)));
   try {
     const fetched = await Promise.all(works);
     abort.signal.throwIfAborted();
@@ -324,11 +342,11 @@ function statsOf(
   traffic: readonly (LayerTraffic | undefined)[],
   { before, after, started }: { before: StoreCore["written"]; after: StoreCore["written"]; started: number },
 ): PullStats {
-  const ingested = traffic.filter((layer) => layer !== undefined);
+  const fetched = traffic.filter((layer) => layer !== undefined);
   return {
-    downloadedBytes: ingested.reduce((sum, { fetched }) => sum + fetched, 0),
-    resumedBytes: ingested.reduce((sum, { resumed }) => sum + resumed, 0),
-    ingestedLayers: ingested.length,
+    downloadedBytes: fetched.reduce((sum, layer) => sum + layer.fetched, 0),
+    resumedBytes: fetched.reduce((sum, { resumed }) => sum + resumed, 0),
+    ingestedLayers: fetched.filter(({ ingested }) => ingested).length,
     newChunks: after.newChunks - before.newChunks,
     newChunkBytes: after.newBytes - before.newBytes,
     milliseconds: performance.now() - started,

@@ -2,6 +2,7 @@
 import { hostPlatform, parsePlatform } from "../image/platform.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
 import type { Credentials, CredentialsProvider } from "../source/credentials.ts";
+import { checkParallelRanges, type ParallelRanges } from "../source/parallel-ranges.ts";
 import type { RetryPolicy } from "../source/retry.ts";
 import type { Source } from "../source/source.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
@@ -34,8 +35,19 @@ export interface RegistryOptions {
    * `/etc/containerd/certs.d`, `/etc/containers/certs.d`, `/etc/docker/certs.d`.
    */
   readonly hostDirectories?: readonly string[] | undefined;
+  /**
+   * Fetch layers that the registry does not have from the `urls` of their descriptors: https, no credentials, public addresses only.
+   * Default false: the image's maker does not decide whom this machine asks.
+   */
+  readonly allowForeignLayers?: boolean | undefined;
   /** Keep blobs as they came, in the store's `blobs/`; what is there is not fetched. Default false. */
   readonly keepBlobs?: boolean | undefined;
+  /** As the store's option, for the pulls of this registry. Default: the store's. It can ask for more than the store, not for less. */
+  readonly requireProof?: boolean | undefined;
+  /** Fetch large layers by several requests at a time, for networks that give one connection less than they have. Default: one request. */
+  readonly parallelRanges?: ParallelRanges | undefined;
+  /** Offer HTTP/2 to registries with TLS: one connection a host in place of several. Default false; see docs/registries.md for when it pays. */
+  readonly http2?: boolean | undefined;
   /** How often and how long a failing registry is tried. */
   readonly retry?: Partial<RetryPolicy> | undefined;
   /** Default: the store's native profile. */
@@ -58,6 +70,8 @@ export interface PullOptions {
   readonly materialize?: "eager" | "lazy" | undefined;
   readonly profile?: Profile | undefined;
   readonly platform?: string | undefined;
+  /** As the store's option, for this pull; it cannot ask for less. */
+  readonly requireProof?: boolean | undefined;
   /** `barrier`: each layer is on the disk before it counts as there. `deferred` (default): layers that a power cut may have damaged are verified before use. */
   readonly durability?: "deferred" | "barrier" | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -73,6 +87,7 @@ export class Registry {
   constructor(options: RegistryOptions) {
     if (options.profile !== undefined) parseProfile(options.profile);
     if (options.platform !== undefined) parsePlatform(options.platform);
+    if (options.parallelRanges !== undefined) checkParallelRanges(options.parallelRanges);
     this.#options = options;
     this.#limits = resolveLimits(options.limits);
   }
@@ -92,7 +107,7 @@ export class Registry {
       options.signal?.throwIfAborted();
       const parsed = parseReference(reference);
       const platform = options.platform ?? this.#options.platform;
-      const { verifyManifest, keepBlobs = false } = this.#options;
+      const { verifyManifest, keepBlobs = false, requireProof } = this.#options;
       const image = await core.run(options.signal, (signal) =>
         pullImage({
           core,
@@ -105,6 +120,7 @@ export class Registry {
           eager: options.materialize !== "lazy",
           durability: options.durability ?? "deferred",
           keepBlobs,
+          requireProof: [core.requireProof, requireProof, options.requireProof].includes(true),
           limits: this.#limits,
           verifyManifest,
           source: () => this.#source(parsed),

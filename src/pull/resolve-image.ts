@@ -21,6 +21,8 @@ export interface ResolvedManifest {
   readonly manifest: Manifest;
   /** Of the document that the reference itself names: this manifest, or an image index. */
   readonly named: BlobDigest;
+  /** True when an image index said what it runs on: its word goes before the config's, which tools that copy images leave wrong. */
+  readonly chosen: boolean;
 }
 
 export interface ResolvedConfig {
@@ -38,16 +40,18 @@ export async function resolveManifest(
 ): Promise<ResolvedManifest> {
   let document: ManifestDocument = await source.resolve(reference, options);
   const named = document.descriptor.digest;
+  let chosen = false;
   for (let depth = 0; depth <= limits.indexDepth; depth++) {
     refuseLarge(document, limits.manifestBytes);
     const content = parseManifestDocument(document.bytes, document.descriptor.mediaType);
     if (content.kind === "manifest") {
       refuseLayers(content.manifest, limits.imageLayers);
-      return { ...document, manifest: content.manifest, named };
+      return { ...document, manifest: content.manifest, named, chosen };
     }
     if (depth === limits.indexDepth) break;
-    const chosen = choosePlatform(content.manifests, platform);
-    document = await source.readManifest(reference, chosen, options);
+    const entry = choosePlatform(content.manifests, platform);
+    chosen = entry.platform !== undefined;
+    document = await source.readManifest(reference, entry, options);
   }
   const message = `image indexes are nested more than ${limits.indexDepth} deep; raise indexDepth if the image is trusted`;
   throw new ShaleError("LIMIT_INDEX_DEPTH", message, { limit: "indexDepth", maximum: limits.indexDepth });
@@ -66,7 +70,7 @@ function refuseLayers({ layers }: Manifest, maximum: number): void {
 }
 
 export interface ConfigRequest {
-  readonly manifest: Manifest;
+  readonly manifest: Pick<ResolvedManifest, "manifest" | "chosen">;
   readonly platform: Platform;
   readonly images: Images;
   /** Fetch it even if the store has it. */
@@ -80,14 +84,14 @@ export interface ConfigRequest {
 export async function resolveConfig(
   source: Source,
   reference: Reference,
-  { manifest, platform, images, force, limits, ...options }: ConfigRequest,
+  { manifest: { manifest, chosen }, platform, images, force, limits, ...options }: ConfigRequest,
 ): Promise<ResolvedConfig> {
   const { config: descriptor } = manifest;
   const kept = force ? undefined : images.readDocument("config", descriptor.digest);
   const fetched = kept === undefined || digestOf(kept, descriptor.digest) !== descriptor.digest;
   const bytes = fetched ? await fetchConfig(source, reference, { descriptor, maximum: limits.configBytes, ...options }) : kept;
   const config = parseConfig(bytes);
-  refusePlatform(config.platform, platform);
+  if (!chosen) refusePlatform(config.platform, platform);
   return { bytes, config, layers: matchLayers(manifest, config), fetched };
 }
 

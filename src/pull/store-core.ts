@@ -12,6 +12,7 @@ import { initializeStore } from "../store/initialize.ts";
 import { Layers } from "../store/layers.ts";
 import { Leases } from "../store/leases.ts";
 import { StoreLayout } from "../store/layout.ts";
+import { Proofs } from "../store/proofs.ts";
 import { refusePlanted } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { Staging } from "../store/staging.ts";
@@ -26,6 +27,8 @@ export interface StoreOptions {
   readonly profile?: Profile | undefined;
   /** Worker threads; default 2, or 1 on a machine with one core. More gained nothing where it was measured. */
   readonly workers?: number | undefined;
+  /** Give no image a layer or config that its repository has not given once itself, and been fetched for that: see SECURITY.md. Default false. */
+  readonly requireProof?: boolean | undefined;
   /** Told of what was found wrong and put right, or works around. */
   readonly onWarning?: Warn | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -46,6 +49,8 @@ export class StoreCore {
   readonly images: Images;
   readonly leases: Leases;
   readonly layers: Layers;
+  readonly proofs: Proofs;
+  readonly requireProof: boolean;
   readonly catalog: Catalog;
   readonly warn: Warn;
   readonly activity: Activity;
@@ -67,6 +72,8 @@ export class StoreCore {
     this.bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     this.warn = options.onWarning ?? (() => {});
     this.activity = new Activity(layout.root);
+    this.proofs = new Proofs(layout, this.warn);
+    this.requireProof = options.requireProof ?? false;
     this.#workers = options.workers ?? Math.min(2, availableParallelism());
     this.images = new Images(layout);
     this.leases = new Leases(layout);

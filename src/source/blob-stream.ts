@@ -15,25 +15,37 @@ export interface BlobTransfer extends RetryContext {
   readonly descriptor: Descriptor;
   readonly wanted: ByteRange;
   /** Asks for the blob, with a Range if one is given: 200, 206 or 416, anything else throws. */
-  readonly open: (range: ByteRange | undefined) => Promise<HttpResponse>;
+  readonly open: (range: ByteRange | undefined, options: OpenOptions) => Promise<HttpResponse>;
 }
+
+export interface OpenOptions {
+  readonly signal: AbortSignal | undefined;
+  /** Not the first time of this transfer. */
+  readonly again: boolean;
+}
+
+/** What a connection must have brought for its breaking not to count: with a byte each, a server could have us ask for ever. */
+const MIN_PROGRESS: number = 16 * 1024;
 
 /** @throws SIZE_MISMATCH when the server has fewer or more bytes than the descriptor says; what `open` throws */
 export async function* streamBlob(transfer: BlobTransfer): AsyncGenerator<Uint8Array> {
   const { wanted, signal } = transfer;
   const cursor = new Cursor(transfer.descriptor, wanted);
   let failures = 0;
+  let again = false;
+  let mark = cursor.position;
   while (cursor.position < wanted.end) {
     signal?.throwIfAborted();
-    const before = cursor.position;
-    const response = await transfer.open(cursor.range());
+    const response = await transfer.open(cursor.range(), { signal, again });
+    again = true;
     try {
       if (cursor.accept(response)) yield* cursor.take(response);
       else response.body.cancel();
     } catch (error) {
       if (!(error instanceof Transient)) throw error;
       if (cursor.position >= wanted.end) return;
-      failures = cursor.position > before ? 1 : failures + 1;
+      failures = cursor.position - mark >= MIN_PROGRESS ? 1 : failures + 1;
+      if (failures === 1) mark = cursor.position;
       await waitOrGiveUp(transfer, error, failures);
     }
   }

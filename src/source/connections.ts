@@ -14,6 +14,20 @@ export interface Way {
   readonly connectTimeout?: number | undefined;
 }
 
+/**
+ * All bodies of a host are on one connection then. Its window is that of all streams together, so that bodies whose readers
+ * fell behind cannot keep another one waiting; more than a stream's window of each is never held here.
+ */
+const H2_STREAMS = 16;
+const H2_WINDOW: number = 1024 * 1024;
+const H2_OPTIONS = {
+  maxConcurrentStreams: H2_STREAMS,
+  connectionWindowSize: H2_STREAMS * H2_WINDOW,
+  settings: { initialWindowSize: H2_WINDOW },
+  // undici 8 documents the one above, and reads this one
+  initialWindowSize: H2_WINDOW,
+} as const;
+
 export class Connections {
   readonly #options: Required<HttpOptions>;
   /** Host names whose every address was private when we connected to them. */
@@ -50,9 +64,9 @@ export class Connections {
     const connections = this.#options.connectionsPerHost;
     const timeout = connectTimeout ?? this.#options.connectTimeout;
     const secure = { timeout, ...(tls && secureOptions(tls)) };
-    // HTTP/2 would put all blobs of a host on one connection, where one paused body shares its window with the others
     if (proxy === undefined) {
-      return new undici.Agent({ connections, allowH2: false, connect: { ...secure, lookup: this.#lookup(publicOnly) } });
+      const connect = { ...secure, preferH2: this.#options.http2, lookup: this.#lookup(publicOnly) };
+      return new undici.Agent({ connections, allowH2: this.#options.http2, h2Options: H2_OPTIONS, connect });
     }
     return new undici.ProxyAgent({
       uri: proxy.href,

@@ -17,6 +17,8 @@ export interface HttpOptions {
   readonly stallTimeout?: number;
   /** Connections to one origin at a time; requests beyond wait. Default 8. */
   readonly connectionsPerHost?: number;
+  /** Offer HTTP/2 to servers with TLS, all requests to one on a single connection; default false. Never by a proxy. */
+  readonly http2?: boolean;
   /** Which addresses are inside; default: those of RFC 6890 and its kin. */
   readonly isPrivate?: (address: string) => boolean;
   /** Default: no proxy. */
@@ -54,6 +56,7 @@ const DEFAULTS: Required<HttpOptions> = {
   headersTimeout: 60_000,
   stallTimeout: 60_000,
   connectionsPerHost: 8,
+  http2: false,
   isPrivate: isPrivateAddress,
   proxyFor: () => undefined,
   userAgent: "shale",
@@ -174,6 +177,15 @@ const PASSING: readonly string[] = [
   "UND_ERR_HEADERS_TIMEOUT",
   "UND_ERR_BODY_TIMEOUT",
   "UND_ERR_SOCKET",
+  "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
+  // HTTP/2: a connection that the server is leaving (GOAWAY), and a stream that it reset
+  "UND_ERR_INFO",
+  "ERR_HTTP2_ERROR",
+  "ERR_HTTP2_GOAWAY_SESSION",
+  "ERR_HTTP2_INVALID_SESSION",
+  "ERR_HTTP2_SESSION_ERROR",
+  "ERR_HTTP2_STREAM_CANCEL",
+  "ERR_HTTP2_STREAM_ERROR",
 ];
 
 function unreachable(url: URL, cause: Error): ShaleError | Transient {

@@ -8,7 +8,8 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /**
  * Sends a GET or HEAD and follows at most five redirects. Crossing to another origin drops for good every header but those that
- * anyone may see; https never becomes http; a public host cannot lead to a private address.
+ * anyone may see; https never becomes http; a public host cannot lead to a private address, and who asks for public addresses
+ * only gets no other on the way.
  *
  * @throws REGISTRY_ERROR for a redirect that is refused; what `send` throws
  */
@@ -24,7 +25,7 @@ export async function sendFollowing(client: HttpClient, request: HttpRequest): P
       ...current,
       url,
       headers: url.origin === current.url.origin ? current.headers : withoutSecrets(current.headers),
-      publicOnly: url.host !== first.host && !client.isInside(first.hostname),
+      publicOnly: request.publicOnly === true || (url.host !== first.host && !client.isInside(first.hostname)),
     };
   }
   throw refused(first, 310, `led through more than ${MAX_HOPS} redirects`);

@@ -6,20 +6,17 @@ import { parseManifestDocument, MAX_MANIFEST_BYTES } from "../image/manifest.ts"
 import { MANIFEST_ACCEPT } from "../image/media-type.ts";
 import { formatReference, type Reference, type RegistryReference } from "../image/reference.ts";
 import { Authorizer } from "./auth.ts";
-import { streamBlob, wantedRange, type ByteRange } from "./blob-stream.ts";
-import { parseChallenges } from "./challenge.ts";
-import { invalidFile } from "./configuration.ts";
+import { wantedRange, type ByteRange, type OpenOptions } from "./blob-stream.ts";
 import type { Credentials, CredentialsProvider } from "./credentials.ts";
-import { Failover } from "./failover.ts";
 import { findCredentials } from "./find-credentials.ts";
-import { findHosts, HOST_DIRECTORIES } from "./find-hosts.ts";
-import { apiUrl, type Host } from "./host.ts";
-import { HttpClient, type HttpOptions, type HttpRequest, type HttpResponse } from "./http-client.ts";
+import { ForeignLayers } from "./foreign-layers.ts";
+import { HostCalls, retryTeller } from "./host-calls.ts";
+import type { Host } from "./host.ts";
+import { HttpClient, type HttpOptions, type HttpResponse } from "./http-client.ts";
 import { checkDigestHeader, computeDigest, parseDigestHeader, readDocument, verifyDocument } from "./manifest-bytes.ts";
+import { checkParallelRanges, streamRanges, type ParallelRanges } from "./parallel-ranges.ts";
 import { proxyFromEnvironment } from "./proxy.ts";
-import { sendFollowing } from "./redirect.ts";
-import { statusError, type StatusContext } from "./registry-error.ts";
-import { DEFAULT_RETRY, retry, type RetryPolicy } from "./retry.ts";
+import { DEFAULT_RETRY, type RetryPolicy } from "./retry.ts";
 import type { BlobOptions, ManifestDocument, Source, SourceOptions } from "./source.ts";
 
 export interface RegistrySourceOptions {
@@ -36,22 +33,15 @@ export interface RegistrySourceOptions {
   readonly ca?: string | readonly string[] | undefined;
   /** Directories of hosts.toml files and certificates, in the order to look; default: containerd's, the containers tools', Docker's. */
   readonly hostDirectories?: readonly string[] | undefined;
+  /** Fetch layers that the registry does not have from where their descriptors say they are (`urls`). Default: never. */
+  readonly allowForeignLayers?: boolean | undefined;
+  /** Fetch large blobs by several requests at a time. Default: one. */
+  readonly parallelRanges?: ParallelRanges | undefined;
+  /** Offer HTTP/2 to servers with TLS. Default false. */
+  readonly http2?: boolean | undefined;
   readonly userAgent?: string | undefined;
   readonly retry?: Partial<RetryPolicy> | undefined;
   readonly http?: HttpOptions | undefined;
-}
-
-interface Call<T> extends StatusContext {
-  readonly reference: RegistryReference;
-  /** What the host must be good for. */
-  readonly needs: "resolves" | "pulls";
-  readonly method?: "HEAD";
-  /** Below the repository: `manifests/latest`. */
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly accepted: readonly number[];
-  readonly options: SourceOptions;
-  readonly read: (response: HttpResponse, host: Host) => Promise<T>;
 }
 
 interface ManifestCall {
@@ -68,21 +58,28 @@ export class RegistrySource implements Source {
   readonly #options: RegistrySourceOptions;
   readonly #policy: RetryPolicy;
   readonly #client: HttpClient;
-  readonly #authorizer: Authorizer;
-  readonly #failover: Failover = new Failover();
-  readonly #hosts: Map<string, Promise<readonly Host[]>> = new Map();
+  readonly #calls: HostCalls;
+  readonly #foreign: ForeignLayers;
 
   constructor(options: RegistrySourceOptions = {}) {
-    const { credentials = findCredentials(), userAgent = "shale" } = options;
+    const { credentials = findCredentials(), userAgent = "shale", http2 = false } = options;
+    if (options.parallelRanges !== undefined) checkParallelRanges(options.parallelRanges);
     this.#options = options;
     this.#policy = { ...DEFAULT_RETRY, ...options.retry };
-    this.#client = new HttpClient({ proxyFor: proxyFromEnvironment(process.env), userAgent, ...options.http });
+    this.#client = new HttpClient({
+      proxyFor: proxyFromEnvironment(process.env),
+      userAgent,
+      http2,
+      ...manyConnections(options),
+      ...options.http,
+    });
     const lookup = ({ name, mirror }: Host, repository: string): ReturnType<CredentialsProvider> => {
       if (credentials === "anonymous") return undefined;
       if (typeof credentials === "function") return credentials(name, repository);
       return mirror ? undefined : credentials;
     };
-    this.#authorizer = new Authorizer(this.#client, lookup, this.#policy);
+    this.#foreign = new ForeignLayers(this.#client, this.#policy);
+    this.#calls = new HostCalls(this.#client, new Authorizer(this.#client, lookup, this.#policy), { ...options, policy: this.#policy });
   }
 
   async resolve(reference: Reference, options: SourceOptions = {}): Promise<ManifestDocument> {
@@ -125,6 +122,9 @@ export class RegistrySource implements Source {
   readBlob(reference: Reference, descriptor: Descriptor, options: BlobOptions = {}): AsyncIterable<Uint8Array> {
     const named = registryReference(reference);
     const avoid = new Set(options.avoid);
+    const { urls = [] } = descriptor;
+    const elsewhere =
+      urls.length === 0 || this.#options.allowForeignLayers === true ? "" : ", which has it from elsewhere (allowForeignLayers)";
     const call = {
       reference: named,
       needs: "pulls" as const,
@@ -133,31 +133,38 @@ export class RegistrySource implements Source {
       options: { ...options, avoid },
       what: `blob ${descriptor.digest} of ${named.repository}`,
       notFound: () => {
-        const message = `registry "${named.registry}" does not have blob ${descriptor.digest} of ${named.repository}; push the image again`;
+        const message = `registry "${named.registry}" does not have blob ${descriptor.digest} of ${named.repository}${elsewhere}; push the image again`;
         return new ShaleError("BLOB_NOT_FOUND", message, { digest: descriptor.digest });
       },
     };
     let serving: Host | undefined;
-    const open = (range: ByteRange | undefined): Promise<HttpResponse> => {
-      // asked again: what came from the mirror broke off, and others may do better
-      if (serving?.mirror === true) avoid.add(serving.base.host);
+    let foreign = false;
+    const open = async (range: ByteRange | undefined, { signal, again }: OpenOptions): Promise<HttpResponse> => {
+      const own = { ...call, options: { ...call.options, signal } };
+      // what came from the mirror broke off, and others may do better
+      if (again && serving?.mirror === true) avoid.add(serving.base.host);
       const headers = { accept: "*/*", ...(range && { range: `bytes=${range.start}-${range.end - 1}` }) };
       const read = (response: HttpResponse, host: Host): Promise<HttpResponse> => {
         if (host !== serving) options.onEvent?.({ kind: "serving", host: host.base.host, mirror: host.mirror });
         serving = host;
         return Promise.resolve(response);
       };
-      return this.#call({ ...call, headers, read });
+      try {
+        if (!foreign) return await this.#calls.send({ ...own, headers, read });
+      } catch (error) {
+        if (this.#options.allowForeignLayers !== true || urls.length === 0 || !ShaleError.is(error, "BLOB_NOT_FOUND")) throw error;
+        foreign = true;
+      }
+      const registry = (await this.#calls.hostsOf(named.registry)).at(-1);
+      if (registry === undefined) throw call.notFound();
+      const response = await this.#foreign.open({ ...own, urls, registry, headers });
+      options.onEvent?.({ kind: "serving", host: response.url.host, mirror: true });
+      return response;
     };
     const onRetry = retryTeller(options, () => serving?.base.host ?? named.registry);
-    return streamBlob({
-      descriptor,
-      wanted: wantedRange(descriptor, options),
-      policy: this.#policy,
-      signal: options.signal,
-      onRetry,
-      open,
-    });
+    const { signal } = options;
+    const transfer = { descriptor, wanted: wantedRange(descriptor, options), policy: this.#policy, signal, onRetry, open };
+    return streamRanges(transfer, this.#options.parallelRanges);
   }
 
   async close(): Promise<void> {
@@ -174,7 +181,7 @@ export class RegistrySource implements Source {
       new ShaleError("IMAGE_NOT_FOUND", `registry "${reference.registry}" has no image "${text}"; check the name and the tag`, {
         reference: text,
       });
-    return this.#call({
+    return this.#calls.send({
       reference,
       needs: name.includes(":") ? "pulls" : "resolves",
       ...(method && { method }),
@@ -187,86 +194,14 @@ export class RegistrySource implements Source {
       read,
     });
   }
-
-  /** One request with everything around it: hosts, authorization, redirects, tries, errors. */
-  async #call<T>(call: Call<T>): Promise<T> {
-    const { options, needs, reference } = call;
-    const hosts = (await this.#hostsOf(reference.registry)).filter((host) => host[needs]);
-    if (hosts.length === 0) throw invalidFile("hosts.toml", `names no host of "${reference.registry}" that ${needs} images`);
-    return this.#failover.run(hosts, options, (host, others) => {
-      const policy = host.mirror && others ? { ...this.#policy, tries: 1 } : this.#policy;
-      return retry({ policy, signal: options.signal, onRetry: retryTeller(options, () => host.base.host) }, async () => {
-        const response = await this.#sendAuthorized(call, host);
-        if (!call.accepted.includes(response.status)) throw await statusError(response, call);
-        return call.read(response, host);
-      });
-    });
-  }
-
-  /** A 401 of the host itself is answered once; of any other origin, or again, it stands. */
-  async #sendAuthorized<T>({ reference, path, method, headers, options }: Call<T>, host: Host): Promise<HttpResponse> {
-    const { repository } = reference;
-    const { signal } = options;
-    const { tls, connectTimeout } = host;
-    const request: HttpRequest = {
-      url: apiUrl(host, reference, path),
-      method: method ?? "GET",
-      headers: { "accept-encoding": "identity", ...headers, ...host.headers },
-      signal,
-      tls,
-      connectTimeout,
-    };
-    const send = (authorization: string | undefined): Promise<HttpResponse> =>
-      sendFollowing(this.#client, authorization === undefined ? request : { ...request, headers: { ...request.headers, authorization } });
-    const tried = this.#authorizer.current(host, repository);
-    const response = await send(tried);
-    if (response.status !== 401 || response.url.origin !== host.base.origin) return response;
-    const challenges = parseChallenges(response.headers("www-authenticate"));
-    response.body.discard();
-    const renewed = this.#authorizer.renew(host, repository, { challenges, rejected: tried });
-    return send(await abortable(renewed, signal));
-  }
-
-  /** Read once; a failure is not remembered. */
-  #hostsOf(registry: string): Promise<readonly Host[]> {
-    const known = this.#hosts.get(registry);
-    if (known !== undefined) return known;
-    const { plainHttp, insecure, ca = [], hostDirectories = HOST_DIRECTORIES } = this.#options;
-    const hosts = findHosts(registry, {
-      directories: hostDirectories,
-      isPlain: (host) => includesHost(plainHttp, host),
-      isInsecure: (host) => includesHost(insecure, host),
-      ca: [ca].flat(),
-    });
-    this.#hosts.set(registry, hosts);
-    hosts.catch(() => this.#hosts.delete(registry));
-    return hosts;
-  }
 }
 
-function includesHost(hosts: boolean | readonly string[] | undefined, host: string): boolean {
-  return typeof hosts === "object" ? hosts.includes(host) : hosts === true;
-}
-
-function retryTeller({ onEvent }: SourceOptions, host: () => string): ((error: ShaleError, delayMs: number) => void) | undefined {
-  return onEvent && (({ code, message }, delayMs) => onEvent({ kind: "retrying", host: host(), code, message, delayMs }));
+/** Of all blobs that are fetched at a time, and some for manifests. */
+function manyConnections({ parallelRanges }: RegistrySourceOptions): HttpOptions {
+  return parallelRanges === undefined ? {} : { connectionsPerHost: 4 * parallelRanges.count };
 }
 
 function registryReference(reference: Reference): RegistryReference {
   if (reference.transport === "docker") return reference;
   throw new TypeError(`a registry cannot read "${formatReference(reference)}"`);
-}
-
-/** What others wait for too is not ended by one signal; the wait is. */
-async function abortable<T>(shared: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return shared;
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([shared, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }

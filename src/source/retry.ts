@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ShaleError } from "../errors.ts";
 
 export interface RetryPolicy {
-  /** How often a request is made in all, and how often a transfer may break without a byte of progress. Default 5. */
+  /** How often a request is made in all, and how often a transfer may break without progress (16 KiB). Default 5. */
   readonly tries: number;
   /** Wait before the second try; doubled for each further one, with jitter. Default 250. */
   readonly firstDelayMs: number;

@@ -67,6 +67,11 @@ export class StoreLayout {
     return join(this.images, "references", key);
   }
 
+  /** That a repository gave a blob: see proofs.ts. */
+  proof(key: string): string {
+    return join(this.images, "proofs", key);
+  }
+
   lock(name: "db" | "sweep" | "init" | "gc" | "boot"): string {
     return join(this.locks, name);
   }

@@ -1,5 +1,6 @@
 /** One request to the test registry and its answer, with the fault that befalls it. */
 import { once } from "node:events";
+import { constants, type Http2ServerResponse } from "node:http2";
 import { request as sendRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AuthReply } from "./auth.ts";
 import { readContent, type TestBlob } from "./blob.ts";
@@ -88,9 +89,11 @@ async function drained(response: ServerResponse): Promise<void> {
   await Promise.allSettled(events);
 }
 
-/** A FIN behind the bytes sent so far: a reset could overtake them in the client's receive buffer. */
+/** A FIN behind the bytes sent so far: a reset could overtake them in the client's receive buffer. Of HTTP/2 it is the stream that is reset. */
 function breakConnection(response: ServerResponse): void {
-  response.socket?.end();
+  const { stream } = response as unknown as Partial<Http2ServerResponse>;
+  if (stream === undefined) response.socket?.end();
+  else setTimeout(() => stream.close(constants.NGHTTP2_INTERNAL_ERROR), 50);
 }
 
 export function sendJson({ request, response, record }: Exchange, reply: AuthReply): void {

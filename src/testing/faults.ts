@@ -7,6 +7,8 @@ export interface RecordedRequest {
   readonly method: string;
   /** With the query. */
   readonly path: string;
+  /** `1.1` or `2.0`. */
+  readonly httpVersion: string;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** 0 until answered, and when the connection was dropped instead. */
   readonly status: number;

@@ -82,9 +82,15 @@ export function descriptorOf(blob: TestBlob): { mediaType: string; digest: strin
   return { mediaType: blob.mediaType, digest: blob.digest, size: blob.size };
 }
 
-function platformFields(platform: Platform): Record<string, string> {
-  const { os, architecture, variant, osVersion } = platform;
-  return { os, architecture, ...(variant !== undefined && { variant }), ...(osVersion !== undefined && { "os.version": osVersion }) };
+function platformFields(platform: Platform): Record<string, string | readonly string[]> {
+  const { os, architecture, variant, osVersion, osFeatures } = platform;
+  return {
+    os,
+    architecture,
+    ...(variant !== undefined && { variant }),
+    ...(osVersion !== undefined && { "os.version": osVersion }),
+    ...(osFeatures !== undefined && { "os.features": osFeatures }),
+  };
 }
 
 function layerType(mediaType: string, format: "oci" | "docker"): string {

@@ -5,7 +5,8 @@
 import { once } from "node:events";
 import { createServer as createSecureServer } from "node:https";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createSecureServer as createHttp2Server, type Http2SecureServer } from "node:http2";
+import type { AddressInfo, Socket } from "node:net";
 import { isManifestMediaType } from "../image/media-type.ts";
 import { Doorkeeper, type AuthReply, type RegistryAuth } from "./auth.ts";
 import type { TestBlob } from "./blob.ts";
@@ -27,18 +28,24 @@ export interface RegistryOptions {
     readonly cert: string;
     /** Take only clients with a certificate of this authority. */
     readonly clientCa?: string;
+    /** Speak HTTP/2 with those who offer it. Default false. */
+    readonly http2?: boolean;
   };
 }
 
 export async function startRegistry(options: RegistryOptions = {}): Promise<TestRegistry> {
   const { tls } = options;
-  const server =
-    tls === undefined
-      ? createServer()
-      : createSecureServer({ key: tls.key, cert: tls.cert, ...(tls.clientCa && { ca: tls.clientCa, requestCert: true }) });
+  const server = tls === undefined ? createServer() : createTlsServer(tls);
   server.listen(0, options.address ?? "127.0.0.1");
   await once(server, "listening");
   return new TestRegistry(server, options);
+}
+
+type AnyServer = Server | Http2SecureServer;
+
+function createTlsServer({ key, cert, clientCa, http2 }: NonNullable<RegistryOptions["tls"]>): AnyServer {
+  const options = { key, cert, ...(clientCa !== undefined && { ca: clientCa, requestCert: true }) };
+  return http2 === true ? createHttp2Server({ ...options, allowHTTP1: true }) : createSecureServer(options);
 }
 
 type Repository = { readonly blobs: Map<string, TestBlob>; readonly tags: Map<string, string> };
@@ -49,14 +56,15 @@ export class TestRegistry {
   readonly host: string;
   /** In order of arrival. */
   readonly requests: RecordedRequest[] = [];
-  readonly #server: Server;
+  readonly #server: AnyServer;
+  readonly #sockets: Set<Socket> = new Set();
   readonly #repositories: Map<string, Repository> = new Map();
   readonly #faults: FaultList = new FaultList();
   readonly #doorkeeper: Doorkeeper;
   readonly #upstream: string | undefined;
   readonly #scheme: "http" | "https";
 
-  constructor(server: Server, options: RegistryOptions) {
+  constructor(server: AnyServer, options: RegistryOptions) {
     const { address, port } = server.address() as AddressInfo;
     this.host = `${address}:${port}`;
     this.#server = server;
@@ -64,6 +72,11 @@ export class TestRegistry {
     this.#doorkeeper = new Doorkeeper(options.auth);
     this.#upstream = options.upstream;
     this.#faults.add(options.faults ?? []);
+    const track = (socket: Socket): void => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    };
+    server.on("connection", track).on("secureConnection", track);
     server.on("request", (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response));
   }
 
@@ -107,7 +120,7 @@ export class TestRegistry {
     if (!this.#server.listening) return;
     const closed = once(this.#server, "close");
     this.#server.close();
-    this.#server.closeAllConnections();
+    for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
@@ -125,6 +138,7 @@ export class TestRegistry {
     const record: Mutable<RecordedRequest> = {
       method: request.method ?? "",
       path: request.url ?? "",
+      httpVersion: request.httpVersion,
       headers: { ...request.headers },
       status: 0,
       bytes: 0,

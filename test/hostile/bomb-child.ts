@@ -1,4 +1,7 @@
-/** Pulls one bomb in a process of its own: `bomb-child.js NAME N` prints what came of it, the CPU it took, and the most memory it had. */
+/**
+ * Pulls one bomb in a process of its own: `bomb-child.js NAME N [HOARD]` prints what came of it, the CPU it took, and the most memory
+ * it had. HOARD MiB are held beside the pull, as if it were it that took them.
+ */
 import { readFileSync } from "node:fs";
 import { argv, stdout } from "node:process";
 import { ShaleError } from "../../src/index.ts";
@@ -12,11 +15,14 @@ const { reference } = harness.push("a/bomb", [layer(Number(argv[3]))]);
 await harness.store();
 const resting = peak();
 const before = process.cpuUsage();
+const hoard = Buffer.alloc(Number(argv[4] ?? 0) << 20, 1);
 const { image, error } = await harness.watch(reference, { materialize: eager ? "eager" : "lazy" });
 const { user, system } = process.cpuUsage(before);
 const code = image ? "pulled" : ShaleError.is(error) ? error.code : String(error);
-stdout.write(JSON.stringify({ code, seconds: (user + system) / 1e6, mebibytes: peak() - resting }));
+stdout.write(
+  JSON.stringify({ code, seconds: (user + system) / 1e6, mebibytes: peak() - resting, data: peak("VmData"), hoard: hoard.length }),
+);
 
-function peak(): number {
-  return Number(/VmHWM:\s*(\d+)/.exec(readFileSync("/proc/self/status", "latin1"))?.[1]) / 1024;
+function peak(what: "VmHWM" | "VmData" = "VmHWM"): number {
+  return Number(new RegExp(`${what}:\\s*(\\d+)`).exec(readFileSync("/proc/self/status", "latin1"))?.[1]) / 1024;
 }

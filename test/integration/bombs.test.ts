@@ -8,11 +8,14 @@ interface Cost {
   readonly seconds: number;
   /** More than the process had before the pull. */
   readonly mebibytes: number;
+  /** MiB that the process may write to: what RLIMIT_DATA bounds. */
+  readonly data: number;
 }
 
+const CHILD: string = new URL("../hostile/bomb-child.js", import.meta.url).pathname;
+
 async function cost(name: string, n: number): Promise<Cost> {
-  const child = new URL("../hostile/bomb-child.js", import.meta.url).pathname;
-  return JSON.parse((await run(process.execPath, [child, name, String(n)])).toString()) as Cost;
+  return JSON.parse((await run(process.execPath, [CHILD, name, String(n)])).toString()) as Cost;
 }
 
 /** Workers, slabs, rings and the HTTP client, with room for V8's habits. */
@@ -31,6 +34,23 @@ for (const [name, n] of [
     assert.ok(mebibytes < FLAT_MIB, `${mebibytes} MiB`);
   });
 }
+
+/**
+ * The kernel is the judge: memory that is mapped for writing is bounded to what a small pull has, and FLAT_MIB. (Of RLIMIT_AS nearly all
+ * would be what V8 reserves and never touches, 35 GiB.)
+ */
+test("`pull()` refuses bombs of 12 GiB under a limit of the kernel that a pull with a little more memory does not survive", async (t) => {
+  const { data } = await cost("one entry", 10);
+  const limit = Math.ceil(data + FLAT_MIB);
+  const limited = (name: string, n: number, hoard = 0): Promise<Buffer> =>
+    run("prlimit", [`--data=${limit * 1024 * 1024}`, process.execPath, CHILD, name, String(n), String(hoard)]);
+  for (const name of ["gzip in a file", "zstd in a file", "gzip after the end", "zstd after the end"]) {
+    const { code, data: most } = JSON.parse((await limited(name, 12)).toString()) as Cost;
+    t.diagnostic(`${name}: ${Math.round(most - data)} MiB more than a small pull, of ${FLAT_MIB}`);
+    assert.equal(code, "LIMIT_RATIO");
+  }
+  await assert.rejects(limited("one entry", 10, FLAT_MIB + 100));
+});
 
 test("`pull()` refuses a bomb in time that follows the limit, not the bomb", async (t) => {
   const [half, whole, larger] = [

@@ -122,7 +122,7 @@ test("`pull()` follows nginx to its blob host without credentials, and goes on t
   await place.pull(nginx.host, options);
   const log = await nginx.blobLog();
   assert.equal(log.length, 3);
-  for (const line of log) assert.match(line, /^GET 200 \d+ "-" "-" \/data\/sha256:[0-9a-f]{64}\?signature=secret$/);
+  for (const line of log) assert.match(line, /^GET 200 \d+ "-" "-" \/data\/sha256:[0-9a-f]{64}\?signature=secret HTTP\/1\.1$/);
   const { digest, content, size } = place.image.layers[1]!;
   await using store = await openStore(join(place.path, "resumed"));
   const spool = join(store.path, "staging/downloads", digest.replace(":", "-"));
@@ -132,7 +132,19 @@ test("`pull()` follows nginx to its blob host without credentials, and goes on t
   await using image = await registry.pull(`${nginx.host}/team/app:v1`);
   assert.equal(image.stats.downloadedBytes, place.blobBytes - 1_000_000);
   const resumed = (await nginx.blobLog()).slice(3).filter((line) => line.includes(digest));
-  assert.deepEqual(resumed, [`GET 206 ${size - 1_000_000} "bytes=1000000-${size - 1}" "-" /data/${digest}?signature=secret`]);
+  assert.deepEqual(resumed, [`GET 206 ${size - 1_000_000} "bytes=1000000-${size - 1}" "-" /data/${digest}?signature=secret HTTP/1.1`]);
+});
+
+test("`pull()` speaks HTTP/2 with nginx and its blob host, for whole blobs and for ranges", async () => {
+  await using place = await Place.make();
+  await using closed = await startDockerRegistry({ storage: place.open.storage, password: true });
+  await using nginx = await startNginx(closed, certificate);
+  const options = { ca: authority.cert, credentials: ACCOUNT, http2: true };
+  await place.pull(nginx.host, options);
+  await place.pull(nginx.host, { ...options, parallelRanges: { count: 2, minBytes: 1_000_000 } });
+  const log = await nginx.blobLog();
+  assert.equal(log.length, 6);
+  for (const line of log) assert.match(line, /HTTP\/2\.0$/);
 });
 
 test("`pull()` takes each byte of a docker-registry once, though connections break, stall and are refused on the way", async () => {

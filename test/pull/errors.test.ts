@@ -68,6 +68,18 @@ test("`pull()` fails with PLATFORM_NOT_FOUND and lists what there is", async () 
   assert.deepEqual((error as ShaleError<"PLATFORM_NOT_FOUND">).detail.available, ["linux/s390x"]);
 });
 
+test("`pull()` takes an image index at its word about what an image runs on, and the config where nothing else tells", async () => {
+  await using harness = await startStore();
+  const { buildImageIndex } = await import("../../src/testing/index.ts");
+  // as Debian's first images for arm: the config knows of no variant
+  const image = buildImage({ layers: [await buildLayer(GOOD)], platform: { os: "linux", architecture: "arm" } });
+  const named = buildImageIndex([{ ...image, platform: { os: "linux", architecture: "arm", variant: "v5" } }]);
+  const reference = harness.registry.push("old/arm", "latest", named);
+  assert.equal((await harness.pull(reference, { platform: "linux/arm/v6" })).manifestDigest, image.manifest.digest);
+  harness.registry.push("old/arm", "alone", image);
+  await assert.rejects(harness.pull(reference.replace(":latest", ":alone"), { platform: "linux/arm/v6" }), { code: "PLATFORM_NOT_FOUND" });
+});
+
 const FLIPS: readonly { what: string; match: (image: ReturnType<typeof buildImage>) => RegExp; code: ErrorCode }[] = [
   { what: "config", match: (image) => new RegExp(`blobs/${image.config.digest}`), code: "DIGEST_MISMATCH" },
   { what: "blob", match: (image) => new RegExp(`blobs/${image.layers[0]!.digest}`), code: "DIGEST_MISMATCH" },

@@ -9,6 +9,10 @@ await serveWorker(
   {
     ...engine.handlers,
     echo: (value: unknown): Handled => ({ value }),
+    hoard: (): Handled => {
+      const held: number[][] = [];
+      for (;;) held.push(Array.from({ length: 1000 }, (_, index) => index + held.length));
+    },
     die: (): Handled => process.exit(3),
     fail: (): Handled => {
       throw new ShaleError("TAR_INVALID", "told to", { offset: 7 }, { cause: Object.assign(new Error("inner"), { code: "ENOENT" }) });

@@ -12,7 +12,7 @@ export interface Nginx extends AsyncDisposable {
   readonly host: string;
   /** Where it sends those who want a blob. */
   readonly blobHost: string;
-  /** Of the blob host, a line a request: method, status, bytes of body, Range, Authorization, path with query; `-` for none. */
+  /** Of the blob host, a line a request: method, status, bytes of body, Range, Authorization, path with query, protocol; `-` for none. */
   readonly blobLog: () => Promise<readonly string[]>;
 }
 
@@ -53,15 +53,15 @@ function configuration(file: (name: string) => string, { host, blobHost, registr
     events {}
     http {
       ${temporary.join("\n      ")}
-      log_format blobs '$request_method $status $body_bytes_sent "$http_range" "$http_authorization" $request_uri';
+      log_format blobs '$request_method $status $body_bytes_sent "$http_range" "$http_authorization" $request_uri $server_protocol';
       server {
-        listen ${host} ssl; ${tls}
+        listen ${host} ssl http2; ${tls}
         access_log off;
         location ~ ^/v2/.*/blobs/(sha256:[0-9a-f]+)$ { return 307 https://${blobHost}/data/$1?signature=secret; }
         location / { proxy_pass http://${registry.host}; proxy_set_header Host $http_host; }
       }
       server {
-        listen ${blobHost} ssl; ${tls}
+        listen ${blobHost} ssl http2; ${tls}
         access_log ${file("blobs.log")} blobs;
         location ~ ^/data/sha256:(..)(.*)$ { alias ${registry.storage}/docker/registry/v2/blobs/sha256/$1/$1$2/data; }
       }

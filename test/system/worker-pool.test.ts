@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ShaleError } from "../../src/errors.ts";
 import { WorkerPool } from "../../src/system/worker-pool.ts";
+import { run } from "../support/run.ts";
 
 const MODULE: URL = new URL("../support/mortal-worker.js", import.meta.url);
 
@@ -22,6 +23,13 @@ test("`WorkerPool` hands on errors with code, detail and cause", async () => {
   await assert.rejects(pool.run("no such handler", undefined));
   assert.equal(await pool.run("echo", 1), 1);
   await pool.close();
+});
+
+test("`WorkerPool` outlives a worker whose heap is full", async () => {
+  // with the usual heap of some GiB it would take a while
+  const child = new URL("../support/hoarding-child.js", import.meta.url).pathname;
+  const said = await run(process.execPath, ["--max-old-space-size=48", child], { env: {} });
+  assert.deepEqual(JSON.parse(said.toString()), { code: "WORKER_FAILED", echo: 7 });
 });
 
 test("`WorkerPool` fails every task of a worker that dies with WORKER_FAILED, says so once, and gives the next task a new worker", async () => {
