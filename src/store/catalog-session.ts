@@ -28,7 +28,6 @@ export interface CountedContents {
 /** Keys written between two turns of the event loop. */
 const BATCH = 4000;
 const COUNTED: Buffer = Buffer.from("m:counted");
-const EDGE_BYTES: number = 1 + INODE_ID_BYTES + 32;
 
 export class CatalogSession {
   readonly #database: Level<Buffer, Buffer>;
@@ -121,24 +120,22 @@ export class CatalogSession {
     const iterator = this.#database.iterator({ gt: from, lt: Buffer.from("f") });
     let current: { id: Uint8Array; size: number; layers: DiffId[] } | undefined;
     try {
-      for (;;) {
-        const edges = await iterator.nextv(2000);
+      for (let edges = await iterator.nextv(2000); edges.length > 0; edges = await iterator.nextv(2000)) {
         for (const [edge, value] of edges) {
-          if (edge.length !== EDGE_BYTES) continue;
-          if (!current || edge.compare(current.id, 0, INODE_ID_BYTES, 1, 1 + INODE_ID_BYTES) !== 0) {
-            if (current) visit(current);
-            if (current && until()) return current.id;
-            current = { id: edge.subarray(1, 1 + INODE_ID_BYTES), size: value.readUIntLE(0, 6), layers: [] };
+          if (current && edge.compare(current.id, 0, INODE_ID_BYTES, 1, 1 + INODE_ID_BYTES) === 0) {
+            current.layers.push(this.#layerOf(edge));
+            continue;
           }
-          current.layers.push(this.#layerOf(edge));
+          if (current) visit(current);
+          if (current && until()) return current.id;
+          current = { id: edge.subarray(1, 1 + INODE_ID_BYTES), size: value.readUIntLE(0, 6), layers: [this.#layerOf(edge)] };
         }
-        if (edges.length > 0) continue;
-        if (current) visit(current);
-        return undefined;
       }
     } finally {
       await iterator.close();
     }
+    if (current) visit(current);
+    return undefined;
   }
 
   /** Every layer that the catalog knows. */

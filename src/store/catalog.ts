@@ -12,9 +12,6 @@ import { FileLock } from "../system/file-lock.ts";
 import { CatalogSession, type CatalogLayer } from "./catalog-session.ts";
 import type { StoreLayout } from "./layout.ts";
 
-export { INODE_ROW_BYTES } from "./catalog-session.ts";
-export type { CatalogLayer, CatalogSession } from "./catalog-session.ts";
-
 type Database = Level<Buffer, Buffer>;
 
 export interface CatalogOptions {
