@@ -66,6 +66,8 @@ export interface ErrorDetails {
   STORE_IO: { path: string; errno: string };
   NO_SPACE: { path: string };
   NO_DESCRIPTORS: { path: string };
+  LOW_DISK: { path: string; needed: number; available: number };
+  REFERENCE_PINNED: { reference: string; platform: string };
   SIDECAR_INVALID: { offset: number };
   PROFILE_UNSUPPORTED: { profile: string };
   UNSUPPORTED_PLATFORM: { platform: string };

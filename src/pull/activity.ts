@@ -5,7 +5,7 @@
 import { channel } from "node:diagnostics_channel";
 import { debuglog } from "node:util";
 import { escapeText } from "../bytes.ts";
-import type { GcResult } from "../gc/collect.ts";
+import type { GcResult } from "../gc/result.ts";
 import type { PullStats } from "./image.ts";
 import type { ProgressEvent } from "./progress.ts";
 
@@ -142,10 +142,10 @@ export class Activity {
 }
 
 export interface PullActivity {
-  saw(event: ProgressEvent): void;
-  succeeded(image: { readonly cached: boolean; readonly stats: PullStats }): void;
+  readonly saw: (event: ProgressEvent) => void;
+  readonly succeeded: (image: { readonly cached: boolean; readonly stats: PullStats }) => void;
   /** `code` of the error. */
-  failed(code: string): void;
+  readonly failed: (code: string) => void;
 }
 
 /** For a terminal: what a registry says can carry no control characters there. */

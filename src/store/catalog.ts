@@ -6,23 +6,14 @@
  */
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Level } from "level";
-import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { errnoOf } from "../system/errno.ts";
 import { FileLock } from "../system/file-lock.ts";
-import { INODE_ID_BYTES } from "./inode.ts";
+import { CatalogSession, type CatalogLayer } from "./catalog-session.ts";
 import type { StoreLayout } from "./layout.ts";
 
 type Database = Level<Buffer, Buffer>;
-
-/** One row an inode: its id (20 bytes), then its size in bytes (u48, little-endian). */
-export const INODE_ROW_BYTES: number = INODE_ID_BYTES + 6;
-
-export interface CatalogLayer {
-  readonly diffId: DiffId;
-  /** Rows of INODE_ROW_BYTES. */
-  readonly inodes: Uint8Array;
-}
 
 export interface CatalogOptions {
   readonly layout: StoreLayout;
@@ -36,8 +27,6 @@ const STORE_ID: Buffer = Buffer.from("m:store");
 const COMPLETE: Buffer = Buffer.from("m:complete");
 /** Why the index may fail to open though it is right. */
 const SHORTAGES: readonly string[] = ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "EACCES", "EPERM", "EROFS"];
-/** Keys written between two turns of the event loop. */
-const BATCH = 4000;
 
 export class Catalog {
   readonly #options: CatalogOptions;
@@ -59,19 +48,42 @@ export class Catalog {
     return run;
   }
 
+  /** Between two sessions of one long piece of work: lets those of other processes go first who wait. */
+  async giveWay(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    const idle = FileLock.try(this.#options.layout.lock("db-waiting"));
+    if (idle) return idle.release();
+    // longer than any waiter's next try is away
+    await sleep(55, undefined, { signal });
+  }
+
   /** Resolves when no session is under way. */
   async idle(): Promise<void> {
     await this.#tail;
   }
 
   async #exclusive<T>(work: (session: CatalogSession) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    using lock = await FileLock.acquire(this.#options.layout.lock("db"), { signal });
+    using lock = await this.#acquire(signal);
     void lock;
     const database = (await this.#openValid()) ?? (await this.#rebuild());
     try {
       return await work(new CatalogSession(database));
     } finally {
       await database.close();
+    }
+  }
+
+  /** Who has to wait says so by another lock. */
+  async #acquire(signal?: AbortSignal): Promise<FileLock> {
+    const { layout } = this.#options;
+    signal?.throwIfAborted();
+    const free = FileLock.try(layout.lock("db"));
+    if (free) return free;
+    const waiting = FileLock.try(layout.lock("db-waiting"), "shared");
+    try {
+      return await FileLock.acquire(layout.lock("db"), { signal });
+    } finally {
+      waiting?.release();
     }
   }
 
@@ -118,93 +130,6 @@ export class Catalog {
     }
     return database;
   }
-}
-
-export class CatalogSession {
-  readonly #database: Database;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
-  async addLayer({ diffId, inodes }: CatalogLayer): Promise<void> {
-    const layer = Buffer.from(diffId.slice(7), "hex");
-    for (let start = 0; start < inodes.length; start += BATCH * INODE_ROW_BYTES) {
-      const rows = inodes.subarray(start, start + BATCH * INODE_ROW_BYTES);
-      const batch = this.#database.batch();
-      for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) {
-        const id = rows.subarray(row, row + INODE_ID_BYTES);
-        batch.put(edgeKey(id, layer), Buffer.from(rows.subarray(row + INODE_ID_BYTES, row + INODE_ROW_BYTES)));
-      }
-      await batch.write();
-    }
-    await this.#database.put(layerKey(layer), Buffer.from(JSON.stringify({ inodes: inodes.length / INODE_ROW_BYTES })));
-  }
-
-  /** The layers that use an inode. */
-  async layersOf(inodeId: Uint8Array): Promise<DiffId[]> {
-    const found: DiffId[] = [];
-    const range = { gte: edgeKey(inodeId, Buffer.alloc(32)), lte: edgeKey(inodeId, Buffer.alloc(32, 0xff)) };
-    for await (const key of this.#database.keys(range)) found.push(diffIdOf(key.subarray(1 + INODE_ID_BYTES)));
-    return found;
-  }
-
-  /** Whether no layer but this one uses an inode. */
-  async isLastUser(inodeId: Uint8Array, diffId: DiffId): Promise<boolean> {
-    const range = { gte: edgeKey(inodeId, Buffer.alloc(32)), lte: edgeKey(inodeId, Buffer.alloc(32, 0xff)), limit: 2 };
-    const keys = await this.#database.keys(range).all();
-    return keys.every((key) => diffIdOf(key.subarray(1 + INODE_ID_BYTES)) === diffId);
-  }
-
-  /** Drops a layer's edges to these inodes (rows of INODE_ROW_BYTES). */
-  async forgetEdges(diffId: DiffId, rows: Uint8Array): Promise<void> {
-    const layer = Buffer.from(diffId.slice(7), "hex");
-    const batch = this.#database.batch();
-    for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) batch.del(edgeKey(rows.subarray(row, row + INODE_ID_BYTES), layer));
-    await batch.write();
-  }
-
-  /** Drops what says that a layer is there; its edges are dropped before. */
-  async forgetLayer(diffId: DiffId): Promise<void> {
-    await this.#database.del(layerKey(Buffer.from(diffId.slice(7), "hex")));
-  }
-
-  /** Every inode with its size in bytes and the layers that use it, in order of the ids. */
-  async *inodes(): AsyncGenerator<{ readonly size: number; readonly layers: readonly DiffId[] }> {
-    let current: Buffer | undefined;
-    let size = 0;
-    let layers: DiffId[] = [];
-    for await (const [key, value] of this.#database.iterator({ gte: Buffer.from("e"), lt: Buffer.from("f") })) {
-      const id = key.subarray(1, 1 + INODE_ID_BYTES);
-      if (current && !current.equals(id)) {
-        yield { size, layers };
-        layers = [];
-      }
-      current = id;
-      size = value.readUIntLE(0, 6);
-      layers.push(diffIdOf(key.subarray(1 + INODE_ID_BYTES)));
-    }
-    if (current) yield { size, layers };
-  }
-
-  /** Every layer that the catalog knows. */
-  async layers(): Promise<DiffId[]> {
-    const found: DiffId[] = [];
-    for await (const key of this.#database.keys({ gte: Buffer.from("l"), lt: Buffer.from("m") })) found.push(diffIdOf(key.subarray(1)));
-    return found;
-  }
-}
-
-function edgeKey(inodeId: Uint8Array, layer: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from("e"), inodeId, layer]);
-}
-
-function layerKey(layer: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from("l"), layer]);
-}
-
-function diffIdOf(bytes: Uint8Array): DiffId {
-  return parseDiffId(`sha256:${Buffer.from(bytes).toString("hex")}`);
 }
 
 /** `level` is loaded here, so that what never opens the catalog never pays for it. */

@@ -72,7 +72,7 @@ export class StoreLayout {
     return join(this.images, "proofs", key);
   }
 
-  lock(name: "db" | "sweep" | "init" | "gc" | "boot"): string {
+  lock(name: "db" | "db-waiting" | "sweep" | "init" | "gc" | "boot"): string {
     return join(this.locks, name);
   }
 
