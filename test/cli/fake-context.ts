@@ -96,7 +96,7 @@ function fakeApi({ image, events = [], failure }: FakeOptions, { calls, seen }: 
 export function keep(terminal?: { readonly columns: number; readonly rows: number }): Output & { readonly text: () => string } {
   const written: string[] = [];
   return {
-    write: (text: string) => written.push(text),
+    write: (text) => written.push(typeof text === "string" ? text : Buffer.from(text).toString("latin1")) > 0,
     text: () => written.join(""),
     ...(terminal && { isTTY: true, ...terminal }),
   };
