@@ -26,7 +26,8 @@ export type Api = typeof Library;
 export interface Output {
   /** False: wait for `drain` before more is written. */
   write(text: string | Uint8Array): unknown;
-  once?(event: "drain" | "close", listener: () => void): unknown;
+  on?(event: "drain" | "close", listener: () => void): unknown;
+  off?(event: "drain" | "close", listener: () => void): unknown;
   readonly destroyed?: boolean;
   readonly isTTY?: boolean;
   readonly columns?: number;

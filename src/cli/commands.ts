@@ -8,6 +8,22 @@ export interface CommandEntry {
 
 export const COMMANDS: readonly CommandEntry[] = [
   { name: "pull", load: async () => (await import("./commands/pull.ts")).pullCommand },
+  { name: "prefetch", load: async () => (await import("./commands/prefetch.ts")).prefetchCommand },
+  { name: "images", load: async () => (await import("./commands/images.ts")).imagesCommand },
+  { name: "inspect", load: async () => (await import("./commands/inspect.ts")).inspectCommand },
+  { name: "ls", load: async () => (await import("./commands/ls.ts")).lsCommand },
+  { name: "stat", load: async () => (await import("./commands/stat.ts")).statCommand },
+  { name: "cat", load: async () => (await import("./commands/cat.ts")).catCommand },
+  { name: "materialize", load: async () => (await import("./commands/materialize.ts")).materializeCommand },
+  { name: "rootfs", load: async () => (await import("./commands/rootfs.ts")).rootfsCommand },
+  { name: "mount", load: async () => (await import("./commands/mount.ts")).mountCommand },
+  { name: "umount", load: async () => (await import("./commands/umount.ts")).umountCommand },
+  { name: "lease add", load: async () => (await import("./commands/lease.ts")).leaseAddCommand },
+  { name: "lease ls", load: async () => (await import("./commands/lease.ts")).leaseLsCommand },
+  { name: "lease rm", load: async () => (await import("./commands/lease.ts")).leaseRmCommand },
+  { name: "rm", load: async () => (await import("./commands/rm.ts")).rmCommand },
+  { name: "gc", load: async () => (await import("./commands/gc.ts")).gcCommand },
+  { name: "du", load: async () => (await import("./commands/du.ts")).duCommand },
   { name: "fsck", load: async () => (await import("./commands/fsck.ts")).fsckCommand },
   { name: "dump-index", load: async () => (await import("./commands/dump-index.ts")).dumpIndexCommand },
 ];

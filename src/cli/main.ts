@@ -12,7 +12,7 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
 }
 const output = { failed: false };
 for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error) => {
+  stream.on("error", (error: Error) => {
     // whoever read our output is gone: there is nobody to tell
     if (isErrno(error, "EPIPE")) return;
     output.failed = true;

@@ -10,17 +10,17 @@ export class ReaderGone extends Error {
 export async function print({ stdout, signal }: Context, piece: string | Uint8Array): Promise<void> {
   signal.throwIfAborted();
   if (stdout.destroyed) throw new ReaderGone("standard output was closed");
-  if (stdout.write(piece) !== false || !stdout.once) return;
+  if (stdout.write(piece) !== false || !stdout.on) return;
   let wake: () => void = () => {};
-  const ready = new Promise<void>((resolve) => {
-    wake = resolve;
-    stdout.once?.("drain", resolve);
-    stdout.once?.("close", resolve);
-  });
+  const ready = new Promise<void>((resolve) => (wake = resolve));
+  stdout.on("drain", wake);
+  stdout.on("close", wake);
   signal.addEventListener("abort", wake);
   try {
     await ready;
   } finally {
+    stdout.off?.("drain", wake);
+    stdout.off?.("close", wake);
     signal.removeEventListener("abort", wake);
   }
 }

@@ -10,11 +10,6 @@ export function text(values: OptionValues, name: string): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
-/** One of the option's choices: the parser has refused anything else. */
-export function choice<T extends string>(values: OptionValues, name: string): T | undefined {
-  return text(values, name) as T | undefined;
-}
-
 /** Bytes, milliseconds or a count. */
 export function amount(values: OptionValues, name: string): number | undefined {
   const value = values[name];

@@ -28,11 +28,7 @@ export class OverlayMount {
   /** Idempotent. `detach`: although files in it are in use; it goes when they are closed. @throws MOUNT_FAILED while it is in use */
   async unmount(options: { readonly detach?: boolean | undefined } = {}): Promise<void> {
     if (!this.#mounted) return;
-    try {
-      unmount(toByteString(this.target), { detach: options.detach ?? false });
-    } catch (error) {
-      throw failed(this.target, "cannot be unmounted", error);
-    }
+    unmountAt(this.target, options);
     this.#mounted = false;
   }
 
@@ -56,6 +52,22 @@ export async function mountOverlay(image: OverlayLayers, target: string, options
     throw error instanceof ShaleError || error instanceof TypeError || error instanceof RangeError
       ? error
       : failed(target, "cannot be mounted on", error);
+  }
+}
+
+/**
+ * Unmounts what another process mounted with `mountOverlay`. Symlinks in `target` are followed but for the last component.
+ * @throws MOUNT_FAILED when nothing is mounted there, or while it is in use
+ */
+export async function unmountOverlay(target: string, options: { readonly detach?: boolean | undefined } = {}): Promise<void> {
+  unmountAt(target, options);
+}
+
+function unmountAt(target: string, { detach = false }: { readonly detach?: boolean | undefined }): void {
+  try {
+    unmount(toByteString(target), { detach });
+  } catch (error) {
+    throw failed(target, "cannot be unmounted", error);
   }
 }
 

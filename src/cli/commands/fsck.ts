@@ -75,7 +75,7 @@ async function check(line: Line, context: Context): Promise<number> {
     for await (const finding of told) await print(context, `${textOf(finding)}\n`);
     status.clear();
     reporter.note(summary(all));
-    return finish(run, all, await repaired(run, all));
+    return await finish(run, all, await repaired(run, all));
   }
   let fetched: readonly Fetched[] = [];
   const items = async function* (): AsyncGenerator<string> {
@@ -86,7 +86,7 @@ async function check(line: Line, context: Context): Promise<number> {
     before: '{"findings":[',
     after: () => `],"summary":${showJson(counts(all))},"fetched":${showJson(fetched)}}`,
   });
-  return finish(run, all, fetched);
+  return await finish(run, all, fetched);
 }
 
 async function finish({ context }: Check, all: readonly Finding[], fetched: readonly Fetched[]): Promise<number> {

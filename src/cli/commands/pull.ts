@@ -1,5 +1,5 @@
 /** `shale pull`: an image into the store, and its layers as directories. */
-import type { Image, PullOptions, PullPolicy } from "../../index.ts";
+import type { Image, Profile, PullOptions, PullPolicy } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { storePath } from "../open-store.ts";
 import { COMMON, MATERIALIZE, PLATFORM, PROFILE, PULL, REGISTRY } from "../options.ts";
@@ -7,7 +7,7 @@ import { DeferredProgress } from "../progress/deferred-progress.ts";
 import { registryOptions } from "../registry-options.ts";
 import { Reporter } from "../reporter.ts";
 import { showCount, showDuration, showJson, showMessage, showSize } from "../show.ts";
-import { amount, choice, flag, text } from "../values.ts";
+import { amount, flag, text } from "../values.ts";
 import { UsageError } from "../usage-error.ts";
 
 const POLICIES = ["if-missing", "always", "never"] as const satisfies readonly PullPolicy[];
@@ -64,7 +64,7 @@ async function pull(line: Line, context: Context): Promise<void> {
     await using registry = new Registry({ ...registryOptions(line), store });
     await using image = await registry.pull(args[0] ?? "", {
       ...options,
-      pullPolicy: choice<PullPolicy>(values, "policy"),
+      pullPolicy: text(values, "policy") as PullPolicy | undefined,
       force: flag(values, "force"),
       profile,
       signal,
@@ -82,10 +82,10 @@ async function pull(line: Line, context: Context): Promise<void> {
 export function pullOptions({ values }: Pick<Line, "values">): PullOptions {
   return {
     platform: text(values, "platform"),
-    profile: choice(values, "profile"),
+    profile: text(values, "profile") as Profile | undefined,
     buildIndex: !flag(values, "no-index"),
-    materialize: choice<"eager" | "lazy">(values, "materialize") ?? "eager",
-    durability: choice<"deferred" | "barrier">(values, "durability"),
+    materialize: (text(values, "materialize") as "eager" | "lazy" | undefined) ?? "eager",
+    durability: text(values, "durability") as "deferred" | "barrier" | undefined,
   };
 }
 
