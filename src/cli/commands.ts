@@ -26,6 +26,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "du", load: async () => (await import("./commands/du.ts")).duCommand },
   { name: "fsck", load: async () => (await import("./commands/fsck.ts")).fsckCommand },
   { name: "dump-index", load: async () => (await import("./commands/dump-index.ts")).dumpIndexCommand },
+  { name: "completion", load: async () => (await import("./commands/completion.ts")).completionCommand },
 ];
 
 export function loadCommands(): Promise<Command[]> {

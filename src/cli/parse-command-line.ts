@@ -59,7 +59,7 @@ async function find([first = "", ...rest]: readonly string[], entries: readonly 
   if (entry) return { entry, args: others };
   const known = group.map(({ name }) => name.slice(first.length + 1));
   const problem = second === undefined ? "is missing" : `${quote(second)} is unknown`;
-  throw new UsageError(`a command of ${quote(first)} ${problem}; there are ${known.join(", ")}`);
+  throw new UsageError(`a command of ${quote(first)} ${problem}; there are ${known.join(", ")}`, { group: first });
 }
 
 async function parse(command: Command, args: readonly string[]): Promise<{ values: OptionValues; positionals: readonly string[] }> {

@@ -46,7 +46,7 @@ function tell(error: unknown, { argv, context, command }: Failed): number {
   const options = argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv;
   const json = options.includes("--json");
   stderr.write(failureLine({ ...failure, exitCode }, { json }));
-  if (usage && !json) stderr.write(`shale: see shale ${of ? `${of.name} ` : ""}--help\n`);
+  if (usage && !json) stderr.write(`shale: see ${["shale", of?.name ?? error.group, "--help"].filter(Boolean).join(" ")}\n`);
   if (env["SHALE_DEBUG"] && error instanceof Error) stderr.write(`${showStack(error)}\n`);
   return exitCode;
 }

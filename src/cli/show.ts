@@ -45,7 +45,7 @@ export function showUntil(time: number, now: number): string {
   if (time <= now) return "ended";
   const seconds = (time - now) / 1000;
   const [unit, name] = AGES.find(([size]) => seconds >= size) ?? [1, "seconds"];
-  const count = Math.floor(seconds / unit);
+  const count = Math.round(seconds / unit);
   return `in ${count.toLocaleString("en-US")} ${count === 1 ? name.slice(0, -1) : name}`;
 }
 

@@ -5,9 +5,12 @@ export class UsageError extends Error {
   override readonly name: string = "UsageError";
   /** Whose help says more. */
   readonly command: Command | undefined;
+  /** The same of a group of commands. */
+  readonly group: string | undefined;
 
-  constructor(message: string, options: { readonly cause?: unknown; readonly command?: Command } = {}) {
+  constructor(message: string, options: { readonly cause?: unknown; readonly command?: Command; readonly group?: string } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.command = options.command;
+    this.group = options.group;
   }
 }

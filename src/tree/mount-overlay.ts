@@ -63,11 +63,13 @@ export async function unmountOverlay(target: string, options: { readonly detach?
   unmountAt(target, options);
 }
 
+const UNMOUNT = "cannot be unmounted";
+
 function unmountAt(target: string, { detach = false }: { readonly detach?: boolean | undefined }): void {
   try {
     unmount(toByteString(target), { detach });
   } catch (error) {
-    throw failed(target, "cannot be unmounted", error);
+    throw failed(target, UNMOUNT, error);
   }
 }
 
@@ -119,7 +121,9 @@ function failed(target: string, what: string, cause: unknown): ShaleError<"MOUNT
     ? "mount as root, or as root of a user namespace with the profile userxattr"
     : isErrno(cause, "EBUSY")
       ? "end what uses it, or detach it"
-      : "its cause has the kernel's reason";
+      : what === UNMOUNT && isErrno(cause, "EINVAL")
+        ? "nothing is mounted there"
+        : "its cause has the kernel's reason";
   const message = `${JSON.stringify(target)} ${what} (${cause instanceof Error ? cause.message.slice(0, 500) : String(cause)}); ${next}`;
   return new ShaleError("MOUNT_FAILED", message, { path: target }, { cause });
 }
