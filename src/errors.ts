@@ -65,6 +65,8 @@ export interface ErrorDetails {
   STORE_DAMAGED: { path: string };
   STORE_BUSY: { path: string };
   NO_SPACE: { path: string };
+  LOW_DISK: { path: string; needed: number; available: number };
+  REFERENCE_PINNED: { reference: string; platform: string };
   SIDECAR_INVALID: { offset: number };
   PROFILE_UNSUPPORTED: { profile: string };
   UNSUPPORTED_PLATFORM: { platform: string };
