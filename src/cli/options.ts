@@ -45,6 +45,8 @@ export const PULL: Options = {
   },
   "keep-blobs": { type: "boolean", help: "keep the compressed layers as well" },
   limit: { type: "string", argument: "NAME=VALUE", multiple: true, help: "raise or lower a limit of docs/limits.md; may be repeated" },
+  "max-bytes": { type: "size", argument: "SIZE", help: "afterwards make room as shale gc --keep-bytes does" },
+  "min-free": { type: "size", argument: "SIZE", help: "fail, before anything is fetched, if so much would not stay free" },
   workers: { type: "count", argument: "COUNT", help: "worker threads (default 2, or 1 on one core)" },
 };
 

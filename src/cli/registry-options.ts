@@ -1,10 +1,31 @@
 /** What a registry is asked with, from the options of a command. */
 import { readFileSync } from "node:fs";
-import type { RegistryOptions } from "../index.ts";
+import type { GcResult, Profile, RegistryOptions, StoreOptions } from "../index.ts";
 import type { Line } from "./command.ts";
 import { parseSize } from "./parse-amount.ts";
+import { showMessage, showSize } from "./show.ts";
 import { UsageError } from "./usage-error.ts";
-import { flag, list, text } from "./values.ts";
+import { amount, flag, list, text } from "./values.ts";
+
+/** Of a store that is pulled into. */
+export function storeOptions(
+  { values }: Pick<Line, "values">,
+  { signal, onWarning, note }: Required<Pick<StoreOptions, "signal" | "onWarning">> & { readonly note: (line: string) => void },
+): StoreOptions {
+  return {
+    signal,
+    onWarning,
+    profile: text(values, "profile") as Profile | undefined,
+    workers: amount(values, "workers"),
+    maxBytes: amount(values, "max-bytes"),
+    minFreeBytes: amount(values, "min-free"),
+    onEvicted: ({ references, bytes, blobBytes }: GcResult) => {
+      if (references.length === 0) return;
+      const names = references.map(({ reference }) => showMessage(reference)).join(", ");
+      note(`to make room, ${showSize(bytes + blobBytes)} went with ${names}`);
+    },
+  };
+}
 
 /** @throws UsageError */
 export function registryOptions({ values }: Pick<Line, "values">): Omit<RegistryOptions, "store"> {

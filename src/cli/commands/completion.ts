@@ -1,5 +1,6 @@
 /** `shale completion`: what a shell needs to complete the command line. */
 import type { Command, Context, Line } from "../command.ts";
+import type { CompletedCommand } from "../completion/model.ts";
 import { COMMON } from "../options.ts";
 import { print } from "../print.ts";
 import { showJson } from "../show.ts";
@@ -29,7 +30,7 @@ async function completion({ args, values }: Line, context: Context): Promise<voi
   return print(context, flag(values, "json") ? `${showJson({ shell, script })}\n` : script);
 }
 
-async function scriptFor(shell: string, commands: Parameters<typeof import("../completion/bash.ts").bashCompletion>[0]): Promise<string> {
+async function scriptFor(shell: string, commands: readonly CompletedCommand[]): Promise<string> {
   switch (shell) {
     case "bash":
       return (await import("../completion/bash.ts")).bashCompletion(commands);

@@ -1,4 +1,5 @@
 /** `shale du`: what takes the room. */
+import type { ImageUsage, StoredImage, Usage } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { openExistingStore } from "../open-store.ts";
 import { COMMON } from "../options.ts";
@@ -13,12 +14,16 @@ export const duCommand: Command = {
   name: "du",
   summary: "Shows what takes the room of the store: each image alone and shared, largest first, and the sum.",
   arguments: [],
-  options: { ...COMMON, bytes: { type: "boolean", help: "sizes in bytes" } },
+  options: {
+    ...COMMON,
+    layers: { type: "boolean", help: "each layer too" },
+    bytes: { type: "boolean", help: "sizes in bytes" },
+  },
   notes: [
     "ALONE is what only this image has: removing it frees that. SHARED is what other images have too. In the sum each file counts once; unused is what belongs to no image: shale gc frees it.",
-    "With --quiet only the sum is printed, in bytes.",
+    "Layer directories are made of links: they are counted, and take no content. With --quiet only the sum is printed, in bytes.",
   ],
-  json: "{ images: [{ references, manifestDigest, alone, shared, reasons, lastUse }], chunks, bytes, unused }, in bytes",
+  json: "{ images: [{ references, manifestDigest, alone, shared, reasons, lastUse }], layers: [{ diffId, images, alone, shared }], chunks, bytes, unused, blobs, blobBytes, downloadBytes, trees }, in bytes",
   examples: [
     ["shale du", "a table"],
     ["shale du --quiet", "the bytes of all files"],
@@ -34,17 +39,20 @@ const COLUMNS: readonly Column[] = [
   { title: "IMAGE", shrinks: true },
 ];
 
+const LAYER_COLUMNS: readonly Column[] = [
+  { title: "ALONE", right: true },
+  { title: "SHARED", right: true },
+  { title: "IN", drops: 1 },
+  { title: "LAYER", shrinks: true },
+];
+
 async function du(line: Line, context: Context): Promise<void> {
   const reporter = new Reporter(line, context);
   await using store = await openExistingStore(line, context, reporter.warn);
   const usage = await store.usage({ signal: context.signal });
-  const { chunks, bytes, unused } = usage;
-  if (reporter.quiet && !reporter.json) return await print(context, `${bytes}\n`);
-  const listed = listImages(await store.images(), usage).map(({ references, manifestDigest, size = 0, shared = 0, reasons, lastUse }) => {
-    return { references, manifestDigest, alone: size - shared, shared, reasons, lastUse };
-  });
-  const images = listed.sort((a, b) => b.alone - a.alone || b.shared - a.shared);
-  if (reporter.json) return await print(context, `${showJson({ images, chunks, bytes, unused })}\n`);
+  if (reporter.quiet && !reporter.json) return await print(context, `${usage.bytes}\n`);
+  const images = weighed(await store.images(), usage);
+  if (reporter.json) return await print(context, `${showJson({ ...usage, images })}\n`);
   const exact = flag(line.values, "bytes");
   const now = (context.now ?? Date.now)();
   const rows = images.map(({ references, manifestDigest, alone, shared, lastUse }) => {
@@ -52,6 +60,40 @@ async function du(line: Line, context: Context): Promise<void> {
     const name = references[0] ? `${showMessage(references[0].reference)}${more}` : "(none)";
     return [showBytesOf(alone, exact), showBytesOf(shared, exact), showAge(lastUse, now), showDigest(manifestDigest), name];
   });
-  const sum = `${showBytesOf(bytes, exact)} in ${showCount(chunks, "file")} of ${showCount(images.length, "image")}, ${showBytesOf(unused, exact)} unused`;
-  return await print(context, `${rows.length > 0 ? await renderTable(COLUMNS, rows, context) : ""}${sum}\n`);
+  if (rows.length > 0) await print(context, await renderTable(COLUMNS, rows, context));
+  if (flag(line.values, "layers")) await print(context, `\n${await renderTable(LAYER_COLUMNS, layerRows(usage, exact), context)}`);
+  return await print(context, `${rows.length > 0 ? "\n" : ""}${sum(usage, exact)}`);
+}
+
+type Weighed = Pick<ImageUsage, "manifestDigest" | "reasons" | "lastUse" | "alone" | "shared"> &
+  Pick<ReturnType<typeof listImages>[number], "references">;
+
+/** Largest first. */
+function weighed(stored: readonly StoredImage[], usage: Usage): Weighed[] {
+  const images = listImages(stored, usage).map(({ references, manifestDigest, size = 0, shared = 0, reasons, lastUse }) => {
+    return { references, manifestDigest, alone: size - shared, shared, reasons, lastUse };
+  });
+  return images.sort((a, b) => b.alone - a.alone || b.shared - a.shared);
+}
+
+function layerRows({ layers }: Usage, exact: boolean): string[][] {
+  const sorted = layers.toSorted((a, b) => b.alone - a.alone || b.shared - a.shared);
+  return sorted.map(({ diffId, images, alone, shared }) => {
+    return [showBytesOf(alone, exact), showBytesOf(shared, exact), showCount(images.length, "image"), diffId];
+  });
+}
+
+function sum({ images, chunks, bytes, unused, blobs, blobBytes, downloadBytes, trees }: Usage, exact: boolean): string {
+  const rows = [
+    [bytes, `in ${showCount(chunks, "file")} of ${showCount(images.length, "image")}`],
+    [unused, "of them unused: shale gc frees it"],
+    [blobBytes, `in ${showCount(blobs, "kept blob")}`],
+    [downloadBytes, "in downloads to be continued"],
+  ] as const;
+  const shown = rows.filter(([size], at) => at === 0 || size > 0).map(([size, what]) => [showBytesOf(size, exact), what] as const);
+  const width = Math.max(...shown.map(([size]) => size.length));
+  const count = showCount(trees, "layer directory").replace("directorys", "directories");
+  return [...shown.map(([size, what]) => `${size.padStart(width)} ${what}`), `${" ".repeat(width)} ${count}`]
+    .map((line) => `${line}\n`)
+    .join("");
 }

@@ -5,8 +5,9 @@ import { openExistingStore } from "../open-store.ts";
 import { COMMON } from "../options.ts";
 import { print } from "../print.ts";
 import { Reporter } from "../reporter.ts";
-import { showBytesOf, showCount, showJson } from "../show.ts";
+import { showBytesOf, showCount, showJson, showMessage } from "../show.ts";
 import { amount, flag } from "../values.ts";
+import { noteInUse } from "./dematerialize.ts";
 
 export const gcCommand: Command = {
   name: "gc",
@@ -21,13 +22,15 @@ export const gcCommand: Command = {
       help: "also remove images that only references keep, least recently used first, until the files take at most this",
     },
     "keep-younger": { type: "duration", argument: "TIME", help: "keep what was pulled or used in this time (default 5m)" },
+    trees: { type: "boolean", help: "also drop the layer directories of images that stay, where nothing uses them" },
     bytes: { type: "boolean", help: "sizes in bytes" },
   },
   notes: ["It may run while other processes pull and boot, and may be interrupted: the store stays valid, and the next run finishes."],
-  json: "{ dryRun, images, layers, trees, chunks, bytes }; chunks and bytes are 0 in a dry run",
+  json: "{ dryRun, images, references, layers, trees, treesInUse, blobs, downloads, chunks, bytes, blobBytes, remainingBytes }, as store.gc() gives it: docs/gc.md",
   examples: [
     ["shale gc", "what nothing keeps"],
     ["shale gc --keep-bytes 20GB", "a budget"],
+    ["shale gc --trees --keep-younger 1d", "and layer directories that nobody used for a day"],
     ["shale gc --dry-run --keep-younger 0", "what would go if nothing was young"],
   ],
   run: gc,
@@ -42,30 +45,37 @@ async function gc(line: Line, context: Context): Promise<void> {
     dryRun,
     keepBytes: amount(values, "keep-bytes"),
     keepYounger: amount(values, "keep-younger"),
+    trees: flag(values, "trees"),
     signal: context.signal,
   });
-  if (reporter.json) return await print(context, `${showJson({ dryRun, ...gcResult(result) })}\n`);
-  const listed = [
-    ...result.images.map((id) => `image ${id}`),
-    ...result.layers.map((id) => `layer ${id}`),
-    ...result.trees.map((id) => `tree ${id}`),
-  ];
-  if (dryRun) for (const one of listed) await print(context, `${one}\n`);
+  if (reporter.json) return await print(context, `${showJson({ dryRun, ...result })}\n`);
+  if (dryRun) for (const one of listed(result)) await print(context, `${one}\n`);
+  noteInUse(result.treesInUse, reporter, context);
   if (dryRun && reporter.quiet) return;
   return await print(context, renderGc(result, { dryRun, exact: flag(values, "bytes") }));
 }
 
-export function gcResult({ images, layers, trees, chunks, bytes }: GcResult): GcResult {
-  return { images, layers, trees, chunks, bytes };
+function listed({ images, references, layers, trees, blobs, downloads }: GcResult): string[] {
+  const namesOf = Map.groupBy(references, ({ manifestDigest }) => manifestDigest);
+  return [
+    ...images.map((id) => ["image", id, ...(namesOf.get(id) ?? []).map(({ reference }) => showMessage(reference))].join(" ")),
+    ...layers.map((id) => `layer ${id}`),
+    ...trees.map((id) => `tree ${id}`),
+    ...blobs.map((id) => `blob ${id}`),
+    ...downloads.map((id) => `download ${id}`),
+  ];
 }
 
 /** `removed 2 images, 5 layers, 5 trees; freed 123 MB in 4,567 files` */
-export function renderGc(
-  { images, layers, trees, chunks, bytes }: GcResult,
-  { dryRun, exact }: { readonly dryRun: boolean; readonly exact: boolean },
-): string {
-  const counts = [showCount(images.length, "image"), showCount(layers.length, "layer"), showCount(trees.length, "tree")];
-  const what = images.length + layers.length + trees.length === 0 ? "nothing" : counts.join(", ");
-  if (dryRun) return `would remove ${what}\n`;
-  return chunks === 0 ? `removed ${what}\n` : `removed ${what}; freed ${showBytesOf(bytes, exact)} in ${showCount(chunks, "file")}\n`;
+export function renderGc(result: GcResult, { dryRun, exact }: { readonly dryRun: boolean; readonly exact: boolean }): string {
+  const { images, layers, trees, blobs, downloads, chunks, bytes, blobBytes, remainingBytes } = result;
+  const things = (["image", "layer", "tree", "blob", "download"] as const).map((noun, at) => {
+    const count = [images, layers, trees, blobs, downloads][at]!.length;
+    return count === 0 ? [] : [showCount(count, noun)];
+  });
+  const what = things.flat().join(", ") || "nothing";
+  const freed = chunks === 0 && blobBytes === 0 ? "" : `; ${dryRun ? "would free" : "freed"} ${showBytesOf(bytes + blobBytes, exact)}`;
+  const files = chunks === 0 ? "" : ` in ${showCount(chunks, "file")}`;
+  const rest = remainingBytes === undefined ? "" : `; ${showBytesOf(remainingBytes, exact)} ${dryRun ? "would remain" : "remain"}`;
+  return `${dryRun ? "would remove" : "removed"} ${what}${freed}${files}${rest}\n`;
 }

@@ -6,6 +6,7 @@ import { COMMON } from "../options.ts";
 import { print } from "../print.ts";
 import { Reporter } from "../reporter.ts";
 import { showAge, showBytesOf, showDigest, showJson, showMessage, showPlatform } from "../show.ts";
+import { showKeepers } from "../show-reason.ts";
 import { renderTable, type Column } from "../table.ts";
 import { flag } from "../values.ts";
 
@@ -19,7 +20,7 @@ export const imagesCommand: Command = {
     "no-size": { type: "boolean", help: "leave out the sizes, which take a look at every file of the store" },
   },
   notes: [
-    "A line is a reference and the platform it was pulled for; an image that only a lease keeps has none. SIZE is what the image's files take, SHARED how much of it other images have too: removing the image frees the difference.",
+    "A line is a reference and the platform it was pulled for; an image that only a lease keeps has none. SIZE is what the image's files take, SHARED how much of it other images have too: removing the image frees the difference. KEPT BY is what keeps it beside its reference.",
     "With --quiet only the references are printed.",
   ],
   json: "{ images: [{ references: [{ reference, platform }], manifestDigest, platform, layers, size, shared, reasons, lastUse }] }, size and shared in bytes (not with --no-size), lastUse in ms since 1970",
@@ -37,6 +38,7 @@ const COLUMNS: readonly Column[] = [
   { title: "SIZE", right: true },
   { title: "SHARED", right: true, drops: 3 },
   { title: "LAST USED", drops: 4 },
+  { title: "KEPT BY", drops: 5 },
 ];
 const SIZES: readonly string[] = ["SIZE", "SHARED"];
 
@@ -112,5 +114,6 @@ function rowsOf(image: Listed, { exact, now }: { readonly exact: boolean; readon
     showBytesOf(size, exact),
     showBytesOf(shared, exact),
     showAge(lastUse, now),
+    showKeepers(reasons),
   ]);
 }

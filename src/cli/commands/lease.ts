@@ -65,13 +65,16 @@ const COLUMNS: readonly Column[] = [
 async function ls(line: Line, context: Context): Promise<void> {
   const reporter = new Reporter(line, context);
   await using store = await openExistingStore(line, context, reporter.warn);
-  const leases = (await store.images()).flatMap(({ manifestDigest, reasons }) => {
-    const references = reasons.flatMap((reason) => (reason.kind === "reference" ? [reason.reference] : []));
-    return reasons.flatMap((reason) =>
-      reason.kind === "lease" ? [{ name: reason.name, manifestDigest, references, expires: reason.expires }] : [],
-    );
+  const images = new Map((await store.images()).map((image) => [image.manifestDigest, image]));
+  const leases = (await store.leases()).map(({ name, manifestDigest, expires }) => {
+    const reasons = images.get(manifestDigest)?.reasons ?? [];
+    return {
+      name,
+      manifestDigest,
+      references: reasons.flatMap((reason) => (reason.kind === "reference" ? [reason.reference] : [])),
+      expires,
+    };
   });
-  leases.sort((a, b) => (a.name < b.name ? -1 : 1));
   if (reporter.json) return await print(context, `${showJson({ leases })}\n`);
   if (reporter.quiet) return await print(context, leases.map(({ name }) => `${showMessage(name)}\n`).join(""));
   if (leases.length === 0) return reporter.note("no leases");

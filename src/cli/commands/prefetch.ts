@@ -1,12 +1,12 @@
 /** `shale prefetch`: many images into the store, for later. */
 import { readFileSync } from "node:fs";
-import type { Image, Profile, ProgressEvent, PullPolicy, Registry } from "../../index.ts";
+import type { Image, ProgressEvent, PullPolicy, Registry } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { storePath } from "../open-store.ts";
 import { COMMON, MATERIALIZE, PLATFORM, PROFILE, PULL, REGISTRY } from "../options.ts";
 import { print } from "../print.ts";
 import { StatusLine } from "../progress/status-line.ts";
-import { registryOptions } from "../registry-options.ts";
+import { registryOptions, storeOptions } from "../registry-options.ts";
 import { Reporter } from "../reporter.ts";
 import { showCount, showJson, showMessage, showSize } from "../show.ts";
 import { UsageError } from "../usage-error.ts";
@@ -65,12 +65,11 @@ async function prefetch(line: Line, context: Context): Promise<number> {
   const sum = new Sum(references.length, status);
   const { openStore, Registry } = await context.loadApi();
   const onWarning = sum.before(reporter.warn);
-  await using store = await openStore(storePath(line, context), {
-    signal,
-    onWarning,
-    profile: text(values, "profile") as Profile | undefined,
-    workers: amount(values, "workers"),
-  });
+  const note = (text: string): void => {
+    status.clear();
+    reporter.note(text);
+  };
+  await using store = await openStore(storePath(line, context), storeOptions(line, { signal, onWarning, note }));
   await using registry = new Registry({ ...registryOptions(line), store });
   const { default: Queue } = await import("p-queue");
   const queue = new Queue({ concurrency: amount(values, "jobs") ?? JOBS });

@@ -4,7 +4,7 @@ import type { Command, Context, Line } from "../command.ts";
 import { storePath } from "../open-store.ts";
 import { COMMON, MATERIALIZE, PLATFORM, PROFILE, PULL, REGISTRY } from "../options.ts";
 import { DeferredProgress } from "../progress/deferred-progress.ts";
-import { registryOptions } from "../registry-options.ts";
+import { registryOptions, storeOptions } from "../registry-options.ts";
 import { Reporter } from "../reporter.ts";
 import { showCount, showDuration, showJson, showMessage, showSize } from "../show.ts";
 import { amount, flag, text } from "../values.ts";
@@ -24,6 +24,7 @@ export const pullCommand: Command = {
     ...PLATFORM,
     ...PROFILE,
     lease: { type: "string", argument: "NAME", completes: "lease", help: "keep the image under this name until shale lease rm NAME" },
+    pin: { type: "boolean", help: "pin the reference: no budget removes its image" },
     "lease-ttl": { type: "duration", argument: "TIME", help: "with --lease: at most so long" },
     ...PULL,
     ...REGISTRY,
@@ -55,12 +56,8 @@ async function pull(line: Line, context: Context): Promise<void> {
   const lease = text(values, "lease");
   try {
     const { openStore, Registry } = await context.loadApi();
-    await using store = await openStore(storePath(line, context), {
-      signal,
-      profile,
-      workers: amount(values, "workers"),
-      onWarning: progress.onWarning,
-    });
+    const { onWarning, note } = progress;
+    await using store = await openStore(storePath(line, context), storeOptions(line, { signal, onWarning, note }));
     await using registry = new Registry({ ...registryOptions(line), store });
     await using image = await registry.pull(args[0] ?? "", {
       ...options,
@@ -71,6 +68,7 @@ async function pull(line: Line, context: Context): Promise<void> {
       onProgress: progress.onEvent,
     });
     if (lease !== undefined) await store.lease(lease, image, { ttl: amount(values, "lease-ttl") });
+    if (flag(values, "pin")) await store.pin(image.reference, { platform: options.platform });
     await progress.stop();
     stdout.write(renderPulled(image, line));
   } finally {
