@@ -45,6 +45,8 @@ export interface Context {
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
   readonly loadApi: () => Promise<Api>;
+  /** Just what a cached pull needs of it, which is quicker. */
+  readonly loadBoot: () => Promise<Pick<Api, "openStore" | "Registry">>;
   /** ms since 1970; default: the clock. */
   readonly now?: () => number;
 }
@@ -83,6 +85,8 @@ export type OptionValues = Readonly<Record<string, string | boolean | number | r
 export interface Line {
   readonly args: readonly string[];
   readonly values: OptionValues;
+  /** All commands, in the order of help. */
+  readonly loadCommands: () => Promise<Command[]>;
 }
 
 export interface Command {

@@ -23,5 +23,6 @@ export function describeFailure(error: unknown, signal: AbortSignal): Failure {
 /** With a line feed. `subject` is what of several things failed, escaped by whoever gives it. */
 export function failureLine({ code, message, detail, exitCode }: Failure, { json, subject }: { json: boolean; subject?: string }): string {
   if (json) return `${showJson({ error: { code, message, detail, exitCode, ...(subject !== undefined && { subject }) } })}\n`;
-  return `shale: ${code}: ${subject === undefined ? "" : `${subject}: `}${showMessage(message)}\n`;
+  const said = showMessage(message);
+  return `shale: ${code}: ${subject === undefined || said.includes(subject) ? "" : `${subject}: `}${said}\n`;
 }

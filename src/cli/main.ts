@@ -32,5 +32,6 @@ const exitCode = await run(process.argv.slice(2), {
   },
   signal: abort.signal,
   loadApi: () => import("../index.ts"),
+  loadBoot: () => import("../boot.ts"),
 });
 if (!output.failed) process.exitCode = exitCode;

@@ -19,7 +19,7 @@ export async function openExistingStore(
 ): Promise<Store> {
   const path = storePath(line, context);
   requireStore(path);
-  const { openStore } = await context.loadApi();
+  const { openStore } = await context.loadBoot();
   return openStore(path, { signal: context.signal, onWarning });
 }
 

@@ -10,7 +10,7 @@ import { UsageError } from "./usage-error.ts";
 export type CommandLine =
   | { readonly kind: "version" }
   | { readonly kind: "help"; readonly command?: Command; readonly group?: string }
-  | ({ readonly kind: "run"; readonly command: Command } & Line);
+  | ({ readonly kind: "run"; readonly command: Command } & Omit<Line, "loadCommands">);
 
 /** @throws UsageError */
 export async function parseCommandLine(argv: readonly string[], entries: readonly CommandEntry[]): Promise<CommandLine> {

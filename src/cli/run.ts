@@ -14,7 +14,7 @@ export async function run(argv: readonly string[], context: Context): Promise<nu
     const line = await parseCommandLine(argv, COMMANDS);
     if (line.kind === "run") {
       command = line.command;
-      return (await command.run(line, context)) ?? 0;
+      return (await command.run({ ...line, loadCommands }, context)) ?? 0;
     }
     context.stdout.write(line.kind === "version" ? `${context.version}\n` : await help(line));
     return 0;

@@ -24,9 +24,16 @@ export function showReason(reason: Reason, now: number): string {
   }
 }
 
-/** What keeps it beside its reference: `pin, 2 leases, mount`; empty when nothing does. */
-export function showKeepers(reasons: readonly Reason[]): string {
+/** What keeps an image beside this reference: `pin, mount, 2 leases`; empty when nothing does. */
+export function showKeepers(reasons: readonly Reason[], name: { readonly reference: string; readonly platform: string }): string {
   const leases = reasons.filter(({ kind }) => kind === "lease").length;
-  const words = (["pin", "mount"] as const).filter((kind) => reasons.some((reason) => reason.kind === kind));
-  return [...words, ...(leases === 0 ? [] : [leases === 1 ? "lease" : `${leases} leases`])].join(", ");
+  const pinned = reasons.some(
+    (reason) => reason.kind === "pin" && reason.reference === name.reference && reason.platform === name.platform,
+  );
+  const mounted = reasons.some(({ kind }) => kind === "mount");
+  return [
+    ...(pinned ? ["pin"] : []),
+    ...(mounted ? ["mount"] : []),
+    ...(leases === 0 ? [] : [leases === 1 ? "lease" : `${leases} leases`]),
+  ].join(", ");
 }

@@ -20,10 +20,8 @@ export const completionCommand: Command = {
   run: completion,
 };
 
-async function completion({ args, values }: Line, context: Context): Promise<void> {
+async function completion({ args, values, loadCommands }: Line, context: Context): Promise<void> {
   const [shell = ""] = args;
-  // not at the top: commands.ts names this file
-  const { loadCommands } = await import("../commands.ts");
   const { completedCommands } = await import("../completion/model.ts");
   const commands = completedCommands(await loadCommands());
   const script = await scriptFor(shell, commands);

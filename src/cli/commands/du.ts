@@ -84,16 +84,14 @@ function layerRows({ layers }: Usage, exact: boolean): string[][] {
 }
 
 function sum({ images, chunks, bytes, unused, blobs, blobBytes, downloadBytes, trees }: Usage, exact: boolean): string {
+  const size = (value: number): string => showBytesOf(value, exact);
   const rows = [
-    [bytes, `in ${showCount(chunks, "file")} of ${showCount(images.length, "image")}`],
-    [unused, "of them unused: shale gc frees it"],
-    [blobBytes, `in ${showCount(blobs, "kept blob")}`],
-    [downloadBytes, "in downloads to be continued"],
+    [size(bytes), `in ${showCount(chunks, "file")} of ${showCount(images.length, "image")}`],
+    ...(unused > 0 ? [[size(unused), "of them unused: shale gc frees it"] as const] : []),
+    ...(blobBytes > 0 ? [[size(blobBytes), `in ${showCount(blobs, "kept blob")}`] as const] : []),
+    ...(downloadBytes > 0 ? [[size(downloadBytes), "in downloads to be continued"] as const] : []),
+    [trees.toLocaleString("en-US"), `layer ${trees === 1 ? "directory" : "directories"}, made of links to these files`],
   ] as const;
-  const shown = rows.filter(([size], at) => at === 0 || size > 0).map(([size, what]) => [showBytesOf(size, exact), what] as const);
-  const width = Math.max(...shown.map(([size]) => size.length));
-  const count = showCount(trees, "layer directory").replace("directorys", "directories");
-  return [...shown.map(([size, what]) => `${size.padStart(width)} ${what}`), `${" ".repeat(width)} ${count}`]
-    .map((line) => `${line}\n`)
-    .join("");
+  const width = Math.max(...rows.map(([amount]) => amount.length));
+  return rows.map(([amount, what]) => `${amount.padStart(width)} ${what}\n`).join("");
 }

@@ -114,6 +114,6 @@ function rowsOf(image: Listed, { exact, now }: { readonly exact: boolean; readon
     showBytesOf(size, exact),
     showBytesOf(shared, exact),
     showAge(lastUse, now),
-    showKeepers(reasons),
+    showKeepers(reasons, name),
   ]);
 }

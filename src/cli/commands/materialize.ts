@@ -32,7 +32,7 @@ async function materialize(line: Line, context: Context): Promise<void> {
     await using store = await openExistingStore(line, context, progress.onWarning);
     const reference = line.args[0] ?? "";
     await (await openImage(store, reference, { line, context })).close();
-    const { Registry } = await context.loadApi();
+    const { Registry } = await context.loadBoot();
     await using registry = new Registry({ store });
     await using image = await registry.pull(reference, {
       pullPolicy: "never",

@@ -63,7 +63,7 @@ async function prefetch(line: Line, context: Context): Promise<number> {
   const reporter = new Reporter(line, context);
   using status = new StatusLine(context, reporter);
   const sum = new Sum(references.length, status);
-  const { openStore, Registry } = await context.loadApi();
+  const { openStore, Registry } = await context.loadBoot();
   const onWarning = sum.before(reporter.warn);
   const note = (text: string): void => {
     status.clear();

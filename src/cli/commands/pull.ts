@@ -55,7 +55,7 @@ async function pull(line: Line, context: Context): Promise<void> {
   const { profile, ...options } = pullOptions(line);
   const lease = text(values, "lease");
   try {
-    const { openStore, Registry } = await context.loadApi();
+    const { openStore, Registry } = await context.loadBoot();
     const { onWarning, note } = progress;
     await using store = await openStore(storePath(line, context), storeOptions(line, { signal, onWarning, note }));
     await using registry = new Registry({ ...registryOptions(line), store });
