@@ -75,7 +75,11 @@ const IN_ZSH = String.raw`
 zmodload zsh/zpty
 zpty shell zsh -f -i
 zpty -w shell 'PS1= PS2=; autoload -Uz compinit; compinit -u -D; source completion.zsh
-  compadd() { local -a found; builtin compadd -O found "$@"; (( $#found )) && print -rl -- "<"$^found">" }
+  compadd() {
+    local -a told
+    if (( ! $argv[(I)-[OAD]*] )); then builtin compadd -O told "$@"; (( $#told )) && print -rl -- "<"$^told">"; fi
+    builtin compadd "$@"
+  }
   tell() { _main_complete; compstate[insert]=; compstate[list]=; print END }
   zle -C tell complete-word tell; bindkey "^X" tell; print READY""NOW'
 while zpty -r shell line; do [[ $line == *READYNOW* ]] && break; done

@@ -50,7 +50,10 @@ for (const mode of ["link", "copy"] as const) {
     await using store = await pulledImage();
     const destination = join(store.harness.path, "..", "root");
     const made = await store.json<Record<string, unknown>>("rootfs", "--mode", mode, store.reference, destination);
-    assert.deepEqual([made["mode"], made["path"], made["linked"], made["copied"]], [mode, destination, ...(mode === "link" ? [2, 0] : [0, 2])]);
+    assert.deepEqual(
+      [made["mode"], made["path"], made["linked"], made["copied"]],
+      [mode, destination, ...(mode === "link" ? [2, 0] : [0, 2])],
+    );
     assert.deepEqual(readdirSync(join(destination, "etc")), ["base", "own"]);
     assert.equal(statSync(join(destination, "etc/base")).nlink > 1, mode === "link");
     assert.deepEqual(await store.failure("rootfs", store.reference, destination), ["DESTINATION_UNUSABLE", 1]);
