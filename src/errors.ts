@@ -54,6 +54,8 @@ export interface ErrorDetails {
   WORKER_FAILED: { what: string };
   // the store
   NOT_CACHED: { reference: string };
+  LEASE_NOT_FOUND: { name: string };
+  NOT_PINNED: { reference: string };
   NOT_A_STORE: { path: string };
   STORE_VERSION: { path: string; version: number };
   STORE_FEATURE: { path: string; features: readonly string[] };

@@ -21,7 +21,7 @@ export type { PullOptions, RegistryOptions } from "./pull/registry.ts";
 export type { PullPolicy } from "./pull/pull-image.ts";
 export type { VerifyManifest } from "./pull/resolve-image.ts";
 export type { Image, MaterializeImageOptions, PullStats } from "./pull/image.ts";
-export { mountOverlay } from "./tree/mount-overlay.ts";
+export { mountOverlay, unmountOverlay } from "./tree/mount-overlay.ts";
 export type { MountOverlayOptions, OverlayMount } from "./tree/mount-overlay.ts";
 export { overlayOptions } from "./tree/overlay-options.ts";
 export type { OverlayLayers, OverlayOptions } from "./tree/overlay-options.ts";
@@ -36,7 +36,8 @@ export type { LayerLimits } from "./ingest/layer-limits.ts";
 export type { ParallelRanges } from "./source/parallel-ranges.ts";
 export type { RetryPolicy } from "./source/retry.ts";
 export type { Credentials, CredentialsProvider } from "./source/credentials.ts";
-export type { Warn } from "./store/images.ts";
+
+export type { ImageLayer, Warn } from "./store/images.ts";
 export type { Profile } from "./store/profile.ts";
 export type { Descriptor } from "./image/descriptor.ts";
 export type { HistoryEntry, ImageConfig } from "./image/config.ts";

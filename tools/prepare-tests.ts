@@ -31,6 +31,8 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   { program: "losetup", debian: "mount" },
   { program: "zstd", debian: "zstd" },
   { program: "openssl", debian: "openssl" },
+  { program: "zsh", debian: "zsh" },
+  { program: "fish", debian: "fish" },
   { program: "fuse-overlayfs", debian: "fuse-overlayfs" },
 ];
 

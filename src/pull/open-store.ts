@@ -4,6 +4,7 @@ import type { ImageConfig } from "../image/config.ts";
 import { parseDiffId, type BlobDigest } from "../image/digest.ts";
 import { parseReference } from "../image/reference.ts";
 import { exportLayer } from "../export/export-layer.ts";
+import type { ImageLayer } from "../store/images.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
 import { collectGarbage } from "../gc/collect.ts";
 import { dematerializeImage, type DematerializeResult } from "../gc/dematerialize.ts";
@@ -259,14 +260,18 @@ export class Store {
 
 export interface StoredImage {
   readonly manifestDigest: BlobDigest;
+  readonly configDigest: BlobDigest;
   readonly config: ImageConfig;
+  /** Bottom to top. */
+  readonly layers: readonly ImageLayer[];
   readonly reasons: readonly Reason[];
   /** ms since 1970. */
   readonly lastUse: number;
 }
 
 function summary({ record, reasons, lastUse }: KnownImage): StoredImage {
-  return { manifestDigest: record.manifestDigest, config: record.config, reasons, lastUse };
+  const { manifestDigest, configDigest, config, layers } = record;
+  return { manifestDigest, configDigest, config, layers, reasons, lastUse };
 }
 
 /** For the other files of this folder. */

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import stringWidth from "string-width";
+import type { Context } from "../../src/cli/command.ts";
+import { renderTable, type Column } from "../../src/cli/table.ts";
+import { cutEnd, cutMiddle, measureFor } from "../../src/cli/text-width.ts";
+import { keep } from "./fake-context.ts";
+
+const COLUMNS: readonly Column[] = [
+  { title: "NAME", shrinks: true },
+  { title: "SIZE", right: true },
+  { title: "WHEN", drops: 1 },
+];
+
+function contextOf(columns?: number): Context {
+  const stdout = keep(columns === undefined ? undefined : { columns, rows: 24 });
+  return { stdout, env: { NO_COLOR: "1" } } as unknown as Context;
+}
+
+test("renderTable() aligns columns and shortens nothing where there is no terminal", async () => {
+  const text = await renderTable(COLUMNS, [["x".repeat(200), "1 B", "now"]], contextOf());
+  assert.equal(text, `${"NAME".padEnd(200)}  SIZE  WHEN\n${"x".repeat(200)}   1 B  now\n`);
+});
+
+test("renderTable() cuts the middle of what may shrink, then leaves columns out", async () => {
+  const row = [`registry.example.com/${"n".repeat(40)}:1.2.3`, "12.3 MB", "5 minutes ago"];
+  const wide = (await renderTable(COLUMNS, [row], contextOf(60))).split("\n")[1] ?? "";
+  assert.match(wide, /^registry\.example.*….*:1\.2\.3 +12\.3 MB {2}5 minutes ago$/);
+  assert.equal(wide.length, 60);
+  const narrow = (await renderTable(COLUMNS, [row], contextOf(30))).split("\n")[1] ?? "";
+  assert.match(narrow, /^r.*….*3 {2}12\.3 MB$/);
+  assert.equal(narrow.length, 30);
+});
+
+test("renderTable() is never wider than the terminal, whatever the text", async () => {
+  const cell = fc.oneof(fc.string({ unit: "grapheme" }), fc.constantFrom("名前".repeat(30), "e\u0301".repeat(50), "👩‍👩‍👧".repeat(20)));
+  const property = fc.asyncProperty(
+    fc.array(fc.tuple(cell, cell, cell), { maxLength: 5 }),
+    fc.integer({ min: 1, max: 120 }),
+    async (rows, width) => {
+      const safe = rows.map((row) => row.map((text) => text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, "?")));
+      for (const line of (await renderTable(COLUMNS, safe, contextOf(width))).split("\n"))
+        assert.ok(stringWidth(line) <= width, JSON.stringify(line));
+    },
+  );
+  await fc.assert(property, { numRuns: 200 });
+});
+
+test("cutMiddle() and cutEnd() keep whole characters, and what fits as it is", async () => {
+  const measure = await measureFor(["名前"]);
+  assert.equal(cutMiddle("abc", 3, measure), "abc");
+  assert.equal(cutMiddle("abcdefgh", 5, measure), "ab…gh");
+  assert.equal(cutMiddle("名前名前名前", 6, measure), "名…前");
+  assert.equal(cutEnd("abcdefgh", 5, measure), "abcd…");
+  assert.equal(cutEnd("e\u0301e\u0301e\u0301", 2, measure), "e\u0301…");
+  assert.equal(cutMiddle("abc", 0, measure), "");
+});
