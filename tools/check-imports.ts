@@ -37,7 +37,7 @@ const NARROW: ReadonlyMap<string, readonly string[]> = new Map([
   ["bytes.ts", ["errors.ts"]],
   ["cli", ["cli", "index.ts", "errors.ts", "bytes.ts"]],
   ["testing", ["testing", "errors.ts", "bytes.ts", "image", "format"]],
-  ["source", ["source", "errors.ts", "bytes.ts", "system", "image", "format"]],
+  ["source", ["source", "errors.ts", "bytes.ts", "system", "image", "tar", "format"]],
   ["index.ts", [...ORDER, "format"]],
 ]);
 

@@ -62,6 +62,7 @@ export class Store {
       storedImage({
         core,
         reference: parsed,
+        name: formatReference(parsed),
         platform,
         signal,
         profile: query.profile ?? core.profile,
