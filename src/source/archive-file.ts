@@ -69,29 +69,38 @@ async function spool(
   where: string,
   { spool: fresh, maxBytes, signal }: ArchiveOpen,
 ): Promise<LayoutFile> {
+  signal?.throwIfAborted();
   const path = fresh();
   const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+  // a stream that gives nothing must not outlast the signal, nor keep the process alive
+  const stop = (): void => void (input instanceof Readable && input.destroy());
   try {
     await unlink(path);
-    let size = 0;
-    const store = async (pieces: AsyncIterable<Uint8Array>): Promise<void> => {
-      for await (const piece of pieces) {
-        if (size + piece.length > maxBytes) throw tooLarge(maxBytes);
-        await writeAll(handle, piece, size);
-        size += piece.length;
-      }
-    };
-    const { head, all } = await peek(input);
-    const compression = sniffCompression(head);
-    if (compression === "none") await abortable(store(all), signal);
-    else await pipeline(Readable.from(all, { objectMode: false }), decompressor(compression), store, signal ? { signal } : {});
+    const size = await abortable(storeAll(input, { handle, maxBytes }), signal);
     return fileOf(handle, size);
   } catch (error) {
+    stop();
     await handle.close();
     signal?.throwIfAborted();
-    if (isErrno(error) || ShaleError.is(error)) throw error;
     throw isZlibError(error) ? sourceInvalid(where, "is damaged: its compression cannot be undone", error) : error;
   }
+}
+
+/** Bytes stored. */
+async function storeAll(input: AsyncIterable<Uint8Array>, { handle, maxBytes }: { handle: FileHandle; maxBytes: number }): Promise<number> {
+  let size = 0;
+  const store = async (pieces: AsyncIterable<Uint8Array>): Promise<void> => {
+    for await (const piece of pieces) {
+      if (size + piece.length > maxBytes) throw tooLarge(maxBytes);
+      await writeAll(handle, piece, size);
+      size += piece.length;
+    }
+  };
+  const { head, all } = await peek(input);
+  const compression = sniffCompression(head);
+  if (compression === "none") await store(all);
+  else await pipeline(Readable.from(all, { objectMode: false }), decompressor(compression), store);
+  return size;
 }
 
 function isZlibError(error: unknown): boolean {
@@ -103,17 +112,17 @@ function decompressor(compression: "gzip" | "zstd"): Transform {
   return compression === "gzip" ? createGunzip({ chunkSize }) : createZstdDecompress({ chunkSize });
 }
 
-/** A stream that gives nothing must not outlast the signal. */
-async function abortable(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
-  signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(signal.reason as Error);
   signal.addEventListener("abort", abort, { once: true });
   try {
-    await Promise.race([work, promise]);
+    return await Promise.race([work, promise]);
   } finally {
     signal.removeEventListener("abort", abort);
+    // lost the race, it fails by itself when its file is closed
+    work.catch(() => {});
   }
 }
 
@@ -127,11 +136,15 @@ async function peek(input: AsyncIterable<Uint8Array>): Promise<{ head: Buffer; a
     head = Buffer.concat([head, next.value]);
   }
   const all = async function* (): AsyncGenerator<Uint8Array> {
-    yield head;
-    for (;;) {
-      const next = await pieces.next();
-      if (next.done === true) return;
-      yield next.value;
+    try {
+      yield head;
+      for (;;) {
+        const next = await pieces.next();
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      await pieces.return?.();
     }
   };
   return { head, all: all() };
