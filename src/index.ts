@@ -22,6 +22,8 @@ export { mountOverlay } from "./tree/mount-overlay.ts";
 export type { MountOverlayOptions, OverlayMount } from "./tree/mount-overlay.ts";
 export { overlayOptions } from "./tree/overlay-options.ts";
 export type { OverlayLayers, OverlayOptions } from "./tree/overlay-options.ts";
+export { exportImage } from "./pull/export-image.ts";
+export type { ExportedLayer, ExportImageOptions, ExportResult } from "./pull/export-image.ts";
 export { materializeRootfs } from "./pull/materialize-rootfs.ts";
 export type { MaterializeRootfsOptions } from "./pull/materialize-rootfs.ts";
 export type { RootfsMode } from "./view/rootfs-plan.ts";

@@ -246,6 +246,10 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
     materialize: (signal) => core.run(signal, (own) => holding((holds) => make(own, holds))),
     openFiles: () => core.run(undefined, () => openImageFiles(core, diffIds)),
     makeRootfs: (destination, options) => makeRootfsOf({ core, diffIds, profile }, destination, options),
+    exportTo: async (destination, options) => {
+      const { exportImageOf } = await import("./write-export.ts");
+      return exportImageOf({ core, record, name: request.name }, destination, options);
+    },
   });
 }
 

@@ -35,7 +35,7 @@ async function place(client: Partial<RegistryOptions> = {}): Promise<Place> {
     again,
     pull: async (form, archive, options) => {
       const path = join(directory.path, "image.tar");
-      await writeFile(path, Buffer.isBuffer(archive) ? archive : await tarOf(archive as readonly TestEntry[]));
+      await writeFile(path, Buffer.isBuffer(archive) ? archive : await tarOf(archive));
       return again(form.replace("FILE", path), options);
     },
     [Symbol.asyncDispose]: async () => {
