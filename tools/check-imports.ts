@@ -2,7 +2,7 @@
  * The direction of imports. Inside src/ an import points only to what stands above in this list, to the same folder, or
  * to format/:
  *
- *     errors.ts bytes.ts  system/  image/  tar/  store/  source/  ingest/  tree/  export/  view/  dump/  fsck/  gc/  pull/  index.ts  cli/
+ *     errors.ts bytes.ts  system/  image/  tar/  store/  source/  ingest/  tree/  export/  view/  bundle/  dump/  fsck/  gc/  pull/  index.ts  cli/
  *
  * with three narrower rules: format/ imports nothing of the project but itself, cli/ sees the public API and no folder
  * behind it, source/ knows no store. Barrels stand only where a package entry point is, and no file imports itself by way
@@ -24,6 +24,7 @@ const ORDER: readonly string[] = [
   "tree",
   "export",
   "view",
+  "bundle",
   "dump",
   "fsck",
   "gc",
