@@ -47,14 +47,14 @@ export function resolveUser(text: string, files: UserFiles): ContainerUser {
 function resolveGroup(text: string, { group }: UserFiles): number {
   const gid = parseId(text);
   if (gid !== undefined) return gid;
-  const entry = find(group, 3, (fields) => fields[0] === text);
+  const entry = find(group, 4, (fields) => fields[0] === text);
   if (!entry) throw notFound("group", text, "/etc/group");
   return idOf(entry, 2, text);
 }
 
 function groupsOf(user: string, { group }: UserFiles): number[] {
   const gids = new Set<number>();
-  for (const fields of entries(group, 3)) {
+  for (const fields of entries(group, 4)) {
     const gid = parseId(fields[2]);
     if (gid !== undefined && gids.size < MAX_GROUPS && fields[3]?.split(",").includes(user)) gids.add(gid);
   }
