@@ -54,6 +54,8 @@ export interface ErrorDetails {
   WORKER_FAILED: { what: string };
   // the store
   NOT_CACHED: { reference: string };
+  LEASE_NOT_FOUND: { name: string };
+  NOT_PINNED: { reference: string };
   NOT_A_STORE: { path: string };
   STORE_VERSION: { path: string; version: number };
   STORE_FEATURE: { path: string; features: readonly string[] };
@@ -64,6 +66,8 @@ export interface ErrorDetails {
   STORE_DAMAGED: { path: string };
   STORE_BUSY: { path: string };
   NO_SPACE: { path: string };
+  LOW_DISK: { path: string; needed: number; available: number };
+  REFERENCE_PINNED: { reference: string; platform: string };
   SIDECAR_INVALID: { offset: number };
   PROFILE_UNSUPPORTED: { profile: string };
   UNSUPPORTED_PLATFORM: { platform: string };

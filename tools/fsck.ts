@@ -1,7 +1,4 @@
 #!/usr/bin/env node
 /** `shale fsck` as a program of its own: docs/fsck.md. */
-import { fsckProgram } from "../src/cli/fsck.ts";
-
-const interrupted = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => interrupted.abort(new Error(`ended by ${name}`)));
-process.exitCode = await fsckProgram(process.argv.slice(2), interrupted.signal);
+process.argv.splice(2, 0, "fsck");
+await import("../src/cli/main.ts");

@@ -1,17 +1,11 @@
 /** Help, written from the tables of the commands. */
-import type { Command, OptionSpec } from "./command.ts";
+import type { ArgumentSpec, Command, OptionSpec } from "./command.ts";
+import { EXIT_CODES } from "./exit-codes.ts";
+import { COMMON, HELP } from "./options.ts";
 
-/** In the order of their numbers; docs/cli.md has them too. */
-const EXIT_CODES: readonly (readonly [string, string])[] = [
-  ["0", "done"],
-  ["1", "failed; the line on standard error has the code"],
-  ["2", "the command line was not understood"],
-  ["130", "interrupted by SIGINT or SIGTERM; nothing half-made is visible"],
-];
+const WIDTH = 96;
 
-const HELP: OptionSpec = { type: "boolean", short: "h", help: "show this help" };
-
-export function programHelp(commands: readonly Pick<Command, "name" | "summary" | "examples">[]): string {
+export function programHelp(commands: readonly Command[]): string {
   return lines(
     "Usage: shale COMMAND [OPTIONS] ...",
     "",
@@ -26,43 +20,93 @@ export function programHelp(commands: readonly Pick<Command, "name" | "summary" 
       ["-V, --version", "show the version"],
     ]),
     "",
-    ...exitCodes(),
+    "Environment:",
+    ...table([
+      ["SHALE_STORE", "the store, where --store does not name one"],
+      ["NO_COLOR", "if it is not empty: no colours"],
+      ["SHALE_DEBUG", "if it is not empty: a stack trace follows an error"],
+    ]),
+    "",
+    ...exitCodes(EXIT_CODES),
     "",
     "Examples:",
     ...commands.flatMap(({ examples }) => examples.slice(0, 1)).map(([command]) => `  ${command}`),
   );
 }
 
-export function commandHelp(command: Command): string {
-  const rows = Object.entries({ ...command.options, help: HELP }).map(optionRow);
+/** Help of `shale lease`, whose second word is missing. */
+export function groupHelp(group: string, commands: readonly Command[]): string {
+  const own = commands.filter(({ name }) => name.startsWith(`${group} `));
   return lines(
-    `Usage: shale ${[command.name, "[OPTIONS]", ...command.arguments].join(" ")}`,
+    `Usage: shale ${group} COMMAND [OPTIONS] ...`,
     "",
-    command.summary,
+    "Commands:",
+    ...table(own.map(({ name, summary }) => [name, summary])),
+    "",
+    "Examples:",
+    ...own.flatMap(({ examples }) => examples.slice(0, 1)).map(([command]) => `  ${command}`),
+  );
+}
+
+export function commandHelp(command: Command): string {
+  return lines(
+    `Usage: ${usageOf(command)}`,
+    "",
+    ...wrap(command.summary),
     "",
     "Options:",
-    ...table(rows),
+    ...table(optionRows(command)),
     "",
-    ...(command.notes ?? []).flatMap((note) => [note, ""]),
-    ...exitCodes(),
+    ...(command.notes ?? []).flatMap((note) => [...wrap(note), ""]),
+    ...(command.json === undefined ? [] : [...wrap(`--json prints ${command.json}`), ""]),
+    ...exitCodes(command.exitCodes ? [...command.exitCodes.rows, EXIT_CODES.at(-1)!] : EXIT_CODES),
     "",
     "Examples:",
     ...command.examples.flatMap(([text, does]) => [`  # ${does}`, `  ${text}`]),
   );
 }
 
-function optionRow([name, { short, argument, choices, help }]: [string, OptionSpec]): readonly [string, string] {
-  const left = `${short === undefined ? "" : `-${short}, `}--${name}${argument === undefined ? "" : ` ${argument}`}`;
-  return [left, choices ? `${help}: ${choices.join(", ")}` : help];
+/** `shale rm [OPTIONS] REFERENCE...` */
+export function usageOf({ name, arguments: specs }: Command): string {
+  return ["shale", name, "[OPTIONS]", ...specs.map(argumentText)].join(" ");
 }
 
-function exitCodes(): string[] {
-  return ["Exit codes:", ...table(EXIT_CODES)];
+/** Each option as `-q, --quiet` or `--store DIR`, and what it means; those of every command last. */
+export function optionRows({ options }: Command): (readonly [string, string])[] {
+  const own = Object.fromEntries(Object.entries(options).filter(([name]) => !Object.hasOwn(COMMON, name)));
+  return Object.entries({ ...own, ...COMMON, help: HELP }).map(([name, { short, argument, choices, help }]: [string, OptionSpec]) => {
+    const left = `${short === undefined ? "" : `-${short}, `}--${name}${argument === undefined ? "" : ` ${argument}`}`;
+    return [left, choices ? `${help}: ${choices.join(", ")}` : help];
+  });
+}
+
+function argumentText({ name, choices, optional, repeated }: ArgumentSpec): string {
+  const text = `${choices ? choices.join("|") : name}${repeated ? "..." : ""}`;
+  return optional ? `[${text}]` : text;
+}
+
+function exitCodes(rows: readonly (readonly [number, string])[]): string[] {
+  return ["Exit codes:", ...table(rows.map(([code, meaning]) => [String(code), meaning]))];
 }
 
 function table(rows: readonly (readonly [string, string])[]): string[] {
   const width = Math.max(...rows.map(([left]) => left.length));
-  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
+  return rows.flatMap(([left, right]) => {
+    const [first = "", ...more] = wrap(right, WIDTH - width - 4);
+    return [`  ${left.padEnd(width)}  ${first}`, ...more.map((line) => `  ${" ".repeat(width)}  ${line}`)];
+  });
+}
+
+function wrap(text: string, width = WIDTH): string[] {
+  const done: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      done.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...done, line];
 }
 
 function lines(...all: readonly string[]): string {

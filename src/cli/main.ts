@@ -3,21 +3,26 @@
 import { readFileSync } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { run } from "./run.ts";
+import { showMessage } from "./show.ts";
 
 const abort = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   // once: a second signal ends the process at once, as it would without us
   process.once(name, () => abort.abort(new Error(`interrupted by ${name}`)));
 }
+const output = { failed: false };
 for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error) => {
+  stream.on("error", (error: Error) => {
     // whoever read our output is gone: there is nobody to tell
-    if (!isErrno(error, "EPIPE")) throw error;
+    if (isErrno(error, "EPIPE")) return;
+    output.failed = true;
     process.exitCode = 1;
+    if (stream === process.stdout)
+      process.stderr.write(`shale: INTERNAL: standard output cannot be written: ${showMessage(error.message)}\n`);
   });
 }
 
-process.exitCode = await run(process.argv.slice(2), {
+const exitCode = await run(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,
@@ -27,4 +32,6 @@ process.exitCode = await run(process.argv.slice(2), {
   },
   signal: abort.signal,
   loadApi: () => import("../index.ts"),
+  loadBoot: () => import("../boot.ts"),
 });
+if (!output.failed) process.exitCode = exitCode;

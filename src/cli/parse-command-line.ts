@@ -1,65 +1,167 @@
 /** The command line, by Node's own parser: loading a larger one costs more than a cached pull does. */
 import { parseArgs } from "node:util";
 import type { ParseArgsConfig } from "node:util";
-import type { Command, OptionValues } from "./command.ts";
+import type { ArgumentSpec, Command, Line, OptionSpec, OptionValues } from "./command.ts";
+import type { CommandEntry } from "./commands.ts";
+import { HELP } from "./options.ts";
+import { parseCount, parseDuration, parseSize } from "./parse-amount.ts";
 import { UsageError } from "./usage-error.ts";
 
 export type CommandLine =
   | { readonly kind: "version" }
-  | { readonly kind: "help"; readonly command?: Command }
-  | { readonly kind: "run"; readonly command: Command; readonly args: readonly string[]; readonly values: OptionValues };
+  | { readonly kind: "help"; readonly command?: Command; readonly group?: string }
+  | ({ readonly kind: "run"; readonly command: Command } & Omit<Line, "loadCommands">);
 
 /** @throws UsageError */
-export function parseCommandLine(argv: readonly string[], commands: readonly Command[]): CommandLine {
+export async function parseCommandLine(argv: readonly string[], entries: readonly CommandEntry[]): Promise<CommandLine> {
   const [first, ...rest] = argv;
   if (first === undefined) throw new UsageError("a command is missing");
   if (first === "--version" || first === "-V") return { kind: "version" };
   if (first === "--help" || first === "-h") return { kind: "help" };
-  if (first === "help") return help(rest[0], commands);
-  const command = find(first, commands);
-  const { values, positionals } = parse(command, rest);
+  if (first === "help") return help(rest, entries);
+  const { entry, args } = await find(argv, entries);
+  if (!entry) return { kind: "help", group: first };
+  const command = await entry.load();
+  const { values, positionals } = await parse(command, args);
   if (values["help"] === true) return { kind: "help", command };
-  requireArguments(command, positionals);
-  requireChoices(command, values);
-  return { kind: "run", command, args: positionals, values };
+  try {
+    requireArguments(command, positionals);
+    return { kind: "run", command, args: positionals, values: await checkValues(command, values) };
+  } catch (error) {
+    throw ofCommand(error, command);
+  }
 }
 
-function help(name: string | undefined, commands: readonly Command[]): CommandLine {
-  return name === undefined ? { kind: "help" } : { kind: "help", command: find(name, commands) };
+async function help(args: readonly string[], entries: readonly CommandEntry[]): Promise<CommandLine> {
+  if (args.length === 0) return { kind: "help" };
+  const { entry } = await find(args, entries, true);
+  return entry ? { kind: "help", command: await entry.load() } : { kind: "help", group: args[0] ?? "" };
 }
 
-function find(name: string, commands: readonly Command[]): Command {
-  const command = commands.find((candidate) => candidate.name === name);
-  if (command) return command;
-  const what = name.startsWith("-") ? "option" : "command";
-  throw new UsageError(`${what} "${name}" is unknown; the commands are: ${commands.map((known) => known.name).join(", ")}`);
+interface Found {
+  /** Undefined: help was asked for a group of commands. */
+  readonly entry?: CommandEntry;
+  readonly args: readonly string[];
 }
 
-function parse(command: Command, args: readonly string[]): { values: OptionValues; positionals: readonly string[] } {
-  const options: NonNullable<ParseArgsConfig["options"]> = { help: { type: "boolean", short: "h" } };
-  for (const [name, { type, short }] of Object.entries(command.options)) options[name] = { type, ...(short !== undefined && { short }) };
+async function find([first = "", ...rest]: readonly string[], entries: readonly CommandEntry[], forHelp = false): Promise<Found> {
+  const single = entries.find(({ name }) => name === first);
+  if (single) return { entry: single, args: rest };
+  const group = entries.filter(({ name }) => name.startsWith(`${first} `));
+  const [second, ...others] = rest;
+  const names = entries.map(({ name }) => name);
+  if (group.length === 0) {
+    const what = first.startsWith("-") ? "option" : "command";
+    throw new UsageError(`${what} ${quote(first)} is unknown${await didYouMean(first, names)}`);
+  }
+  if ((second === undefined && forHelp) || second === "--help" || second === "-h") return { args: [] };
+  const entry = group.find(({ name }) => name === `${first} ${second}`);
+  if (entry) return { entry, args: others };
+  const known = group.map(({ name }) => name.slice(first.length + 1));
+  const problem = second === undefined ? "is missing" : `${quote(second)} is unknown`;
+  throw new UsageError(`a command of ${quote(first)} ${problem}; there are ${known.join(", ")}`, { group: first });
+}
+
+async function parse(command: Command, args: readonly string[]): Promise<{ values: OptionValues; positionals: readonly string[] }> {
+  const options: NonNullable<ParseArgsConfig["options"]> = {};
+  for (const [name, { type, short, multiple }] of Object.entries({ ...command.options, help: HELP })) {
+    options[name] = {
+      type: type === "boolean" ? "boolean" : "string",
+      ...(short !== undefined && { short }),
+      ...(multiple && { multiple }),
+    };
+  }
   try {
     const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
     return { values: values as OptionValues, positionals };
   } catch (error) {
     // parseArgs throws TypeErrors with codes of their own, all of which are about what was typed
-    if (error instanceof TypeError) throw new UsageError(error.message, { cause: error });
-    throw error;
+    if (!(error instanceof TypeError)) throw error;
+    throw ofCommand(await unknownOption(error, command, args), command);
   }
+}
+
+async function unknownOption(error: TypeError, command: Command, args: readonly string[]): Promise<UsageError> {
+  if ((error as NodeJS.ErrnoException).code === "ERR_PARSE_ARGS_UNKNOWN_OPTION") {
+    const known = Object.keys({ ...command.options, help: HELP });
+    const typed = args.map((arg) => /^--([^=]+)/.exec(arg)?.[1]).find((name) => name !== undefined && !known.includes(name));
+    const short = args.map((arg) => /^-([^-])/.exec(arg)?.[1]).find((letter) => letter !== undefined && !isShort(command, letter));
+    if (typed !== undefined) {
+      const names = known.map((name) => `--${name}`);
+      return new UsageError(`option ${quote(`--${typed}`)} is unknown${await didYouMean(`--${typed}`, names)}`, { cause: error });
+    }
+    if (short !== undefined) return new UsageError(`option ${quote(`-${short}`)} is unknown`, { cause: error });
+  }
+  return new UsageError(error.message, { cause: error });
+}
+
+function isShort(command: Command, letter: string): boolean {
+  return Object.values({ ...command.options, help: HELP }).some(({ short }) => short === letter);
+}
+
+async function didYouMean(typed: string, known: readonly string[]): Promise<string> {
+  const { suggest } = await import("./suggest.ts");
+  const near = suggest(typed, known);
+  return near === undefined ? "" : `; did you mean ${near}?`;
 }
 
 function requireArguments(command: Command, args: readonly string[]): void {
-  const missing = command.arguments[args.length];
-  if (missing !== undefined) throw new UsageError(`${missing} is missing`);
-  const extra = args[command.arguments.length];
-  if (extra !== undefined) throw new UsageError(`argument "${extra}" is one too many`);
+  const specs = command.arguments;
+  const missing = specs[args.length];
+  if (missing && !missing.optional) throw new UsageError(`${missing.name} is missing`);
+  const extra = args[specs.length];
+  if (extra !== undefined && !specs.at(-1)?.repeated) throw new UsageError(`argument ${quote(extra)} is one too many`);
+  for (const [index, arg] of args.entries()) {
+    const spec: ArgumentSpec | undefined = specs[index] ?? specs.at(-1);
+    if (arg === "") throw new UsageError(`${spec?.name ?? "an argument"} is empty`);
+    if (spec?.choices && !spec.choices.includes(arg))
+      throw new UsageError(`${spec.name} ${quote(arg)} is unknown; use one of ${spec.choices.join(", ")}`);
+  }
 }
 
-function requireChoices(command: Command, values: OptionValues): void {
-  for (const [name, { choices, type }] of Object.entries(command.options)) {
-    const value = values[name];
-    if (typeof value !== "string") continue;
-    if (type === "string" && value === "") throw new UsageError(`--${name} is empty`);
-    if (choices && !choices.includes(value)) throw new UsageError(`--${name} "${value}" is unknown; use one of ${choices.join(", ")}`);
+async function checkValues(command: Command, values: OptionValues): Promise<OptionValues> {
+  const checked: Record<string, OptionValues[string]> = {};
+  for (const [name, value] of Object.entries(values)) {
+    const spec = command.options[name];
+    checked[name] = spec && typeof value === "string" ? await checkValue(name, value, spec) : value;
+    if (Array.isArray(value) && value.includes("")) throw new UsageError(`--${name} is empty`);
   }
+  for (const names of command.conflicts ?? []) {
+    const [first, second] = names.filter((name) => values[name] !== undefined);
+    if (first !== undefined && second !== undefined)
+      throw new UsageError(`--${first} and --${second} do not go together; give one of them`);
+  }
+  return checked;
+}
+
+async function checkValue(name: string, value: string, { type, choices }: OptionSpec): Promise<string | number> {
+  if (value === "") throw new UsageError(`--${name} is empty`);
+  if (choices && !choices.includes(value)) {
+    throw new UsageError(`--${name} ${quote(value)} is unknown; use one of ${choices.join(", ")}${await didYouMean(value, choices)}`);
+  }
+  switch (type) {
+    case "size":
+      return number(name, value, { parsed: parseSize(value), wanted: "no size; write for example 512MiB or 20GB" });
+    case "duration":
+      return number(name, value, { parsed: parseDuration(value), wanted: "no duration; write for example 90s, 5m, 12h or 7d" });
+    case "count":
+      return number(name, value, { parsed: parseCount(value), wanted: "no count; write a whole number from 1 on" });
+    case "boolean":
+    case "string":
+      return value;
+  }
+}
+
+function number(name: string, value: string, { parsed, wanted }: { parsed: number | undefined; wanted: string }): number {
+  if (parsed === undefined) throw new UsageError(`--${name} ${quote(value)} is ${wanted}`);
+  return parsed;
+}
+
+function ofCommand(error: unknown, command: Command): unknown {
+  if (!(error instanceof UsageError)) return error;
+  return new UsageError(error.message, { cause: error.cause, command });
+}
+
+function quote(typed: string): string {
+  return JSON.stringify(typed.length > 200 ? `${typed.slice(0, 200)}…` : typed);
 }

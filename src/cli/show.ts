@@ -1,5 +1,6 @@
 /** Amounts and strangers' text, as people read them. */
 import { escapeText } from "../bytes.ts";
+import type { Platform } from "../index.ts";
 
 const UNITS = ["kB", "MB", "GB", "TB"] as const;
 
@@ -22,6 +23,47 @@ export function showDuration(milliseconds: number): string {
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
+const AGES: readonly (readonly [number, string])[] = [
+  [7 * 86_400, "weeks"],
+  [86_400, "days"],
+  [3600, "hours"],
+  [60, "minutes"],
+];
+
+/** `just now`, `5 minutes ago`, `1 hour ago`, `never` for 0. */
+export function showAge(time: number, now: number): string {
+  if (time === 0) return "never";
+  const seconds = Math.max(0, (now - time) / 1000);
+  const [unit, name] = AGES.find(([size]) => seconds >= size) ?? [0, ""];
+  if (unit === 0) return "just now";
+  const count = Math.floor(seconds / unit);
+  return `${count.toLocaleString("en-US")} ${count === 1 ? name.slice(0, -1) : name} ago`;
+}
+
+/** `in 5 minutes`; `ended` when it is over. */
+export function showUntil(time: number, now: number): string {
+  if (time <= now) return "ended";
+  const seconds = (time - now) / 1000;
+  const [unit, name] = AGES.find(([size]) => seconds >= size) ?? [1, "seconds"];
+  const count = Math.round(seconds / unit);
+  return `in ${count.toLocaleString("en-US")} ${count === 1 ? name.slice(0, -1) : name}`;
+}
+
+/** Bytes as they are counted, or as people read them. */
+export function showBytesOf(bytes: number, exact: boolean): string {
+  return exact ? String(bytes) : showSize(bytes);
+}
+
+/** The first twelve digits of a digest, as Docker shows them. */
+export function showDigest(digest: string): string {
+  return digest.slice(digest.indexOf(":") + 1).slice(0, 12);
+}
+
+/** `linux/arm64/v8` */
+export function showPlatform({ os, architecture, variant }: Platform): string {
+  return showMessage([os, architecture, ...(variant === undefined ? [] : [variant])].join("/"));
+}
+
 /** `1 layer`, `8,812 layers`. */
 export function showCount(count: number, noun: string): string {
   return `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
@@ -35,9 +77,9 @@ export function showMessage(text: string): string {
   return escapeText(text, /[\p{C}\p{Zl}\p{Zp}]/gu);
 }
 
-/** JSON on one line, safe for a terminal: what could steer one is written as JSON's own escapes. */
-export function showJson(value: unknown): string {
-  return JSON.stringify(value).replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) =>
+/** JSON on one line (or indented by so many columns), safe for a terminal: what could steer one is written as JSON's own escapes. */
+export function showJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replaceAll(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/gu, (character) =>
     Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`).join(""),
   );
 }

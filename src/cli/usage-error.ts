@@ -1,4 +1,16 @@
+import type { Command } from "./command.ts";
+
 /** The command line was not understood: exit code 2. `message` may quote what the user typed, unescaped. */
 export class UsageError extends Error {
   override readonly name: string = "UsageError";
+  /** Whose help says more. */
+  readonly command: Command | undefined;
+  /** The same of a group of commands. */
+  readonly group: string | undefined;
+
+  constructor(message: string, options: { readonly cause?: unknown; readonly command?: Command; readonly group?: string } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.command = options.command;
+    this.group = options.group;
+  }
 }

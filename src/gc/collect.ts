@@ -5,178 +5,70 @@
  * 2. images that no root keeps and nobody has a lease on: references, record, documents
  * 3. trees that no image names, no mount uses and no pull is making
  * 4. layers that no image has and no pull is using: out of sight by one rename, then their chunks without other users
+ * 5. kept blobs of images that are gone; downloads that nobody came back for
+ * 6. with a budget: one image after the other, each with what only it had
+ * 7. when asked: trees that nothing uses
  *
  * A dry run takes the same decisions and stops before each deletion.
  */
-import { readdirSync, renameSync, statSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { ShaleError } from "../errors.ts";
-import { digestHex, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
+import { parseBlobDigest } from "../image/digest.ts";
+import { sweepDownloads } from "../store/downloads.ts";
 import { FileLock } from "../system/file-lock.ts";
+import { keepBudget } from "./budget.ts";
 import type { GcContext } from "./context.ts";
+import { dropTrees } from "./dematerialize.ts";
 import { mountedTrees } from "./mounts.ts";
-import { readImages, type KnownImage } from "./roots.ts";
-import { sweepLayer } from "./sweep-layer.ts";
-
-export interface GcOptions {
-  /** Say what would go, and remove nothing. */
-  readonly dryRun?: boolean | undefined;
-  /** Also remove images that only references keep, least recently used first, until the files' contents take at most this many bytes. */
-  readonly keepBytes?: number | undefined;
-  /** Keep what was pulled or used in the last so many ms; default 5 minutes. */
-  readonly keepYounger?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface GcResult {
-  readonly images: readonly BlobDigest[];
-  readonly layers: readonly DiffId[];
-  readonly trees: readonly string[];
-  /** Files in chunks/ and the bytes of their content; 0 in a dry run. */
-  readonly chunks: number;
-  readonly bytes: number;
-}
-
-interface Tally {
-  images: BlobDigest[];
-  layers: DiffId[];
-  trees: string[];
-  chunks: number;
-  bytes: number;
-}
-
-const KEEP_YOUNGER_MS: number = 5 * 60 * 1000;
+import { reconcile } from "./reconcile.ts";
+import { namesIn, removeBlob, removeImage, removeLayer, removeTree } from "./remove.ts";
+import { emptyTally, type GcOptions, type GcResult } from "./result.ts";
+import { readImages } from "./roots.ts";
+import { KEEP_YOUNGER_MS, type Round } from "./round.ts";
+import { Users } from "./users.ts";
 
 export async function collectGarbage(context: GcContext, options: GcOptions = {}): Promise<GcResult> {
   using lock = await FileLock.acquire(context.layout.lock("gc"), { signal: options.signal });
   void lock;
-  const tally: Tally = { images: [], layers: [], trees: [], chunks: 0, bytes: 0 };
-  await reconcile(context, options, tally);
+  const tally = emptyTally();
+  if (!options.dryRun) await reconcile(context, tally, options.signal);
   const images = readImages(context, options.keepYounger ?? KEEP_YOUNGER_MS);
-  for (const image of images.values()) if (image.reasons.length === 0) removeImage(context, { image, images, options, tally });
-  await removeUnused(context, { images, options, tally });
-  if (options.keepBytes !== undefined) await shrink(context, { images, options, tally }, options.keepBytes);
+  const users = new Users(
+    context,
+    [...images.values()].map(({ record }) => record),
+  );
+  const round: Round = { images, users, options, tally, gone: new Set() };
+  for (const image of images.values()) if (image.reasons.length === 0) removeImage(context, round, image);
+  await removeUnused(context, round);
+  if (options.keepBytes !== undefined) await keepBudget(context, round, options.keepBytes);
+  if (options.trees) {
+    const dropped = await dropTrees(context, { images: images.values(), ...options });
+    tally.trees.push(...dropped.trees);
+    tally.treesInUse.push(...dropped.inUse);
+  }
   return tally;
 }
 
-interface Round {
-  /** Those that stay; what is removed is taken out. */
-  readonly images: Map<BlobDigest, KnownImage>;
-  readonly options: GcOptions;
-  readonly tally: Tally;
-}
-
-async function reconcile(context: GcContext, { dryRun, signal }: GcOptions, tally: Tally): Promise<void> {
-  if (dryRun) return;
-  const { layers, catalog, pool, superblock } = context;
-  const known = new Set(await catalog.session((session) => session.layers(), signal));
-  for (const diffId of layers.list()) {
-    if (known.has(diffId)) continue;
-    const request = { sidecar: layers.sidecarPath(diffId), native: superblock.profile, owner: superblock.owner };
-    try {
-      await catalog.addLayer({ diffId, inodes: await pool.run<Uint8Array>("tree/inodes", request) }, signal);
-    } catch (error) {
-      // what a damaged layer uses is unknown, and it has to be fetched again anyhow
-      if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
-      context.warn(error.code, error.message);
-    }
-  }
-  for (const name of readdirSync(context.layout.staging)) await finishRemoval(context, name, { signal, tally });
-}
-
-async function finishRemoval(
-  context: GcContext,
-  name: string,
-  { signal, tally }: { signal: AbortSignal | undefined; tally: Tally },
-): Promise<void> {
-  const path = join(context.layout.staging, name);
-  const [kind, rest] = [name.slice(0, name.indexOf("-")), name.slice(name.indexOf("-") + 1)];
-  if (kind === "removed") {
-    const diffId = parseDiffId(`sha256:${rest}`);
-    if (context.layers.state(diffId) === "absent") count(tally, await sweepLayer(context, diffId, path, signal));
-    else await rm(path, { recursive: true, force: true });
-  } else if (kind === "replaced" && !mountedTrees(context.layout).has(rest.slice(0, 26))) await rm(path, { recursive: true, force: true });
-}
-
-function removeImage(context: GcContext, { image, images, options, tally }: Round & { image: KnownImage }): boolean {
-  const { record, references } = image;
-  const claim = context.leases.claim(record.manifestDigest);
-  if (!claim) return false;
-  try {
-    images.delete(record.manifestDigest);
-    tally.images.push(record.manifestDigest);
-    const keepConfig = [...images.values()].some((other) => other.record.configDigest === record.configDigest);
-    if (!options.dryRun) context.images.remove(record, references, keepConfig);
-    return true;
-  } finally {
-    claim.release();
-  }
-}
-
 async function removeUnused(context: GcContext, round: Round): Promise<void> {
-  await removeTrees(context, round);
-  const used = new Set([...round.images.values()].flatMap(({ record }) => record.layers.map(({ diffId }) => diffId)));
-  for (const diffId of context.layers.list()) {
-    round.options.signal?.throwIfAborted();
-    if (used.has(diffId) || round.tally.layers.includes(diffId)) continue;
-    await removeLayer(context, diffId, round);
-  }
-}
-
-async function removeTrees({ layout }: GcContext, { images, options, tally }: Round): Promise<void> {
-  const used = new Set([...images.values()].flatMap(({ record }) => Object.values(record.trees).flat()));
+  const { layout, layers } = context;
+  const { users, options, tally } = round;
   let mounted: ReadonlySet<string> | undefined;
   for (const id of readdirSync(layout.trees)) {
     options.signal?.throwIfAborted();
-    if (used.has(id) || !/^[a-z2-7]{26}$/.test(id) || tally.trees.includes(id)) continue;
-    using lock = FileLock.try(layout.treeLock(id));
+    if (users.has(id) || !/^[a-z2-7]{26}$/.test(id)) continue;
     mounted ??= mountedTrees(layout);
-    if (!lock || mounted.has(id)) continue;
-    tally.trees.push(id);
-    if (options.dryRun) continue;
-    const gone = join(layout.staging, `replaced-${id}-gc`);
-    renameSync(layout.tree(id), gone);
-    await rm(gone, { recursive: true, force: true });
+    if (!mounted.has(id)) await removeTree(context, round, id);
   }
-}
-
-async function removeLayer(context: GcContext, diffId: DiffId, { options, tally }: Round): Promise<void> {
-  const { layout } = context;
-  using use = FileLock.try(layout.layerUse(diffId));
-  if (!use || isYoung(layout.layer(diffId), options)) return;
-  tally.layers.push(diffId);
-  if (options.dryRun) return;
-  const removed = join(layout.staging, `removed-${digestHex(diffId)}`);
-  await rm(removed, { recursive: true, force: true });
-  renameSync(layout.layer(diffId), removed);
-  count(tally, await sweepLayer(context, diffId, removed, options.signal));
-}
-
-/** A layer that was ingested a moment ago may belong to a pull that failed and will be tried again. */
-function isYoung(path: string, { keepYounger = KEEP_YOUNGER_MS }: GcOptions): boolean {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  return stat === undefined || Date.now() - stat.ctimeMs < keepYounger;
-}
-
-/** Least recently used first, one image after the other, until the store is small enough. */
-async function shrink(context: GcContext, round: Round, keepBytes: number): Promise<void> {
-  let total = await context.catalog.session(async (session) => {
-    let sum = 0;
-    for await (const { size } of session.inodes()) sum += size;
-    return sum;
-  }, round.options.signal);
-  const onlyReferenced = [...round.images.values()].filter(({ reasons }) => reasons.every(({ kind }) => kind === "reference"));
-  for (const image of onlyReferenced.toSorted((a, b) => a.lastUse - b.lastUse)) {
-    if (total <= keepBytes) return;
-    const before = round.tally.bytes;
-    if (!removeImage(context, { ...round, image })) continue;
-    await removeUnused(context, { ...round, options: { ...round.options, keepYounger: 0 } });
-    total -= round.tally.bytes - before;
+  for (const diffId of layers.list()) {
+    options.signal?.throwIfAborted();
+    if (!users.has(diffId)) await removeLayer(context, round, diffId);
   }
-}
-
-function count(tally: Tally, { chunks, bytes }: { chunks: number; bytes: number }): void {
-  tally.chunks += chunks;
-  tally.bytes += bytes;
+  for (const name of namesIn(join(layout.root, "blobs"))) {
+    if (!/^sha(?:256|512)-[0-9a-f]+$/.test(name)) continue;
+    const digest = parseBlobDigest(name.replace("-", ":"));
+    if (!users.has(digest)) removeBlob(context, round, digest);
+  }
+  const downloads = sweepDownloads(join(layout.staging, "downloads"), { dryRun: options.dryRun === true });
+  tally.downloads.push(...downloads.map(({ name }) => name.replace("-", ":")));
+  for (const { bytes } of downloads) tally.blobBytes += bytes;
 }

@@ -3,6 +3,7 @@ import type { Catalog } from "../store/catalog.ts";
 import type { Images, Warn } from "../store/images.ts";
 import type { Layers } from "../store/layers.ts";
 import type { StoreLayout } from "../store/layout.ts";
+import type { Pins } from "../store/pins.ts";
 import type { Leases } from "../store/leases.ts";
 import type { Superblock } from "../store/superblock.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
@@ -12,6 +13,7 @@ export interface GcContext {
   readonly superblock: Superblock;
   readonly images: Images;
   readonly leases: Leases;
+  readonly pins: Pins;
   readonly layers: Layers;
   readonly catalog: Catalog;
   readonly pool: WorkerPool;

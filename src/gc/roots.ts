@@ -2,12 +2,22 @@
 import type { BlobDigest } from "../image/digest.ts";
 import type { ImageRecord, ReferenceRecord } from "../store/images.ts";
 import type { GcContext } from "./context.ts";
+import { mountedTrees } from "./mounts.ts";
 
+/** `mount`, `handle` and `pull` are states of this moment; the others are written down. */
 export type Reason =
   | { readonly kind: "reference"; readonly reference: string; readonly platform: string }
+  /** The reference is pinned: no budget removes its image. */
+  | { readonly kind: "pin"; readonly reference: string; readonly platform: string }
   | { readonly kind: "lease"; readonly name: string; readonly expires?: number }
   /** Used or pulled a moment ago. */
-  | { readonly kind: "young"; readonly lastUse: number };
+  | { readonly kind: "young"; readonly lastUse: number }
+  /** A tree of the image is in some process' mount table. */
+  | { readonly kind: "mount"; readonly treeId: string }
+  /** An open `Image`, or a child process with its lease. Told by `why` and `dematerialize` only. */
+  | { readonly kind: "handle" }
+  /** A pull under way needs it, or is making it. Told by `why` and `dematerialize` only. */
+  | { readonly kind: "pull" };
 
 export interface KnownImage {
   readonly record: ImageRecord;
@@ -17,21 +27,46 @@ export interface KnownImage {
   readonly lastUse: number;
 }
 
-/** Every image of the store with what keeps it. Handles' leases are not listed: whoever removes finds them held. */
-export function readImages({ images, leases, warn }: GcContext, keepYounger: number): Map<BlobDigest, KnownImage> {
-  const references = Map.groupBy(images.references(warn), ({ manifestDigest }) => manifestDigest);
-  const named = Map.groupBy(leases.list(warn), ({ manifestDigest }) => manifestDigest);
+/**
+ * Every image of the store with what keeps it. Handles' leases are not listed: whoever removes finds them held. When an image was
+ * used is read before what keeps it: who writes down a reason touches the lease afterwards, so either is seen.
+ */
+export function readImages(context: GcContext, keepYounger: number): Map<BlobDigest, KnownImage> {
+  const { images, leases, warn } = context;
+  const lastUses = images.records().map((digest) => [digest, leases.lastUse(digest)] as const);
+  const findReasons = reasonFinder(context);
   const known = new Map<BlobDigest, KnownImage>();
-  for (const digest of images.records()) {
+  for (const [digest, lastUse] of lastUses) {
     const record = images.record(digest, warn);
     if (!record) continue;
-    const lastUse = leases.lastUse(digest);
-    const own = references.get(digest) ?? [];
-    const reasons: Reason[] = own.map(({ reference, platform }) => ({ kind: "reference", reference, platform }));
-    for (const { name, expires } of named.get(digest) ?? [])
-      reasons.push({ kind: "lease", name, ...(expires !== undefined && { expires }) });
-    if (Date.now() - lastUse < keepYounger) reasons.push({ kind: "young", lastUse });
-    known.set(digest, { record, references: own, reasons, lastUse });
+    const { references, reasons } = findReasons(record);
+    const young: readonly Reason[] = Date.now() - lastUse < keepYounger ? [{ kind: "young", lastUse }] : [];
+    known.set(digest, { record, references, reasons: [...reasons, ...young], lastUse });
   }
   return known;
+}
+
+/** Reads what is written down, once for all images. */
+function reasonFinder({
+  images,
+  leases,
+  pins,
+  layout,
+  warn,
+}: GcContext): (record: ImageRecord) => Pick<KnownImage, "references" | "reasons"> {
+  const referencesOf = Map.groupBy(images.references(warn), ({ manifestDigest }) => manifestDigest);
+  const leasesOf = Map.groupBy(leases.list(warn), ({ manifestDigest }) => manifestDigest);
+  const pinned = new Set(pins.list(warn).map(({ reference, platform }) => `${reference}\0${platform}`));
+  const mounted = mountedTrees(layout);
+  return ({ manifestDigest, trees }) => {
+    const references = referencesOf.get(manifestDigest) ?? [];
+    const reasons: Reason[] = references.map(({ reference, platform }) => ({ kind: "reference", reference, platform }));
+    for (const { reference, platform } of references)
+      if (pinned.has(`${reference}\0${platform}`)) reasons.push({ kind: "pin", reference, platform });
+    for (const { name, expires } of leasesOf.get(manifestDigest) ?? [])
+      reasons.push({ kind: "lease", name, ...(expires !== undefined && { expires }) });
+    if (mounted.size > 0)
+      for (const treeId of Object.values(trees).flat()) if (mounted.has(treeId)) reasons.push({ kind: "mount", treeId });
+    return { references, reasons };
+  };
 }

@@ -3,11 +3,11 @@
  * in staging until all is done, so that a gc that was killed is finished by the next.
  */
 import { rm } from "node:fs/promises";
-import { unlinkSync } from "node:fs";
+import { existsSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
-import { INODE_ROW_BYTES } from "../store/catalog.ts";
+import { INODE_ROW_BYTES, type CatalogSession } from "../store/catalog.ts";
 import { INODE_ID_BYTES } from "../store/inode.ts";
 import { SIDECAR } from "../store/layers.ts";
 import { chunkPath } from "../store/layout.ts";
@@ -16,9 +16,9 @@ import { FileLock } from "../system/file-lock.ts";
 import type { GcContext } from "./context.ts";
 import { bumpGeneration } from "../store/generation.ts";
 
-/** Inodes looked up in one LevelDB session: pulls wait for it. */
-const SESSION = 1000;
-/** Longest time (ms) that publishing is held off. */
+/** Inodes looked up at once. */
+const GROUP = 64;
+/** Longest time (ms) that the catalog and publishing are held at a stretch. */
 const SLICE_MS = 20;
 
 export interface Swept {
@@ -27,55 +27,113 @@ export interface Swept {
   readonly bytes: number;
 }
 
-/** `directory` is the removed layer's, in staging. */
-export async function sweepLayer(context: GcContext, diffId: DiffId, directory: string, signal?: AbortSignal): Promise<Swept> {
-  const { profile: native, owner } = context.superblock;
-  const request = { sidecar: join(directory, SIDECAR), native, owner, profiles: PROFILES.filter((profile) => profile !== native) };
-  const { rows, others } = await context.pool.run<{ rows: Uint8Array; others: readonly Uint8Array[] }>("tree/all-inodes", request);
+interface LayerTable {
+  /** As in the catalog. */
+  readonly rows: Uint8Array;
+  /** For each other profile the ids beside the rows. */
+  readonly others: readonly Uint8Array[];
+}
+
+/** `directory` is the removed layer's, in staging. The caller has its `use` lock: nobody brings it back meanwhile. */
+export async function sweepLayer(
+  context: GcContext,
+  { diffId, directory }: { diffId: DiffId; directory: string },
+  signal?: AbortSignal,
+): Promise<Swept> {
+  const table = await readTable(context, directory);
   const total = { chunks: 0, bytes: 0 };
-  for (let at = 0; at < rows.length; at += SESSION * INODE_ROW_BYTES) {
+  const count = table.rows.length / INODE_ROW_BYTES;
+  for (let from = 0; from < count;) {
     signal?.throwIfAborted();
-    const range = { from: at / INODE_ROW_BYTES, rows: rows.subarray(at, at + SESSION * INODE_ROW_BYTES) };
-    const swept = await sweepRange(context, { diffId, range, others }, signal);
-    total.chunks += swept.chunks;
-    total.bytes += swept.bytes;
+    const slice = { from, count, table, diffId, total };
+    from = await context.catalog.session((session) => sweepSlice(context, session, slice), signal);
+    await context.catalog.giveWay(signal);
   }
   await context.catalog.session((session) => session.forgetLayer(diffId), signal);
   await rm(directory, { recursive: true, force: true });
   return total;
 }
 
-interface Range {
-  /** Number of the first row. */
-  readonly from: number;
-  readonly rows: Uint8Array;
-}
-
-function sweepRange(
+/** What the removal of a layer gives once all of `gone` are gone, itself among them. Nothing is changed. */
+export async function weighLayer(
   context: GcContext,
-  { diffId, range, others }: { diffId: DiffId; range: Range; others: readonly Uint8Array[] },
+  { diffId, gone }: { diffId: DiffId; gone: ReadonlySet<DiffId> },
   signal?: AbortSignal,
 ): Promise<Swept> {
-  return context.catalog.session(async (session) => {
-    const dead: number[] = [];
-    const count = range.rows.length / INODE_ROW_BYTES;
-    for (let row = 0; row < count; row++) if (await session.isLastUser(idOf(range.rows, row), diffId)) dead.push(row);
-    const swept = { chunks: 0, bytes: 0 };
-    for (let next = 0; next < dead.length;) {
-      using sweep = await FileLock.acquire(context.layout.lock("sweep"), { signal });
-      bumpGeneration(sweep);
-      for (const start = performance.now(); next < dead.length && performance.now() - start < SLICE_MS; next++) {
-        const row = dead[next]!;
-        removeChunk(context.layout.chunks, idOf(range.rows, row));
-        for (const table of others)
-          removeChunk(context.layout.chunks, table.subarray((range.from + row) * INODE_ID_BYTES).subarray(0, INODE_ID_BYTES));
-        swept.chunks++;
-        swept.bytes += sizeOf(range.rows, row);
+  const { rows } = await readTable(context, context.layout.layer(diffId));
+  const total = { chunks: 0, bytes: 0 };
+  const count = rows.length / INODE_ROW_BYTES;
+  for (let from = 0; from < count;) {
+    signal?.throwIfAborted();
+    from = await context.catalog.session(async (session) => {
+      let next = from;
+      for (const start = performance.now(); next < count && performance.now() - start < SLICE_MS; next += GROUP) {
+        for (const row of await unusedRows(session, { rows, from: next, to: Math.min(next + GROUP, count) }, gone)) {
+          total.chunks++;
+          total.bytes += sizeOf(rows, row);
+        }
       }
+      return next;
+    }, signal);
+    await context.catalog.giveWay(signal);
+  }
+  return total;
+}
+
+function readTable(context: GcContext, directory: string): Promise<LayerTable> {
+  const { profile: native, owner } = context.superblock;
+  const request = { sidecar: join(directory, SIDECAR), native, owner, profiles: PROFILES.filter((profile) => profile !== native) };
+  return context.pool.run<LayerTable>("tree/all-inodes", request);
+}
+
+interface Slice {
+  readonly from: number;
+  readonly count: number;
+  readonly table: LayerTable;
+  readonly diffId: DiffId;
+  readonly total: { chunks: number; bytes: number };
+}
+
+/** As many rows as the time allows; the number of the next. */
+async function sweepSlice(context: GcContext, session: CatalogSession, { from, count, table, diffId, total }: Slice): Promise<number> {
+  const { rows } = table;
+  const gone = new Set([diffId]);
+  const dead: number[] = [];
+  using sweep = await FileLock.acquire(context.layout.lock("sweep"));
+  bumpGeneration(sweep);
+  let next = from;
+  for (const start = performance.now(); next < count && performance.now() - start < SLICE_MS;) {
+    const to = Math.min(next + GROUP, count);
+    const unused = await unusedRows(session, { rows, from: next, to }, gone);
+    for (const row of unused) {
+      removeChunks(context.layout.chunks, table, row);
+      total.chunks++;
+      total.bytes += sizeOf(rows, row);
     }
-    await session.forgetEdges(diffId, range.rows);
-    return swept;
-  }, signal);
+    dead.push(...unused);
+    next = to;
+  }
+  await session.forgetEdges(
+    diffId,
+    rows.subarray(from * INODE_ROW_BYTES, next * INODE_ROW_BYTES),
+    dead.map((row) => idOf(rows, row)),
+  );
+  return next;
+}
+
+async function unusedRows(
+  session: CatalogSession,
+  { rows, from, to }: { rows: Uint8Array; from: number; to: number },
+  gone: ReadonlySet<DiffId>,
+): Promise<number[]> {
+  const numbers = Array.from({ length: to - from }, (_, index) => from + index);
+  const users = await Promise.all(numbers.map((row) => session.layersOf(idOf(rows, row))));
+  return numbers.filter((_, index) => users[index]!.every((diffId) => gone.has(diffId)));
+}
+
+function removeChunks(chunks: string, { rows, others }: LayerTable, row: number): void {
+  removeChunk(chunks, idOf(rows, row));
+  for (const table of others) removeChunk(chunks, table.subarray(row * INODE_ID_BYTES, (row + 1) * INODE_ID_BYTES));
 }
 
 /** The inode and its ordinals, which are made without gaps but for those that EMLINK moved. */
@@ -83,7 +141,9 @@ function removeChunk(chunks: string, id: Uint8Array): void {
   for (const base of [0, 1_000_000]) for (let ordinal = base; unlinked(chunkPath(chunks, id, ordinal)) || ordinal === 0; ordinal++);
 }
 
+/** Most names that are tried are not there: a look is cheaper than an error. */
 function unlinked(path: string): boolean {
+  if (!existsSync(path)) return false;
   try {
     unlinkSync(path);
     return true;

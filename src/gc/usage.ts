@@ -1,6 +1,9 @@
-/** What the images of a store take, alone and together. */
+/** What the images and layers of a store take, alone and together. */
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import type { GcContext } from "./context.ts";
+import { namesIn } from "./remove.ts";
 import { readImages, type Reason } from "./roots.ts";
 
 export interface ImageUsage {
@@ -15,13 +18,30 @@ export interface ImageUsage {
   readonly shared: number;
 }
 
+export interface LayerUsage {
+  readonly diffId: DiffId;
+  /** The images that have it; none: the next gc removes it. */
+  readonly images: readonly BlobDigest[];
+  /** Bytes of content that no other layer has. */
+  readonly alone: number;
+  readonly shared: number;
+}
+
 export interface Usage {
   readonly images: readonly ImageUsage[];
+  readonly layers: readonly LayerUsage[];
   /** Files in chunks/ by the catalog, and the bytes of their content, each counted once. */
   readonly chunks: number;
   readonly bytes: number;
   /** Bytes that belong to no image: a gc would free them. */
   readonly unused: number;
+  /** Kept blobs, and their bytes. */
+  readonly blobs: number;
+  readonly blobBytes: number;
+  /** Downloads that were cut off and wait to be continued. */
+  readonly downloadBytes: number;
+  /** Materialized layers. They are made of links: they take directories, not contents. */
+  readonly trees: number;
 }
 
 /** Reads the catalog once, in order; memory grows with images and layers, not with chunks. */
@@ -29,24 +49,45 @@ export async function storeUsage(context: GcContext, signal?: AbortSignal): Prom
   const images = [...readImages(context, 0).values()];
   const owners = new Map<DiffId, number[]>();
   images.forEach(({ record }, index) => {
-    for (const { diffId } of record.layers) owners.set(diffId, [...(owners.get(diffId) ?? []), index]);
+    for (const diffId of new Set(record.layers.map((layer) => layer.diffId))) owners.set(diffId, [...(owners.get(diffId) ?? []), index]);
   });
+  const layers = new Map(context.layers.list().map((diffId) => [diffId, { alone: 0, shared: 0 }]));
   const alone = new Float64Array(images.length);
   const shared = new Float64Array(images.length);
   const total = { chunks: 0, bytes: 0, unused: 0 };
   await context.catalog.session(async (session) => {
-    for await (const { size, layers } of session.inodes()) {
+    for await (const inode of session.inodes()) {
       signal?.throwIfAborted();
-      const users = new Set(layers.flatMap((diffId) => owners.get(diffId) ?? []));
+      const users = new Set(inode.layers.flatMap((diffId) => owners.get(diffId) ?? []));
       total.chunks++;
-      total.bytes += size;
-      if (users.size === 0) total.unused += size;
+      total.bytes += inode.size;
+      if (users.size === 0) total.unused += inode.size;
       const column = users.size === 1 ? alone : shared;
-      for (const user of users) column[user]! += size;
+      for (const user of users) column[user]! += inode.size;
+      for (const diffId of inode.layers) {
+        const layer = layers.get(diffId);
+        if (layer) layer[inode.layers.length === 1 ? "alone" : "shared"] += inode.size;
+      }
     }
   }, signal);
-  const usage = images.map(({ record, reasons, lastUse }, index) => {
-    return { manifestDigest: record.manifestDigest, reasons, lastUse, alone: alone[index]!, shared: shared[index]! };
-  });
-  return { images: usage, ...total };
+  const { layout } = context;
+  const [blobs, downloads] = [join(layout.root, "blobs"), join(layout.staging, "downloads")].map(filesIn);
+  return {
+    images: images.map(({ record, reasons, lastUse }, index) => {
+      return { manifestDigest: record.manifestDigest, reasons, lastUse, alone: alone[index]!, shared: shared[index]! };
+    }),
+    layers: [...layers].map(([diffId, sizes]) => {
+      return { diffId, images: (owners.get(diffId) ?? []).map((index) => images[index]!.record.manifestDigest), ...sizes };
+    }),
+    ...total,
+    blobs: blobs!.count,
+    blobBytes: blobs!.bytes,
+    downloadBytes: downloads!.bytes,
+    trees: namesIn(layout.trees).length,
+  };
+}
+
+function filesIn(directory: string): { count: number; bytes: number } {
+  const sizes = namesIn(directory).map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0);
+  return { count: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }

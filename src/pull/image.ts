@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { ShaleError } from "../errors.ts";
 import type { ImageConfig } from "../image/config.ts";
 import type { BlobDigest } from "../image/digest.ts";
+import type { DematerializeResult } from "../gc/dematerialize.ts";
 import type { Profile } from "../store/profile.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import type { FileName, FileStat, ImageFiles, ReadRange } from "../view/image-files.ts";
@@ -33,6 +34,7 @@ export interface ImageInit {
   readonly stats: PullStats;
   readonly lease: FileLock;
   readonly materialize: (signal: AbortSignal | undefined) => Promise<void>;
+  readonly dematerialize: (signal: AbortSignal | undefined) => Promise<DematerializeResult>;
   /** What the layers hold, for reading without trees. */
   readonly openFiles: () => Promise<ImageFiles>;
   readonly makeRootfs: RootfsMaker;
@@ -83,6 +85,7 @@ export class Image {
   readonly stats: PullStats;
   readonly #lease: FileLock;
   readonly #make: ImageInit["materialize"];
+  readonly #drop: ImageInit["dematerialize"];
   readonly #openFiles: ImageInit["openFiles"];
   #made: Promise<void> | undefined;
   #files: Promise<ImageFiles> | undefined;
@@ -98,6 +101,7 @@ export class Image {
     this.stats = init.stats;
     this.#lease = init.lease;
     this.#make = init.materialize;
+    this.#drop = init.dematerialize;
     this.#openFiles = init.openFiles;
     makers.set(this, init);
   }
@@ -109,6 +113,18 @@ export class Image {
       throw error;
     });
     return this.#made;
+  }
+
+  /**
+   * Drops this image's trees; what is in the layers stays, and can be read and materialized again. A tree that something else uses
+   * (another handle, a lease by name, a mount, a pull) is left, and told. A child that was given `leaseFd` does not count.
+   * @throws STORE_CLOSED
+   */
+  async dematerialize(options: MaterializeImageOptions = {}): Promise<DematerializeResult> {
+    if (this.#closed) throw closedError();
+    await this.#made?.catch(() => undefined);
+    this.#made = undefined;
+    return this.#drop(options.signal);
   }
 
   /** Descriptor of the lease: handed to a child process (stdio), it keeps the image until the last holder exits. -1 when closed. */
@@ -169,7 +185,7 @@ export class Image {
   }
 
   async #open(): Promise<ImageFiles> {
-    if (this.#closed) throw new ShaleError("STORE_CLOSED", "the image was closed; get it again from its store", { path: "" });
+    if (this.#closed) throw closedError();
     this.#files ??= this.#openFiles().catch((error: unknown) => {
       this.#files = undefined;
       throw error;
@@ -180,4 +196,8 @@ export class Image {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+function closedError(): ShaleError<"STORE_CLOSED"> {
+  return new ShaleError("STORE_CLOSED", "the image was closed; get it again from its store", { path: "" });
 }

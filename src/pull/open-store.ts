@@ -4,15 +4,23 @@ import type { ImageConfig } from "../image/config.ts";
 import { parseDiffId, type BlobDigest } from "../image/digest.ts";
 import { formatReference, parseReference } from "../image/reference.ts";
 import { exportLayer } from "../export/export-layer.ts";
+import type { ImageLayer } from "../store/images.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
-import { collectGarbage, type GcOptions, type GcResult } from "../gc/collect.ts";
+import { collectGarbage } from "../gc/collect.ts";
+import { dematerializeImage, type DematerializeResult } from "../gc/dematerialize.ts";
+import type { GcOptions, GcResult } from "../gc/result.ts";
 import { readImages, type KnownImage, type Reason } from "../gc/roots.ts";
 import { storeUsage, type Usage } from "../gc/usage.ts";
+import { whyKept, type Why, type WhyOptions } from "../gc/why.ts";
+import type { NamedLease as Lease } from "../store/leases.ts";
 import type { Image } from "./image.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
+import { pinnedError, pinOf, pinReference, byName, nameOf, type Pin } from "./pins.ts";
 import { ProgressRelay } from "./progress-relay.ts";
 import { storedImage, isDamage } from "./pull-image.ts";
 import { StoreCore, type StoreOptions } from "./store-core.ts";
+
+export type { Lease, Pin };
 
 export interface ImageQuery {
   /** `os/architecture[/variant]`; default: this host's. */
@@ -22,6 +30,16 @@ export interface ImageQuery {
   /** Default true: the image counts as there only if its trees can be made without fetching, and they are made. */
   readonly materialize?: "eager" | "lazy" | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface NameOptions {
+  /** `os/architecture[/variant]`; default: this host's. */
+  readonly platform?: string | undefined;
+}
+
+export interface RemoveOptions extends NameOptions {
+  /** Remove it although it is pinned; the pin ends too. */
+  readonly force?: boolean | undefined;
 }
 
 const cores: WeakMap<Store, StoreCore> = new WeakMap();
@@ -109,18 +127,48 @@ export class Store {
   }
 
   /**
-   * Forgets a reference; false when there was none. The image goes with the next `gc`, unless something else keeps it.
-   * @throws REFERENCE_INVALID, PLATFORM_INVALID
+   * Forgets a reference; false when there was none. The image goes with the next `gc`, unless something else keeps it. `force` ends
+   * a pin as well.
+   * @throws REFERENCE_INVALID, PLATFORM_INVALID, REFERENCE_PINNED
    */
-  async remove(reference: string, options: { readonly platform?: string | undefined } = {}): Promise<boolean> {
+  async remove(reference: string, options: RemoveOptions = {}): Promise<boolean> {
     const core = coreOf(this);
-    const text = formatReference(parseReference(reference));
-    const platform = formatPlatform(options.platform === undefined ? hostPlatform() : parsePlatform(options.platform));
+    const name = nameOf(reference, options);
     return core.run(undefined, async () => {
-      if (!core.images.resolve(text, platform, core.warn)) return false;
-      core.images.removeReference(text, platform);
+      if (options.force) core.pins.remove(name);
+      else if (core.pins.has(name, core.warn)) throw pinnedError(name);
+      if (!core.images.resolve(name.reference, name.platform, core.warn)) return false;
+      core.images.removeReference(name.reference, name.platform);
       return true;
     });
+  }
+
+  /**
+   * Pins a reference: no budget removes its image, and `remove` refuses. The pin follows the reference when a pull moves it, lasts
+   * until `unpin`, and may be set again. @throws REFERENCE_INVALID, PLATFORM_INVALID, NOT_CACHED when no image has the name
+   */
+  async pin(reference: string, options: NameOptions = {}): Promise<void> {
+    const core = coreOf(this);
+    const name = nameOf(reference, options);
+    return core.run(undefined, (signal) => pinReference(core, name, signal));
+  }
+
+  /** Ends a pin; false when there is none. @throws REFERENCE_INVALID, PLATFORM_INVALID */
+  async unpin(reference: string, options: NameOptions = {}): Promise<boolean> {
+    const core = coreOf(this);
+    const name = nameOf(reference, options);
+    return core.run(undefined, async () => core.pins.remove(name));
+  }
+
+  /** Every pin, sorted by reference and platform. */
+  async pins(): Promise<readonly Pin[]> {
+    const core = coreOf(this);
+    return core.run(undefined, async () =>
+      core.pins
+        .list(core.warn)
+        .map((pin) => pinOf(core, pin))
+        .sort(byName),
+    );
   }
 
   /**
@@ -130,13 +178,40 @@ export class Store {
    */
   async gc(options: GcOptions = {}): Promise<GcResult> {
     const core = coreOf(this);
-    return core.run(options.signal, (signal) => collectGarbage(core, { ...options, signal }));
+    const keepBytes = options.keepBytes ?? core.maxBytes;
+    return core.run(options.signal, (signal) => collectGarbage(core, { ...options, keepBytes, signal }));
   }
 
-  /** What each image takes, alone and shared with others. Reads the whole chunk index. */
+  /**
+   * Drops the trees that a reference's image has, in every profile, while its layers stay: the next pull, `image` or `materialize`
+   * makes them again. Those in use are left, and told. Undefined when no image has the name. @throws REFERENCE_INVALID, PLATFORM_INVALID
+   */
+  async dematerialize(
+    reference: string,
+    options: NameOptions & { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<DematerializeResult | undefined> {
+    const core = coreOf(this);
+    const name = nameOf(reference, options);
+    return core.run(options.signal, async (signal) => {
+      const digest = core.images.resolve(name.reference, name.platform, core.warn);
+      return digest && dematerializeImage(core, digest, signal);
+    });
+  }
+
+  /** What each image and layer takes, alone and shared with others. Reads the whole chunk index. */
   async usage(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Usage> {
     const core = coreOf(this);
     return core.run(options.signal, (signal) => storeUsage(core, signal));
+  }
+
+  /**
+   * What keeps an object: a reference; a digest of a manifest, config or kept blob, a diff ID, the digest of a file's content; a tree
+   * id (26 characters); an inode id (32 characters, or its path below chunks/). A digest may name several things. Empty when the
+   * store has no such object. The digest of a content is looked for in every sidecar. @throws REFERENCE_INVALID
+   */
+  async why(object: string, options: WhyOptions = {}): Promise<readonly Why[]> {
+    const core = coreOf(this);
+    return core.run(options.signal, (signal) => whyKept(core, object, { ...options, signal }));
   }
 
   /**
@@ -147,7 +222,16 @@ export class Store {
     if (name === "" || image.leaseFd < 0) throw new TypeError("a lease needs a name and an image that is not closed");
     const core = coreOf(this);
     const expires = options.ttl === undefined ? {} : { expires: Date.now() + options.ttl };
-    return core.run(undefined, async () => core.leases.write({ name, manifestDigest: image.manifestDigest, ...expires }));
+    return core.run(undefined, async () => {
+      core.leases.write({ name, manifestDigest: image.manifestDigest, ...expires });
+      core.leases.touch(image.manifestDigest);
+    });
+  }
+
+  /** Every lease by name that holds now, sorted by name. */
+  async leases(): Promise<readonly Lease[]> {
+    const core = coreOf(this);
+    return core.run(undefined, async () => core.leases.list(core.warn).sort((a, b) => (a.name < b.name ? -1 : 1)));
   }
 
   /** Ends a lease by name; false when there is none. */
@@ -168,14 +252,18 @@ export class Store {
 
 export interface StoredImage {
   readonly manifestDigest: BlobDigest;
+  readonly configDigest: BlobDigest;
   readonly config: ImageConfig;
+  /** Bottom to top. */
+  readonly layers: readonly ImageLayer[];
   readonly reasons: readonly Reason[];
   /** ms since 1970. */
   readonly lastUse: number;
 }
 
 function summary({ record, reasons, lastUse }: KnownImage): StoredImage {
-  return { manifestDigest: record.manifestDigest, config: record.config, reasons, lastUse };
+  const { manifestDigest, configDigest, config, layers } = record;
+  return { manifestDigest, configDigest, config, layers, reasons, lastUse };
 }
 
 /** For the other files of this folder. */

@@ -3,6 +3,7 @@
  * under its final name before it is complete, and everything written is in the order of format/store.md.
  */
 import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ShaleError } from "../errors.ts";
 import type { BlobDigest } from "../image/digest.ts";
 import { formatPlatform, type Platform } from "../image/platform.ts";
@@ -13,9 +14,11 @@ import { isRealDirectory } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
+import { dematerializeOwn } from "../gc/dematerialize.ts";
 import { ensureIndex, ensureLayer, isUsable, type LayerTraffic } from "./ensure-layer.ts";
 import { Image, type PullStats } from "./image.ts";
 import { ImageBudget, type Limits } from "./limits.ts";
+import { refuseLowDisk } from "./low-disk.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import {
   readStoredManifest,
@@ -65,6 +68,7 @@ export async function pullImage(request: Omit<PullRequest, "holds">): Promise<Im
     return (await fromStore(held, started)) ?? (await fetchAndHeal(held, started));
   });
   relay.send({ kind: "complete", manifestDigest: image.manifestDigest, cached: image.cached });
+  if (!image.cached) request.core.keepBudget();
   return image;
 }
 
@@ -125,6 +129,7 @@ function ensureReference({ core, reference, name, platform, relay }: PullRequest
   if (core.images.reference(key.reference, key.platform, warn)) return;
   const digest = reference.transport === "docker" ? reference.digest : undefined;
   core.images.writeReference({ ...key, manifestDigest, ...(digest && digest !== manifestDigest && { namedDigest: digest }) });
+  core.leases.touch(manifestDigest);
 }
 
 /** What is damaged in the store is found when it is used; then everything is fetched once more, and what is right is kept. */
@@ -154,7 +159,7 @@ async function cachedImage(request: PullRequest, started: number): Promise<Image
   const pinned = reference.transport === "docker" ? reference.digest : undefined;
   const wanted = formatPlatform(platform);
   const digest = core.images.resolve(text, wanted, warn) ?? (pinned && core.images.resolvePinned(pinned, wanted, warn));
-  const lease = digest && core.leases.take(digest);
+  const lease = digest && (await takeLease(core, digest));
   if (!digest || !lease) return undefined;
   try {
     const record = core.images.record(digest, warn);
@@ -166,6 +171,16 @@ async function cachedImage(request: PullRequest, started: number): Promise<Image
   }
   lease.release();
   if (request.policy === "never") relay.warn("NOT_CACHED", `${JSON.stringify(text)} is only partly in the store (profile ${profile})`);
+  return undefined;
+}
+
+/** Who looks whether anybody has the image holds its lease for a moment; who removes it, until the record is gone. */
+async function takeLease({ leases, layout }: StoreCore, digest: BlobDigest): Promise<FileLock | undefined> {
+  for (let tries = 0; tries < 5; tries++) {
+    const lease = leases.take(digest);
+    if (lease || !existsSync(layout.imageRecord(digest))) return lease;
+    await sleep(4);
+  }
   return undefined;
 }
 
@@ -243,6 +258,10 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
     cached,
     stats,
     lease,
+    dematerialize: (signal) => {
+      const only = new Set(composed.map(({ treeId }) => treeId));
+      return core.run(signal, (own) => dematerializeOwn(core, { lease, own: record.manifestDigest, only }, own));
+    },
     materialize: (signal) => core.run(signal, (own) => holding((holds) => make(own, holds))),
     openFiles: () => core.run(undefined, () => openImageFiles(core, diffIds)),
     makeRootfs: (destination, options) => makeRootfsOf({ core, diffIds, profile }, destination, options),
@@ -288,6 +307,7 @@ async function fetchImage(request: PullRequest, started: number): Promise<Image>
   const manifestDigest = manifest.descriptor.digest;
   const summary = config.layers.map(({ diffId, descriptor }) => ({ diffId, digest: descriptor.digest, size: descriptor.size }));
   relay.send({ kind: "resolved", reference: text, manifestDigest, layers: summary });
+  refuseLowDisk(core, config.layers, request.keepBlobs);
   const lease = await core.leases.takeSoon(manifestDigest, signal);
   try {
     for (const diffId of new Set(config.layers.map((layer) => layer.diffId))) {
@@ -376,6 +396,7 @@ async function publishImage(request: PullRequest, parts: Omit<ImageParts, "compo
   const { manifestDigest } = record;
   const named = parts.named === manifestDigest ? {} : { namedDigest: parts.named };
   core.images.writeReference({ reference: image.reference, platform: formatPlatform(platform), manifestDigest, ...named });
+  core.leases.touch(manifestDigest);
   return image;
 }
 

@@ -2,14 +2,13 @@
  * The beginning of a blob on disk: what has come is written beside the work, unsynced, so that a download that was cut off, by
  * the death of its process too, goes on where it stopped. Nothing here is trusted: whoever reads hashes all of it.
  */
-import { fstatSync, ftruncateSync, mkdirSync, readdirSync, read, renameSync, rmSync, statSync, writeSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { fstatSync, ftruncateSync, mkdirSync, read, renameSync, rmSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { isErrno } from "../errors.ts";
 import { FileLock } from "../system/file-lock.ts";
 
 const READ_BYTES = 1024 * 1024;
-const KEPT_MS = 24 * 3600 * 1000;
 const readAt = promisify(read);
 
 export class Spool implements Disposable {
@@ -103,30 +102,4 @@ export class Spool implements Disposable {
     ftruncateSync(this.#lock.fd, 0);
     this.#length = 0;
   }
-}
-
-/** Removes what nobody came back for. */
-export function sweepSpools(directory: string, now: number = Date.now()): void {
-  for (const name of namesIn(directory)) {
-    const path = join(directory, name);
-    if (now - modified(path) < KEPT_MS) continue;
-    const lock = FileLock.try(path);
-    if (lock === undefined) continue;
-    rmSync(path, { force: true });
-    lock.release();
-  }
-}
-
-function namesIn(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
-  }
-}
-
-/** Of a file that is gone: now. */
-function modified(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
 }

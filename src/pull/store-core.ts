@@ -5,19 +5,22 @@ import { join } from "node:path";
 import type PQueue from "p-queue";
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
+import type { GcResult } from "../gc/result.ts";
 import { Ingest } from "../ingest/ingest.ts";
+import { sweepDownloads } from "../store/downloads.ts";
 import { Catalog, type CatalogLayer } from "../store/catalog.ts";
 import { Images, type Warn } from "../store/images.ts";
 import { initializeStore } from "../store/initialize.ts";
 import { Layers } from "../store/layers.ts";
 import { Leases } from "../store/leases.ts";
 import { StoreLayout } from "../store/layout.ts";
+import { Pins } from "../store/pins.ts";
 import { refusePlanted } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { Staging } from "../store/staging.ts";
 import { inStore } from "../store/store-error.ts";
 import { readSuperblock, type Superblock } from "../store/superblock.ts";
-import { sweepSpools } from "./spool.ts";
+import { BudgetKeeper } from "./budget-keeper.ts";
 import { WorkerPool } from "../system/worker-pool.ts";
 
 export interface StoreOptions {
@@ -25,6 +28,20 @@ export interface StoreOptions {
   readonly profile?: Profile | undefined;
   /** Worker threads; default 2, or 1 on a machine with one core. More gained nothing where it was measured. */
   readonly workers?: number | undefined;
+  /**
+   * Bytes that files' contents and kept blobs may take: after each pull that brought something, images that only references keep
+   * are removed, the least recently used first, until the rest fits. Default: no bound.
+   */
+  readonly maxBytes?: number | undefined;
+  /** With `maxBytes`: milliseconds for which an image that was used stays in any case; default 5 minutes. */
+  readonly keepYounger?: number | undefined;
+  /** With `maxBytes`: told what was removed to make room. What it throws is dropped, with a warning. */
+  readonly onEvicted?: ((result: GcResult) => void) | undefined;
+  /**
+   * Bytes of the file system that a pull must leave free, by an estimate (docs/store.md), or it fails with LOW_DISK before any layer is
+   * fetched. Default: a pull fails so only if its blobs alone do not fit; -Infinity: never.
+   */
+  readonly minFreeBytes?: number | undefined;
   /** Told of what was found wrong and put right, or works around. */
   readonly onWarning?: Warn | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -39,9 +56,13 @@ export class StoreCore {
   readonly bootId: string;
   readonly images: Images;
   readonly leases: Leases;
+  readonly pins: Pins;
   readonly layers: Layers;
   readonly catalog: Catalog;
   readonly warn: Warn;
+  readonly maxBytes: number | undefined;
+  readonly minFreeBytes: number | undefined;
+  readonly #budget: BudgetKeeper | undefined;
   /** Layers being ingested by this handle. */
   readonly inFlight: Map<DiffId, Promise<unknown>> = new Map();
   readonly #workers: number;
@@ -62,9 +83,14 @@ export class StoreCore {
     this.#workers = options.workers ?? Math.min(2, availableParallelism());
     this.images = new Images(layout);
     this.leases = new Leases(layout);
+    this.pins = new Pins(layout);
     this.layers = new Layers(layout, this.bootId);
     const layers = (): AsyncIterable<CatalogLayer> => this.#catalogLayers();
     this.catalog = new Catalog({ layout, storeId: superblock.id, layers, warn: this.warn });
+    const { maxBytes, minFreeBytes, keepYounger, onEvicted } = options;
+    this.maxBytes = maxBytes;
+    this.minFreeBytes = minFreeBytes;
+    if (maxBytes !== undefined) this.#budget = new BudgetKeeper(this, { maxBytes, keepYounger, onEvicted });
   }
 
   static async open(path: string, options: StoreOptions): Promise<StoreCore> {
@@ -88,7 +114,7 @@ export class StoreCore {
 
   get staging(): Staging {
     if (this.#staging) return this.#staging;
-    sweepSpools(join(this.layout.staging, "downloads"));
+    sweepDownloads(join(this.layout.staging, "downloads"));
     return (this.#staging = Staging.create(this.layout.staging));
   }
 
@@ -121,6 +147,11 @@ export class StoreCore {
     return (this.#downloads ??= import("p-queue").then(({ default: Queue }) => new Queue({ concurrency: LAYERS_IN_FLIGHT })));
   }
 
+  /** After a pull that brought something: in the background. */
+  keepBudget(): void {
+    if (!this.#closed) this.#budget?.check();
+  }
+
   /** Bytes and chunks written so far by this handle. */
   get written(): { newChunks: number; newBytes: number } {
     return this.#ingest?.counts ?? { newChunks: 0, newBytes: 0 };
@@ -146,6 +177,7 @@ export class StoreCore {
   async #close(): Promise<void> {
     this.#abort.abort(this.#closedError());
     await Promise.all(this.#running);
+    await this.#budget?.idle();
     await this.catalog.idle();
     this.#ingest?.close();
     await this.#pool?.close();

@@ -56,6 +56,12 @@ export class Catalog {
     return run;
   }
 
+  /** Between two sessions of one long piece of work: lets those go first who wait. */
+  async giveWay(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    await FileLock.pause(signal);
+  }
+
   /** Resolves when no session is under way. */
   async idle(): Promise<void> {
     await this.#tail;
@@ -144,15 +150,9 @@ export class CatalogSession {
     return found;
   }
 
-  /** Whether no layer but this one uses an inode. */
-  async isLastUser(inodeId: Uint8Array, diffId: DiffId): Promise<boolean> {
-    const range = { gte: edgeKey(inodeId, Buffer.alloc(32)), lte: edgeKey(inodeId, Buffer.alloc(32, 0xff)), limit: 2 };
-    const keys = await this.#database.keys(range).all();
-    return keys.every((key) => diffIdOf(key.subarray(1 + INODE_ID_BYTES)) === diffId);
-  }
-
-  /** Drops a layer's edges to these inodes (rows of INODE_ROW_BYTES). */
-  async forgetEdges(diffId: DiffId, rows: Uint8Array): Promise<void> {
+  /** Drops a layer's edges to these inodes (rows of INODE_ROW_BYTES). `dead` are the ids of those that nobody else uses. */
+  async forgetEdges(diffId: DiffId, rows: Uint8Array, dead: readonly Uint8Array[]): Promise<void> {
+    void dead;
     const layer = Buffer.from(diffId.slice(7), "hex");
     const batch = this.#database.batch();
     for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) batch.del(edgeKey(rows.subarray(row, row + INODE_ID_BYTES), layer));

@@ -147,7 +147,8 @@ export class Images {
   }
 }
 
-function referenceKey(reference: string, platform: string): string {
+/** Names the file of a reference, or of what is said of one. */
+export function referenceKey(reference: string, platform: string): string {
   return base32(hash("sha256", `${reference}\0${platform}`, "buffer")).slice(0, 32);
 }
 

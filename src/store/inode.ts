@@ -39,6 +39,21 @@ export function base32(bytes: Uint8Array): string {
   return count > 0 ? text + ALPHABET[(bits << (5 - count)) & 31] : text;
 }
 
+/** The bytes behind whole groups of lower-case base32; the caller has checked the alphabet. */
+export function parseBase32(text: string): Buffer {
+  const bytes: number[] = [];
+  let bits = 0;
+  let count = 0;
+  for (const letter of text) {
+    bits = ((bits << 5) | ALPHABET.indexOf(letter)) & 0xfff;
+    count += 5;
+    if (count < 8) continue;
+    bytes.push((bits >>> (count - 8)) & 0xff);
+    count -= 8;
+  }
+  return Buffer.from(bytes);
+}
+
 function u32s(...values: number[]): Buffer {
   const bytes = Buffer.alloc(values.length * 4);
   values.forEach((value, index) => bytes.writeUInt32LE(value, index * 4));

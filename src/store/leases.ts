@@ -4,7 +4,7 @@
  * file's modification time is when the image was last used.
  */
 import { hash } from "node:crypto";
-import { futimesSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { futimesSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { parseBlobDigest, type BlobDigest } from "../image/digest.ts";
@@ -46,6 +46,14 @@ export class Leases {
   /** When the image was last used: ms since 1970, 0 if never. */
   lastUse(manifestDigest: BlobDigest): number {
     return statSync(this.#layout.lease(manifestDigest), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  }
+
+  /**
+   * Says again that the image is in use now. For whoever has just written down something that keeps it, and holds its lease: a gc
+   * that looked before finds another time when it comes to remove the image, and leaves it.
+   */
+  touch(manifestDigest: BlobDigest): void {
+    utimesSync(this.#layout.lease(manifestDigest), Date.now() / 1000, Date.now() / 1000);
   }
 
   /** Writes a name down, durably; one that is there is replaced. */

@@ -67,6 +67,16 @@ export class FileLock {
     if (!tryFlock(this.#fd, "shared")) throw new Error(`lost the lock ${JSON.stringify(this.path)}`);
   }
 
+  /**
+   * Turns a shared lock into an exclusive one; false when others hold it too, and it is shared as before. The kernel lets go of the one
+   * before it takes the other: only for where nobody else can take it exclusively meanwhile.
+   */
+  tryExclusive(): boolean {
+    if (tryFlock(this.#fd, "exclusive")) return true;
+    this.share();
+    return false;
+  }
+
   /** Idempotent. */
   release(): void {
     if (this.#fd < 0) return;

@@ -28,11 +28,7 @@ export class OverlayMount {
   /** Idempotent. `detach`: although files in it are in use; it goes when they are closed. @throws MOUNT_FAILED while it is in use */
   async unmount(options: { readonly detach?: boolean | undefined } = {}): Promise<void> {
     if (!this.#mounted) return;
-    try {
-      unmount(toByteString(this.target), { detach: options.detach ?? false });
-    } catch (error) {
-      throw failed(this.target, "cannot be unmounted", error);
-    }
+    unmountAt(this.target, options);
     this.#mounted = false;
   }
 
@@ -56,6 +52,24 @@ export async function mountOverlay(image: OverlayLayers, target: string, options
     throw error instanceof ShaleError || error instanceof TypeError || error instanceof RangeError
       ? error
       : failed(target, "cannot be mounted on", error);
+  }
+}
+
+/**
+ * Unmounts what another process mounted with `mountOverlay`. Symlinks in `target` are followed but for the last component.
+ * @throws MOUNT_FAILED when nothing is mounted there, or while it is in use
+ */
+export async function unmountOverlay(target: string, options: { readonly detach?: boolean | undefined } = {}): Promise<void> {
+  unmountAt(target, options);
+}
+
+const UNMOUNT = "cannot be unmounted";
+
+function unmountAt(target: string, { detach = false }: { readonly detach?: boolean | undefined }): void {
+  try {
+    unmount(toByteString(target), { detach });
+  } catch (error) {
+    throw failed(target, UNMOUNT, error);
   }
 }
 
@@ -107,7 +121,9 @@ function failed(target: string, what: string, cause: unknown): ShaleError<"MOUNT
     ? "mount as root, or as root of a user namespace with the profile userxattr"
     : isErrno(cause, "EBUSY")
       ? "end what uses it, or detach it"
-      : "its cause has the kernel's reason";
+      : what === UNMOUNT && isErrno(cause, "EINVAL")
+        ? "nothing is mounted there"
+        : "its cause has the kernel's reason";
   const message = `${JSON.stringify(target)} ${what} (${cause instanceof Error ? cause.message.slice(0, 500) : String(cause)}); ${next}`;
   return new ShaleError("MOUNT_FAILED", message, { path: target }, { cause });
 }

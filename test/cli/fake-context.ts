@@ -47,13 +47,15 @@ export async function runFake(argv: readonly string[], options: FakeOptions = {}
   const seen: { store: FakeRun["store"]; registry: FakeRun["registry"]; pull: FakeRun["pull"] } = { store: {}, registry: {}, pull: {} };
   const stdout = keep();
   const stderr = keep(options.terminal);
+  const api = fakeApi(options, { calls, seen });
   const context: Context = {
     stdout,
     stderr,
     env: options.env ?? {},
     version: "1.2.3",
     signal: options.signal ?? new AbortController().signal,
-    loadApi: () => Promise.resolve(fakeApi(options, { calls, seen })),
+    loadApi: () => Promise.resolve(api),
+    loadBoot: () => Promise.resolve(api),
   };
   const exitCode = await run(argv, context);
   return { exitCode, stdout: stdout.text(), stderr: stderr.text(), calls, ...seen };
@@ -96,7 +98,7 @@ function fakeApi({ image, events = [], failure }: FakeOptions, { calls, seen }: 
 export function keep(terminal?: { readonly columns: number; readonly rows: number }): Output & { readonly text: () => string } {
   const written: string[] = [];
   return {
-    write: (text: string) => written.push(text),
+    write: (text) => written.push(typeof text === "string" ? text : Buffer.from(text).toString("latin1")) > 0,
     text: () => written.join(""),
     ...(terminal && { isTTY: true, ...terminal }),
   };

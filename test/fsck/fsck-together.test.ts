@@ -182,7 +182,7 @@ describe("fsck beside others", () => {
 });
 
 describe("tools/fsck", () => {
-  it("`fsck` ends with 0, 1, 4, 8 and 16, and tells findings as JSON lines", async () => {
+  it("`fsck` ends with 0, 1, 4, 8 and 16, and tells findings as JSON", async () => {
     await using store = await damagedStore();
     const program = (...args: string[]): { status: number | null; stdout: string } =>
       spawnSync(process.execPath, [join(PROJECT, "dist/tools/fsck.js"), ...args], { encoding: "utf8" });
@@ -190,8 +190,7 @@ describe("tools/fsck", () => {
     writeFileSync(store.file("empty"), "\x1b[31m");
     const { status, stdout } = program(store.layout.root, "--json");
     assert.equal(status, 4);
-    const [line = ""] = stdout.split("\n");
-    const { kind, object, state } = JSON.parse(line) as Record<string, unknown>;
+    const { kind, object, state } = (JSON.parse(stdout) as { findings: Record<string, unknown>[] }).findings[0] ?? {};
     assert.deepEqual([kind, object, state], ["tree-difference", `trees/${store.trees[0]?.split("/").at(-1)}`, "left"]);
     assert.equal(program(store.layout.root, "--repair", "--dry-run").status, 4);
     assert.equal(program(store.layout.root, "--repair").status, 1);

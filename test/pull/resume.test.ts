@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, w
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestLayer } from "../../src/testing/index.ts";
-import { sweepSpools } from "../../src/pull/spool.ts";
+import { sweepDownloads } from "../../src/store/downloads.ts";
 import { layer, startStore, type StoreHarness } from "../support/store-harness.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
@@ -137,13 +137,13 @@ test("`pull()` tells of retries and of where a layer comes from", async () => {
   assert.ok(events.some((event) => event.kind === "serving" && event.host === harness.registry.host && !event.mirror));
 });
 
-test("`sweepSpools()` removes what nobody came back for in a day, and nothing that is younger", async () => {
+test("`sweepDownloads()` removes what nobody came back for in a day, and nothing that is younger", async () => {
   await using directory = await temporaryDirectory();
   const [old, young] = ["old", "young"].map((name) => join(directory.path, name));
   for (const path of [old!, young!]) writeFileSync(path, "x");
   const yesterday = Date.now() / 1000 - 25 * 3600;
   utimesSync(old!, yesterday, yesterday);
-  sweepSpools(directory.path);
+  sweepDownloads(directory.path);
   assert.deepEqual([existsSync(old!), existsSync(young!)], [false, true]);
-  sweepSpools(join(directory.path, "absent"));
+  sweepDownloads(join(directory.path, "absent"));
 });

@@ -9,6 +9,8 @@ export interface ChildRequest {
   readonly options?: Pick<PullOptions, "pullPolicy" | "force" | "materialize">;
   /** Of a store that is made now; default `overlay`, "default" for what the probe finds. */
   readonly profile?: "default";
+  /** Try it on a disk that is too small. */
+  readonly anyDisk?: boolean;
   /** Do not close anything: the process must end by itself. */
   readonly leaveOpen?: boolean;
 }
@@ -30,7 +32,8 @@ async function main(request: ChildRequest): Promise<ChildResult> {
   const images: ChildResult["images"][number][] = [];
   let failure: ChildResult["error"];
   try {
-    const store = await openStore(request.store, request.profile === "default" ? {} : { profile: "overlay" });
+    const profile = request.profile === "default" ? {} : ({ profile: "overlay" } as const);
+    const store = await openStore(request.store, { ...profile, ...(request.anyDisk && { minFreeBytes: Number.NEGATIVE_INFINITY }) });
     const client = new Registry({ store, plainHttp: true });
     for (const reference of request.references) {
       const { layers, cached, stats } = await client.pull(reference, request.options);

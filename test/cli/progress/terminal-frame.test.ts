@@ -36,7 +36,7 @@ test("TerminalFrame leaves a whole screen after each write: no update is open, t
 
 test("TerminalFrame draws the whole block, with the cursor shown, where the terminal says that it is 0 by 0", () => {
   const written: string[] = [];
-  const frame = new TerminalFrame({ write: (text) => written.push(text), isTTY: true, columns: 0, rows: 0 });
+  const frame = new TerminalFrame({ write: (text) => written.push(String(text)), isTTY: true, columns: 0, rows: 0 });
   frame.draw(["a", "b"], ["note"]);
   assert.deepEqual(written, ["\u001b[?2026hnote\n\u001b[?2026l", "\u001b[?2026ha\nb\n\u001b[?2026l"]);
 });

@@ -1,0 +1,40 @@
+/** `shale completion`: what a shell needs to complete the command line. */
+import type { Command, Context, Line } from "../command.ts";
+import type { CompletedCommand } from "../completion/model.ts";
+import { COMMON } from "../options.ts";
+import { print } from "../print.ts";
+import { showJson } from "../show.ts";
+import { flag } from "../values.ts";
+
+export const completionCommand: Command = {
+  name: "completion",
+  summary: "Writes a completion for a shell: commands, options, references and leases.",
+  arguments: [{ name: "SHELL", choices: ["bash", "zsh", "fish"] }],
+  options: { ...COMMON },
+  json: "{ shell, script }",
+  examples: [
+    ["shale completion bash > ~/.local/share/bash-completion/completions/shale", "for bash"],
+    ["shale completion zsh > ~/.zfunc/_shale", "for zsh, with ~/.zfunc in $fpath"],
+    ["shale completion fish > ~/.config/fish/completions/shale.fish", "for fish"],
+  ],
+  run: completion,
+};
+
+async function completion({ args, values, loadCommands }: Line, context: Context): Promise<void> {
+  const [shell = ""] = args;
+  const { completedCommands } = await import("../completion/model.ts");
+  const commands = completedCommands(await loadCommands());
+  const script = await scriptFor(shell, commands);
+  return print(context, flag(values, "json") ? `${showJson({ shell, script })}\n` : script);
+}
+
+async function scriptFor(shell: string, commands: readonly CompletedCommand[]): Promise<string> {
+  switch (shell) {
+    case "bash":
+      return (await import("../completion/bash.ts")).bashCompletion(commands);
+    case "zsh":
+      return (await import("../completion/zsh.ts")).zshCompletion(commands);
+    default:
+      return (await import("../completion/fish.ts")).fishCompletion(commands);
+  }
+}

@@ -1,0 +1,69 @@
+/** `shale dump-index`: what a sidecar says: docs/dump-index.md. */
+import type { DumpIndexOptions } from "../../index.ts";
+import type { Command, Context, Line } from "../command.ts";
+import { storePath } from "../open-store.ts";
+import { COMMON, PLATFORM } from "../options.ts";
+import { print, printItems } from "../print.ts";
+import { flag, text } from "../values.ts";
+
+const DIFFERENT = 1;
+const TROUBLE = 2;
+
+export const dumpIndexCommand: Command = {
+  name: "dump-index",
+  summary: "Shows what the sidecar of a layer says: every entry of its tar.",
+  arguments: [{ name: "TARGET", completes: "reference" }],
+  options: {
+    ...COMMON,
+    ...PLATFORM,
+    all: { type: "boolean", help: "shadowed entries too" },
+    prefix: { type: "string", argument: "PATH", help: "only this path and what lies below it" },
+    whiteouts: { type: "boolean", help: "only whiteouts and opaque directories" },
+    stats: { type: "boolean", help: "sums instead of entries" },
+    header: { type: "boolean", help: "the file's header and columns instead of entries" },
+    diff: { type: "string", argument: "OTHER", help: "what OTHER has otherwise" },
+  },
+  conflicts: [["stats", "header", "diff"]],
+  notes: ["TARGET is a sidecar file, a diff ID (sha256:...), or a reference: then all layers of the image, bottom to top."],
+  json: "a list that loses nothing, shadowed entries included, one element a line: [{ kind, ... }, ...], as docs/dump-index.md has them",
+  examples: [
+    ["shale dump-index alpine:3.20", "all layers of an image"],
+    ["shale dump-index --prefix etc --json sha256:4bcff6...", "a part of one layer, for a program"],
+    ["shale dump-index --diff sha256:4bcff6... sha256:63ca1f...", "what differs between two layers"],
+  ],
+  exitCodes: {
+    rows: [
+      [0, "done; with --diff: no differences"],
+      [DIFFERENT, "with --diff: there are differences"],
+      [TROUBLE, "failed; the line on standard error has the code"],
+    ],
+    ofFailure: () => TROUBLE,
+  },
+  run: dump,
+};
+
+async function dump(line: Line, context: Context): Promise<number> {
+  const { args, values } = line;
+  const [target = ""] = args;
+  const { diffIndex, dumpIndex } = await context.loadApi();
+  const options: DumpIndexOptions = {
+    store: storePath(line, context),
+    platform: text(values, "platform"),
+    json: flag(values, "json"),
+    all: flag(values, "all"),
+    prefix: text(values, "prefix"),
+    whiteouts: flag(values, "whiteouts"),
+    show: flag(values, "stats") ? "stats" : flag(values, "header") ? "header" : "entries",
+  };
+  const diff = text(values, "diff");
+  let lines = 0;
+  const counted = async function* (): AsyncGenerator<string> {
+    for await (const one of diff === undefined ? dumpIndex(target, options) : diffIndex(target, diff, options)) {
+      lines++;
+      yield one;
+    }
+  };
+  if (flag(values, "json")) await printItems(context, counted());
+  else for await (const one of counted()) await print(context, `${one}\n`);
+  return diff !== undefined && lines > 0 ? DIFFERENT : 0;
+}

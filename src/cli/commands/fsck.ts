@@ -1,0 +1,174 @@
+/** `shale fsck`: checks a store, and repairs it if asked: docs/fsck.md. */
+import { escapeText } from "../../bytes.ts";
+import { ShaleError } from "../../errors.ts";
+import type { Finding, FsckLevel } from "../../index.ts";
+import type { Command, Context, Line } from "../command.ts";
+import { storePath } from "../open-store.ts";
+import { COMMON, REGISTRY } from "../options.ts";
+import { print, printItems } from "../print.ts";
+import { StatusLine } from "../progress/status-line.ts";
+import { registryOptions } from "../registry-options.ts";
+import { Reporter } from "../reporter.ts";
+import { showCount, showJson, showMessage } from "../show.ts";
+import { UsageError } from "../usage-error.ts";
+import { amount, flag, text } from "../values.ts";
+
+const UNCORRECTED = 4;
+
+export const fsckCommand: Command = {
+  name: "fsck",
+  summary: "Checks a store, and repairs it if asked.",
+  arguments: [{ name: "STORE", optional: true, completes: "directory" }],
+  options: {
+    ...COMMON,
+    quick: { type: "boolean", help: "structure, checksums of sidecars, size and attributes of every chunk" },
+    full: { type: "boolean", help: "the content of everything, and every layer rebuilt" },
+    repair: { type: "boolean", help: "put right what is wrong, and fetch again what had to be withdrawn" },
+    "dry-run": { type: "boolean", help: "with --repair: say what would be done" },
+    offline: { type: "boolean", help: "with --repair: fetch nothing; the next pull of an image will" },
+    "no-notes": { type: "boolean", help: "leave out what is only waste or work in progress" },
+    workers: { type: "count", argument: "COUNT", help: "worker threads, at most 64" },
+    ...REGISTRY,
+  },
+  conflicts: [["quick", "full"]],
+  notes: [
+    "Standard output has a line a finding. fsck may run while other processes pull, and needs no network but for --repair.",
+    "A damaged chunk or tree is never changed in place; see docs/fsck.md for what a repair does.",
+  ],
+  json: "{ findings: [{ severity, kind, object, path, expected, found, trees, images, state, repair }, ...], summary: { errors, warnings, notes, corrected }, fetched: [{ reference, layers } or { reference, error }] }, a finding a line",
+  examples: [
+    ["shale fsck", "the content of everything"],
+    ["shale fsck --quick --store /var/lib/shale", "40,000 chunks in about a second"],
+    ["shale fsck --repair --dry-run", "what a repair would do"],
+  ],
+  exitCodes: {
+    rows: [
+      [0, "nothing is wrong"],
+      [1, "all that was wrong was corrected"],
+      [UNCORRECTED, "something is left uncorrected (5: and something was corrected)"],
+      [8, "the check could not be done"],
+      [16, "the command line was not understood"],
+    ],
+    ofFailure: (kind) => (kind === "usage" ? 16 : 8),
+  },
+  run: check,
+};
+
+interface Check {
+  readonly line: Line;
+  readonly context: Context;
+  readonly path: string;
+  readonly reporter: Reporter;
+  readonly status: StatusLine;
+}
+
+async function check(line: Line, context: Context): Promise<number> {
+  const { args, values } = line;
+  if (args[0] !== undefined && text(values, "store") !== undefined) throw new UsageError("the store is named twice; leave out --store");
+  if ((amount(values, "workers") ?? 1) > 64) throw new UsageError("--workers is at most 64");
+  const reporter = new Reporter(line, context);
+  using status = new StatusLine(context, reporter);
+  const run: Check = { line, context, path: args[0] ?? storePath(line, context), reporter, status };
+  const all: Finding[] = [];
+  const told = tell(run, all);
+  if (!reporter.json) {
+    for await (const finding of told) await print(context, `${textOf(finding)}\n`);
+    status.clear();
+    reporter.note(summary(all));
+    return await finish(run, all, await repaired(run, all));
+  }
+  let fetched: readonly Fetched[] = [];
+  const items = async function* (): AsyncGenerator<string> {
+    for await (const finding of told) yield showJson(finding);
+    fetched = await repaired(run, all);
+  };
+  await printItems(context, items(), {
+    before: '{"findings":[',
+    after: () => `],"summary":${showJson(counts(all))},"fetched":${showJson(fetched)}}`,
+  });
+  return await finish(run, all, fetched);
+}
+
+async function finish({ context }: Check, all: readonly Finding[], fetched: readonly Fetched[]): Promise<number> {
+  const { fsckExitStatus } = await context.loadApi();
+  return fsckExitStatus(all) | (fetched.some(({ error }) => error) ? UNCORRECTED : 0);
+}
+
+/** The findings that are to be shown; `all` gets every one, without what may be long. */
+async function* tell({ line: { values }, context, path, status }: Check, all: Finding[]): AsyncGenerator<Finding> {
+  const level: FsckLevel = flag(values, "quick") ? "quick" : flag(values, "full") ? "full" : "default";
+  const { fsck } = await context.loadApi();
+  const options = { level, repair: flag(values, "repair"), dryRun: flag(values, "dry-run"), workers: amount(values, "workers") };
+  const onProgress = ({ phase, done, total }: { phase: string; done: number; total: number }): void =>
+    status.show(`checking ${phase}: ${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}`);
+  for await (const finding of fsck(path, { ...options, signal: context.signal, onProgress })) {
+    all.push({ ...finding, trees: [], images: [] });
+    if (finding.severity === "note" && flag(values, "no-notes")) continue;
+    status.clear();
+    yield finding;
+  }
+}
+
+interface Fetched {
+  readonly reference: string;
+  /** Layers that were missing. */
+  readonly layers?: number;
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+async function repaired(run: Check, all: readonly Finding[]): Promise<readonly Fetched[]> {
+  const { values } = run.line;
+  if (!flag(values, "repair") || flag(values, "dry-run") || flag(values, "offline")) return [];
+  return all.some(({ state }) => state === "corrected") ? fetchMissing(run) : [];
+}
+
+/** What a repair had to withdraw comes back from where its image was pulled: just the layers concerned. */
+async function fetchMissing({ line, context, path, reporter }: Check): Promise<readonly Fetched[]> {
+  const { signal } = context;
+  const { openStore, Registry } = await context.loadApi();
+  await using store = await openStore(path, { signal });
+  await using registry = new Registry({ ...registryOptions(line), store });
+  const fetched: Fetched[] = [];
+  for (const { reasons } of await store.images()) {
+    for (const reason of reasons) {
+      if (reason.kind !== "reference") continue;
+      const { reference, platform } = reason;
+      const present = await store.image(reference, { platform, materialize: "lazy", signal });
+      await present?.close();
+      if (present) continue;
+      try {
+        await using image = await registry.pull(reference, { platform, materialize: "lazy", signal });
+        fetched.push({ reference, layers: image.stats.ingestedLayers });
+        reporter.note(`fetched again: ${showMessage(reference)}, ${image.stats.ingestedLayers} of ${image.layers.length} layers`);
+      } catch (error) {
+        if (!ShaleError.is(error)) throw error;
+        fetched.push({ reference, error: reporter.fail(error, reference).error });
+      }
+    }
+  }
+  return fetched;
+}
+
+function textOf({ severity, kind, object, path, expected, found, trees, images, state, repair }: Finding): string {
+  const parts = [
+    `${severity}: ${kind}: ${object}${path === undefined ? "" : ` (${path === "" ? "." : path})`}`,
+    expected === undefined ? "" : `expected ${expected}`,
+    found === undefined ? "" : `found ${found}`,
+    trees?.length ? `seen in the trees ${trees.join(", ")}` : "",
+    images?.length ? `affects ${images.join(", ")}` : "",
+    repair === undefined ? "" : `${state === "corrected" ? "corrected" : "would be corrected"}: ${repair}`,
+  ];
+  return escapeText(parts.filter((part) => part !== "").join("; "), /[\p{C}\p{Zl}\p{Zp}]/gu);
+}
+
+function counts(findings: readonly Finding[]): Readonly<Record<"errors" | "warnings" | "notes" | "corrected", number>> {
+  const count = (severity: Finding["severity"]): number => findings.filter((one) => one.severity === severity).length;
+  const corrected = findings.filter(({ state }) => state === "corrected").length;
+  return { errors: count("error"), warnings: count("warning"), notes: count("note"), corrected };
+}
+
+function summary(findings: readonly Finding[]): string {
+  if (findings.length === 0) return "clean";
+  const { errors, warnings, notes, corrected } = counts(findings);
+  return `${showCount(errors, "error")}, ${showCount(warnings, "warning")}, ${showCount(notes, "note")}; ${corrected.toLocaleString("en-US")} corrected`;
+}

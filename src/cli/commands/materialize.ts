@@ -1,0 +1,50 @@
+/** `shale materialize`: the layer directories of an image that is in the store. */
+import type { Profile } from "../../index.ts";
+import type { Command, Context, Line } from "../command.ts";
+import { openExistingStore } from "../open-store.ts";
+import { openImage } from "../open-image.ts";
+import { COMMON, PLATFORM, PROFILE } from "../options.ts";
+import { DeferredProgress } from "../progress/deferred-progress.ts";
+import { Reporter } from "../reporter.ts";
+import { text } from "../values.ts";
+import { renderPulled } from "./pull.ts";
+
+export const materializeCommand: Command = {
+  name: "materialize",
+  summary: "Makes the layer directories of an image that is in the store, and prints them, bottom to top.",
+  arguments: [{ name: "REFERENCE", completes: "reference" }],
+  options: { ...COMMON, ...PLATFORM, ...PROFILE },
+  notes: [
+    "What is there already is not made again. No registry is asked: the image has to be in the store (shale pull --materialize lazy, shale prefetch).",
+  ],
+  json: "{ reference, manifestDigest, cached, layers, config, stats }, as shale pull",
+  examples: [
+    ["shale materialize alpine:3.20", "in the store's own profile"],
+    ["shale materialize --quiet --profile userxattr alpine:3.20", "only the directories, for overlayfs in a user namespace"],
+  ],
+  run: materialize,
+};
+
+async function materialize(line: Line, context: Context): Promise<void> {
+  const { signal, stdout } = context;
+  const progress = new DeferredProgress(context, new Reporter(line, context));
+  try {
+    await using store = await openExistingStore(line, context, progress.onWarning);
+    const reference = line.args[0] ?? "";
+    await (await openImage(store, reference, { line, context })).close();
+    const { Registry } = await context.loadBoot();
+    await using registry = new Registry({ store });
+    await using image = await registry.pull(reference, {
+      pullPolicy: "never",
+      platform: text(line.values, "platform"),
+      profile: text(line.values, "profile") as Profile | undefined,
+      buildIndex: false,
+      signal,
+      onProgress: progress.onEvent,
+    });
+    await progress.stop();
+    stdout.write(renderPulled(image, line));
+  } finally {
+    await progress.stop();
+  }
+}

@@ -1,0 +1,80 @@
+/** `shale rm`: forgets references. */
+import type { RemoveOptions, Store } from "../../index.ts";
+import type { Command, Context, Line } from "../command.ts";
+import { missing } from "../open-image.ts";
+import { openExistingStore } from "../open-store.ts";
+import { COMMON, PLATFORM } from "../options.ts";
+import { print } from "../print.ts";
+import { Reporter } from "../reporter.ts";
+import { showJson, showMessage } from "../show.ts";
+import { flag, text } from "../values.ts";
+import { renderGc } from "./gc.ts";
+
+export const rmCommand: Command = {
+  name: "rm",
+  summary: "Forgets references; what nothing else keeps goes with the next shale gc.",
+  arguments: [{ name: "REFERENCE", repeated: true, completes: "reference" }],
+  options: {
+    ...COMMON,
+    "all-platforms": { type: "boolean", help: "whatever platform it was pulled for" },
+    force: { type: "boolean", short: "f", help: "although it is pinned; the pin ends too" },
+    gc: { type: "boolean", help: "remove at once what nothing keeps, even if it was used a moment ago" },
+    ...PLATFORM,
+  },
+  conflicts: [["all-platforms", "platform"]],
+  notes: ["An image stays while another reference, a lease, a mount or a running pull keeps it."],
+  json: "{ removed: [{ reference, platform }], failed: [{ reference, error: { code, message } }], gc }, gc as shale gc --json has it, only with --gc",
+  examples: [
+    ["shale rm alpine:3.20", "forget it; shale gc makes room"],
+    ["shale rm --gc --all-platforms alpine:3.20 debian:13", "at once, for all platforms"],
+  ],
+  run: rm,
+};
+
+interface Removed {
+  readonly reference: string;
+  readonly platform: string | undefined;
+}
+
+async function rm(line: Line, context: Context): Promise<number> {
+  const { args, values } = line;
+  const reporter = new Reporter(line, context);
+  await using store = await openExistingStore(line, context, reporter.warn);
+  const force = flag(values, "force");
+  const removed: Removed[] = [];
+  const failed: { readonly reference: string; readonly error: object }[] = [];
+  let exitCode = 0;
+  for (const reference of new Set(args)) {
+    try {
+      const gone = flag(values, "all-platforms")
+        ? await removeAll(store, reference, force)
+        : await removeOne(store, reference, { platform: text(values, "platform"), force });
+      removed.push(...gone);
+      for (const { platform } of gone)
+        if (!reporter.json) await print(context, `${showMessage(reference)}${platform === undefined ? "" : ` (${platform})`}\n`);
+    } catch (error) {
+      const failure = reporter.fail(error, reference);
+      exitCode ||= failure.exitCode;
+      failed.push({ reference, error: failure.error });
+    }
+  }
+  const gc = flag(values, "gc") ? await store.gc({ keepYounger: 0, signal: context.signal }) : undefined;
+  if (reporter.json) await print(context, `${showJson({ removed, failed, gc })}\n`);
+  else if (gc) await print(context, renderGc(gc, { exact: false, dryRun: false }));
+  return exitCode;
+}
+
+async function removeOne(store: Store, reference: string, options: RemoveOptions): Promise<Removed[]> {
+  const { platform } = options;
+  if (await store.remove(reference, options)) return [{ reference, platform }];
+  return missing(store, reference, platform);
+}
+
+async function removeAll(store: Store, reference: string, force: boolean): Promise<Removed[]> {
+  const platforms = new Set(
+    (await store.images()).flatMap(({ reasons }) => reasons.flatMap((reason) => (reason.kind === "reference" ? [reason.platform] : []))),
+  );
+  const removed: Removed[] = [];
+  for (const platform of platforms) if (await store.remove(reference, { platform, force })) removed.push({ reference, platform });
+  return removed.length > 0 ? removed : missing(store, reference, undefined);
+}

@@ -1,0 +1,69 @@
+/** `shale rootfs`: the merged root file system of an image, in a directory of the caller's. */
+import type { RootfsMode } from "../../index.ts";
+import type { Command, Context, Line } from "../command.ts";
+import { openExistingStore } from "../open-store.ts";
+import { openImage } from "../open-image.ts";
+import { COMMON, PLATFORM, PROFILE } from "../options.ts";
+import { print } from "../print.ts";
+import { StatusLine } from "../progress/status-line.ts";
+import { Reporter } from "../reporter.ts";
+import { showCount, showDuration, showJson, showMessage } from "../show.ts";
+import { flag, text } from "../values.ts";
+import { UsageError } from "../usage-error.ts";
+
+const MODES = ["link", "reflink", "copy"] as const satisfies readonly RootfsMode[];
+
+export const rootfsCommand: Command = {
+  name: "rootfs",
+  summary: "Makes the root file system of an image, its layers merged, in a new or empty directory.",
+  arguments: [
+    { name: "REFERENCE", completes: "reference" },
+    { name: "DEST", completes: "directory" },
+  ],
+  options: {
+    ...COMMON,
+    mode: { type: "string", argument: "MODE", choices: MODES, help: "how the content of files comes there (default copy)" },
+    fallback: { type: "boolean", help: "with --mode reflink: copy what cannot be reflinked, instead of failing" },
+    ...PLATFORM,
+    ...PROFILE,
+  },
+  notes: [
+    "link: hard links into the store, in no time and no space; nothing in it may ever be written, for the files are shared. reflink: files of their own that share blocks until they are written (btrfs, XFS). copy: files of their own, on any file system.",
+    "DEST appears when it is complete; when this fails or is interrupted nothing is left of it. The image has to be in the store.",
+  ],
+  json: "{ reference, manifestDigest, path, mode, entries, linked, reflinked, copied }",
+  examples: [
+    ["shale rootfs --mode copy alpine:3.20 /srv/alpine", "a directory that may be written"],
+    ["shale rootfs --mode reflink --fallback alpine:3.20 ./root", "with shared blocks where the file system can"],
+  ],
+  run: rootfs,
+};
+
+async function rootfs(line: Line, context: Context): Promise<void> {
+  const { args, values } = line;
+  const [reference = "", destination = ""] = args;
+  const mode = (text(values, "mode") as RootfsMode | undefined) ?? "copy";
+  if (flag(values, "fallback") && mode !== "reflink") throw new UsageError("--fallback is for --mode reflink");
+  const started = performance.now();
+  const reporter = new Reporter(line, context);
+  using status = new StatusLine(context, reporter);
+  await using store = await openExistingStore(line, context, reporter.warn);
+  await using image = await openImage(store, reference, { line, context });
+  const { materializeRootfs } = await context.loadApi();
+  const made = await materializeRootfs(image, destination, {
+    mode,
+    fallback: flag(values, "fallback") ? "copy" : undefined,
+    signal: context.signal,
+    onProgress: ({ entries, total }) => status.show(`making ${entries.toLocaleString("en-US")} of ${showCount(total, "name")}`),
+  });
+  status.clear();
+  if (reporter.json)
+    return await print(context, `${showJson({ reference: image.reference, manifestDigest: image.manifestDigest, mode, ...made })}\n`);
+  const ways = (["linked", "reflinked", "copied"] as const)
+    .filter((way) => made[way] > 0)
+    .map((way) => `${made[way].toLocaleString("en-US")} ${way}`);
+  reporter.note(
+    `${showCount(made.entries, "name")}${ways.length > 0 ? `, files ${ways.join(", ")}` : ""}, ${showDuration(performance.now() - started)}`,
+  );
+  return await print(context, `${showMessage(made.path)}\n`);
+}

@@ -1,0 +1,28 @@
+/** What went wrong, as it is told: one line for people, or one JSON object, and an exit code. */
+import { ShaleError } from "../errors.ts";
+import { exitCodeOf, INTERRUPTED } from "./exit-codes.ts";
+import { showJson, showMessage } from "./show.ts";
+import { UsageError } from "./usage-error.ts";
+
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  /** Of a ShaleError. */
+  readonly detail?: unknown;
+  readonly exitCode: number;
+}
+
+export function describeFailure(error: unknown, signal: AbortSignal): Failure {
+  if (signal.aborted)
+    return { code: "INTERRUPTED", message: "stopped; nothing half-made is visible, run it again to go on", exitCode: INTERRUPTED };
+  if (error instanceof UsageError) return { code: "USAGE", message: error.message, exitCode: exitCodeOf("USAGE") };
+  if (ShaleError.is(error)) return { code: error.code, message: error.message, detail: error.detail, exitCode: exitCodeOf(error.code) };
+  return { code: "INTERNAL", message: error instanceof Error ? error.message : String(error), exitCode: exitCodeOf("INTERNAL") };
+}
+
+/** With a line feed. `subject` is what of several things failed, escaped by whoever gives it. */
+export function failureLine({ code, message, detail, exitCode }: Failure, { json, subject }: { json: boolean; subject?: string }): string {
+  if (json) return `${showJson({ error: { code, message, detail, exitCode, ...(subject !== undefined && { subject }) } })}\n`;
+  const said = showMessage(message);
+  return `shale: ${code}: ${subject === undefined || said.includes(subject) ? "" : `${subject}: `}${said}\n`;
+}

@@ -1,0 +1,42 @@
+/** Making room: images that only their references keep go, the least recently used first, until the rest fits. */
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import type { GcContext } from "./context.ts";
+import { namesIn, removeBlob, removeImage, removeLayer, removeTree } from "./remove.ts";
+import type { Round } from "./round.ts";
+
+export async function keepBudget(context: GcContext, round: Round, keepBytes: number): Promise<void> {
+  const { images, options, tally } = round;
+  // in a dry run what would have gone by now is still there
+  const planned = options.dryRun ? tally.bytes + tally.blobBytes : 0;
+  const size = (await contentBytes(context, options.signal)) + blobBytes(context) - planned;
+  const before = tally.bytes + tally.blobBytes;
+  const remaining = (): number => size - (tally.bytes + tally.blobBytes - before);
+  const candidates = [...images.values()].filter(({ reasons }) => reasons.every(({ kind }) => kind === "reference"));
+  // nothing that an image of the budget's choice leaves behind is worth keeping
+  const now: Round = { ...round, options: { ...options, keepYounger: 0 } };
+  for (const image of candidates.toSorted((a, b) => a.lastUse - b.lastUse)) {
+    if (remaining() <= keepBytes) break;
+    options.signal?.throwIfAborted();
+    const unused = removeImage(context, now, image);
+    if (!unused) continue;
+    for (const treeId of unused.trees) await removeTree(context, now, treeId);
+    for (const diffId of unused.layers) await removeLayer(context, now, diffId);
+    for (const digest of unused.blobs) removeBlob(context, now, digest);
+  }
+  tally.remainingBytes = remaining();
+}
+
+async function contentBytes(context: GcContext, signal: AbortSignal | undefined): Promise<number> {
+  return context.catalog.session(async (session) => {
+    let sum = 0;
+    for await (const { size } of session.inodes()) sum += size;
+    return sum;
+  }, signal);
+}
+
+function blobBytes({ layout }: GcContext): number {
+  const directory = join(layout.root, "blobs");
+  const sizes = namesIn(directory).map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0);
+  return sizes.reduce((sum, size) => sum + size, 0);
+}

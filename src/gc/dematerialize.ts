@@ -1,0 +1,110 @@
+/** Dropping trees while chunks stay: what is in use is left alone, and told. The next pull or `materialize` makes a tree again. */
+import { statSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import type { BlobDigest } from "../image/digest.ts";
+import { FileLock } from "../system/file-lock.ts";
+import type { GcContext } from "./context.ts";
+import { mountedTrees } from "./mounts.ts";
+import { moveTreeAway } from "./move-tree.ts";
+import type { TreeInUse } from "./result.ts";
+import { readImages, type KnownImage, type Reason } from "./roots.ts";
+
+export interface DematerializeResult {
+  /** Ids of the trees that were dropped. */
+  readonly trees: readonly string[];
+  readonly inUse: readonly TreeInUse[];
+}
+
+export interface DropRequest {
+  /** All of the store's: any of them may use a tree. */
+  readonly images: Iterable<KnownImage>;
+  /** Only these trees; default: all that images have. */
+  readonly only?: ReadonlySet<string>;
+  /** Leave what was used in the last so many ms. Default 0. */
+  readonly keepYounger?: number | undefined;
+  /** The image whose lease the caller has itself, exclusively. */
+  readonly own?: BlobDigest;
+  readonly dryRun?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Under locks/gc. */
+export async function dropTrees(context: GcContext, request: DropRequest): Promise<DematerializeResult> {
+  const usersOf = new Map<string, KnownImage[]>();
+  for (const image of request.images) {
+    for (const treeId of new Set(Object.values(image.record.trees).flat())) {
+      if (request.only?.has(treeId) === false) continue;
+      const users = usersOf.get(treeId);
+      if (users) users.push(image);
+      else usersOf.set(treeId, [image]);
+    }
+  }
+  const trees: string[] = [];
+  const inUse: TreeInUse[] = [];
+  for (const [treeId, users] of usersOf) {
+    request.signal?.throwIfAborted();
+    if (!statSync(context.layout.tree(treeId), { throwIfNoEntry: false })) continue;
+    const reason = await dropTree(context, { treeId, users }, request);
+    if (reason) inUse.push({ treeId, reason });
+    else trees.push(treeId);
+  }
+  return { trees, inUse };
+}
+
+/** Trees of one image that is not open here, of all profiles. */
+export async function dematerializeImage(context: GcContext, digest: BlobDigest, signal: AbortSignal): Promise<DematerializeResult> {
+  using lock = await FileLock.acquire(context.layout.lock("gc"), { signal });
+  void lock;
+  const images = readImages(context, 0);
+  const only = new Set(Object.values(images.get(digest)?.record.trees ?? {}).flat());
+  return await dropTrees(context, { images: images.values(), only, signal });
+}
+
+/** Trees of an image whose lease the caller holds; nobody else's use of it is disturbed. */
+export async function dematerializeOwn(
+  context: GcContext,
+  { lease, own, only }: { lease: FileLock; own: BlobDigest; only: ReadonlySet<string> },
+  signal: AbortSignal,
+): Promise<DematerializeResult> {
+  // while locks/gc is ours nobody takes a lease exclusively
+  using lock = await FileLock.acquire(context.layout.lock("gc"), { signal });
+  void lock;
+  const images = readImages(context, 0);
+  if (!lease.tryExclusive()) return await dropTrees(context, { images: images.values(), only, signal });
+  try {
+    return await dropTrees(context, { images: images.values(), only, own, signal });
+  } finally {
+    lease.share();
+  }
+}
+
+/** Gone, or why not. Nobody can get hold of the tree between the look and the rename: every image that has it is claimed. */
+async function dropTree(
+  context: GcContext,
+  { treeId, users }: { treeId: string; users: readonly KnownImage[] },
+  { keepYounger = 0, own, dryRun }: DropRequest,
+): Promise<Reason | undefined> {
+  const written = users.flatMap(({ reasons }) => reasons).find(({ kind }) => kind === "lease");
+  if (written) return written;
+  const young = users.find(({ lastUse }) => Date.now() - lastUse < keepYounger);
+  if (young) return { kind: "young", lastUse: young.lastUse };
+  const claims: FileLock[] = [];
+  let gone: string | undefined;
+  try {
+    for (const { record } of users) {
+      if (record.manifestDigest === own) continue;
+      const claim = context.leases.claim(record.manifestDigest);
+      if (!claim) return { kind: "handle" };
+      claims.push(claim);
+    }
+    const lock = FileLock.try(context.layout.treeLock(treeId));
+    if (!lock) return { kind: "pull" };
+    claims.push(lock);
+    if (mountedTrees(context.layout).has(treeId)) return { kind: "mount", treeId };
+    if (!dryRun) gone = moveTreeAway(context.layout, treeId);
+  } finally {
+    for (const claim of claims) claim.release();
+  }
+  if (gone !== undefined) await rm(gone, { recursive: true, force: true });
+  return undefined;
+}

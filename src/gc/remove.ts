@@ -1,0 +1,90 @@
+/** The steps of removal, each for one object, under the lock that its users hold. False: something uses it after all. */
+import { readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { isErrno } from "../errors.ts";
+import { digestHex, type BlobDigest, type DiffId } from "../image/digest.ts";
+import { FileLock } from "../system/file-lock.ts";
+import type { GcContext } from "./context.ts";
+import { moveTreeAway } from "./move-tree.ts";
+import { addSwept } from "./result.ts";
+import type { KnownImage } from "./roots.ts";
+import { isYoung, type Round } from "./round.ts";
+import { sweepLayer, weighLayer } from "./sweep-layer.ts";
+import type { Unused } from "./users.ts";
+
+/** References, record, documents. Undefined when somebody holds its lease, or has used it since it was looked at. */
+export function removeImage(context: GcContext, round: Round, { record, references, lastUse }: KnownImage): Unused | undefined {
+  const { manifestDigest, configDigest } = record;
+  const claim = context.leases.claim(manifestDigest);
+  if (!claim) return undefined;
+  try {
+    if (context.leases.lastUse(manifestDigest) !== lastUse) return undefined;
+    const unused = round.users.drop(record);
+    round.images.delete(manifestDigest);
+    round.tally.images.push(manifestDigest);
+    round.tally.references.push(...references.map(({ reference, platform }) => ({ reference, platform, manifestDigest })));
+    if (!round.options.dryRun) context.images.remove(record, references, round.users.has(configDigest));
+    return unused;
+  } finally {
+    claim.release();
+  }
+}
+
+/** A tree that no record names. */
+export async function removeTree(context: GcContext, round: Round, treeId: string): Promise<boolean> {
+  const { layout } = context;
+  const { users, options, tally } = round;
+  let gone: string | undefined;
+  {
+    using lock = FileLock.try(layout.treeLock(treeId));
+    if (!lock) return false;
+    users.refresh();
+    if (users.has(treeId)) return false;
+    tally.trees.push(treeId);
+    if (!options.dryRun) gone = moveTreeAway(layout, treeId);
+  }
+  if (gone !== undefined) await rm(gone, { recursive: true, force: true });
+  return true;
+}
+
+/** A layer that no record has. One that was ingested a moment ago may belong to a pull that failed and will be tried again. */
+export async function removeLayer(context: GcContext, round: Round, diffId: DiffId): Promise<boolean> {
+  const { layout } = context;
+  const { users, options, tally, gone } = round;
+  using use = FileLock.try(layout.layerUse(diffId));
+  if (!use) return false;
+  users.refresh();
+  if (users.has(diffId) || isYoung(statSync(layout.layer(diffId), { throwIfNoEntry: false })?.ctimeMs, options)) return false;
+  tally.layers.push(diffId);
+  gone.add(diffId);
+  if (options.dryRun) {
+    addSwept(tally, await weighLayer(context, { diffId, gone }, options.signal));
+    return true;
+  }
+  const removed = join(layout.staging, `removed-${digestHex(diffId)}`);
+  await rm(removed, { recursive: true, force: true });
+  renameSync(layout.layer(diffId), removed);
+  addSwept(tally, await sweepLayer(context, { diffId, directory: removed }, options.signal));
+  return true;
+}
+
+/** Kept blobs, by digest. A cache of what can be fetched: whoever reads one has it open. */
+export function removeBlob({ layout }: GcContext, { options, tally }: Round, digest: BlobDigest): void {
+  const path = layout.blob(digest);
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat || isYoung(stat.ctimeMs, options)) return;
+  tally.blobs.push(digest);
+  tally.blobBytes += stat.size;
+  if (!options.dryRun) rmSync(path, { force: true });
+}
+
+/** Names of a directory that may be absent. */
+export function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,21 @@
+/** What the steps of one collection share. */
+import type { BlobDigest, DiffId } from "../image/digest.ts";
+import type { GcOptions, Tally } from "./result.ts";
+import type { KnownImage } from "./roots.ts";
+import type { Users } from "./users.ts";
+
+export interface Round {
+  /** Those that stay; what is removed is taken out. */
+  readonly images: Map<BlobDigest, KnownImage>;
+  readonly users: Users;
+  readonly options: GcOptions;
+  readonly tally: Tally;
+  /** Layers that are gone, or in a dry run would be. */
+  readonly gone: Set<DiffId>;
+}
+
+export const KEEP_YOUNGER_MS: number = 5 * 60 * 1000;
+
+export function isYoung(time: number | undefined, { keepYounger = KEEP_YOUNGER_MS }: GcOptions): boolean {
+  return time === undefined || Date.now() - time < keepYounger;
+}

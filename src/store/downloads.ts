@@ -1,0 +1,36 @@
+/** Downloads that were cut off wait in staging/downloads/ to be continued; those that nobody came back for are swept. */
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { isErrno } from "../errors.ts";
+import { FileLock } from "../system/file-lock.ts";
+
+const KEPT_MS = 24 * 3600 * 1000;
+
+export interface SweptDownload {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/** Removes what nobody came back for in a day; a dry run only says what that is. One that is being continued stays. */
+export function sweepDownloads(directory: string, options: { readonly now?: number; readonly dryRun?: boolean } = {}): SweptDownload[] {
+  const { now = Date.now(), dryRun = false } = options;
+  return namesIn(directory).flatMap((name) => {
+    const path = join(directory, name);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (!stat || now - stat.mtimeMs < KEPT_MS) return [];
+    const lock = FileLock.try(path);
+    if (lock === undefined) return [];
+    if (!dryRun) rmSync(path, { force: true });
+    lock.release();
+    return [{ name, bytes: stat.size }];
+  });
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}

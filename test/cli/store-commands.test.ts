@@ -1,0 +1,278 @@
+/** Commands about what is in the store: images, inspect, du, why, rm, gc, pin, lease. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { test } from "node:test";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+import { startRealStore, type RealStore } from "./real-run.ts";
+
+interface Listed {
+  readonly images: readonly {
+    readonly references: readonly { reference: string; platform: string }[];
+    readonly manifestDigest: string;
+    readonly size?: number;
+    readonly shared?: number;
+    readonly alone?: number;
+    readonly reasons: readonly { kind: string }[];
+  }[];
+}
+
+/** Two images that share a layer of 5 bytes; the second has 7 bytes of its own. */
+async function twoImages(): Promise<RealStore & { readonly one: string; readonly two: string }> {
+  const store = await startRealStore();
+  const { harness } = store;
+  const base = [{ path: "etc/base", content: "base\n" }];
+  const { reference: one } = await harness.pushEntries("team/one", base);
+  const { reference: two } = await harness.pushEntries("team/two", base, [{ path: "own", content: "seven..", mode: 0o600 }]);
+  for (const reference of [one, two]) await harness.pull(reference);
+  return Object.assign(store, { one, two });
+}
+
+test("`shale images` lists references with sizes in bytes, and what others share", async () => {
+  await using store = await twoImages();
+  const { images } = await store.json<Listed>("images");
+  assert.deepEqual(
+    images.map(({ references, size, shared }) => [references[0]?.reference, size, shared]),
+    [
+      [store.one, 5, 5],
+      [store.two, 12, 5],
+    ],
+  );
+});
+
+test("`shale images` fits a terminal, and shortens nothing elsewhere", async () => {
+  await using store = await twoImages();
+  for (const columns of [20, 40, 60, 80]) {
+    const { stdout } = await store.run(["images"], { terminal: { columns, rows: 24 }, env: { NO_COLOR: "1" } });
+    const lines = stdout.split("\n");
+    assert.equal(lines.length, 4);
+    for (const line of lines) assert.ok(line.length <= columns, line);
+    assert.match(lines[1] ?? "", /^127\.0/);
+  }
+  const { stdout } = await store.run(["images"]);
+  assert.ok(stdout.includes(store.one) && stdout.includes(store.two));
+});
+
+test("`shale images` colours its head only on a terminal and without NO_COLOR", async () => {
+  await using store = await twoImages();
+  const terminal = { columns: 80, rows: 24 };
+  assert.ok((await store.run(["images"], { terminal })).stdout.includes("\u001b["));
+  for (const env of [{ NO_COLOR: "1" }, { TERM: "dumb" }]) {
+    assert.ok(!(await store.run(["images"], { terminal, env })).stdout.includes("\u001b["));
+  }
+  assert.ok(!(await store.run(["images"])).stdout.includes("\u001b["));
+});
+
+test("`shale images --quiet` prints references for `shale rm`, each once", async () => {
+  await using store = await twoImages();
+  const { stdout } = await store.run(["images", "-q"]);
+  assert.equal(stdout, `${store.one}\n${store.two}\n`);
+  const { exitCode } = await store.run(["rm", ...stdout.trim().split("\n")]);
+  assert.equal(exitCode, 0);
+  const { images } = await store.json<Listed>("images");
+  assert.deepEqual(
+    images.map(({ references }) => references),
+    [[], []],
+  );
+});
+
+test("`shale` makes no store of a mistyped directory", async () => {
+  await using store = await startRealStore();
+  await using directory = await temporaryDirectory();
+  for (const argv of [["images"], ["du"], ["gc"], ["ls", "a"], ["rm", "a"], ["lease", "ls"], ["pin"], ["why", "a"], ["fsck"]]) {
+    const { exitCode } = await store.run([...argv, "--store", `${directory.path}/typo`]);
+    assert.equal(exitCode, argv[0] === "fsck" ? 8 : 7, argv.join(" "));
+    assert.ok(!existsSync(`${directory.path}/typo`), argv.join(" "));
+  }
+});
+
+test("`shale inspect` tells digests, config and layers, bottom to top", async () => {
+  await using store = await twoImages();
+  interface Inspected {
+    readonly reference: string;
+    readonly manifestDigest: string;
+    readonly config: { readonly diffIds: readonly string[] };
+    readonly layers: readonly { readonly diffId: string; readonly tree: string }[];
+  }
+  const found = await store.json<Inspected>("inspect", store.two);
+  const image = await store.harness.pull(store.two);
+  assert.deepEqual([found.reference, found.manifestDigest], [store.two, image.manifestDigest]);
+  assert.deepEqual(
+    found.layers.map(({ diffId }) => diffId),
+    found.config.diffIds,
+  );
+  assert.deepEqual(
+    found.layers.map(({ tree }) => tree),
+    image.layers,
+  );
+  const { stdout } = await store.run(["inspect", store.two]);
+  assert.deepEqual(Object.keys(JSON.parse(stdout) as object), Object.keys(found));
+  assert.ok(stdout.includes("\n  "));
+});
+
+test("`shale` tells for which platforms an image is there, and which reference may be meant", async () => {
+  await using store = await twoImages();
+  for (const [argv, word] of [
+    [["inspect", store.one, "--platform", "linux/s390x"], "linux/"],
+    [["ls", store.one.replace("one", "onne")], store.one],
+    [["rm", store.two.replace("two", "tow")], store.two],
+  ] as const) {
+    const { exitCode, stderr } = await store.run(argv);
+    assert.equal(exitCode, 3);
+    assert.ok(stderr.includes(`${word}`), stderr);
+  }
+});
+
+test("`shale du` puts the largest first and sums each file once", async () => {
+  await using store = await twoImages();
+  const usage = await store.json<Listed & { bytes: number; chunks: number; layers: readonly unknown[] }>("du");
+  assert.deepEqual([usage.bytes, usage.chunks, usage.layers.length], [12, 2, 2]);
+  assert.deepEqual(
+    usage.images.map(({ references, alone, shared }) => [references[0]?.reference, alone, shared]),
+    [
+      [store.two, 7, 5],
+      [store.one, 0, 5],
+    ],
+  );
+  assert.equal((await store.run(["du", "--quiet"])).stdout, "12\n");
+  assert.match((await store.run(["du", "--layers", "--bytes"])).stdout, /^ *7 +0 +1 image +sha256:[0-9a-f]{64}$/m);
+});
+
+test("`shale rm` goes on after a failure and ends with the exit code of the first", async () => {
+  await using store = await twoImages();
+  const { exitCode, stdout, stderr } = await store.run(["rm", "no/such", store.one, "UPPER", "--json"]);
+  const result = JSON.parse(stdout) as { removed: { reference: string }[]; failed: { reference: string; error: { code: string } }[] };
+  assert.equal(exitCode, 3);
+  assert.deepEqual(
+    result.removed.map(({ reference }) => reference),
+    [store.one],
+  );
+  assert.deepEqual(
+    result.failed.map(({ reference, error }) => [reference, error.code]),
+    [
+      ["no/such", "NOT_CACHED"],
+      ["UPPER", "REFERENCE_INVALID"],
+    ],
+  );
+  assert.equal(stderr.trim().split("\n").length, 2);
+  assert.deepEqual(await store.failure("rm", store.one), ["NOT_CACHED", 3]);
+});
+
+test("`shale rm --gc` frees at once what only this image had", async () => {
+  await using store = await twoImages();
+  const { gc } = await store.json<{ gc: { images: string[]; bytes: number } }>("rm", "--gc", store.two);
+  assert.deepEqual([gc.images.length, gc.bytes], [1, 7]);
+  assert.deepEqual(await store.failure("ls", store.two), ["NOT_CACHED", 3]);
+  assert.equal((await store.run(["ls", store.one])).exitCode, 0);
+});
+
+test("`shale rm --all-platforms` forgets what was pulled for each", async () => {
+  await using store = await startRealStore();
+  const { reference } = await store.harness.pushEntries("team/one", [{ path: "a", content: "a" }]);
+  for (const platform of ["linux/amd64", undefined]) {
+    // one manifest without an image index answers for any platform that it may be
+    const pulled = await store.harness.watch(reference, { platform });
+    assert.ok(pulled.image);
+  }
+  const { removed } = await store.json<{ removed: { platform: string }[] }>("rm", "--all-platforms", reference);
+  assert.ok(removed.every(({ platform }) => platform.startsWith("linux/")));
+  assert.deepEqual((await store.json<Listed>("images")).images[0]?.references, []);
+});
+
+test("`shale gc` says in a dry run what a real one removes, and keeps what was used a moment ago", async () => {
+  await using store = await twoImages();
+  await store.run(["rm", store.two]);
+  const young = await store.json<{ images: string[] }>("gc");
+  assert.deepEqual(young.images, []);
+  const planned = await store.json<{ images: string[]; layers: string[]; dryRun: boolean }>("gc", "--dry-run", "--keep-younger", "0");
+  assert.deepEqual([planned.dryRun, planned.images.length, planned.layers.length], [true, 1, 1]);
+  const done = await store.json<{ images: string[]; layers: string[]; dryRun: boolean; bytes: number }>("gc", "--keep-younger", "0");
+  assert.deepEqual([done.dryRun, done.images, done.layers, done.bytes], [false, planned.images, planned.layers, 7]);
+});
+
+test("`shale gc --keep-bytes` takes a size, and spares pins", async () => {
+  await using store = await twoImages();
+  await store.run(["pin", store.two]);
+  const { references, remainingBytes } = await store.json<{ references: { reference: string }[]; remainingBytes: number }>(
+    "gc",
+    "--keep-bytes",
+    "1B",
+    "--keep-younger",
+    "0",
+  );
+  assert.deepEqual([references.map(({ reference }) => reference), remainingBytes], [[store.one], 12]);
+});
+
+test("`shale gc --trees` drops directories that materialize makes again", async () => {
+  await using store = await twoImages();
+  const { layers } = await store.harness.pull(store.two);
+  await store.harness.reopen();
+  const { trees } = await store.json<{ trees: string[] }>("gc", "--trees", "--keep-younger", "0");
+  assert.equal(trees.length, 2);
+  assert.ok(layers.every((layer) => !existsSync(layer)));
+  const { stdout } = await store.run(["materialize", "--quiet", store.two]);
+  assert.equal(stdout, layers.map((layer) => `${layer}\n`).join(""));
+  assert.ok(layers.every((layer) => existsSync(layer)));
+});
+
+test("`shale pin` keeps a reference from rm, until unpin or --force", async () => {
+  await using store = await twoImages();
+  assert.equal((await store.run(["pin", store.one, store.two])).exitCode, 0);
+  assert.deepEqual(
+    (await store.json<{ pins: { reference: string }[] }>("pin")).pins.map(({ reference }) => reference),
+    [store.one, store.two],
+  );
+  assert.deepEqual(await store.failure("rm", store.one), ["REFERENCE_PINNED", 9]);
+  assert.deepEqual(await store.json("unpin", store.one), { unpinned: [store.one], failed: [] });
+  assert.deepEqual(await store.failure("unpin", store.one), ["NOT_PINNED", 3]);
+  assert.equal((await store.run(["rm", store.one])).exitCode, 0);
+  assert.equal((await store.run(["rm", "--force", store.two])).exitCode, 0);
+  assert.deepEqual(await store.failure("pin", store.two), ["NOT_CACHED", 3]);
+});
+
+test("`shale lease` adds, lists and ends names, and says when one ends", async () => {
+  await using store = await twoImages();
+  const before = Date.now();
+  await store.run(["lease", "add", "forever", store.one]);
+  const { expires } = await store.json<{ expires: number }>("lease", "add", "--ttl", "1h", "sandbox \u001b[2J", store.two);
+  assert.ok(expires >= before + 3_600_000 && expires <= Date.now() + 3_600_000);
+  const { leases } = await store.json<{ leases: { name: string; references: string[]; expires?: number }[] }>("lease", "ls");
+  assert.deepEqual(
+    leases.map(({ name, references }) => [name, references]),
+    [
+      ["forever", [store.one]],
+      ["sandbox \u001b[2J", [store.two]],
+    ],
+  );
+  const { stdout } = await store.run(["lease", "ls"], { now: before });
+  assert.match(stdout, /^[\x20-\x7e\n]+$/);
+  assert.match(stdout, /^forever +[0-9a-f]{12} +never/m);
+  assert.match(stdout, /in 1 hour/);
+  assert.deepEqual(await store.json("lease", "rm", "forever"), { released: ["forever"], failed: [] });
+  assert.deepEqual(await store.failure("lease", "rm", "forever"), ["LEASE_NOT_FOUND", 3]);
+});
+
+test("`shale lease` alone is a usage error, and with --help lists its commands", async () => {
+  await using store = await startRealStore();
+  assert.deepEqual(await store.failure("lease"), ["USAGE", 2]);
+  assert.deepEqual(await store.failure("lease", "list"), ["USAGE", 2]);
+  const { exitCode, stdout } = await store.run(["lease", "--help"]);
+  assert.equal(exitCode, 0);
+  for (const word of ["add", "ls", "rm"]) assert.match(stdout, new RegExp(`^  lease ${word} `, "m"));
+});
+
+test("`shale why` tells the chains from a layer to its reasons", async () => {
+  await using store = await twoImages();
+  const { config } = await store.harness.pull(store.one);
+  await store.run(["lease", "add", "mine", store.two]);
+  interface Explained {
+    readonly objects: readonly { readonly kind: string; readonly chains: readonly { readonly reason: { readonly kind: string } }[] }[];
+  }
+  const { objects } = await store.json<Explained>("why", config.diffIds[0] ?? "", "--keep-younger", "0");
+  assert.deepEqual(
+    objects.map(({ kind, chains }) => [kind, chains.map(({ reason }) => reason.kind).sort()]),
+    [["layer", ["lease", "reference", "reference"]]],
+  );
+  const { stdout } = await store.run(["why", store.two]);
+  assert.match(stdout, /^ {2}image [0-9a-f]{12} < lease "mine"$/m);
+  assert.deepEqual(await store.failure("why", "no/such"), ["NOT_CACHED", 3]);
+});
