@@ -80,6 +80,7 @@ export interface ErrorDetails {
   DESTINATION_UNUSABLE: { path: string };
   MODE_UNSUPPORTED: { path: string; mode: string };
   MOUNT_FAILED: { path: string };
+  USER_NOT_FOUND: { user: string };
 }
 
 export type ErrorCode = keyof ErrorDetails;

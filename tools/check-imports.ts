@@ -2,7 +2,7 @@
  * The direction of imports. Inside src/ an import points only to what stands above in this list, to the same folder, or
  * to format/:
  *
- *     errors.ts bytes.ts  system/  image/  tar/  store/  source/  ingest/  tree/  export/  view/  dump/  fsck/  gc/  pull/  index.ts  cli/
+ *     errors.ts bytes.ts  system/  image/  tar/  store/  source/  ingest/  tree/  export/  view/  bundle/  dump/  fsck/  gc/  pull/  index.ts  cli/
  *
  * with three narrower rules: format/ imports nothing of the project but itself, cli/ sees the public API (index.ts, or the
  * part of it in boot.ts) and no folder behind it, source/ knows no store. Barrels stand only where a package entry point is
@@ -25,6 +25,7 @@ const ORDER: readonly string[] = [
   "tree",
   "export",
   "view",
+  "bundle",
   "dump",
   "fsck",
   "gc",
@@ -38,7 +39,7 @@ const NARROW: ReadonlyMap<string, readonly string[]> = new Map([
   ["bytes.ts", ["errors.ts"]],
   ["cli", ["cli", "index.ts", "boot.ts", "errors.ts", "bytes.ts"]],
   ["testing", ["testing", "errors.ts", "bytes.ts", "image", "format"]],
-  ["source", ["source", "errors.ts", "bytes.ts", "system", "image", "format"]],
+  ["source", ["source", "errors.ts", "bytes.ts", "system", "image", "tar", "format"]],
   ["index.ts", [...ORDER, "format"]],
   ["boot.ts", ORDER],
 ]);

@@ -20,9 +20,20 @@ export interface LayoutReference {
   /** Absolute. */
   readonly directory: string;
   readonly tag?: string;
+  readonly digest?: BlobDigest;
 }
 
-export type Reference = RegistryReference | LayoutReference;
+/** An image in an archive on this machine: a layout in a tar, or what `docker save` writes. */
+export interface ArchiveReference {
+  readonly transport: "oci-archive" | "docker-archive";
+  /** Absolute, or `-`: standard input. */
+  readonly file: string;
+  /** Of a Docker archive the image's name, as it was written. */
+  readonly tag?: string;
+  readonly digest?: BlobDigest;
+}
+
+export type Reference = RegistryReference | LayoutReference | ArchiveReference;
 
 export interface ReferenceOptions {
   /** What a relative layout directory is relative to; default: the working directory. */
@@ -38,6 +49,7 @@ const HOST: RegExp = /^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/;
 const COMPONENT: RegExp = /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$/;
 const TAG: RegExp = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 const LAYOUT_TAG: RegExp = /^[A-Za-z0-9_][A-Za-z0-9_.:@/+-]{0,254}$/;
+const PINNED: RegExp = /^([^:]+)@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 const IMAGE_ID: RegExp = /^[0-9a-f]{64}$/;
 
 /** Names of Docker Hub that have been in use. */
@@ -45,7 +57,8 @@ const DOCKER_HUB: ReadonlySet<string> = new Set(["docker.io", "index.docker.io",
 
 /**
  * Reads a reference as the container tools write it: `NAME[:TAG][@DIGEST]` or `docker://` before it for a registry,
- * `oci:DIR[:TAG]` for an image layout. Without a tag and digest the tag is `latest`; a digest decides over a tag.
+ * `oci:DIR[:TAG]` or `oci:DIR@DIGEST` for an image layout, likewise `oci-archive:FILE`, and `docker-archive:FILE[:NAME]`; the file `-`
+ * is standard input. Without a tag and digest a registry's tag is `latest`; a digest decides over a tag.
  *
  * @throws REFERENCE_INVALID
  */
@@ -58,21 +71,30 @@ export function parseReference(text: string, options: ReferenceOptions = {}): Re
     case "docker":
       return parseRegistryReference(text.slice("docker://".length), text);
     case "oci":
-      return parseLayoutReference(text.slice("oci:".length), text, options.cwd);
+    case "oci-archive":
+    case "docker-archive":
+      return parseLocalReference(transport, text, options.cwd);
     case "http":
     case "https":
       throw invalid(text, "is a URL; leave out the scheme");
     default:
-      throw invalid(text, `uses the transport "${transport}"; only registries (NAME[:TAG][@DIGEST]) and oci:DIR[:TAG] are supported`);
+      throw invalid(
+        text,
+        `uses the transport "${transport}"; supported are registries (NAME[:TAG][@DIGEST]), oci:DIR[:TAG], oci-archive:FILE[:TAG] and docker-archive:FILE[:NAME]`,
+      );
   }
 }
 
 /** The canonical text, which parses to the same reference: `docker.io/library/alpine:3.20`, `oci:/images/base:1.0`. */
 export function formatReference(reference: Reference): string {
   const tag = reference.tag === undefined ? "" : `:${reference.tag}`;
-  if (reference.transport === "oci") return `oci:${reference.directory}${tag}`;
   const digest = reference.digest === undefined ? "" : `@${reference.digest}`;
-  return `${reference.registry}/${reference.repository}${tag}${digest}`;
+  const place = reference.transport === "docker" ? `${reference.registry}/${reference.repository}` : localPlace(reference);
+  return `${place}${tag}${digest}`;
+}
+
+function localPlace(reference: LayoutReference | ArchiveReference): string {
+  return `${reference.transport}:${reference.transport === "oci" ? reference.directory : reference.file}`;
 }
 
 function parseRegistryReference(body: string, text: string): RegistryReference {
@@ -130,17 +152,30 @@ function isSameInUrl(host: string): boolean {
   return URL.canParse(`https://${host}`) && new URL(`https://${host}`).hostname === host;
 }
 
-/** As containers/image splits it: the first colon ends the directory, so that a layout's tag may be a whole reference. */
-function parseLayoutReference(body: string, text: string, cwd = process.cwd()): LayoutReference {
+/** As containers/image splits it: the first colon ends the path, so that a layout's tag may be a whole reference. */
+function parseLocalReference(
+  transport: LayoutReference["transport"] | ArchiveReference["transport"],
+  text: string,
+  cwd = process.cwd(),
+): LayoutReference | ArchiveReference {
+  const body = text.slice(transport.length + 1);
+  const pinned = PINNED.exec(body);
   const colon = body.indexOf(":");
-  const path = colon === -1 ? body : body.slice(0, colon);
-  if (path === "" || path.includes("\0")) throw invalid(text, "names no directory; expected oci:DIR[:TAG]");
-  const directory = resolve(cwd, path);
-  if (colon === -1) return { transport: "oci", directory };
-  const tag = body.slice(colon + 1);
-  if (!LAYOUT_TAG.test(tag)) throw invalid(text, "has a malformed tag; expected oci:DIR[:TAG]");
-  return { transport: "oci", directory, tag };
+  const path = pinned?.[1] ?? (colon === -1 ? body : body.slice(0, colon));
+  const form = FORMS[transport];
+  if (path === "" || path.includes("\0")) throw invalid(text, `names no ${transport === "oci" ? "directory" : "file"}; expected ${form}`);
+  const tag = pinned || colon === -1 ? undefined : body.slice(colon + 1);
+  if (tag !== undefined && !LAYOUT_TAG.test(tag)) throw invalid(text, `has a malformed tag; expected ${form}`);
+  const named = { ...(tag !== undefined && { tag }), ...(pinned?.[2] !== undefined && { digest: parseDigest(pinned[2], text) }) };
+  if (transport === "oci") return { transport, directory: resolve(cwd, path), ...named };
+  return { transport, file: path === "-" ? path : resolve(cwd, path), ...named };
 }
+
+const FORMS: Readonly<Record<LayoutReference["transport"] | ArchiveReference["transport"], string>> = {
+  oci: "oci:DIR[:TAG]",
+  "oci-archive": "oci-archive:FILE[:TAG]",
+  "docker-archive": "docker-archive:FILE[:NAME]",
+};
 
 function invalid(text: string, problem: string, cause?: unknown): ShaleError<"REFERENCE_INVALID"> {
   const message = `reference ${quote(text)} ${problem}`;

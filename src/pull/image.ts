@@ -8,6 +8,7 @@ import type { Profile } from "../store/profile.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import type { FileName, FileStat, ImageFiles, ReadRange } from "../view/image-files.ts";
 import type { RootfsResult } from "../view/make-rootfs.ts";
+import type { ExportImageOptions, ExportResult } from "./export-image.ts";
 import type { MaterializeRootfsOptions } from "./materialize-rootfs.ts";
 
 export interface PullStats {
@@ -37,17 +38,29 @@ export interface ImageInit {
   /** What the layers hold, for reading without trees. */
   readonly openFiles: () => Promise<ImageFiles>;
   readonly makeRootfs: RootfsMaker;
+  readonly exportTo: Exporter;
 }
 
 type RootfsMaker = (destination: string, options: MaterializeRootfsOptions) => Promise<RootfsResult>;
 
-const makers: WeakMap<Image, RootfsMaker> = new WeakMap();
+type Exporter = (destination: string, options: ExportImageOptions) => Promise<ExportResult>;
+
+const makers: WeakMap<Image, Pick<ImageInit, "makeRootfs" | "exportTo">> = new WeakMap();
 
 /** For the other files of this folder. */
 export function rootfsMaker(image: Image): RootfsMaker {
-  const maker = makers.get(image);
-  if (!maker) throw new TypeError("not an image of a store opened by this copy of shale");
-  return maker;
+  return makersOf(image).makeRootfs;
+}
+
+/** For the other files of this folder. */
+export function exporterOf(image: Image): Exporter {
+  return makersOf(image).exportTo;
+}
+
+function makersOf(image: Image): Pick<ImageInit, "makeRootfs" | "exportTo"> {
+  const found = makers.get(image);
+  if (!found) throw new TypeError("not an image of a store opened by this copy of shale");
+  return found;
 }
 
 export interface MaterializeImageOptions {
@@ -90,7 +103,7 @@ export class Image {
     this.#make = init.materialize;
     this.#drop = init.dematerialize;
     this.#openFiles = init.openFiles;
-    makers.set(this, init.makeRootfs);
+    makers.set(this, init);
   }
 
   /** Makes the layer directories that are not there yet; idempotent. A failed or cancelled attempt can be repeated. */

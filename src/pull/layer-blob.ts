@@ -39,10 +39,12 @@ export class LayerBlob implements Disposable {
   resumed = 0;
 
   constructor(init: LayerBlobInit) {
-    const { descriptor, keep, kept, spool, force } = init;
+    const { descriptor, reference, keep, kept, spool, force } = init;
     this.#init = init;
     this.#useKept = !force && statSync(kept, { throwIfNoEntry: false })?.size === descriptor.size;
-    this.#spool = !this.#useKept && (keep || descriptor.size >= MIN_SPOOLED) ? Spool.open(spool, descriptor.size) : undefined;
+    // what lies on this machine need not be kept for a next time
+    const worthSpooling = keep || (reference.transport === "docker" && descriptor.size >= MIN_SPOOLED);
+    this.#spool = !this.#useKept && worthSpooling ? Spool.open(spool, descriptor.size) : undefined;
   }
 
   /** One pass over the whole blob, not verified. */

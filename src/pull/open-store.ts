@@ -2,7 +2,7 @@
 import { formatPlatform, hostPlatform, parsePlatform } from "../image/platform.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { parseDiffId, type BlobDigest } from "../image/digest.ts";
-import { parseReference } from "../image/reference.ts";
+import { formatReference, parseReference } from "../image/reference.ts";
 import { exportLayer } from "../export/export-layer.ts";
 import type { ImageLayer } from "../store/images.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
@@ -86,6 +86,7 @@ export class Store {
       storedImage({
         core,
         reference: parsed,
+        name: formatReference(parsed),
         platform,
         signal,
         profile: query.profile ?? core.profile,

@@ -13,9 +13,11 @@ import { refuseLargeBlob } from "./limits.ts";
 
 type Layer = LayerIdentity & { readonly index: number };
 
-/** Whose proofs count for what a reference names. */
+/** Whose proofs count for what a reference names; empty for an archive from standard input, which could be anybody's. */
 export function repositoryOf(reference: Reference): string {
-  return reference.transport === "docker" ? `${reference.registry}/${reference.repository}` : `oci:${reference.directory}`;
+  if (reference.transport === "docker") return `${reference.registry}/${reference.repository}`;
+  if (reference.transport === "oci") return `oci:${reference.directory}`;
+  return reference.file === "-" ? "" : `${reference.transport}:${reference.file}`;
 }
 
 export function proofOf({ descriptor, diffId }: LayerIdentity, repository: string): Proof {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ShaleError } from "../errors.ts";
 import type { BlobDigest } from "../image/digest.ts";
 import { formatPlatform, type Platform } from "../image/platform.ts";
-import { formatReference, type Reference } from "../image/reference.ts";
+import type { ArchiveReference, LayoutReference, Reference } from "../image/reference.ts";
 import type { Source, SourceEvent } from "../source/source.ts";
 import { namedDigest, type ImageRecord } from "../store/images.ts";
 import type { Proof } from "../store/proofs.ts";
@@ -35,11 +35,15 @@ import { makeRootfsOf } from "./materialize-rootfs.ts";
 import { openImageFiles } from "./open-image-files.ts";
 import { composeLayers, ensureTrees, type TreesContext } from "./trees.ts";
 
+type LocalReference = ArchiveReference | LayoutReference;
 export type PullPolicy = "if-missing" | "always" | "never";
 
 export interface PullRequest {
   readonly core: StoreCore;
+  /** What the source is asked for. */
   readonly reference: Reference;
+  /** What the store calls the image: the canonical text of a reference, as a rule of that one. */
+  readonly name: string;
   readonly platform: Platform;
   readonly profile: Profile;
   readonly policy: PullPolicy;
@@ -72,7 +76,7 @@ export async function pullImage(request: Omit<PullRequest, "holds">): Promise<Im
 }
 
 async function fromStore(request: PullRequest, started: number): Promise<Image | undefined> {
-  if (request.force || (request.policy === "always" && !(await isUnchanged(request)))) return undefined;
+  if (request.force || (looksAtSource(request) && !(await isUnchanged(request)))) return undefined;
   try {
     const image = await cachedImage(request, started);
     if (image) ensureReference(request, image);
@@ -85,10 +89,20 @@ async function fromStore(request: PullRequest, started: number): Promise<Image |
   }
 }
 
+/** A look at what lies on this machine costs nothing, and a file means what it holds now; once it is gone, what the store has of it will do. */
+function looksAtSource({ policy, reference }: PullRequest): boolean {
+  return policy === "always" || (policy === "if-missing" && reference.transport !== "docker" && localExists(reference));
+}
+
+function localExists(reference: LocalReference): boolean {
+  const path = reference.transport === "oci" ? reference.directory : reference.file;
+  return path === "-" || existsSync(path);
+}
+
 /** True when the registry names what the store has: told by a digest, for one round trip; a digest in the reference needs none. */
-async function isUnchanged({ core, reference, platform, relay, signal, source, verifyManifest }: PullRequest): Promise<boolean> {
+async function isUnchanged({ core, reference, name, platform, relay, signal, source, verifyManifest }: PullRequest): Promise<boolean> {
   const warn = (code: string, message: string): void => relay.warn(code, message);
-  const known = core.images.reference(formatReference(reference), formatPlatform(platform), warn);
+  const known = core.images.reference(name, formatPlatform(platform), warn);
   if (!known) return false;
   const pinned = reference.transport === "docker" && reference.digest !== undefined;
   if (!pinned && (await (await source()).resolveDigest(reference, { signal, onEvent: tellRetries(relay) })) !== namedDigest(known))
@@ -112,12 +126,12 @@ function tellUnchanged({ core, relay, eager }: PullRequest, { reference, manifes
 }
 
 /** What was found by its digest alone is kept under this name too. */
-function ensureReference({ core, reference, platform, relay }: PullRequest, { manifestDigest }: Image): void {
-  const name = { reference: formatReference(reference), platform: formatPlatform(platform) };
+function ensureReference({ core, reference, name, platform, relay }: PullRequest, { manifestDigest }: Image): void {
+  const key = { reference: name, platform: formatPlatform(platform) };
   const warn = (code: string, message: string): void => relay.warn(code, message);
-  if (core.images.reference(name.reference, name.platform, warn)) return;
+  if (core.images.reference(key.reference, key.platform, warn)) return;
   const digest = reference.transport === "docker" ? reference.digest : undefined;
-  core.images.writeReference({ ...name, manifestDigest, ...(digest && digest !== manifestDigest && { namedDigest: digest }) });
+  core.images.writeReference({ ...key, manifestDigest, ...(digest && digest !== manifestDigest && { namedDigest: digest }) });
   core.leases.touch(manifestDigest);
 }
 
@@ -143,8 +157,7 @@ export function storedImage(request: Omit<PullRequest, "holds">): Promise<Image 
 
 /** The image, if the store has all of it; without network, LevelDB or workers when its trees are there too. */
 async function cachedImage(request: PullRequest, started: number): Promise<Image | undefined> {
-  const { core, reference, platform, relay, profile } = request;
-  const text = formatReference(reference);
+  const { core, reference, name: text, platform, relay, profile } = request;
   const warn = (code: string, message: string): void => relay.warn(code, message);
   const pinned = reference.transport === "docker" ? reference.digest : undefined;
   const wanted = formatPlatform(platform);
@@ -249,7 +262,7 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
   };
   if (eager) await make(request.signal, request.holds);
   return new Image({
-    reference: formatReference(request.reference),
+    reference: request.name,
     manifestDigest: record.manifestDigest,
     config: record.config,
     profile,
@@ -264,6 +277,10 @@ async function makeImage(request: PullRequest, { record, composed, lease, cached
     materialize: (signal) => core.run(signal, (own) => holding((holds) => make(own, holds))),
     openFiles: () => core.run(undefined, () => openImageFiles(core, diffIds)),
     makeRootfs: (destination, options) => makeRootfsOf({ core, diffIds, profile }, destination, options),
+    exportTo: async (destination, options) => {
+      const { exportImageOf } = await import("./write-export.ts");
+      return exportImageOf({ core, record, name: request.name }, destination, options);
+    },
   });
 }
 
@@ -278,8 +295,7 @@ async function holding<T>(work: (holds: FileLock[]) => Promise<T>): Promise<T> {
 }
 
 async function fetchImage(request: PullRequest, started: number): Promise<Image> {
-  const { core, reference, platform, relay, signal, force, limits, requireProof } = request;
-  const text = formatReference(reference);
+  const { core, reference, name: text, platform, relay, signal, force, limits, requireProof } = request;
   if (request.policy === "never") {
     throw new ShaleError("NOT_CACHED", `${JSON.stringify(text)} is not in the store and the policy is never; pull it with another policy`, {
       reference: text,

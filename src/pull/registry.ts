@@ -1,6 +1,9 @@
 /** The public entry of pulls. */
+import { ShaleError } from "../errors.ts";
 import { hostPlatform, parsePlatform } from "../image/platform.ts";
-import { parseReference, type Reference } from "../image/reference.ts";
+import { formatReference, parseReference, type ArchiveReference, type Reference } from "../image/reference.ts";
+import type { ArchiveSource } from "../source/archive.ts";
+import type { ArchiveOptions } from "../source/archive-file.ts";
 import type { Credentials, CredentialsProvider } from "../source/credentials.ts";
 import { checkParallelRanges, type ParallelRanges } from "../source/parallel-ranges.ts";
 import type { RetryPolicy } from "../source/retry.ts";
@@ -13,6 +16,7 @@ import type { ProgressSink } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
 import { pullImage, type PullPolicy } from "./pull-image.ts";
 import type { VerifyManifest } from "./resolve-image.ts";
+import type { StoreCore } from "./store-core.ts";
 
 export interface RegistryOptions {
   /** Stays the caller's: close it after the registry. */
@@ -74,11 +78,15 @@ export interface PullOptions {
   readonly requireProof?: boolean | undefined;
   /** `barrier`: each layer is on the disk before it counts as there. `deferred` (default): layers that a power cut may have damaged are verified before use. */
   readonly durability?: "deferred" | "barrier" | undefined;
+  /** What the store is to call the image, in place of the reference; needed for an archive from standard input that does not name its image. */
+  readonly as?: string | undefined;
+  /** What `-` is in `oci-archive:-` and `docker-archive:-`; default: standard input. */
+  readonly input?: AsyncIterable<Uint8Array> | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ProgressSink | undefined;
 }
 
-/** Pulls images into a store, from registries and OCI layouts. Connections and tokens are kept between pulls. */
+/** Pulls images into a store, from registries, OCI layouts and archives. Connections and tokens are kept between pulls. */
 export class Registry {
   readonly #options: RegistryOptions;
   readonly #limits: Limits;
@@ -106,28 +114,8 @@ export class Registry {
     try {
       options.signal?.throwIfAborted();
       const parsed = parseReference(reference);
-      const platform = options.platform ?? this.#options.platform;
-      const { verifyManifest, keepBlobs = false, requireProof } = this.#options;
-      const image = await core.run(options.signal, (signal) =>
-        pullImage({
-          core,
-          reference: parsed,
-          platform: platform === undefined ? hostPlatform() : parsePlatform(platform),
-          profile: parseProfile(options.profile ?? this.#options.profile ?? core.profile),
-          policy: options.pullPolicy ?? "if-missing",
-          force: options.force ?? false,
-          buildIndex: options.buildIndex ?? true,
-          eager: options.materialize !== "lazy",
-          durability: options.durability ?? "deferred",
-          keepBlobs,
-          requireProof: [core.requireProof, requireProof, options.requireProof].includes(true),
-          limits: this.#limits,
-          verifyManifest,
-          source: () => this.#source(parsed),
-          relay,
-          signal,
-        }),
-      );
+      const name = options.as === undefined ? undefined : formatReference(parseReference(options.as));
+      const image = await core.run(options.signal, (signal) => this.#pull(parsed, { ...options, core, relay, signal, name }));
       activity.succeeded(image);
       return image;
     } catch (error) {
@@ -135,6 +123,35 @@ export class Registry {
       relay.send({ kind: "failed", ...failure });
       activity.failed(failure.code);
       throw error;
+    }
+  }
+
+  async #pull(reference: Reference, { core, relay, signal, name, ...options }: RunningPull): Promise<Image> {
+    const platform = options.platform ?? this.#options.platform;
+    const { verifyManifest, keepBlobs = false, requireProof } = this.#options;
+    const source = new PullSource(reference, () => this.#openSource(reference, core, options.input));
+    try {
+      return await pullImage({
+        core,
+        reference,
+        name: name ?? (await nameOf(reference, source, signal)),
+        platform: platform === undefined ? hostPlatform() : parsePlatform(platform),
+        profile: parseProfile(options.profile ?? this.#options.profile ?? core.profile),
+        policy: options.pullPolicy ?? "if-missing",
+        force: options.force ?? false,
+        buildIndex: options.buildIndex ?? true,
+        eager: options.materialize !== "lazy",
+        durability: options.durability ?? "deferred",
+        keepBlobs,
+        requireProof: [core.requireProof, requireProof, options.requireProof].includes(true),
+        limits: this.#limits,
+        verifyManifest,
+        source: () => source.get(),
+        relay,
+        signal,
+      });
+    } finally {
+      await source.close();
     }
   }
 
@@ -149,12 +166,18 @@ export class Registry {
     await this.close();
   }
 
-  /** Loaded when first needed: a cached pull pays for no HTTP client. */
-  #source({ transport }: Reference): Promise<Source> {
-    const known = this.#sources.get(transport);
+  /** Loaded when first needed: a cached pull pays for no HTTP client. An archive is opened anew by each pull. */
+  #openSource(reference: Reference, core: StoreCore, input: PullOptions["input"]): Promise<Source> {
+    if (reference.transport === "oci-archive" || reference.transport === "docker-archive")
+      return openArchive(reference, {
+        spool: () => core.staging.fresh("archive"),
+        input: () => input ?? process.stdin,
+        maxBytes: this.#limits.imageBytes,
+      });
+    const known = this.#sources.get(reference.transport);
     if (known) return known;
-    const opening = transport === "docker" ? this.#openRegistry() : openLayout();
-    this.#sources.set(transport, opening);
+    const opening = reference.transport === "docker" ? this.#openRegistry() : openLayout();
+    this.#sources.set(reference.transport, opening);
     return opening;
   }
 
@@ -164,7 +187,52 @@ export class Registry {
   }
 }
 
+interface RunningPull extends PullOptions {
+  readonly core: StoreCore;
+  readonly relay: ProgressRelay;
+  readonly signal: AbortSignal;
+  readonly name: string | undefined;
+}
+
+/** The source of one pull, if it needs one; an archive ends with it. */
+class PullSource {
+  readonly #transport: Reference["transport"];
+  readonly #open: () => Promise<Source>;
+  #source: Promise<Source> | undefined;
+
+  constructor({ transport }: Reference, open: () => Promise<Source>) {
+    this.#transport = transport;
+    this.#open = open;
+  }
+
+  get(): Promise<Source> {
+    return (this.#source ??= this.#open());
+  }
+
+  async close(): Promise<void> {
+    if (this.#transport === "docker" || this.#transport === "oci") return;
+    await (await this.#source)?.close();
+  }
+}
+
+/** Standard input is another one each time: its image is called what the archive calls it. */
+async function nameOf(reference: Reference, source: PullSource, signal: AbortSignal): Promise<string> {
+  const text = formatReference(reference);
+  if (reference.transport === "docker" || reference.transport === "oci" || reference.file !== "-") return text;
+  const { canonicalName } = await import("../source/docker-archive.ts");
+  const asked = reference.transport === "docker-archive" && reference.tag !== undefined ? canonicalName(reference.tag) : undefined;
+  const name = asked ?? (await ((await source.get()) as ArchiveSource).imageName(signal));
+  if (name !== undefined) return name;
+  const message = `the archive from standard input does not name its image; say what the store is to call it (as)`;
+  throw new ShaleError("REFERENCE_INVALID", message, { reference: text });
+}
+
 async function openLayout(): Promise<Source> {
   const { LayoutSource } = await import("../source/layout.ts");
   return new LayoutSource();
+}
+
+async function openArchive(reference: ArchiveReference, options: ArchiveOptions): Promise<Source> {
+  const { ArchiveSource } = await import("../source/archive.ts");
+  return new ArchiveSource(reference, options);
 }

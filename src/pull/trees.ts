@@ -34,7 +34,14 @@ export function composeLayers(
 
 /** Makes each tree that is not there, once in all processes. */
 export async function ensureTrees(diffIds: readonly DiffId[], composed: readonly ComposedLayer[], context: TreesContext): Promise<void> {
-  for (const [index, diffId] of diffIds.entries()) await ensureTree({ index, diffId, composed: composed[index]! }, context);
+  const held = new Set<string>();
+  for (const [index, diffId] of diffIds.entries()) {
+    const tree = { index, diffId, composed: composed[index]! };
+    // a tree that the image has twice is ours already: its lock would wait for us
+    if (held.has(tree.composed.treeId)) context.relay.send({ kind: "tree-skipped", diffId, index });
+    else await ensureTree(tree, context);
+    held.add(tree.composed.treeId);
+  }
 }
 
 interface LayerTree {

@@ -15,7 +15,7 @@ import type { Layers } from "./layers.ts";
 import type { StoreLayout } from "./layout.ts";
 
 export interface Proof {
-  /** Canonical text without tag and digest: `docker.io/library/alpine`, `oci:/srv/layout`. */
+  /** Canonical text without tag and digest: `docker.io/library/alpine`, `oci:/srv/layout`. Empty: one that has no name, for which nothing is ever proven. */
   readonly repository: string;
   readonly blob: BlobDigest;
   /** What the blob unpacks to; of an image config the blob itself. */
@@ -32,12 +32,14 @@ export class Proofs {
   }
 
   has(proof: Proof): boolean {
+    if (proof.repository === "") return false;
     const found = readChecked(this.#layout.proof(proofKey(proof)), this.#warn) as Proof | undefined;
     return found?.repository === proof.repository && found.blob === proof.blob && found.content === proof.content;
   }
 
   /** Durably. */
   add({ repository, blob, content }: Proof): void {
+    if (repository === "") return;
     if (!existsSync(this.#layout.proof(""))) {
       mkdirSync(this.#layout.proof(""), { recursive: true, mode: 0o700 });
       syncDirectory(this.#layout.images);

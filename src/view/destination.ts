@@ -16,8 +16,8 @@ export class Destination {
     this.tree = tree;
   }
 
-  /** `path` must be absent or an empty directory, and not in `store`. @throws DESTINATION_UNUSABLE */
-  static prepare(path: string, store: string): Destination {
+  /** `path` must be absent or an empty directory, and not in `store`, if that is given. @throws DESTINATION_UNUSABLE */
+  static prepare(path: string, store?: string): Destination {
     return usable(path, () => {
       const exists = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
       const real = exists ? realpathSync(path) : join(realpathSync(dirname(resolve(path))), basename(resolve(path)));

@@ -39,6 +39,13 @@ const GOOD: readonly (readonly [string, string])[] = [
   ["oci:images:1.0", "oci:/srv/images:1.0"],
   ["oci:../images", "oci:/images"],
   ["oci:images:docker.io/library/alpine:3", "oci:/srv/images:docker.io/library/alpine:3"],
+  [`oci:images@${DIGEST}`, `oci:/srv/images@${DIGEST}`],
+  ["oci-archive:x.tar", "oci-archive:/srv/x.tar"],
+  ["oci-archive:x.tar:1.0", "oci-archive:/srv/x.tar:1.0"],
+  [`oci-archive:/x.tar@${DIGEST}`, `oci-archive:/x.tar@${DIGEST}`],
+  ["oci-archive:-:1.0", "oci-archive:-:1.0"],
+  ["docker-archive:x.tar:app:1.0", "docker-archive:/srv/x.tar:app:1.0"],
+  ["docker-archive:-", "docker-archive:-"],
 ];
 
 const BAD: readonly string[] = [
@@ -97,8 +104,11 @@ const BAD: readonly string[] = [
   "oci:dir:",
   "oci:dir:bad tag",
   "oci:d\0r",
-  "oci-archive:x.tar",
-  "docker-archive:x.tar",
+  "oci-archive:",
+  "docker-archive::tag",
+  "oci-archive:x.tar:bad tag",
+  "oci:dir@sha256:1234",
+  "docker-archive:x\0.tar",
   "docker-daemon:x:latest",
   "containers-storage:x",
   "dir:/tmp/x",

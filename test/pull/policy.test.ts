@@ -159,6 +159,17 @@ test("A layer that a manifest lists three times is fetched once and stands three
   assert.deepEqual([...ended].sort(), [0, 1, 2, 3]);
 });
 
+test("`force` makes the tree of a layer that an image has twice once, and waits for no lock of its own", async () => {
+  await using here = await startStore();
+  const [base, upper] = [await buildLayer([{ path: "a", content: "1" }]), await buildLayer([{ path: "b", content: "2" }])];
+  const { reference } = here.push("twice", [base, upper, base]);
+  for (let round = 0; round < 2; round++) {
+    const { layers } = await here.pull(reference, { force: true, signal: AbortSignal.timeout(20_000) });
+    assert.equal(layers[0], layers[2]);
+    assert.equal(readFileSync(join(layers[0]!, "a"), "utf8"), "1");
+  }
+});
+
 test("Empty layers of every kind pull: no entries, no bytes, a zero-byte blob, no end of archive", async () => {
   await using harness = await startStore({ store: { workers: 1 } });
   const { layerFromTar } = await import("../../src/testing/index.ts");

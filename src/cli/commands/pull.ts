@@ -20,6 +20,7 @@ export const pullCommand: Command = {
     ...COMMON,
     policy: { type: "string", argument: "POLICY", choices: POLICIES, help: "when to ask the registry (default if-missing)" },
     force: { type: "boolean", help: "download and ingest again, even what is in the store" },
+    as: { type: "string", argument: "NAME", help: "what the store is to call the image, in place of REFERENCE" },
     ...MATERIALIZE,
     ...PLATFORM,
     ...PROFILE,
@@ -42,6 +43,7 @@ export const pullCommand: Command = {
       "from a registry of one's own, into a store elsewhere",
     ],
     ["shale pull --platform linux/arm64/v8 oci:/srv/images/app:latest", "from an OCI image layout"],
+    ["docker save app:1 | shale pull docker-archive:-", "from standard input; oci-archive: is the other kind of archive"],
     ["shale pull --lease sandbox-42 --lease-ttl 12h alpine:3.20", "kept for a sandbox that outlives this command"],
   ],
   run: pull,
@@ -61,6 +63,7 @@ async function pull(line: Line, context: Context): Promise<void> {
     await using registry = new Registry({ ...registryOptions(line), store });
     await using image = await registry.pull(args[0] ?? "", {
       ...options,
+      as: text(values, "as"),
       pullPolicy: text(values, "policy") as PullPolicy | undefined,
       force: flag(values, "force"),
       profile,
