@@ -39,7 +39,7 @@ export type { FileKind, FileName, FileStat, ReadRange } from "./view/image-files
 export type { LayerProgress, ProgressEvent, ProgressSink } from "./pull/progress.ts";
 export type { Limits } from "./pull/limits.ts";
 export type { LayerLimits } from "./ingest/layer-limits.ts";
-export type { ParallelRanges } from "./source/parallel-ranges.ts";
+export type { ParallelRanges } from "./source/parallel-options.ts";
 export type { RetryPolicy } from "./source/retry.ts";
 export type { Credentials, CredentialsProvider } from "./source/credentials.ts";
 

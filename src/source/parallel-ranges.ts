@@ -4,25 +4,10 @@
  */
 import { streamBlob, type BlobTransfer, type ByteRange, type OpenOptions } from "./blob-stream.ts";
 import type { HttpResponse } from "./http-client.ts";
-
-export interface ParallelRanges {
-  /** Requests at a time for one blob: 2 to 8. Each holds up to 8 MiB of memory. */
-  readonly count: number;
-  /** Blobs, or rests of blobs, with fewer bytes come by one request. Default 64 MiB. */
-  readonly minBytes?: number | undefined;
-}
+import type { ParallelRanges } from "./parallel-options.ts";
 
 const PIECE_BYTES: number = 8 * 1024 * 1024;
 const MIN_BYTES: number = 64 * 1024 * 1024;
-const MAX_COUNT = 8;
-
-/** @throws RangeError */
-export function checkParallelRanges({ count, minBytes = 0 }: ParallelRanges): void {
-  if (Number.isInteger(count) && count >= 2 && count <= MAX_COUNT && Number.isSafeInteger(minBytes) && minBytes >= 0) return;
-  throw new RangeError(
-    `parallelRanges is { count: ${count}, minBytes: ${minBytes} }; expected a count of 2 to ${MAX_COUNT} and a number of bytes`,
-  );
-}
 
 /** As `streamBlob`; several requests at a time if what is wanted is large enough. */
 export function streamRanges(transfer: BlobTransfer, ranges: ParallelRanges | undefined): AsyncGenerator<Uint8Array> {

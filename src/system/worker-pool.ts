@@ -95,10 +95,11 @@ export class WorkerPool {
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
     });
     const member: Member = { worker, pending: new Map() };
-    worker.unref();
     worker.on("message", (reply: Reply) => settle(member, reply));
     worker.on("error", (error) => this.#lost(index, member, error));
     worker.on("exit", (code) => this.#lost(index, member, new Error(`worker exited with code ${code}`)));
+    // after the listeners: adding one for messages refs the worker again
+    worker.unref();
     this.#members[index] = member;
     return member;
   }

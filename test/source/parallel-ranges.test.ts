@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseReference } from "../../src/image/reference.ts";
-import { checkParallelRanges } from "../../src/source/parallel-ranges.ts";
+import { checkParallelRanges } from "../../src/source/parallel-options.ts";
 import { RegistrySource, type RegistrySourceOptions } from "../../src/source/registry.ts";
 import type { BlobOptions, SourceEvent } from "../../src/source/source.ts";
 import { bytesBlob, startRegistry, type FaultAction, type TestBlob, type TestRegistry } from "../../src/testing/index.ts";

@@ -18,7 +18,7 @@ export class StoreHarness {
   readonly warnings: string[] = [];
   readonly #options: HarnessOptions;
   readonly #directory: TemporaryDirectory;
-  #store: Store | undefined;
+  #store: Promise<Store> | undefined;
   #client: Registry | undefined;
 
   constructor(registry: TestRegistry, directory: TemporaryDirectory, options: HarnessOptions) {
@@ -30,14 +30,15 @@ export class StoreHarness {
 
   async store(): Promise<Store> {
     const onWarning = (code: string): number => this.warnings.push(code);
-    return (this.#store ??= await openStore(this.path, { profile: "overlay", onWarning, ...this.#options.store }));
+    return (this.#store ??= openStore(this.path, { profile: "overlay", onWarning, ...this.#options.store }));
   }
 
   async client(): Promise<Registry> {
     const { client = {} } = this.#options;
     const quiet = { plainHttp: true, hostDirectories: [], retry: { firstDelayMs: 5 } } as const;
     const credentials = client.credentials ?? "anonymous";
-    return (this.#client ??= new Registry({ store: await this.store(), ...quiet, ...client, credentials }));
+    const store = await this.store();
+    return (this.#client ??= new Registry({ store, ...quiet, ...client, credentials }));
   }
 
   /** Pulls and closes the image at once, as a program does that only wants the directories. */
@@ -60,7 +61,7 @@ export class StoreHarness {
   /** Ends the handles; the next use opens the store anew, as another process would. */
   async reopen(): Promise<void> {
     await this.#client?.close();
-    await this.#store?.close();
+    await (await this.#store)?.close();
     this.#client = this.#store = undefined;
   }
 

@@ -25,6 +25,12 @@ test("`WorkerPool` hands on errors with code, detail and cause", async () => {
   await pool.close();
 });
 
+test("`WorkerPool.warm()` starts workers that do not keep a process alive", async () => {
+  const pool = new URL("../../src/system/worker-pool.js", import.meta.url).href;
+  const program = `import { WorkerPool } from "${pool}"; new WorkerPool(new URL("${MODULE.href}"), { size: 2 }).warm();`;
+  await run(process.execPath, ["--input-type=module", "-e", program], { timeout: 20_000 });
+});
+
 test("`WorkerPool` outlives a worker whose heap is full", async () => {
   // with the usual heap of some GiB it would take a while
   const child = new URL("../support/hoarding-child.js", import.meta.url).pathname;
