@@ -5,7 +5,7 @@ import { formatReference, parseReference, type ArchiveReference, type Reference 
 import type { ArchiveSource } from "../source/archive.ts";
 import type { ArchiveOptions } from "../source/archive-file.ts";
 import type { Credentials, CredentialsProvider } from "../source/credentials.ts";
-import { checkParallelRanges, type ParallelRanges } from "../source/parallel-options.ts";
+import type { ParallelRanges } from "../source/parallel-options.ts";
 import type { RetryPolicy } from "../source/retry.ts";
 import type { Source } from "../source/source.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
@@ -95,7 +95,6 @@ export class Registry {
   constructor(options: RegistryOptions) {
     if (options.profile !== undefined) parseProfile(options.profile);
     if (options.platform !== undefined) parsePlatform(options.platform);
-    if (options.parallelRanges !== undefined) checkParallelRanges(options.parallelRanges);
     this.#options = options;
     this.#limits = resolveLimits(options.limits);
   }
