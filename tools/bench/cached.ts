@@ -2,8 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../test/support/run.ts";
-import type { Context, Session } from "./context.ts";
-import { SHALE, STORE_CHILD, type Peer } from "./peers.ts";
+import { reason, type Context, type Session } from "./context.ts";
+import { SHALE, STORE_CHILD } from "./peers.ts";
 import type { ServedImage } from "./registries.ts";
 import type { TimesRow } from "./result.ts";
 import { median } from "./statistics.ts";
@@ -14,40 +14,70 @@ const PROCESSES_PER_ROUND = 6;
 
 export async function cachedPulls(context: Context, image: ServedImage): Promise<readonly TimesRow[]> {
   const rows: TimesRow[] = [];
-  await using shale = await pulled(context, image, "shale");
-  if (shale) rows.push(await shaleInProcess(shale, image));
-  await using crate = await pulled(context, image, "microsandbox-image");
-  if (crate?.peer.program !== undefined) rows.push(await crateInProcess(crate, crate.peer.program, { image, context }));
-  const starts: [string, string, readonly string[]][] = [["node -e 0", process.execPath, ["-e", "0"]]];
-  if (shale) starts.push(["shale pull, new process", process.execPath, pullArguments(shale, image)]);
-  if (crate?.peer.program !== undefined)
-    starts.push(["microsandbox-image, new process", crate.peer.program, [join(crate.directory, "cache"), image.secureReference]]);
-  const processes = starts.map(([name]): TimesRow => ({ image: image.tag, name, times: [] }));
-  for (let round = 0; round < context.conditions.rounds * PROCESSES_PER_ROUND; round++)
-    for (const [index, [, program, args]] of starts.entries())
-      processes[index]!.times.push(await timeProcess(program, args, context.registries.authorities));
-  return [...rows, ...processes];
+  const starts: Start[] = [{ name: "node -e 0", program: process.execPath, args: ["-e", "0"] }];
+  for (const [name, inProcess, start] of SUBJECTS) {
+    const peer = context.peers.find((known) => known.name === name);
+    if (!peer) continue;
+    const session = await context.open(peer);
+    const subject: Subject = { session, image, authorities: context.registries.authorities };
+    try {
+      await context.pull(session, image);
+      rows.push(await inProcess(subject));
+      starts.push(start(subject));
+    } catch (error) {
+      rows.push({ image: image.tag, name, times: [], failure: reason(error) });
+    }
+  }
+  return [...rows, ...(await newProcesses(context, image, starts))];
 }
 
-async function pulled(context: Context, image: ServedImage, name: string): Promise<Session | undefined> {
-  const peer = context.peers.find((known: Peer) => known.name === name);
-  if (!peer) return undefined;
-  const session = await context.open(peer);
-  await context.pull(session, image);
-  return session;
+async function newProcesses(context: Context, image: ServedImage, starts: readonly Start[]): Promise<readonly TimesRow[]> {
+  const rows = starts.map(({ name }): TimesRow => ({ image: image.tag, name, times: [] }));
+  const env = { ...process.env, SSL_CERT_FILE: context.registries.authorities };
+  for (let round = 0; round < context.conditions.rounds * PROCESSES_PER_ROUND; round++) {
+    for (const [index, { program, args }] of starts.entries()) {
+      const start = performance.now();
+      await run(program, args, { env });
+      rows[index]!.times.push((performance.now() - start) / 1000);
+    }
+  }
+  return rows;
 }
+
+interface Subject {
+  readonly session: Session;
+  readonly image: ServedImage;
+  readonly authorities: string;
+}
+
+/** A command that finds the image in the store. */
+interface Start {
+  readonly name: string;
+  readonly program: string;
+  readonly args: readonly string[];
+}
+
+const SUBJECTS: readonly (readonly [string, (subject: Subject) => Promise<TimesRow>, (subject: Subject) => Start])[] = [
+  [
+    "shale",
+    shaleInProcess,
+    ({ session, image }) => ({ name: "shale pull, new process", program: process.execPath, args: pullArguments(session, image) }),
+  ],
+  [
+    "microsandbox-image",
+    crateInProcess,
+    ({ session, image }) => {
+      const args = [join(session.directory, "cache"), image.secureReference];
+      return { name: "microsandbox-image, new process", program: session.peer.program!, args };
+    },
+  ],
+];
 
 function pullArguments({ directory }: Session, { reference }: ServedImage): readonly string[] {
   return [SHALE, "pull", reference, "--store", join(directory, "store"), "--plain-http", "--quiet"];
 }
 
-async function timeProcess(program: string, args: readonly string[], authorities: string): Promise<number> {
-  const start = performance.now();
-  await run(program, args, { env: { ...process.env, SSL_CERT_FILE: authorities } });
-  return (performance.now() - start) / 1000;
-}
-
-async function shaleInProcess({ directory }: Session, image: ServedImage): Promise<TimesRow> {
+async function shaleInProcess({ session: { directory }, image }: Subject): Promise<TimesRow> {
   const command = (pulls: number): string[] => [STORE_CHILD, "cached", join(directory, "store"), image.reference, String(pulls)];
   const { times } = JSON.parse((await run(process.execPath, command(PULLS))).toString()) as { times: number[] };
   const log = join(directory, "strace.log");
@@ -69,8 +99,9 @@ export function countCalls(log: string): number {
   return log.match(/^\d+ +\w+\(/gm)?.length ?? 0;
 }
 
-async function crateInProcess(session: Session, program: string, { image, context }: CrateSubject): Promise<TimesRow> {
-  const env = { ...process.env, SSL_CERT_FILE: context.registries.authorities };
+async function crateInProcess({ session, image, authorities }: Subject): Promise<TimesRow> {
+  const program = session.peer.program!;
+  const env = { ...process.env, SSL_CERT_FILE: authorities };
   const command = (pulls: number): string[] => [join(session.directory, "cache"), image.secureReference, String(pulls)];
   const output = (await run(program, command(PULLS), { env })).toString();
   const times = output
@@ -84,9 +115,4 @@ async function crateInProcess(session: Session, program: string, { image, contex
   };
   const systemCalls = ((await traced(2 * TRACED_PULLS)) - (await traced(TRACED_PULLS))) / TRACED_PULLS;
   return { image: image.tag, name: "microsandbox-image, running process", times, systemCalls: Math.round(systemCalls) };
-}
-
-interface CrateSubject {
-  readonly image: ServedImage;
-  readonly context: Context;
 }
