@@ -93,8 +93,11 @@ async function measureAll(context: Context, images: readonly ServedImage[], { op
 /** Base, python and node, then what was rebuilt of them. */
 async function diskRows(context: Context, images: readonly ServedImage[]): Promise<Result["disk"]> {
   const compared = images.filter(({ tag }) => /^(?:base|python|node)(?:-2)?$/.test(tag));
-  const unique = { peer: UNIQUE, images: compared.map(({ tag }) => tag), disk: await uniqueBytes(compared) };
-  return [unique, ...(await sharedDisk(context, compared))];
+  const tags = compared.map(({ tag }) => tag);
+  const unique = await uniqueBytes(compared);
+  const bytes = { peer: UNIQUE, images: tags, disk: unique.map(({ bytes }) => bytes) };
+  const inBlocks = { peer: "the same in blocks of 4 KiB", images: tags, disk: unique.map(({ inBlocks }) => inBlocks) };
+  return [bytes, inBlocks, ...(await sharedDisk(context, compared))];
 }
 
 async function conditionsOf(options: Options, work: string): Promise<Conditions> {

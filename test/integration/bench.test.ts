@@ -24,10 +24,11 @@ test("`npm run bench` measures a cold pull and the floor beneath it, and tells w
   const sample = result.cold[0]!.samples[0]!;
   assert.ok(sample.wall > 0 && sample.cpu > 0 && sample.registryCpu >= 0);
   assert.ok(sample.peakRss > 40 * 1024 ** 2);
-  const [unique, store] = result.disk;
+  const [unique, inBlocks, store] = result.disk;
   assert.ok(unique!.disk[0]! > image!.unpacked / 2 && unique!.disk[0]! < image!.unpacked);
   assert.ok(store!.disk[0]! >= unique!.disk[0]! && store!.disk[0]! < unique!.disk[0]! * 1.5, "the store holds each content once");
   assert.ok(sample.inodes > image!.entries && sample.names > image!.entries * 1.5);
+  assert.ok(inBlocks!.disk[0]! > unique!.disk[0]!);
   const floor = Object.values(result.floors[0]!.samples[0]!);
   assert.equal(floor.length, 7);
   assert.ok(floor.every((seconds) => seconds > 0));

@@ -13,6 +13,8 @@ import type { ImageFacts } from "./result.ts";
 
 export const CACHE: string = join(PROJECT, ".cache/bench");
 
+const BLOCK_BYTES = 4096;
+
 interface Plan extends Partial<Recipe> {
   readonly what: string;
   /** Installed in the image `from`. */
@@ -44,11 +46,17 @@ export async function ensureImage(tag: string): Promise<BenchImage> {
   return { ...image, facts: await factsOf(image, plan.what) };
 }
 
-/** Bytes of the distinct contents of all files of the images so far, for each image of the list. */
-export async function uniqueBytes(images: readonly BenchImage[]): Promise<number[]> {
+export interface UniqueBytes {
+  readonly bytes: number;
+  /** Each content in whole blocks of 4 KiB. */
+  readonly inBlocks: number;
+}
+
+/** Of the distinct contents of all files of the images so far, for each image of the list. */
+export async function uniqueBytes(images: readonly BenchImage[]): Promise<UniqueBytes[]> {
   const known = new Set<string>();
-  let bytes = 0;
-  const sums: number[] = [];
+  let [bytes, inBlocks] = [0, 0];
+  const sums: UniqueBytes[] = [];
   for (const image of images) {
     for await (const { entry } of allEntries(image)) {
       const hash = createHash("sha256");
@@ -57,8 +65,9 @@ export async function uniqueBytes(images: readonly BenchImage[]): Promise<number
       if (known.has(id)) continue;
       known.add(id);
       bytes += entry.header.size;
+      inBlocks += Math.ceil(entry.header.size / BLOCK_BYTES) * BLOCK_BYTES;
     }
-    sums.push(bytes);
+    sums.push({ bytes, inBlocks });
   }
   return sums;
 }

@@ -8,7 +8,7 @@ export async function describeMachine(directory: string): Promise<string> {
   const fileSystem = (await run("stat", ["--file-system", "--format=%T", directory])).toString().trim();
   const model = cpus()[0]?.model.trim() ?? "";
   const memory = `${(totalmem() / 1024 ** 3).toFixed(0)} GiB`;
-  return `${availableParallelism()} cores (${model}), ${memory}; Linux ${release()}; ${fileSystem === "ext2/ext3" ? "ext4" : fileSystem}`;
+  return `${availableParallelism()} cores (${model}), ${memory}; Linux ${/^\d+\.\d+/.exec(release())?.[0] ?? ""}; ${fileSystem === "ext2/ext3" ? "ext4" : fileSystem}`;
 }
 
 const VERSIONS: Readonly<Record<string, readonly string[]>> = {

@@ -63,11 +63,12 @@ async function runShell({ script, environment, daemon }: Command): Promise<Shell
     stdio: ["ignore", "pipe", "pipe"],
   });
   const memory = new PeakRss([child.pid!, ...(daemon === undefined ? [] : [daemon])]);
-  const [[status], output, errors] = await Promise.all([once(child, "exit"), text(child.stdout), text(child.stderr)]);
-  const peakRss = memory.stop();
-  if (status !== 0) throw new Error(errors.trim().slice(-MESSAGE_CHARACTERS) || `it ended with ${String(status)}`);
-  const [, began, ended] = /^wall ([\d.]+) ([\d.]+)$/m.exec(output)!;
-  return { wall: Number(ended) - Number(began), cpu: childrenCpu(output), ...parseWritten(output), peakRss };
+  const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
+  const [output, errors] = await ended.finally(() => memory.stop());
+  if (child.exitCode !== 0)
+    throw new Error(errors.trim().slice(-MESSAGE_CHARACTERS) || `it ended with ${child.exitCode ?? child.signalCode}`);
+  const [, began, until] = /^wall ([\d.]+) ([\d.]+)$/m.exec(output)!;
+  return { wall: Number(until) - Number(began), cpu: childrenCpu(output), ...parseWritten(output), peakRss: memory.peak };
 }
 
 /** The last line of `times` is of the children: `1m2.003s 0m4.500s`. */

@@ -39,9 +39,12 @@ export class PeakRss {
     this.#timer = setInterval(() => this.#look(), 20);
   }
 
-  /** Bytes. */
-  stop(): number {
+  stop(): void {
     clearInterval(this.#timer);
+  }
+
+  /** Bytes. */
+  get peak(): number {
     return this.#peak;
   }
 

@@ -120,7 +120,8 @@ function floors(result: Result): string {
 }
 
 function sum(floor: Floor): number {
-  return Object.values(floor).reduce((total, seconds) => total + seconds, 0);
+  const pieces: readonly number[] = Object.values(floor);
+  return pieces.reduce((total, seconds) => total + seconds, 0);
 }
 
 function registryCpu(result: Result, image: string): number {

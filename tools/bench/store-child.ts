@@ -46,7 +46,7 @@ async function cachedPulls(store: Store): Promise<{ times: number[] }> {
 async function materialize(store: Store): Promise<object> {
   await using registry = new Registry({ store, plainHttp: true });
   await using image = await registry.pull(reference, { materialize: "lazy" });
-  return timed(async () => {
+  return await timed(async () => {
     await image.materialize();
     return { trees: image.layers };
   });
