@@ -79,7 +79,8 @@ export class Context {
   }
 
   async pull(session: Session, image: ServedImage): Promise<Sample> {
-    return this.#execute(session, image, session.peer.pull);
+    const sample = await this.#execute(session, image, session.peer.pull);
+    return session.peer.spools === true ? withoutSpool(sample, image.facts.bytes) : sample;
   }
 
   async remove(session: Session, image: ServedImage): Promise<Sample> {
@@ -105,6 +106,12 @@ export class Context {
     await delay(CALM_MS);
     if (freeBytes(this.#work) < bytes) this.say(`little room is left in ${this.#work}`);
   }
+}
+
+/** Bytes of the spool that were deleted before they were written back are cancelled already. */
+export function withoutSpool(sample: Sample, downloaded: number): Sample {
+  const spool = Math.max(0, downloaded - sample.cancelled);
+  return { ...sample, spool, written: sample.written - spool };
 }
 
 /** What a failed command said, in one line. */

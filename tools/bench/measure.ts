@@ -40,7 +40,7 @@ export async function measure(command: Command): Promise<Sample> {
   const start = performance.now();
   await run("sync", ["--file-system", directory]);
   const sync = (performance.now() - start) / 1000;
-  return { wall: own.wall, ...used, registryCpu, peakRss: own.peakRss, sync, ...measureDisk(directory) };
+  return { wall: own.wall, ...used, spool: 0, registryCpu, peakRss: own.peakRss, sync, ...measureDisk(directory) };
 }
 
 function totalCpu(pids: readonly number[]): number {

@@ -17,6 +17,8 @@ export interface Peer {
   readonly pull: string;
   /** Forgets the image `$REF` and frees all that it took. */
   readonly remove?: string;
+  /** It keeps each layer's blob in a file until the layer is unpacked. */
+  readonly spools?: boolean;
   /** It only unpacks, and keeps nothing to share or to remove. */
   readonly floor?: boolean;
   /** The file to run, where it is not on the PATH. */
@@ -63,11 +65,13 @@ const PEERS: Readonly<Record<Exclude<(typeof PEER_NAMES)[number], "microsandbox-
     programs: [],
     pull: '"$NODE" "$SHALE" pull "$REF" --store "$DIR/store" --plain-http --quiet',
     remove: '"$NODE" "$STORE_CHILD" remove "$DIR/store" "$REF"',
+    spools: true,
   },
   "shale (TLS)": {
     programs: [],
     pull: 'NODE_EXTRA_CA_CERTS="$AUTHORITIES" "$NODE" "$SHALE" pull "$TLS_REF" --store "$DIR/store" --quiet',
     remove: '"$NODE" "$STORE_CHILD" remove "$DIR/store" "$TLS_REF"',
+    spools: true,
   },
   containerd: {
     programs: ["ctr", "containerd"],

@@ -74,7 +74,7 @@ const COLD_HEADS: readonly string[] = [
   "user + sys, s",
   "peak RSS, MiB",
   "written, MB",
-  "taken back, MB",
+  "spool, MB",
   "on disk, MB",
   "inodes",
   "sync after, s",
@@ -99,7 +99,7 @@ function coldRow({ peer, samples, failure }: ColdRow, own: number | undefined): 
   const wall = of("wall");
   const [least, most] = spread(samples.map((sample) => sample.wall));
   const cells = [wall.toFixed(2), `${least.toFixed(2)}-${most.toFixed(2)}`, ratio(wall, own), of("cpu").toFixed(2)];
-  const bytes = [mebibytes(of("peakRss")), megabytes(of("written")), megabytes(of("cancelled")), megabytes(of("disk"))];
+  const bytes = [mebibytes(of("peakRss")), megabytes(of("written")), megabytes(of("spool")), megabytes(of("disk"))];
   return [peer, ...cells, ...bytes, of("inodes").toLocaleString("en"), of("sync").toFixed(2)];
 }
 

@@ -49,9 +49,11 @@ export interface Sample {
   readonly cpu: number;
   readonly registryCpu: number;
   readonly peakRss: number;
-  /** `write_bytes` of /proc/PID/io less `cancelled_write_bytes`. */
+  /** `write_bytes` of /proc/PID/io less `cancelled_write_bytes`, and less `spool`. */
   readonly written: number;
   readonly cancelled: number;
+  /** Of a download that was kept only until it was unpacked: what was written before it was deleted. */
+  readonly spool: number;
   /** Until all of it was on the disk, after the end of the command. */
   readonly sync: number;
   /** Of the whole directory afterwards, in blocks, each inode once. */

@@ -3,12 +3,14 @@ import { link, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { callsBetweenMarks, countCalls } from "../../../tools/bench/cached.ts";
+import { withoutSpool } from "../../../tools/bench/context.ts";
 import { measureDisk } from "../../../tools/bench/disk.ts";
 import { measure } from "../../../tools/bench/measure.ts";
 import { parseOptions } from "../../../tools/bench/options.ts";
 import { choosePeers } from "../../../tools/bench/peers.ts";
 import { parseWritten } from "../../../tools/bench/processes.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { sampleOf } from "./sample-result.ts";
 
 const TEN_MB = 10_000_000;
 
@@ -36,6 +38,12 @@ test("`measure()` fails with what the command said, in a pipe too", async () => 
 test("`parseWritten()` takes off what was cancelled", () => {
   const io = "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\nwrite_bytes: 600\ncancelled_write_bytes: 70\n";
   assert.deepEqual(parseWritten(io), { written: 530, cancelled: 70 });
+});
+
+test("`withoutSpool()` takes off what was written of the download, and what was cancelled only once", () => {
+  const { written, spool } = withoutSpool({ ...sampleOf(1), written: 700, cancelled: 60 }, 165);
+  assert.deepEqual({ written, spool }, { written: 595, spool: 105 });
+  assert.equal(withoutSpool({ ...sampleOf(1), written: 700, cancelled: 170 }, 165).written, 700);
 });
 
 test("`measureDisk()` counts an inode once and each of its names", async () => {

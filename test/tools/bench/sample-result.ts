@@ -3,7 +3,7 @@ import type { ColdRow, Result, Sample } from "../../../tools/bench/result.ts";
 
 export function sampleOf(wall: number): Sample {
   const costs = { wall, cpu: wall * 1.5, registryCpu: 0.2, peakRss: 200 * 1024 ** 2, sync: 0.1 };
-  return { ...costs, written: 500e6, cancelled: 100e6, disk: 600e6, inodes: 40_000, names: 80_000 };
+  return { ...costs, written: 500e6, cancelled: 100e6, spool: 50e6, disk: 600e6, inodes: 40_000, names: 80_000 };
 }
 
 export function sampleResult(): Result {
