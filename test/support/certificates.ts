@@ -28,7 +28,10 @@ async function issue(authority: Certificate, names: readonly string[]): Promise<
   const [ca, caKey] = [join(directory.path, "ca.pem"), join(directory.path, "ca-key.pem")];
   await Promise.all([writeFile(ca, authority.cert), writeFile(caKey, authority.key)]);
   const alternatives = names.length === 0 ? [] : ["-addext", `subjectAltName=${names.join(",")}`];
-  return await request(directory.path, ["-x509", "-days", "2", "-subj", "/CN=shale test", "-CA", ca, "-CAkey", caKey, ...alternatives]);
+  // openssl takes it for another authority else, and rustls refuses such a server
+  const leaf = ["-addext", "basicConstraints=critical,CA:FALSE"];
+  const subject = ["-x509", "-days", "2", "-subj", "/CN=shale test"];
+  return await request(directory.path, [...subject, "-CA", ca, "-CAkey", caKey, ...leaf, ...alternatives]);
 }
 
 async function request(directory: string, options: readonly string[]): Promise<Certificate> {

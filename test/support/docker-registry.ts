@@ -38,6 +38,7 @@ export interface DockerRegistry extends AsyncDisposable {
   readonly host: string;
   readonly password: boolean;
   readonly storage: string;
+  readonly pid: number;
   /** The standard error of the registry so far: its access log. */
   readonly log: () => string;
 }
@@ -62,6 +63,7 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
     host,
     password,
     storage,
+    pid: child.pid!,
     log: () => Buffer.concat(log).toString(),
     [Symbol.asyncDispose]: async () => {
       await end(child);

@@ -1,0 +1,166 @@
+/**
+ * What a pull asks of the kernel, as strace (which must be installed) counts it: a guard against work that creeps in. Counts of calls
+ * that name something in the store, never times. Where a bound fails because less is done, lower it; where more is needed, say why.
+ */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { before, after, test } from "node:test";
+import { buildImage, buildLayer, writeLayout, type TestEntry } from "../../src/testing/index.ts";
+import { PROJECT } from "../../tools/project.ts";
+import { run } from "../support/run.ts";
+import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.ts";
+
+const SHALE = join(PROJECT, "dist/src/cli/main.js");
+const EQUAL_EVERY = 10;
+const [FEW, MANY] = [50, 500] as const;
+
+/** Upper bounds of calls for each file more, by kind: what it takes now, and a little. */
+const BOUNDS = {
+  open: 1.2,
+  write: 1.2,
+  close: 1.2,
+  utimens: 1.05,
+  rename: 1.9, // most folders of chunks/ are new here, so that many a rename is tried twice
+  link: 1.05,
+  mkdir: 0.9, // the same folders
+  stat: 3.8,
+  chmod: 0.15,
+  chown: 0.05,
+  read: 0.3,
+  unlink: 0.05,
+  sync: 0,
+} as const;
+
+type Kind = keyof typeof BOUNDS;
+
+const KINDS: Readonly<Record<Kind, RegExp>> = {
+  open: /^(?:open|openat|openat2|creat)$/,
+  write: /^p?writev?(?:64|2)?$/,
+  close: /^close$/,
+  utimens: /^utime/,
+  rename: /^rename/,
+  link: /^link(?:at)?$/,
+  mkdir: /^mkdir/,
+  stat: /stat(?:x|at|at64|64)?$/,
+  chmod: /chmod(?:at2?)?$/,
+  chown: /chown(?:at)?$/,
+  read: /^(?:p?readv?(?:64|2)?|getdents64|copy_file_range|sendfile|mmap)$/,
+  unlink: /^(?:unlink|rmdir)/,
+  sync: /sync/,
+};
+
+interface Trace {
+  readonly calls: Readonly<Record<Kind, number>>;
+  /** All that name something in the store, by name. */
+  readonly byName: ReadonlyMap<string, number>;
+  /** Asked to be written to files of the store. */
+  readonly bytesWritten: number;
+  /** Files made, wherever in the store. */
+  readonly created: number;
+}
+
+const scope: { directory: TemporaryDirectory; path: string } = { directory: await temporaryDirectory(), path: "" };
+before(async () => {
+  scope.path = scope.directory.path;
+  for (const count of [FEW, MANY]) {
+    await writeImage(`half-${count}`, count, 2);
+    await writeImage(`third-${count}`, count, 3);
+  }
+});
+after(() => scope.directory[Symbol.asyncDispose]());
+
+/** Files of 500 bytes, every tenth the same, dealt to so many layers. */
+async function writeImage(tag: string, count: number, layers: number): Promise<void> {
+  const lists = Array.from({ length: layers }, (): TestEntry[] => [{ path: "d", type: "directory" }]);
+  for (let at = 0; at < count; at++)
+    lists[at % layers]!.push({ path: `d/${at}`, content: (at % EQUAL_EVERY === 0 ? "equal" : `${at}`).padEnd(500, "."), mtime: 1000 });
+  const image = buildImage({ layers: await Promise.all(lists.map((entries) => buildLayer(entries))) });
+  await writeLayout(join(scope.path, tag), { [tag]: image });
+}
+
+async function newStore(name: string): Promise<string> {
+  const store = join(scope.path, name);
+  await mkdir(store, { mode: 0o700 });
+  return store;
+}
+
+async function tracePull(store: string, tag: string): Promise<Trace> {
+  const log = join(scope.path, "strace.log");
+  const pull = [process.execPath, SHALE, "pull", `oci:${join(scope.path, tag)}:${tag}`, "--store", store, "--quiet"];
+  await run("strace", ["-f", "-y", "-s", "8", "-o", log, ...pull]);
+  return readTrace(readFileSync(log, "latin1"), store);
+}
+
+/** A call is counted where it begins; the file behind a descriptor stands with it (`-y`). */
+function readTrace(log: string, store: string): Trace {
+  const calls = Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, 0])) as Record<Kind, number>;
+  const byName = new Map<string, number>();
+  let [bytesWritten, created] = [0, 0];
+  for (const line of log.split("\n")) {
+    const match = /^\d+ +(\w+)\((.*)$/.exec(line);
+    // a lock's record of progress is written as time passes
+    if (!match || !line.includes(`${store}/`) || /^\d+ +pwrite64\(\d+<[^>]*\/locks\//.test(line)) continue;
+    const [, name = "", rest = ""] = match;
+    byName.set(name, (byName.get(name) ?? 0) + 1);
+    for (const kind of Object.keys(KINDS) as Kind[]) if (KINDS[kind].test(name)) calls[kind]++;
+    if (KINDS.write.test(name)) bytesWritten += Number(/"(?:\.\.\.)?, (\d+)/.exec(rest)?.[1] ?? 0);
+    if (KINDS.open.test(name) && rest.includes("O_CREAT")) created++;
+  }
+  return { calls, byName, bytesWritten, created };
+}
+
+/** Link sources in the store. */
+function chunkFiles(store: string): number {
+  return readdirSync(join(store, "chunks"), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length;
+}
+
+test("`shale pull` asks the kernel for no more calls for each new file than it did", async (t) => {
+  const [few, many] = [await tracePull(await newStore("a"), `half-${FEW}`), await tracePull(await newStore("b"), `half-${MANY}`)];
+  const perFile = (kind: Kind): number => (many.calls[kind] - few.calls[kind]) / (MANY - FEW);
+  for (const kind of Object.keys(KINDS) as Kind[]) t.diagnostic(`${kind}: ${perFile(kind).toFixed(2)}`);
+  const above = (Object.keys(KINDS) as Kind[]).filter((kind) => perFile(kind) > BOUNDS[kind]);
+  assert.deepEqual(above, []);
+  assert.ok(perFile("open") > 0.5 && perFile("link") > 0.5, "the store's own calls were seen");
+});
+
+test("`shale pull` makes one link source for each file of an image, and writes little beside the contents", async (t) => {
+  const store = await newStore("c");
+  const trace = await tracePull(store, `half-${MANY}`);
+  assert.equal(chunkFiles(store), MANY);
+  t.diagnostic(`${trace.created} files made, ${trace.bytesWritten} bytes written`);
+  assert.ok(trace.created <= MANY + 60, `${trace.created} files were made for ${MANY}`);
+  assert.ok(trace.bytesWritten <= MANY * 500 * 1.6, `${trace.bytesWritten} bytes were written`);
+});
+
+test("`shale pull` of the same files in other layers makes no link source, and no file for a file", async (t) => {
+  const traces: Trace[] = [];
+  for (const count of [FEW, MANY]) {
+    const store = await newStore(`other-${count}`);
+    await tracePull(store, `half-${count}`);
+    traces.push(await tracePull(store, `third-${count}`));
+    assert.equal(chunkFiles(store), count);
+  }
+  const [few, many] = traces;
+  t.diagnostic(
+    `${many!.created} files made, ${many!.bytesWritten} bytes written; for ${FEW} files ${few!.created} and ${few!.bytesWritten}`,
+  );
+  assert.ok(many!.created <= few!.created + 2, `${many!.created} files were made, and ${few!.created} for ${FEW}`);
+  assert.ok(many!.bytesWritten <= MANY * 500, `${many!.bytesWritten} bytes were written`);
+});
+
+test("`shale pull` of an image that is there asks for as many calls for 500 files as for 50", async (t) => {
+  const traces: Trace[] = [];
+  for (const count of [FEW, MANY]) {
+    const store = await newStore(`cached-${count}`);
+    await tracePull(store, `half-${count}`);
+    await tracePull(store, `half-${count}`);
+    traces.push(await tracePull(store, `half-${count}`));
+  }
+  const [few, many] = traces;
+  t.diagnostic(JSON.stringify(Object.fromEntries(many!.byName)));
+  assert.deepEqual([...many!.byName].sort(), [...few!.byName].sort());
+  assert.ok(many!.calls.open > 0, "the store's own calls were seen");
+  assert.ok(many!.calls.open <= 12, `${many!.calls.open} files were opened`);
+});
