@@ -3,13 +3,14 @@
  * or profile that nobody needed so far, or a file that gc took) is made from a sibling with the same content, by reflink or copy;
  * so is one that somebody has changed, and it is replaced.
  */
-import { closeSync, constants, fstatSync, linkSync, mkdirSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, linkSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { isErrno, ShaleError } from "../errors.ts";
 import { applyToFile, processOwner } from "../store/attributes.ts";
 import { chunkPath } from "../store/layout.ts";
 import { Shards } from "../store/planted.ts";
 import type { Owner, PhysicalAttributes } from "../store/profile.ts";
+import { makeDirectory } from "../system/make-directory.ts";
 import { tryReflink } from "../system/syscalls.ts";
 import { hasContent, isUntouched, looksRight } from "./link-check.ts";
 
@@ -78,7 +79,7 @@ export class Linker {
       } finally {
         closeSync(fd);
       }
-      mkdirSync(dirname(path), { mode: 0o700, recursive: true });
+      makeDirectory(dirname(path));
       publish(staged, path, source);
     } finally {
       rmSync(staged, { force: true });
