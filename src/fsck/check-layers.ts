@@ -112,7 +112,8 @@ export async function* rebuildLayers(context: FsckContext): AsyncGenerator<Findi
       native,
       owner,
     };
-    return { diffId, wrong: await pool.run<{ expected: string; found: string } | undefined>("fsck/rebuild", request) };
+    const rebuild = (): Promise<{ expected: string; found: string } | undefined> => pool.run("fsck/rebuild", request);
+    return { diffId, wrong: await context.whileThere([diffId], rebuild) };
   });
   for await (const { diffId, wrong } of results) {
     context.progress("rebuild", ++done, known.length);
