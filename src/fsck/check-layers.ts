@@ -68,7 +68,8 @@ async function checkOnce(context: FsckContext, diffId: DiffId, profiles: readonl
     };
   const [sidecar, headers] = [layers.sidecarPath(diffId), layers.headersPath(diffId)];
   const request: LayerRequest = { diffId, sidecar, headers, owner: superblock.owner, profiles, deep: level !== "quick" };
-  const checked = await context.pool.run<CheckedLayer>("fsck/layer", request);
+  const checked = await context.whileThere([diffId], () => context.pool.run<CheckedLayer>("fsck/layer", request));
+  if (!checked) return { diffId };
   if (!checked.fault) return { diffId, checked };
   const { kind, found, offset } = checked.fault;
   const object = `${directory}/${kind.startsWith("sidecar") ? "sidecar" : "headers"}`;
