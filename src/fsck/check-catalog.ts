@@ -189,10 +189,12 @@ async function rebuild(context: FsckContext): Promise<void> {
   await new Catalog({ layout, storeId: superblock.id, layers, warn: () => {} }).session(() => Promise.resolve(), signal);
 }
 
-async function* catalogLayers({ layers, pool, superblock }: FsckContext): AsyncGenerator<CatalogLayer> {
+async function* catalogLayers(context: FsckContext): AsyncGenerator<CatalogLayer> {
+  const { layers, pool, superblock } = context;
   for (const diffId of layers.list()) {
     const { profile: native, owner } = superblock;
-    const inodes = await pool.run<Uint8Array>("tree/inodes", { sidecar: layers.sidecarPath(diffId), native, owner });
-    if (inodes.length % INODE_ROW_BYTES === 0) yield { diffId, inodes };
+    const request = { sidecar: layers.sidecarPath(diffId), native, owner };
+    const inodes = await context.whileThere([diffId], () => pool.run<Uint8Array>("tree/inodes", request));
+    if (inodes && inodes.length % INODE_ROW_BYTES === 0) yield { diffId, inodes };
   }
 }

@@ -29,7 +29,7 @@ export async function* checkChunks(context: FsckContext, layers: readonly LayerT
   let done = 0;
   const results = inParallel(jobs, { limit: pool.size * 2, signal }, async (job) => ({
     job,
-    faults: await pool.run<FoundFault[]>("fsck/chunks", job),
+    faults: (await context.whileThere([job.diffId], () => pool.run<FoundFault[]>("fsck/chunks", job))) ?? [],
   }));
   for await (const { job, faults } of results) {
     context.progress("chunks", ++done, jobs.length);
@@ -172,7 +172,8 @@ async function findUses(context: FsckContext, inodes: readonly string[]): Promis
       owner: context.superblock.owner,
       inodes,
     };
-    found.push({ tree, names: await context.pool.run<TreeUses["names"]>("fsck/uses", request) });
+    const names = await context.whileThere([tree.diffId], () => context.pool.run<TreeUses["names"]>("fsck/uses", request));
+    if (names) found.push({ tree, names });
   }
   return found;
 }

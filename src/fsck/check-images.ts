@@ -1,10 +1,10 @@
 /** References, image records, manifests and configs, against one another. */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { digestAlgorithm, digestFileName, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { Images, type ImageRecord } from "../store/images.ts";
-import { readChecked } from "../store/checked-file.ts";
+import { readChecked, readIfThere } from "../store/checked-file.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { foreignNames, namesIn } from "./check-places.ts";
 import type { FsckContext } from "./context.ts";
@@ -32,10 +32,11 @@ async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"
   for (const name of namesIn(directory)) {
     if (!DIGEST_NAME.test(name)) continue;
     const expected = parseBlobDigest(name.replace("-", ":"));
+    const bytes = readIfThere(join(directory, name));
+    // removed meanwhile
+    if (!bytes) continue;
     const algorithm = digestAlgorithm(expected);
-    const found = `${algorithm}:${createHash(algorithm)
-      .update(readFileSync(join(directory, name)))
-      .digest("hex")}`;
+    const found = `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
     if (found === expected) continue;
     const damaged = finding(`${kind}-damaged`, context.relative(join(directory, name)), { expected, found });
     yield await context.corrected(damaged, "removed; the next pull fetches it", () => rmSync(join(directory, name), { force: true }));
@@ -49,6 +50,7 @@ async function* checkRecord(context: FsckContext, images: Images, digest: BlobDi
   const remove = (): boolean => withLease(context, digest, () => rmSync(layout.imageRecord(digest), { force: true }));
   const dropped = "record removed; the next pull makes it again";
   if (!record) {
+    if (!existsSync(layout.imageRecord(digest))) return;
     yield await context.corrected(finding("record-damaged", object), dropped, remove);
     return;
   }

@@ -68,7 +68,8 @@ async function checkOnce(context: FsckContext, diffId: DiffId, profiles: readonl
     };
   const [sidecar, headers] = [layers.sidecarPath(diffId), layers.headersPath(diffId)];
   const request: LayerRequest = { diffId, sidecar, headers, owner: superblock.owner, profiles, deep: level !== "quick" };
-  const checked = await context.pool.run<CheckedLayer>("fsck/layer", request);
+  const checked = await context.whileThere([diffId], () => context.pool.run<CheckedLayer>("fsck/layer", request));
+  if (!checked) return { diffId };
   if (!checked.fault) return { diffId, checked };
   const { kind, found, offset } = checked.fault;
   const object = `${directory}/${kind.startsWith("sidecar") ? "sidecar" : "headers"}`;
@@ -112,7 +113,8 @@ export async function* rebuildLayers(context: FsckContext): AsyncGenerator<Findi
       native,
       owner,
     };
-    return { diffId, wrong: await pool.run<{ expected: string; found: string } | undefined>("fsck/rebuild", request) };
+    const rebuild = (): Promise<{ expected: string; found: string } | undefined> => pool.run("fsck/rebuild", request);
+    return { diffId, wrong: await context.whileThere([diffId], rebuild) };
   });
   for await (const { diffId, wrong } of results) {
     context.progress("rebuild", ++done, known.length);

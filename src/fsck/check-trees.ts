@@ -23,8 +23,9 @@ export async function* checkTrees(context: FsckContext): AsyncGenerator<Finding>
   }
 }
 
-function compare(context: FsckContext, tree: KnownTree): Promise<CheckedTree> {
-  return context.pool.run("fsck/tree", taskOf(context, tree, context.layout.tree(tree.treeId)));
+async function compare(context: FsckContext, tree: KnownTree): Promise<CheckedTree> {
+  const task = taskOf(context, tree, context.layout.tree(tree.treeId));
+  return (await context.whileThere([tree.diffId], () => context.pool.run<CheckedTree>("fsck/tree", task))) ?? { count: 0, differences: [] };
 }
 
 function taskOf(context: FsckContext, { diffId, profile, resolution }: KnownTree, tree: string): TreeTask {

@@ -1,5 +1,5 @@
 /** What the parts of one fsck share. */
-import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { basename, join } from "node:path";
 import { isErrno } from "../errors.ts";
@@ -100,6 +100,19 @@ export class FsckContext {
   /** The store's path of an absolute one. */
   relative(path: string): string {
     return path.slice(this.layout.root.length + 1);
+  }
+
+  /** What work on these layers came to; undefined when it failed since one of them was removed or replaced meanwhile. */
+  async whileThere<T>(diffIds: readonly DiffId[], work: () => Promise<T>): Promise<T | undefined> {
+    for (let tries = 3; ; tries--) {
+      try {
+        return await work();
+      } catch (error) {
+        if (diffIds.some((diffId) => !existsSync(this.layout.layer(diffId)))) return undefined;
+        // brought back by now: once more
+        if (tries === 0 || !isErrno(error, "ENOENT")) throw error;
+      }
+    }
   }
 
   progress(phase: FsckProgress["phase"], done: number, total: number): void {

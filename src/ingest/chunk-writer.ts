@@ -4,7 +4,7 @@
  * written and never written again. A good one that is there already is kept.
  */
 import { createHash, hash, type Hash } from "node:crypto";
-import { closeSync, ftruncateSync, lstatSync, mkdirSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, lstatSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { toByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
@@ -13,6 +13,7 @@ import { encodeAttributes, inodeId } from "../store/inode.ts";
 import { chunkPath } from "../store/layout.ts";
 import { Shards } from "../store/planted.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
+import { makeDirectory } from "../system/make-directory.ts";
 import { renameUnlessThere } from "../system/syscalls.ts";
 import type { Xattr } from "../tar/entry.ts";
 import type { StoredFile } from "./part.ts";
@@ -247,7 +248,7 @@ function renameInto(from: string, to: string, replace: boolean): void {
     move();
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
-    mkdirSync(dirname(to), { mode: 0o700, recursive: true });
+    makeDirectory(dirname(to));
     move();
   }
 }

@@ -29,7 +29,7 @@ export function errnoOf(error: unknown): string | undefined {
   let at = error;
   for (let depth = 0; depth < DEPTH && at instanceof Error; depth++) {
     if ("syscall" in at && "code" in at && typeof at.code === "string")
-      return at.code === "UNKNOWN" ? nameOf(at as NodeJS.ErrnoException) : at.code;
+      return /^E[A-Z0-9]+$/.test(at.code) ? at.code : nameOf(at as NodeJS.ErrnoException);
     const text = at.message;
     const known = "code" in at && String(at.code).startsWith("LEVEL_") ? Object.keys(TEXTS).find((one) => text.includes(one)) : undefined;
     if (known !== undefined) return TEXTS[known];
@@ -38,7 +38,7 @@ export function errnoOf(error: unknown): string | undefined {
   return undefined;
 }
 
-/** Node has no name for some, EDQUOT among them, and says UNKNOWN. */
+/** Node has no name for some, EDQUOT among them, and says UNKNOWN, or "Unknown system error -122". */
 function nameOf(error: NodeJS.ErrnoException): string | undefined {
   return Object.entries(constants.errno).find(([, value]) => value === -(error.errno ?? 0))?.[0];
 }

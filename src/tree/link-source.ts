@@ -8,7 +8,6 @@ import {
   constants,
   fstatSync,
   linkSync,
-  mkdirSync,
   openSync,
   readSync,
   renameSync,
@@ -23,6 +22,7 @@ import { applyToFile, processOwner } from "../store/attributes.ts";
 import { chunkPath } from "../store/layout.ts";
 import { Shards } from "../store/planted.ts";
 import type { Owner, PhysicalAttributes } from "../store/profile.ts";
+import { makeDirectory } from "../system/make-directory.ts";
 import { renameUnlessThere, tryReflink } from "../system/syscalls.ts";
 import { hasContent, isUntouched, looksRight } from "./link-check.ts";
 
@@ -136,7 +136,7 @@ function renameIfAbsent(staged: string, path: string): boolean {
     return renameUnlessThere(toByteString(staged), toByteString(path));
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
-    mkdirSync(dirname(path), { mode: 0o700, recursive: true });
+    makeDirectory(dirname(path));
     return renameUnlessThere(toByteString(staged), toByteString(path));
   }
 }

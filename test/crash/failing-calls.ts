@@ -23,7 +23,7 @@ const FAULTS: readonly { readonly calls: string; readonly errors: readonly strin
   { calls: "setxattr,lsetxattr,fsetxattr", errors: ["ENOSPC", "EIO"], most: 3 },
   { calls: "flock", errors: ["ENOLCK", "EIO"], most: 20 },
   { calls: "getdents64", errors: ["EIO", "EMFILE"], most: 10 },
-  { calls: "pread64,read", errors: ["EIO"], most: 60 },
+  { calls: "pread64", errors: ["EIO"], most: 60 },
 ];
 
 const PHASES = ["pull", "gc", "materialize", "pull"] as const;

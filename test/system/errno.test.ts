@@ -14,6 +14,7 @@ test("`errnoOf()` finds the code of the system's error, of a cause, of one that 
   assert.equal(errnoOf(systemError("EIO", -5)), "EIO");
   assert.equal(errnoOf(new Error("above", { cause: systemError("EROFS", -30) })), "EROFS");
   assert.equal(errnoOf(systemError("UNKNOWN", -122)), "EDQUOT");
+  assert.equal(errnoOf(systemError("Unknown system error -122", -122)), "EDQUOT");
   assert.equal(errnoOf(level), "ENOSPC");
 });
 
