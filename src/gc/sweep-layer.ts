@@ -47,7 +47,6 @@ export async function sweepLayer(
     signal?.throwIfAborted();
     const slice = { from, count, table, diffId, total };
     from = await context.catalog.session((session) => sweepSlice(context, session, slice), signal);
-    await context.catalog.giveWay(signal);
   }
   await context.catalog.session((session) => session.forgetLayer(diffId), signal);
   await rm(directory, { recursive: true, force: true });
@@ -75,7 +74,6 @@ export async function weighLayer(
       }
       return next;
     }, signal);
-    await context.catalog.giveWay(signal);
   }
   return total;
 }
