@@ -56,9 +56,9 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     await using store = await openStore(path);
     await using registry = new Registry({ store });
     const times: number[] = [];
-    let ended = false;
-    process.stdin.on("end", () => (ended = true)).resume();
-    for (let number = 0; !ended; number++) {
+    const ended = new AbortController();
+    process.stdin.on("end", () => ended.abort()).resume();
+    for (let number = 0; !ended.signal.aborted; number++) {
       const layers = [syntheticLayer(`small-${process.pid}-${number}`, 10)];
       const image = await pullSynthetic({ store, registry }, `${path}-small`, { name: `small-${number}`, layers });
       times.push(image.stats.milliseconds);
