@@ -103,8 +103,9 @@ async function sweepSlice(context: GcContext, session: CatalogSession, { from, c
   for (const start = performance.now(); next < count && performance.now() - start < SLICE_MS;) {
     const to = Math.min(next + GROUP, count);
     const unused = await unusedRows(session, { rows, from: next, to }, gone);
+    for (const row of unused) removeChunk(context.layout.chunks, idOf(rows, row));
+    await removeForms(context.layout.chunks, session, { table, unused, gone });
     for (const row of unused) {
-      removeChunks(context.layout.chunks, table, row);
       total.chunks++;
       total.bytes += sizeOf(rows, row);
     }
@@ -128,9 +129,16 @@ async function unusedRows(
   return (await session.unusedWithout(ids, gone)).map((index) => from + index);
 }
 
-function removeChunks(chunks: string, { rows, others }: LayerTable, row: number): void {
-  removeChunk(chunks, idOf(rows, row));
-  for (const table of others) removeChunk(chunks, table.subarray(row * INODE_ID_BYTES, (row + 1) * INODE_ID_BYTES));
+/** What other profiles made of these rows' files; a form that happens to be the file of another layer is that layer's. */
+async function removeForms(
+  chunks: string,
+  session: CatalogSession,
+  { table, unused, gone }: { table: LayerTable; unused: readonly number[]; gone: ReadonlySet<DiffId> },
+): Promise<void> {
+  const forms = table.others.flatMap((ids) => unused.map((row) => ids.subarray(row * INODE_ID_BYTES, (row + 1) * INODE_ID_BYTES)));
+  const present = forms.filter((id) => existsSync(chunkPath(chunks, id)) || existsSync(chunkPath(chunks, id, 1)));
+  if (present.length === 0) return;
+  for (const index of await session.unusedWithout(present, gone)) removeChunk(chunks, present[index]!);
 }
 
 /** The inode and its ordinals, which are made without gaps but for those that EMLINK moved. */
