@@ -162,12 +162,12 @@ test("`Catalog` merges what its sessions leave, however short they are", async (
 test("`Catalog.session()` of one handle lets another in, though it has always more to do", async () => {
   await using at = await setup();
   const [busy, other] = [at.open(), at.open()];
-  let done = false;
+  const done = new AbortController();
   const hog = async (): Promise<void> => {
-    while (!done) await busy.session(() => new Promise((resolve) => setTimeout(resolve, 5)));
+    while (!done.signal.aborted) await busy.session(() => new Promise((resolve) => setTimeout(resolve, 5)));
   };
   const hogging = hog();
-  const found = await other.session((session) => session.layers(), AbortSignal.timeout(5000)).finally(() => (done = true));
+  const found = await other.session((session) => session.layers(), AbortSignal.timeout(5000)).finally(() => done.abort());
   assert.deepEqual(
     found,
     at.layers.map(({ diffId }) => diffId),
