@@ -34,7 +34,6 @@ async function countLayer(context: GcContext, diffId: DiffId, signal: AbortSigna
       return after;
     }, signal);
     if (!expected) return;
-    await catalog.giveWay(signal);
   }
 }
 

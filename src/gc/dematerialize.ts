@@ -39,16 +39,26 @@ export async function dropTrees(context: GcContext, request: DropRequest): Promi
       else usersOf.set(treeId, [image]);
     }
   }
+  const mounted = mountTable(context);
   const trees: string[] = [];
   const inUse: TreeInUse[] = [];
   for (const [treeId, users] of usersOf) {
     request.signal?.throwIfAborted();
     if (!statSync(context.layout.tree(treeId), { throwIfNoEntry: false })) continue;
-    const reason = await dropTree(context, { treeId, users }, request);
+    const reason = await dropTree(context, { treeId, users, mounted }, request);
     if (reason) inUse.push({ treeId, reason });
     else trees.push(treeId);
   }
   return { trees, inUse };
+}
+
+/** Reading it costs time for each process of the machine: once for all trees of a moment. */
+function mountTable({ layout }: GcContext): () => ReadonlySet<string> {
+  let known: { readonly time: number; readonly trees: ReadonlySet<string> } | undefined;
+  return () => {
+    if (!known || performance.now() - known.time > 50) known = { time: performance.now(), trees: mountedTrees(layout) };
+    return known.trees;
+  };
 }
 
 /** Trees of one image that is not open here, of all profiles. */
@@ -81,7 +91,7 @@ export async function dematerializeOwn(
 /** Gone, or why not. Nobody can get hold of the tree between the look and the rename: every image that has it is claimed. */
 async function dropTree(
   context: GcContext,
-  { treeId, users }: { treeId: string; users: readonly KnownImage[] },
+  { treeId, users, mounted }: { treeId: string; users: readonly KnownImage[]; mounted: () => ReadonlySet<string> },
   { keepYounger = 0, own, dryRun }: DropRequest,
 ): Promise<Reason | undefined> {
   const written = users.flatMap(({ reasons }) => reasons).find(({ kind }) => kind === "lease");
@@ -100,7 +110,7 @@ async function dropTree(
     const lock = FileLock.try(context.layout.treeLock(treeId));
     if (!lock) return { kind: "pull" };
     claims.push(lock);
-    if (mountedTrees(context.layout).has(treeId)) return { kind: "mount", treeId };
+    if (mounted().has(treeId)) return { kind: "mount", treeId };
     if (!dryRun) gone = moveTreeAway(context.layout, treeId);
   } finally {
     for (const claim of claims) claim.release();

@@ -17,7 +17,7 @@ import type { GcContext } from "./context.ts";
 import { bumpGeneration } from "../store/generation.ts";
 
 /** Inodes looked up at once. */
-const GROUP = 64;
+const GROUP = 16;
 /** Longest time (ms) that the catalog and publishing are held at a stretch. */
 const SLICE_MS = 20;
 
@@ -47,7 +47,6 @@ export async function sweepLayer(
     signal?.throwIfAborted();
     const slice = { from, count, table, diffId, total };
     from = await context.catalog.session((session) => sweepSlice(context, session, slice), signal);
-    await context.catalog.giveWay(signal);
   }
   await context.catalog.session((session) => session.forgetLayer(diffId), signal);
   await rm(directory, { recursive: true, force: true });
@@ -75,7 +74,6 @@ export async function weighLayer(
       }
       return next;
     }, signal);
-    await context.catalog.giveWay(signal);
   }
   return total;
 }
@@ -100,31 +98,31 @@ interface Slice {
   readonly total: { chunks: number; bytes: number };
 }
 
-/** As many rows as the time allows; the number of the next. */
+/** As many rows as the time allows; the number of the next. While the catalog is ours no layer can begin to use what nobody uses. */
 async function sweepSlice(context: GcContext, session: CatalogSession, { from, count, table, diffId, total }: Slice): Promise<number> {
   const { rows } = table;
   const gone = new Set([diffId]);
   const dead: number[] = [];
-  using sweep = await FileLock.acquire(context.layout.lock("sweep"));
-  bumpGeneration(sweep);
   let next = from;
-  for (const start = performance.now(); next < count && performance.now() - start < SLICE_MS;) {
-    const to = Math.min(next + GROUP, count);
-    const unused = await unusedRows(session, { rows, from: next, to }, gone);
-    for (const row of unused) {
-      removeChunks(context.layout.chunks, table, row);
-      total.chunks++;
-      total.bytes += sizeOf(rows, row);
-    }
-    dead.push(...unused);
-    next = to;
-  }
-  await session.forgetEdges(
-    diffId,
-    rows.subarray(from * INODE_ROW_BYTES, next * INODE_ROW_BYTES),
-    dead.map((row) => idOf(rows, row)),
-  );
+  for (const start = performance.now(); next < count && performance.now() - start < SLICE_MS / 2; next = Math.min(next + GROUP, count))
+    dead.push(...(await unusedRows(session, { rows, from: next, to: Math.min(next + GROUP, count) }, gone)));
+  const ids = dead.map((row) => idOf(rows, row));
+  const forms = await unusedForms(context.layout.chunks, session, { table, dead, gone });
+  await unlinkAll(context, [...ids, ...forms]);
+  await session.forgetEdges(diffId, rows.subarray(from * INODE_ROW_BYTES, next * INODE_ROW_BYTES), ids);
+  total.chunks += dead.length;
+  for (const row of dead) total.bytes += sizeOf(rows, row);
   return next;
+}
+
+/** Under the sweep's lock, which publishing waits for: never longer than a slice. */
+async function unlinkAll({ layout }: GcContext, ids: readonly Uint8Array[]): Promise<void> {
+  for (let next = 0; next < ids.length;) {
+    using sweep = await FileLock.acquire(layout.lock("sweep"));
+    bumpGeneration(sweep);
+    for (const start = performance.now(); next < ids.length && performance.now() - start < SLICE_MS; next++)
+      removeChunk(layout.chunks, ids[next]!);
+  }
 }
 
 async function unusedRows(
@@ -136,9 +134,15 @@ async function unusedRows(
   return (await session.unusedWithout(ids, gone)).map((index) => from + index);
 }
 
-function removeChunks(chunks: string, { rows, others }: LayerTable, row: number): void {
-  removeChunk(chunks, idOf(rows, row));
-  for (const table of others) removeChunk(chunks, table.subarray(row * INODE_ID_BYTES, (row + 1) * INODE_ID_BYTES));
+/** What other profiles made of these rows' files; a form that happens to be the file of another layer is that layer's. */
+async function unusedForms(
+  chunks: string,
+  session: CatalogSession,
+  { table, dead, gone }: { table: LayerTable; dead: readonly number[]; gone: ReadonlySet<DiffId> },
+): Promise<Uint8Array[]> {
+  const forms = table.others.flatMap((ids) => dead.map((row) => ids.subarray(row * INODE_ID_BYTES, (row + 1) * INODE_ID_BYTES)));
+  const present = forms.filter((id) => existsSync(chunkPath(chunks, id)) || existsSync(chunkPath(chunks, id, 1)));
+  return (await session.unusedWithout(present, gone)).map((index) => present[index]!);
 }
 
 /** The inode and its ordinals, which are made without gaps but for those that EMLINK moved. */

@@ -98,7 +98,6 @@ async function eachInode(context: GcContext, signal: AbortSignal | undefined, vi
       const start = performance.now();
       return session.inodesAfter(last, () => performance.now() - start > SLICE_MS, visit);
     }, signal);
-    await context.catalog.giveWay(signal);
   } while (last !== undefined);
 }
 

@@ -179,7 +179,7 @@ async function cachedImage(request: PullRequest, started: number): Promise<Image
 
 /** Who looks whether anybody has the image holds its lease for a moment; who removes it, until the record is gone. */
 async function takeLease({ leases, layout }: StoreCore, digest: BlobDigest): Promise<FileLock | undefined> {
-  for (let tries = 0; tries < 5; tries++) {
+  for (let tries = 0; tries < 25; tries++) {
     const lease = leases.take(digest);
     if (lease || !existsSync(layout.imageRecord(digest))) return lease;
     await sleep(4);

@@ -117,7 +117,7 @@ export class CatalogSession {
     visit: (inode: CatalogInode) => void,
   ): Promise<Uint8Array | undefined> {
     const from = after ? edgeKey(after, LAST) : Buffer.from("e");
-    const iterator = this.#database.iterator({ gt: from, lt: Buffer.from("f") });
+    const iterator = this.#database.iterator({ gt: from, lt: Buffer.from("f"), highWaterMarkBytes: 1 << 18 });
     let current: { id: Uint8Array; size: number; layers: DiffId[] } | undefined;
     try {
       for (let edges = await iterator.nextv(2000); edges.length > 0; edges = await iterator.nextv(2000)) {
@@ -158,7 +158,7 @@ export class CatalogSession {
   async countInodes(rows: Uint8Array): Promise<CountedContents> {
     const ids: Buffer[] = [];
     for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) ids.push(key("c", rows.subarray(row, row + INODE_ID_BYTES)));
-    const present = await this.#database.hasMany(ids);
+    const present = await this.#database.getMany(ids);
     let { chunks, bytes } = await this.counted();
     const batch = this.#database.batch();
     for (const [index, id] of ids.entries()) {

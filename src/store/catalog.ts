@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Level } from "level";
 import { errnoOf } from "../system/errno.ts";
-import { FileLock } from "../system/file-lock.ts";
+import type { FileLock } from "../system/file-lock.ts";
+import { acquireCatalogLock, isCatalogWanted } from "./catalog-lock.ts";
 import { CatalogSession, type CatalogLayer } from "./catalog-session.ts";
 import type { StoreLayout } from "./layout.ts";
 
@@ -23,6 +24,20 @@ export interface CatalogOptions {
   readonly warn: (code: string, message: string) => void;
 }
 
+interface OpenDatabase {
+  readonly lock: FileLock;
+  readonly database: Database;
+}
+
+/** Longer than any waiter's next try is away. */
+const LONGEST_PAUSE_MS = 55;
+const LINGER_MS = 30;
+const POLL_MS = 10;
+
+/** Files of level 0: each is looked into for each key. LevelDB begins to merge them at four. */
+const MERGED_FILES = 4;
+const TOO_MANY_FILES = 12;
+
 const STORE_ID: Buffer = Buffer.from("m:store");
 const COMPLETE: Buffer = Buffer.from("m:complete");
 /** Why the index may fail to open though it is right. */
@@ -31,6 +46,8 @@ const SHORTAGES: readonly string[] = ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "E
 export class Catalog {
   readonly #options: CatalogOptions;
   #tail: Promise<unknown> = Promise.resolve();
+  #open: OpenDatabase | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: CatalogOptions) {
     this.#options = options;
@@ -41,49 +58,80 @@ export class Catalog {
     return this.session((session) => session.addLayer(layer), signal);
   }
 
-  /** Runs `work` with the database open; sessions of all processes follow one another. */
+  /** Runs `work` with the database open; sessions of all processes follow one another. Keep it to some 20 ms: others wait for it. */
   session<T>(work: (session: CatalogSession) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const run = this.#tail.then(() => this.#exclusive(work, signal));
+    return this.#inTurn(() => this.#exclusive(work, signal));
+  }
+
+  /** Resolves when no session is under way and the database is closed. The next session opens it again. */
+  idle(): Promise<void> {
+    return this.#inTurn(() => this.#close());
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#tail.then(work);
     this.#tail = run.catch(() => undefined);
     return run;
   }
 
-  /** Between two sessions of one long piece of work: lets those of other processes go first who wait. */
-  async giveWay(signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
-    const idle = FileLock.try(this.#options.layout.lock("db-waiting"));
-    if (idle) return idle.release();
-    // longer than any waiter's next try is away
-    await sleep(55, undefined, { signal });
-  }
-
-  /** Resolves when no session is under way. */
-  async idle(): Promise<void> {
-    await this.#tail;
-  }
-
   async #exclusive<T>(work: (session: CatalogSession) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    using lock = await this.#acquire(signal);
-    void lock;
-    const database = (await this.#openValid()) ?? (await this.#rebuild());
+    signal?.throwIfAborted();
+    clearTimeout(this.#timer);
+    // whoever comes again and again would else keep all others out
+    if (this.#open && isCatalogWanted(this.#options.layout)) {
+      await this.#close();
+      await sleep(LONGEST_PAUSE_MS, undefined, { signal });
+    }
+    const { database } = (this.#open ??= await this.#openLocked(signal));
     try {
       return await work(new CatalogSession(database));
+    } catch (error) {
+      await this.#close();
+      throw error;
     } finally {
-      await database.close();
+      this.#linger(performance.now());
     }
   }
 
-  /** Who has to wait says so by another lock. */
-  async #acquire(signal?: AbortSignal): Promise<FileLock> {
-    const { layout } = this.#options;
-    signal?.throwIfAborted();
-    const free = FileLock.try(layout.lock("db"));
-    if (free) return free;
-    const waiting = FileLock.try(layout.lock("db-waiting"), "shared");
+  /**
+   * The database stays open for a moment: opening costs more than most sessions, and each leaves a file that has to be merged with the
+   * others, which LevelDB does only while it is open.
+   */
+  #linger(since: number): void {
+    if (!this.#open) return;
+    this.#timer = setTimeout(() => {
+      const idle = performance.now() - since;
+      const files = filesToMerge(this.#open?.database);
+      const isTime = isCatalogWanted(this.#options.layout)
+        ? files < TOO_MANY_FILES || idle > patience(files)
+        : idle > LINGER_MS && (files < MERGED_FILES || idle > patience(files));
+      if (isTime) this.idle().catch((error: unknown) => this.#options.warn("ERROR", `the chunk index did not close: ${String(error)}`));
+      else this.#linger(since);
+    }, POLL_MS).unref();
+  }
+
+  /** With too many files to merge, those who wait do so until it is done: it would else never be. */
+  async #close(): Promise<void> {
+    clearTimeout(this.#timer);
+    const open = this.#open;
+    this.#open = undefined;
+    if (!open) return;
     try {
-      return await FileLock.acquire(layout.lock("db"), { signal });
+      const start = performance.now();
+      const most = patience(filesToMerge(open.database));
+      while (filesToMerge(open.database) >= TOO_MANY_FILES && performance.now() - start < most) await sleep(POLL_MS);
     } finally {
-      waiting?.release();
+      await open.database.close().finally(() => open.lock.release());
+    }
+  }
+
+  async #openLocked(signal: AbortSignal | undefined): Promise<OpenDatabase> {
+    const lock = await acquireCatalogLock(this.#options.layout, signal);
+    try {
+      return { lock, database: (await this.#openValid()) ?? (await this.#rebuild()) };
+    } catch (error) {
+      lock.release();
+      throw error;
     }
   }
 
@@ -130,6 +178,16 @@ export class Catalog {
     }
     return database;
   }
+}
+
+/** Milliseconds for which a merge is waited for: it is done as a whole, or begins anew the next time. */
+function patience(files: number): number {
+  return Math.max(3000, files * 100);
+}
+
+function filesToMerge(database: Database | undefined): number {
+  if (database?.status !== "open") return 0;
+  return Number((database as unknown as { getProperty(name: string): string }).getProperty("leveldb.num-files-at-level0"));
 }
 
 /** `level` is loaded here, so that what never opens the catalog never pays for it. */

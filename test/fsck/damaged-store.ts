@@ -7,6 +7,7 @@ import { fsck } from "../../src/fsck/fsck.ts";
 import type { FsckOptions } from "../../src/fsck/context.ts";
 import type { Finding } from "../../src/fsck/finding.ts";
 import { buildLayer, type TestLayer } from "../../src/testing/index.ts";
+import { acquireCatalogLock } from "../../src/store/catalog-lock.ts";
 import { StoreLayout } from "../../src/store/layout.ts";
 import { localStore, type LocalStore } from "../support/local-images.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -51,6 +52,8 @@ export async function damagedStore(): Promise<DamagedStore> {
   await local.pull("one", [base]);
   const trees = await local.pull("two", [base, top]);
   const layout = new StoreLayout(local.path);
+  // the store's handle keeps the catalog open for a moment
+  (await acquireCatalogLock(layout)).release();
   const file = (path: string): string => join(trees[0]!, path);
   return {
     local,

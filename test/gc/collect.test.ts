@@ -204,3 +204,24 @@ test("`usage()` tells what each image has alone and what it shares", async () =>
   assert.equal(bytes, common + "only in the first".length + "only in the second".length);
   assert.equal(unused, 0);
 });
+
+test("`gc()` leaves a file of one layer that another layer's file would be in another profile", async () => {
+  await using harness = await startStore();
+  const { uid, gid } = { uid: process.geteuid!(), gid: process.getegid!() };
+  const file = { path: "f", content: "the same", mode: 0o644, uid, gid };
+  const plain = await harness.pushEntries("plain", [file]);
+  const dressed = await harness.pushEntries("dressed", [
+    { ...file, xattrs: { "user.containers.override_stat": `${uid}:${gid}:644:file` } },
+  ]);
+  await harness.pull(plain.reference, { profile: "userxattr" });
+  const kept = await harness.pull(dressed.reference);
+  assert.equal(chunkFiles(harness).length, 2, "the form of the one is the file of the other");
+  const store = await harness.store();
+  await store.remove(plain.reference);
+  assert.equal((await store.gc(NOW)).chunks, 1);
+  assert.equal(chunkFiles(harness).length, 1);
+  await store.dematerialize(dressed.reference);
+  const again = await harness.pull(dressed.reference, { pullPolicy: "never" });
+  assert.equal(readFileSync(join(again.layers[0]!, "f"), "utf8"), "the same");
+  assert.deepEqual(again.layers, kept.layers);
+});

@@ -99,3 +99,20 @@ test("`FileLock.acquire()` lets eight waiters through many rounds, none of them 
   };
   await Promise.all(Array.from({ length: 8 }, worker));
 });
+
+test("`FileLock.tryExclusive()` takes a shared lock for itself only when nobody else has it, and keeps it either way", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "lock");
+  using lock = FileLock.try(path, "shared")!;
+  {
+    using other = FileLock.try(path, "shared");
+    assert.ok(other);
+    assert.equal(lock.tryExclusive(), false);
+    assert.equal(FileLock.try(path), undefined);
+  }
+  assert.equal(lock.tryExclusive(), true);
+  assert.equal(FileLock.try(path, "shared"), undefined);
+  lock.share();
+  using again = FileLock.try(path, "shared");
+  assert.ok(again);
+});
