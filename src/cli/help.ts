@@ -2,6 +2,7 @@
 import type { ArgumentSpec, Command, OptionSpec } from "./command.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
 import { COMMON, HELP } from "./options.ts";
+import { wrapText } from "./text-width.ts";
 
 const WIDTH = 96;
 
@@ -98,15 +99,7 @@ function table(rows: readonly (readonly [string, string])[]): string[] {
 }
 
 function wrap(text: string, width = WIDTH): string[] {
-  const done: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      done.push(line);
-      line = word;
-    } else line = line === "" ? word : `${line} ${word}`;
-  }
-  return [...done, line];
+  return wrapText(text, { width, measure: (part) => part.length });
 }
 
 function lines(...all: readonly string[]): string {

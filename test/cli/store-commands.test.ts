@@ -246,7 +246,7 @@ test("`shale lease` adds, lists and ends names, and says when one ends", async (
   const { stdout } = await store.run(["lease", "ls"], { now: before });
   assert.match(stdout, /^[\x20-\x7e\n]+$/);
   assert.match(stdout, /^forever +[0-9a-f]{12} +never/m);
-  assert.match(stdout, /in 1 hour/);
+  assert.match(stdout, /in 1 h/);
   assert.deepEqual(await store.json("lease", "rm", "forever"), { released: ["forever"], failed: [] });
   assert.deepEqual(await store.failure("lease", "rm", "forever"), ["LEASE_NOT_FOUND", 3]);
 });

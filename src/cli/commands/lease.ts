@@ -6,7 +6,7 @@ import { openImage } from "../open-image.ts";
 import { COMMON, PLATFORM } from "../options.ts";
 import { print } from "../print.ts";
 import { Reporter } from "../reporter.ts";
-import { showDigest, showJson, showMessage, showUntil } from "../show.ts";
+import { showDigest, showJson, shortReference, showMessage, showUntil } from "../show.ts";
 import { renderTable, type Column } from "../table.ts";
 import { amount } from "../values.ts";
 
@@ -59,7 +59,7 @@ const COLUMNS: readonly Column[] = [
   { title: "NAME" },
   { title: "DIGEST", drops: 2 },
   { title: "ENDS", drops: 1 },
-  { title: "IMAGE", shrinks: true },
+  { title: "IMAGE", shrinks: true, shorten: shortReference },
 ];
 
 async function ls(line: Line, context: Context): Promise<void> {

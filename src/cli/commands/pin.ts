@@ -6,7 +6,7 @@ import { openExistingStore } from "../open-store.ts";
 import { COMMON, PLATFORM } from "../options.ts";
 import { print } from "../print.ts";
 import { Reporter } from "../reporter.ts";
-import { showDigest, showJson, showMessage } from "../show.ts";
+import { showDigest, showJson, shortReference, showMessage } from "../show.ts";
 import { renderTable, type Column } from "../table.ts";
 import { text } from "../values.ts";
 
@@ -72,7 +72,11 @@ async function eachOf(line: Line, context: Context, { done, act }: Action): Prom
   return exitCode;
 }
 
-const COLUMNS: readonly Column[] = [{ title: "REFERENCE", shrinks: true }, { title: "PLATFORM" }, { title: "DIGEST", drops: 1 }];
+const COLUMNS: readonly Column[] = [
+  { title: "REFERENCE", shrinks: true, shorten: shortReference },
+  { title: "PLATFORM" },
+  { title: "DIGEST", drops: 1 },
+];
 
 async function listPins(line: Line, context: Context): Promise<void> {
   const reporter = new Reporter(line, context);
