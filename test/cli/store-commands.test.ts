@@ -118,7 +118,7 @@ test("`shale` tells for which platforms an image is there, and which reference m
   ] as const) {
     const { exitCode, stderr } = await store.run(argv);
     assert.equal(exitCode, 3);
-    assert.ok(stderr.includes(`${word}`), stderr);
+    assert.ok(stderr.includes(word), stderr);
   }
 });
 
