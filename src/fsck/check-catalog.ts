@@ -7,9 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
-import { Catalog, INODE_ROW_BYTES, type CatalogLayer } from "../store/catalog.ts";
+import { acquireCatalogLock } from "../store/catalog-lock.ts";
+import { Catalog } from "../store/catalog.ts";
+import { INODE_ROW_BYTES, type CatalogLayer } from "../store/catalog-session.ts";
 import { INODE_ID_BYTES } from "../store/inode.ts";
-import { FileLock } from "../system/file-lock.ts";
+import type { FileLock } from "../system/file-lock.ts";
 import type { FsckContext } from "./context.ts";
 import { finding, type Finding, type FindingKind } from "./finding.ts";
 
@@ -72,7 +74,7 @@ async function takeSnapshot(context: FsckContext, snapshot: string): Promise<boo
   const patience = AbortSignal.timeout(patienceOf(context));
   let lock: FileLock | undefined;
   try {
-    lock = await FileLock.acquire(layout.lock("db"), { signal: signal ? AbortSignal.any([signal, patience]) : patience });
+    lock = await acquireCatalogLock(layout, signal ? AbortSignal.any([signal, patience]) : patience);
   } catch (error) {
     signal?.throwIfAborted();
     if (patience.aborted) return false;
@@ -180,12 +182,14 @@ function staleFaults({ layout }: FsckContext, stale: ReadonlySet<string>): Catal
 async function rebuild(context: FsckContext): Promise<void> {
   const { layout, superblock, signal } = context;
   {
-    using lock = await FileLock.acquire(layout.lock("db"), { signal });
+    using lock = await acquireCatalogLock(layout, signal);
     void lock;
     if (existsSync(layout.db)) renameSync(layout.db, context.fresh("db-replaced"));
   }
   const layers = (): AsyncIterable<CatalogLayer> => catalogLayers(context);
-  await new Catalog({ layout, storeId: superblock.id, layers, warn: () => {} }).session(() => Promise.resolve(), signal);
+  const catalog = new Catalog({ layout, storeId: superblock.id, layers, warn: () => {} });
+  await catalog.session(() => Promise.resolve(), signal);
+  await catalog.idle();
 }
 
 async function* catalogLayers({ layers, pool, superblock }: FsckContext): AsyncGenerator<CatalogLayer> {

@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { GcContext } from "./context.ts";
+import { countContents } from "./count-contents.ts";
 import { namesIn, removeBlob, removeImage, removeLayer, removeTree } from "./remove.ts";
 import type { Round } from "./round.ts";
 
@@ -9,7 +10,7 @@ export async function keepBudget(context: GcContext, round: Round, keepBytes: nu
   const { images, options, tally } = round;
   // in a dry run what would have gone by now is still there
   const planned = options.dryRun ? tally.bytes + tally.blobBytes : 0;
-  const size = (await contentBytes(context, options.signal)) + blobBytes(context) - planned;
+  const size = (await countContents(context, options.signal)).bytes + blobBytes(context) - planned;
   const before = tally.bytes + tally.blobBytes;
   const remaining = (): number => size - (tally.bytes + tally.blobBytes - before);
   const candidates = [...images.values()].filter(({ reasons }) => reasons.every(({ kind }) => kind === "reference"));
@@ -25,14 +26,6 @@ export async function keepBudget(context: GcContext, round: Round, keepBytes: nu
     for (const digest of unused.blobs) removeBlob(context, now, digest);
   }
   tally.remainingBytes = remaining();
-}
-
-async function contentBytes(context: GcContext, signal: AbortSignal | undefined): Promise<number> {
-  return context.catalog.session(async (session) => {
-    let sum = 0;
-    for await (const { size } of session.inodes()) sum += size;
-    return sum;
-  }, signal);
 }
 
 function blobBytes({ layout }: GcContext): number {

@@ -7,7 +7,7 @@ import { existsSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
-import { INODE_ROW_BYTES, type CatalogSession } from "../store/catalog.ts";
+import { INODE_ROW_BYTES, type CatalogSession } from "../store/catalog-session.ts";
 import { INODE_ID_BYTES } from "../store/inode.ts";
 import { SIDECAR } from "../store/layers.ts";
 import { chunkPath } from "../store/layout.ts";
@@ -47,7 +47,6 @@ export async function sweepLayer(
     signal?.throwIfAborted();
     const slice = { from, count, table, diffId, total };
     from = await context.catalog.session((session) => sweepSlice(context, session, slice), signal);
-    await context.catalog.giveWay(signal);
   }
   await context.catalog.session((session) => session.forgetLayer(diffId), signal);
   await rm(directory, { recursive: true, force: true });
@@ -75,7 +74,6 @@ export async function weighLayer(
       }
       return next;
     }, signal);
-    await context.catalog.giveWay(signal);
   }
   return total;
 }
@@ -126,9 +124,8 @@ async function unusedRows(
   { rows, from, to }: { rows: Uint8Array; from: number; to: number },
   gone: ReadonlySet<DiffId>,
 ): Promise<number[]> {
-  const numbers = Array.from({ length: to - from }, (_, index) => from + index);
-  const users = await Promise.all(numbers.map((row) => session.layersOf(idOf(rows, row))));
-  return numbers.filter((_, index) => users[index]!.every((diffId) => gone.has(diffId)));
+  const ids = Array.from({ length: to - from }, (_, index) => idOf(rows, from + index));
+  return (await session.unusedWithout(ids, gone)).map((index) => from + index);
 }
 
 function removeChunks(chunks: string, { rows, others }: LayerTable, row: number): void {

@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
+import type { CatalogInode } from "../store/catalog-session.ts";
 import type { GcContext } from "./context.ts";
 import { namesIn } from "./remove.ts";
 import { readImages, type Reason } from "./roots.ts";
@@ -44,6 +45,9 @@ export interface Usage {
   readonly trees: number;
 }
 
+/** Longest time (ms) that the catalog is held at a stretch. */
+const SLICE_MS = 50;
+
 /** Reads the catalog once, in order; memory grows with images and layers, not with chunks. */
 export async function storeUsage(context: GcContext, signal?: AbortSignal): Promise<Usage> {
   const images = [...readImages(context, 0).values()];
@@ -54,22 +58,21 @@ export async function storeUsage(context: GcContext, signal?: AbortSignal): Prom
   const layers = new Map(context.layers.list().map((diffId) => [diffId, { alone: 0, shared: 0 }]));
   const alone = new Float64Array(images.length);
   const shared = new Float64Array(images.length);
+  const usersOf = ([first, ...rest]: readonly DiffId[]): readonly number[] =>
+    rest.length === 0 ? (owners.get(first!) ?? []) : [...new Set([first!, ...rest].flatMap((diffId) => owners.get(diffId) ?? []))];
   const total = { chunks: 0, bytes: 0, unused: 0 };
-  await context.catalog.session(async (session) => {
-    for await (const inode of session.inodes()) {
-      signal?.throwIfAborted();
-      const users = new Set(inode.layers.flatMap((diffId) => owners.get(diffId) ?? []));
-      total.chunks++;
-      total.bytes += inode.size;
-      if (users.size === 0) total.unused += inode.size;
-      const column = users.size === 1 ? alone : shared;
-      for (const user of users) column[user]! += inode.size;
-      for (const diffId of inode.layers) {
-        const layer = layers.get(diffId);
-        if (layer) layer[inode.layers.length === 1 ? "alone" : "shared"] += inode.size;
-      }
+  await eachInode(context, signal, (inode) => {
+    const users = usersOf(inode.layers);
+    total.chunks++;
+    total.bytes += inode.size;
+    if (users.length === 0) total.unused += inode.size;
+    const column = users.length === 1 ? alone : shared;
+    for (const user of users) column[user]! += inode.size;
+    for (const diffId of inode.layers) {
+      const layer = layers.get(diffId);
+      if (layer) layer[inode.layers.length === 1 ? "alone" : "shared"] += inode.size;
     }
-  }, signal);
+  });
   const { layout } = context;
   const [blobs, downloads] = [join(layout.root, "blobs"), join(layout.staging, "downloads")].map(filesIn);
   return {
@@ -85,6 +88,17 @@ export async function storeUsage(context: GcContext, signal?: AbortSignal): Prom
     downloadBytes: downloads!.bytes,
     trees: namesIn(layout.trees).length,
   };
+}
+
+/** In slices, between which others may open the catalog: what they change meanwhile is seen or not. */
+async function eachInode(context: GcContext, signal: AbortSignal | undefined, visit: (inode: CatalogInode) => void): Promise<void> {
+  let last: Uint8Array | undefined;
+  do {
+    last = await context.catalog.session((session) => {
+      const start = performance.now();
+      return session.inodesAfter(last, () => performance.now() - start > SLICE_MS, visit);
+    }, signal);
+  } while (last !== undefined);
 }
 
 function filesIn(directory: string): { count: number; bytes: number } {

@@ -9,7 +9,7 @@ import { encodeHeadersStart } from "../../format/headers-encoder.ts";
 import { showBytes, type ByteString } from "../bytes.ts";
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
-import { INODE_ROW_BYTES } from "../store/catalog.ts";
+import { INODE_ROW_BYTES } from "../store/catalog-session.ts";
 import { HEADERS, SIDECAR } from "../store/layers.ts";
 import { chunkPath } from "../store/layout.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from "../store/profile.ts";

@@ -6,22 +6,14 @@
  */
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Level } from "level";
-import { parseDiffId, type DiffId } from "../image/digest.ts";
-import { FileLock } from "../system/file-lock.ts";
-import { INODE_ID_BYTES } from "./inode.ts";
+import type { FileLock } from "../system/file-lock.ts";
+import { acquireCatalogLock, isCatalogWanted } from "./catalog-lock.ts";
+import { CatalogSession, type CatalogLayer } from "./catalog-session.ts";
 import type { StoreLayout } from "./layout.ts";
 
 type Database = Level<Buffer, Buffer>;
-
-/** One row an inode: its id (20 bytes), then its size in bytes (u48, little-endian). */
-export const INODE_ROW_BYTES: number = INODE_ID_BYTES + 6;
-
-export interface CatalogLayer {
-  readonly diffId: DiffId;
-  /** Rows of INODE_ROW_BYTES. */
-  readonly inodes: Uint8Array;
-}
 
 export interface CatalogOptions {
   readonly layout: StoreLayout;
@@ -31,14 +23,28 @@ export interface CatalogOptions {
   readonly warn: (code: string, message: string) => void;
 }
 
+interface OpenDatabase {
+  readonly lock: FileLock;
+  readonly database: Database;
+}
+
+/** Longer than any waiter's next try is away. */
+const LONGEST_PAUSE_MS = 55;
+const LINGER_MS = 30;
+const POLL_MS = 10;
+
+/** Files of level 0: each is looked into for each key. LevelDB begins to merge them at four. */
+const MERGED_FILES = 4;
+const TOO_MANY_FILES = 12;
+
 const STORE_ID: Buffer = Buffer.from("m:store");
 const COMPLETE: Buffer = Buffer.from("m:complete");
-/** Keys written between two turns of the event loop. */
-const BATCH = 4000;
 
 export class Catalog {
   readonly #options: CatalogOptions;
   #tail: Promise<unknown> = Promise.resolve();
+  #open: OpenDatabase | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: CatalogOptions) {
     this.#options = options;
@@ -49,32 +55,80 @@ export class Catalog {
     return this.session((session) => session.addLayer(layer), signal);
   }
 
-  /** Runs `work` with the database open; sessions of all processes follow one another. */
+  /** Runs `work` with the database open; sessions of all processes follow one another. Keep it to some 20 ms: others wait for it. */
   session<T>(work: (session: CatalogSession) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const run = this.#tail.then(() => this.#exclusive(work, signal));
+    return this.#inTurn(() => this.#exclusive(work, signal));
+  }
+
+  /** Resolves when no session is under way and the database is closed. The next session opens it again. */
+  idle(): Promise<void> {
+    return this.#inTurn(() => this.#close());
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#tail.then(work);
     this.#tail = run.catch(() => undefined);
     return run;
   }
 
-  /** Between two sessions of one long piece of work: lets those go first who wait. */
-  async giveWay(signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
-    await FileLock.pause(signal);
-  }
-
-  /** Resolves when no session is under way. */
-  async idle(): Promise<void> {
-    await this.#tail;
-  }
-
   async #exclusive<T>(work: (session: CatalogSession) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    using lock = await FileLock.acquire(this.#options.layout.lock("db"), { signal });
-    void lock;
-    const database = (await this.#openValid()) ?? (await this.#rebuild());
+    signal?.throwIfAborted();
+    clearTimeout(this.#timer);
+    // whoever comes again and again would else keep all others out
+    if (this.#open && isCatalogWanted(this.#options.layout)) {
+      await this.#close();
+      await sleep(LONGEST_PAUSE_MS, undefined, { signal });
+    }
+    const { database } = (this.#open ??= await this.#openLocked(signal));
     try {
       return await work(new CatalogSession(database));
+    } catch (error) {
+      await this.#close();
+      throw error;
     } finally {
-      await database.close();
+      this.#linger(performance.now());
+    }
+  }
+
+  /**
+   * The database stays open for a moment: opening costs more than most sessions, and each leaves a file that has to be merged with the
+   * others, which LevelDB does only while it is open.
+   */
+  #linger(since: number): void {
+    if (!this.#open) return;
+    this.#timer = setTimeout(() => {
+      const idle = performance.now() - since;
+      const files = filesToMerge(this.#open?.database);
+      const isTime = isCatalogWanted(this.#options.layout)
+        ? files < TOO_MANY_FILES || idle > patience(files)
+        : idle > LINGER_MS && (files < MERGED_FILES || idle > patience(files));
+      if (isTime) this.idle().catch((error: unknown) => this.#options.warn("ERROR", `the chunk index did not close: ${String(error)}`));
+      else this.#linger(since);
+    }, POLL_MS).unref();
+  }
+
+  /** With too many files to merge, those who wait do so until it is done: it would else never be. */
+  async #close(): Promise<void> {
+    clearTimeout(this.#timer);
+    const open = this.#open;
+    this.#open = undefined;
+    if (!open) return;
+    try {
+      const start = performance.now();
+      const most = patience(filesToMerge(open.database));
+      while (filesToMerge(open.database) >= TOO_MANY_FILES && performance.now() - start < most) await sleep(POLL_MS);
+    } finally {
+      await open.database.close().finally(() => open.lock.release());
+    }
+  }
+
+  async #openLocked(signal: AbortSignal | undefined): Promise<OpenDatabase> {
+    const lock = await acquireCatalogLock(this.#options.layout, signal);
+    try {
+      return { lock, database: (await this.#openValid()) ?? (await this.#rebuild()) };
+    } catch (error) {
+      lock.release();
+      throw error;
     }
   }
 
@@ -121,85 +175,14 @@ export class Catalog {
   }
 }
 
-export class CatalogSession {
-  readonly #database: Database;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
-  async addLayer({ diffId, inodes }: CatalogLayer): Promise<void> {
-    const layer = Buffer.from(diffId.slice(7), "hex");
-    for (let start = 0; start < inodes.length; start += BATCH * INODE_ROW_BYTES) {
-      const rows = inodes.subarray(start, start + BATCH * INODE_ROW_BYTES);
-      const batch = this.#database.batch();
-      for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) {
-        const id = rows.subarray(row, row + INODE_ID_BYTES);
-        batch.put(edgeKey(id, layer), Buffer.from(rows.subarray(row + INODE_ID_BYTES, row + INODE_ROW_BYTES)));
-      }
-      await batch.write();
-    }
-    await this.#database.put(layerKey(layer), Buffer.from(JSON.stringify({ inodes: inodes.length / INODE_ROW_BYTES })));
-  }
-
-  /** The layers that use an inode. */
-  async layersOf(inodeId: Uint8Array): Promise<DiffId[]> {
-    const found: DiffId[] = [];
-    const range = { gte: edgeKey(inodeId, Buffer.alloc(32)), lte: edgeKey(inodeId, Buffer.alloc(32, 0xff)) };
-    for await (const key of this.#database.keys(range)) found.push(diffIdOf(key.subarray(1 + INODE_ID_BYTES)));
-    return found;
-  }
-
-  /** Drops a layer's edges to these inodes (rows of INODE_ROW_BYTES). `dead` are the ids of those that nobody else uses. */
-  async forgetEdges(diffId: DiffId, rows: Uint8Array, dead: readonly Uint8Array[]): Promise<void> {
-    void dead;
-    const layer = Buffer.from(diffId.slice(7), "hex");
-    const batch = this.#database.batch();
-    for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) batch.del(edgeKey(rows.subarray(row, row + INODE_ID_BYTES), layer));
-    await batch.write();
-  }
-
-  /** Drops what says that a layer is there; its edges are dropped before. */
-  async forgetLayer(diffId: DiffId): Promise<void> {
-    await this.#database.del(layerKey(Buffer.from(diffId.slice(7), "hex")));
-  }
-
-  /** Every inode with its size in bytes and the layers that use it, in order of the ids. */
-  async *inodes(): AsyncGenerator<{ readonly size: number; readonly layers: readonly DiffId[] }> {
-    let current: Buffer | undefined;
-    let size = 0;
-    let layers: DiffId[] = [];
-    for await (const [key, value] of this.#database.iterator({ gte: Buffer.from("e"), lt: Buffer.from("f") })) {
-      const id = key.subarray(1, 1 + INODE_ID_BYTES);
-      if (current && !current.equals(id)) {
-        yield { size, layers };
-        layers = [];
-      }
-      current = id;
-      size = value.readUIntLE(0, 6);
-      layers.push(diffIdOf(key.subarray(1 + INODE_ID_BYTES)));
-    }
-    if (current) yield { size, layers };
-  }
-
-  /** Every layer that the catalog knows. */
-  async layers(): Promise<DiffId[]> {
-    const found: DiffId[] = [];
-    for await (const key of this.#database.keys({ gte: Buffer.from("l"), lt: Buffer.from("m") })) found.push(diffIdOf(key.subarray(1)));
-    return found;
-  }
+/** Milliseconds for which a merge is waited for: it is done as a whole, or begins anew the next time. */
+function patience(files: number): number {
+  return Math.max(3000, files * 100);
 }
 
-function edgeKey(inodeId: Uint8Array, layer: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from("e"), inodeId, layer]);
-}
-
-function layerKey(layer: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from("l"), layer]);
-}
-
-function diffIdOf(bytes: Uint8Array): DiffId {
-  return parseDiffId(`sha256:${Buffer.from(bytes).toString("hex")}`);
+function filesToMerge(database: Database | undefined): number {
+  if (database?.status !== "open") return 0;
+  return Number((database as unknown as { getProperty(name: string): string }).getProperty("leveldb.num-files-at-level0"));
 }
 
 /** `level` is loaded here, so that what never opens the catalog never pays for it. */

@@ -67,7 +67,7 @@ export class StoreLayout {
     return join(this.images, "references", key);
   }
 
-  lock(name: "db" | "sweep" | "init" | "gc"): string {
+  lock(name: "db" | "db-waiting" | "sweep" | "init" | "gc"): string {
     return join(this.locks, name);
   }
 

@@ -4,7 +4,8 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseDiffId } from "../../src/image/digest.ts";
-import { Catalog, INODE_ROW_BYTES, type CatalogLayer } from "../../src/store/catalog.ts";
+import { Catalog } from "../../src/store/catalog.ts";
+import { INODE_ROW_BYTES, type CatalogLayer } from "../../src/store/catalog-session.ts";
 import { StoreLayout } from "../../src/store/layout.ts";
 import { FileLock } from "../../src/system/file-lock.ts";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.ts";
@@ -32,8 +33,17 @@ async function setup(): Promise<Setup> {
   const all = async function* (): AsyncGenerator<CatalogLayer> {
     yield* layers;
   };
-  const open = (storeId = "store-1"): Catalog => new Catalog({ layout, storeId, layers: all, warn });
-  return { layout, layers, warnings, open, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
+  const opened: Catalog[] = [];
+  const open = (storeId = "store-1"): Catalog => {
+    const catalog = new Catalog({ layout, storeId, layers: all, warn });
+    opened.push(catalog);
+    return catalog;
+  };
+  const dispose = async (): Promise<void> => {
+    for (const catalog of opened) await catalog.idle();
+    await directory[Symbol.asyncDispose]();
+  };
+  return { layout, layers, warnings, open, [Symbol.asyncDispose]: dispose };
 }
 
 /** Every inode of both layers is found. */
@@ -79,6 +89,7 @@ for (const [name, strike] of Object.entries(damages)) {
     await using at = await setup();
     const catalog = at.open();
     for (const layer of at.layers) await catalog.addLayer(layer);
+    await catalog.idle();
     strike(at.layout.db);
     assert.ok(await isComplete(catalog, at.layers));
     assert.deepEqual(readdirSync(at.layout.staging), []);
@@ -111,6 +122,7 @@ test("`Catalog.session()` waits while another holds the lock, and can be cancell
   await using at = await setup();
   const catalog = at.open();
   await catalog.addLayer(at.layers[0]!);
+  await catalog.idle();
   const lock = FileLock.try(at.layout.lock("db"));
   await assert.rejects(catalog.addLayer(at.layers[1]!, AbortSignal.timeout(50)), { name: "TimeoutError" });
   const waiting = catalog.addLayer(at.layers[1]!);
@@ -135,3 +147,30 @@ test("`Catalog.session()` runs sessions of one process one after the other", asy
 function each(directory: string, suffix: string, action: (path: string) => void): void {
   for (const name of readdirSync(directory)) if (name.endsWith(suffix)) action(join(directory, name));
 }
+
+test("`Catalog` merges what its sessions leave, however short they are", async () => {
+  await using at = await setup();
+  for (let round = 0; round < 40; round++) {
+    const catalog = at.open();
+    await catalog.addLayer(layerOf((round % 10).toString()));
+    await catalog.idle();
+  }
+  const tables = readdirSync(at.layout.db).filter((name) => name.endsWith(".ldb"));
+  assert.ok(tables.length < 20, `${tables.length} tables`);
+});
+
+test("`Catalog.session()` of one handle lets another in, though it has always more to do", async () => {
+  await using at = await setup();
+  const [busy, other] = [at.open(), at.open()];
+  let done = false;
+  const hog = async (): Promise<void> => {
+    while (!done) await busy.session(() => new Promise((resolve) => setTimeout(resolve, 5)));
+  };
+  const hogging = hog();
+  const found = await other.session((session) => session.layers(), AbortSignal.timeout(5000)).finally(() => (done = true));
+  assert.deepEqual(
+    found,
+    at.layers.map(({ diffId }) => diffId),
+  );
+  await hogging;
+});

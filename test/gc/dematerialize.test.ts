@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { ShaleError } from "../../src/index.ts";
+import { startChild } from "../support/start-child.ts";
+import { run } from "../support/run.ts";
+import { startStore, type StoreHarness } from "../support/store-harness.ts";
+
+async function twoImages(harness: StoreHarness): Promise<[string, string]> {
+  const common = [{ path: "common", content: "in both" }];
+  const first = await harness.pushEntries("first", common, [{ path: "first", content: "1" }]);
+  const second = await harness.pushEntries("second", common, [{ path: "second", content: "2" }]);
+  return [first.reference, second.reference];
+}
+
+test("`image.dematerialize()` drops the image's trees and keeps its chunks; `materialize()` makes them again without a registry", async () => {
+  await using harness = await startStore();
+  const [first] = await twoImages(harness);
+  await using image = await (await harness.client()).pull(first);
+  const chunks = readdirSync(harness.file("chunks")).flatMap((name) => readdirSync(harness.file("chunks", name)));
+  const { trees, inUse } = await image.dematerialize();
+  assert.deepEqual([trees.length, inUse], [2, []]);
+  assert.deepEqual(
+    image.layers.map((layer) => existsSync(layer)),
+    [false, false],
+  );
+  assert.deepEqual(
+    readdirSync(harness.file("chunks")).flatMap((name) => readdirSync(harness.file("chunks", name))),
+    chunks,
+  );
+  assert.equal((await image.readFile("common")).toString(), "in both");
+  await harness.registry.close();
+  await image.materialize();
+  assert.equal(readFileSync(join(image.layers[0]!, "common"), "utf8"), "in both");
+  await image.close();
+  await assert.rejects(image.dematerialize(), (error) => ShaleError.is(error, "STORE_CLOSED"));
+});
+
+test("`image.dematerialize()` leaves trees that another handle has, its own process's or another's, and the lease stays its own", async () => {
+  await using harness = await startStore();
+  const [first, second] = await twoImages(harness);
+  const client = await harness.client();
+  await using image = await client.pull(first);
+  {
+    await using other = await client.pull(second);
+    void other;
+    const { trees, inUse } = await image.dematerialize();
+    assert.deepEqual([trees.length, inUse.map(({ reason }) => reason.kind)], [1, ["handle"]]);
+    assert.deepEqual(
+      image.layers.map((layer) => existsSync(layer)),
+      [true, false],
+    );
+  }
+  const child = startChild({ store: harness.path, references: [first], leaveOpen: true });
+  await child.result;
+  await image.materialize();
+  await using again = await client.pull(first);
+  const kept = await image.dematerialize();
+  assert.deepEqual([kept.trees, kept.inUse.length], [[], 2]);
+  await again.close();
+  const store = await harness.store();
+  await store.remove(first);
+  assert.deepEqual((await store.gc({ keepYounger: 0 })).images, [], "the lease is held all the time");
+});
+
+test("`store.dematerialize()` leaves leased and mounted trees, and the next pull makes again what it dropped", async () => {
+  await using harness = await startStore();
+  const [first, second] = await twoImages(harness);
+  const image = await harness.pull(first);
+  await harness.pull(second);
+  const store = await harness.store();
+  const target = join(harness.path, "..", "mounted");
+  mkdirSync(target);
+  await run("mount", ["--bind", image.layers[1]!, target]);
+  try {
+    assert.deepEqual(
+      (await store.dematerialize(first))?.inUse.map(({ reason }) => reason.kind),
+      ["mount"],
+    );
+  } finally {
+    await run("umount", [target]);
+  }
+  await using held = await (await harness.client()).pull(second);
+  await store.lease("kept", held);
+  await held.close();
+  assert.equal((await harness.pull(first)).cached, true);
+  const result = await store.dematerialize(first);
+  assert.deepEqual([result?.trees.length, result?.inUse.map(({ reason }) => reason.kind)], [1, ["lease"]]);
+  await store.release("kept");
+  assert.equal((await store.dematerialize(first))?.trees.length, 1);
+  const again = await harness.pull(first, { pullPolicy: "never" });
+  assert.equal(again.cached, true);
+  assert.equal(readFileSync(join(again.layers[1]!, "first"), "utf8"), "1");
+  assert.equal(await store.dematerialize("docker.io/library/absent:1"), undefined);
+});
+
+test("`gc({ trees: true })` drops trees that nothing uses, as its dry run says, and tells the others", async () => {
+  await using harness = await startStore();
+  const [first, second] = await twoImages(harness);
+  await using image = await (await harness.client()).pull(first);
+  void image;
+  await harness.pull(second);
+  const store = await harness.store();
+  assert.deepEqual(
+    (await store.gc({ trees: true })).treesInUse.map(({ reason }) => reason.kind),
+    ["young", "young", "young"],
+  );
+  const planned = await store.gc({ trees: true, keepYounger: 0, dryRun: true });
+  assert.equal(readdirSync(harness.file("trees")).length, 3);
+  const result = await store.gc({ trees: true, keepYounger: 0 });
+  assert.deepEqual(planned, result);
+  assert.deepEqual([result.images, result.trees.length, result.treesInUse.map(({ reason }) => reason.kind)], [[], 1, ["handle", "handle"]]);
+  assert.equal(readdirSync(harness.file("trees")).length, 2);
+  assert.equal((await harness.pull(second)).cached, true);
+});
