@@ -81,7 +81,12 @@ export function showMessage(text: string): string {
 
 /** JSON on one line (or indented by so many columns), safe for a terminal: what could steer one is written as JSON's own escapes. */
 export function showJson(value: unknown, indent?: number): string {
-  return JSON.stringify(value, undefined, indent).replaceAll(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/gu, (character) =>
+  return escapeJson(JSON.stringify(value, undefined, indent));
+}
+
+/** The same of a JSON document that is text already. */
+export function escapeJson(text: string): string {
+  return text.replaceAll(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/gu, (character) =>
     Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`).join(""),
   );
 }

@@ -58,6 +58,7 @@ export const fsckCommand: Command = {
 };
 
 interface Check {
+  readonly asked: ReturnType<typeof registryOptions>;
   readonly line: Line;
   readonly context: Context;
   readonly path: string;
@@ -71,7 +72,7 @@ async function check(line: Line, context: Context): Promise<number> {
   if ((amount(values, "workers") ?? 1) > 64) throw new UsageError("--workers is at most 64");
   const reporter = new Reporter(line, context);
   using status = new StatusLine(context, reporter);
-  const run: Check = { line, context, path: args[0] ?? storePath(line, context), reporter, status };
+  const run: Check = { asked: registryOptions(line), line, context, path: args[0] ?? storePath(line, context), reporter, status };
   const all: Finding[] = [];
   const told = tell(run, all);
   if (!reporter.json) {
@@ -126,11 +127,11 @@ async function repaired(run: Check, all: readonly Finding[]): Promise<readonly F
 }
 
 /** What a repair had to withdraw comes back from where its image was pulled: just the layers concerned. */
-async function fetchMissing({ line, context, path, reporter }: Check): Promise<readonly Fetched[]> {
+async function fetchMissing({ asked, context, path, reporter }: Check): Promise<readonly Fetched[]> {
   const { signal } = context;
   const { openStore, Registry } = await context.loadApi();
   await using store = await openStore(path, { signal });
-  await using registry = new Registry({ ...registryOptions(line), store });
+  await using registry = new Registry({ ...asked, store });
   const fetched: Fetched[] = [];
   for (const { reasons } of await store.images()) {
     for (const reason of reasons) {
