@@ -12,7 +12,7 @@ import { listImages } from "./images.ts";
 
 export const duCommand: Command = {
   name: "du",
-  summary: "Shows what takes the room of the store: each image alone and shared, largest first, and the sum.",
+  summary: "Shows what each image takes of the store, alone and shared, and the sum.",
   arguments: [],
   options: {
     ...COMMON,

@@ -12,7 +12,7 @@ import { amount } from "../values.ts";
 
 export const leaseAddCommand: Command = {
   name: "lease add",
-  summary: "Keeps an image of the store under a name, until the lease is removed or ends.",
+  summary: "Keeps an image under a name, until the lease is removed or ends.",
   arguments: [{ name: "NAME" }, { name: "REFERENCE", completes: "reference" }],
   options: { ...COMMON, ttl: { type: "duration", argument: "TIME", help: "the lease ends after this (default: never)" }, ...PLATFORM },
   notes: ["A name that is there already is given to this image."],

@@ -12,7 +12,7 @@ import { text } from "../values.ts";
 
 export const pinCommand: Command = {
   name: "pin",
-  summary: "Pins references: no budget removes their images, and rm refuses. Without a reference it lists the pins.",
+  summary: "Pins references, so that no budget removes their images; or lists the pins.",
   arguments: [{ name: "REFERENCE", optional: true, repeated: true, completes: "reference" }],
   options: { ...COMMON, ...PLATFORM },
   notes: ["A pin follows its reference when a pull moves it, and lasts until shale unpin. With --quiet the list has the references alone."],

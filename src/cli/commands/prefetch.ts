@@ -15,7 +15,7 @@ import { fetched, pullOptions } from "./pull.ts";
 
 export const prefetchCommand: Command = {
   name: "prefetch",
-  summary: "Pulls many images into the store, several at a time, and makes no layer directories yet.",
+  summary: "Pulls many images into the store, several at a time, without making directories.",
   arguments: [{ name: "REFERENCE", optional: true, repeated: true, completes: "reference" }],
   options: {
     ...COMMON,

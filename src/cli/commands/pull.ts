@@ -14,7 +14,7 @@ const POLICIES = ["if-missing", "always", "never"] as const satisfies readonly P
 
 export const pullCommand: Command = {
   name: "pull",
-  summary: "Pulls an image into the store and prints its layer directories, bottom to top.",
+  summary: "Pulls an image into the store and prints its layer directories.",
   arguments: [{ name: "REFERENCE", completes: "reference" }],
   options: {
     ...COMMON,
