@@ -2,14 +2,17 @@
 import type { ArgumentSpec, Command, OptionSpec } from "./command.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
 import { COMMON, HELP } from "./options.ts";
+import { wrapText } from "./text-width.ts";
 
-const WIDTH = 96;
+/** Of a terminal that is wide enough, and elsewhere. */
+export const HELP_WIDTH = 96;
 
-export function programHelp(commands: readonly Command[]): string {
+export function programHelp(commands: readonly Command[], width: number): string {
+  const { table, wrap, exitCodes } = layoutOf(width);
   return lines(
     "Usage: shale COMMAND [OPTIONS] ...",
     "",
-    "Pulls OCI images into a local store, and makes their layers available as directories of hard links.",
+    ...wrap("Pulls OCI images into a local store, and makes their layers available as directories of hard links."),
     "",
     "Commands:",
     ...table(commands.map(({ name, summary }) => [name, summary])),
@@ -35,7 +38,8 @@ export function programHelp(commands: readonly Command[]): string {
 }
 
 /** Help of `shale lease`, whose second word is missing. */
-export function groupHelp(group: string, commands: readonly Command[]): string {
+export function groupHelp(group: string, commands: readonly Command[], width: number): string {
+  const { table } = layoutOf(width);
   const own = commands.filter(({ name }) => name.startsWith(`${group} `));
   return lines(
     `Usage: shale ${group} COMMAND [OPTIONS] ...`,
@@ -48,7 +52,8 @@ export function groupHelp(group: string, commands: readonly Command[]): string {
   );
 }
 
-export function commandHelp(command: Command): string {
+export function commandHelp(command: Command, width: number): string {
+  const { table, wrap, exitCodes } = layoutOf(width);
   return lines(
     `Usage: ${usageOf(command)}`,
     "",
@@ -85,28 +90,23 @@ function argumentText({ name, choices, optional, repeated }: ArgumentSpec): stri
   return optional ? `[${text}]` : text;
 }
 
-function exitCodes(rows: readonly (readonly [number, string])[]): string[] {
-  return ["Exit codes:", ...table(rows.map(([code, meaning]) => [String(code), meaning]))];
+interface Layout {
+  readonly wrap: (text: string) => string[];
+  readonly table: (rows: readonly (readonly [string, string])[]) => string[];
+  readonly exitCodes: (rows: readonly (readonly [number, string])[]) => string[];
 }
 
-function table(rows: readonly (readonly [string, string])[]): string[] {
-  const width = Math.max(...rows.map(([left]) => left.length));
-  return rows.flatMap(([left, right]) => {
-    const [first = "", ...more] = wrap(right, WIDTH - width - 4);
-    return [`  ${left.padEnd(width)}  ${first}`, ...more.map((line) => `  ${" ".repeat(width)}  ${line}`)];
-  });
-}
-
-function wrap(text: string, width = WIDTH): string[] {
-  const done: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      done.push(line);
-      line = word;
-    } else line = line === "" ? word : `${line} ${word}`;
-  }
-  return [...done, line];
+function layoutOf(width: number): Layout {
+  const wrap = (text: string, within = width): string[] => wrapText(text, { width: within, measure: (part) => part.length });
+  const table: Layout["table"] = (rows) => {
+    const first = Math.max(...rows.map(([left]) => left.length));
+    return rows.flatMap(([left, right]) => {
+      const [line = "", ...more] = wrap(right, Math.max(20, width - first - 4));
+      return [`  ${left.padEnd(first)}  ${line}`, ...more.map((one) => `  ${" ".repeat(first)}  ${one}`)];
+    });
+  };
+  const exitCodes: Layout["exitCodes"] = (rows) => ["Exit codes:", ...table(rows.map(([code, meaning]) => [String(code), meaning]))];
+  return { wrap, table, exitCodes };
 }
 
 function lines(...all: readonly string[]): string {

@@ -51,8 +51,8 @@ async function find([first = "", ...rest]: readonly string[], entries: readonly 
   const [second, ...others] = rest;
   const names = entries.map(({ name }) => name);
   if (group.length === 0) {
-    const what = first.startsWith("-") ? "option" : "command";
-    throw new UsageError(`${what} ${quote(first)} is unknown${await didYouMean(first, names)}`);
+    if (first.startsWith("-")) throw new UsageError(`option ${quote(first)} stands before the command; options follow it`);
+    throw new UsageError(`command ${quote(first)} is unknown${await didYouMean(first, names)}`);
   }
   if ((second === undefined && forHelp) || second === "--help" || second === "-h") return { args: [] };
   const entry = group.find(({ name }) => name === `${first} ${second}`);

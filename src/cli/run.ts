@@ -16,17 +16,18 @@ export async function run(argv: readonly string[], context: Context): Promise<nu
       command = line.command;
       return (await command.run({ ...line, loadCommands }, context)) ?? 0;
     }
-    context.stdout.write(line.kind === "version" ? `${context.version}\n` : await help(line));
+    context.stdout.write(line.kind === "version" ? `${context.version}\n` : await help(line, context));
     return 0;
   } catch (error) {
     return error instanceof ReaderGone ? 0 : tell(error, { argv, context, command });
   }
 }
 
-async function help({ command, group }: Extract<CommandLine, { kind: "help" }>): Promise<string> {
-  const { commandHelp, groupHelp, programHelp } = await import("./help.ts");
-  if (command) return commandHelp(command);
-  return group === undefined ? programHelp(await loadCommands()) : groupHelp(group, await loadCommands());
+async function help({ command, group }: Extract<CommandLine, { kind: "help" }>, { stdout }: Context): Promise<string> {
+  const { commandHelp, groupHelp, HELP_WIDTH, programHelp } = await import("./help.ts");
+  const width = stdout.isTTY === true ? Math.min(HELP_WIDTH, stdout.columns || 80) : HELP_WIDTH;
+  if (command) return commandHelp(command, width);
+  return group === undefined ? programHelp(await loadCommands(), width) : groupHelp(group, await loadCommands(), width);
 }
 
 interface Failed {

@@ -23,35 +23,37 @@ export function showDuration(milliseconds: number): string {
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-const AGES: readonly (readonly [number, string])[] = [
-  [7 * 86_400, "weeks"],
-  [86_400, "days"],
-  [3600, "hours"],
-  [60, "minutes"],
+const SPANS: readonly (readonly [seconds: number, name: string])[] = [
+  [7 * 86_400, "wk"],
+  [86_400, "d"],
+  [3600, "h"],
+  [60, "min"],
 ];
 
-/** `just now`, `5 minutes ago`, `1 hour ago`, `never` for 0. */
+/** `just now`, `5 min ago`, `3 h ago`, `2 wk ago`; `never` for 0. */
 export function showAge(time: number, now: number): string {
   if (time === 0) return "never";
   const seconds = Math.max(0, (now - time) / 1000);
-  const [unit, name] = AGES.find(([size]) => seconds >= size) ?? [0, ""];
-  if (unit === 0) return "just now";
-  const count = Math.floor(seconds / unit);
-  return `${count.toLocaleString("en-US")} ${count === 1 ? name.slice(0, -1) : name} ago`;
+  const [unit, name] = SPANS.find(([size]) => seconds >= size) ?? [0, ""];
+  return unit === 0 ? "just now" : `${Math.floor(seconds / unit)} ${name} ago`;
 }
 
-/** `in 5 minutes`; `ended` when it is over. */
+/** `in 5 min`; `ended` when it is over. */
 export function showUntil(time: number, now: number): string {
   if (time <= now) return "ended";
   const seconds = (time - now) / 1000;
-  const [unit, name] = AGES.find(([size]) => seconds >= size) ?? [1, "seconds"];
-  const count = Math.round(seconds / unit);
-  return `in ${count.toLocaleString("en-US")} ${count === 1 ? name.slice(0, -1) : name}`;
+  const [unit, name] = SPANS.find(([size]) => seconds >= size) ?? [1, "s"];
+  return `in ${Math.round(seconds / unit)} ${name}`;
 }
 
 /** Bytes as they are counted, or as people read them. */
 export function showBytesOf(bytes: number, exact: boolean): string {
   return exact ? String(bytes) : showSize(bytes);
+}
+
+/** A reference as people type it, which means the same: without the parts that go without saying. */
+export function shortReference(reference: string): string {
+  return reference.replace(/^docker\.io\/(?:library\/)?/, "");
 }
 
 /** The first twelve digits of a digest, as Docker shows them. */
@@ -79,7 +81,12 @@ export function showMessage(text: string): string {
 
 /** JSON on one line (or indented by so many columns), safe for a terminal: what could steer one is written as JSON's own escapes. */
 export function showJson(value: unknown, indent?: number): string {
-  return JSON.stringify(value, undefined, indent).replaceAll(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/gu, (character) =>
+  return escapeJson(JSON.stringify(value, undefined, indent));
+}
+
+/** The same of a JSON document that is text already. */
+export function escapeJson(text: string): string {
+  return text.replaceAll(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/gu, (character) =>
     Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`).join(""),
   );
 }

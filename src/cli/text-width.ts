@@ -31,6 +31,23 @@ export function cutEnd(text: string, width: number, measure: Measure): string {
   return width < 1 ? "" : `${takeWhile(piecesOf(text), width - 1, measure).join("")}…`;
 }
 
+/** Lines of at most `width` columns, broken at spaces; a longer word has a line of its own. Lines after the first are indented. */
+export function wrapText(
+  text: string,
+  { width, measure, indent = "" }: { readonly width: number; readonly measure: Measure; readonly indent?: string },
+): string[] {
+  const done: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (line.trim() !== "" && measure(longer) > width) {
+      done.push(line);
+      line = `${indent}${word}`;
+    } else line = longer;
+  }
+  return [...done, line];
+}
+
 /** What must not be cut apart: a character with its combining marks. */
 function piecesOf(text: string): string[] {
   return ASCII.test(text) ? text.split("") : Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);

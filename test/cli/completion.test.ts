@@ -116,7 +116,7 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
     expect("an option's choices", "shale pull --policy ", () => ["always", "if-missing", "never"]);
     expect("a shell", "shale completion z", () => ["zsh"]);
     expect("a reference", "shale pull 12", () => [place.reference]);
-    expect("a reference after its first colon", `shale rm other ${"127.0.0.1:"}`, () => [place.reference]);
+    expect("a reference after its first colon", "shale rm other 127.0.0.1:", () => [place.reference]);
     expect("a lease", "shale lease rm sand", () => ["sandbox-42"]);
     expect("nothing where nothing is known", "shale ls alpine x", () => []);
 

@@ -90,15 +90,24 @@ function fakeApi({ image, events = [], failure }: FakeOptions, { calls, seen }: 
   const openStore = async (path: string, options: StoreOptions): Promise<unknown> => {
     calls.push("openStore");
     seen.store = { path, options };
-    return closing("store");
+    return {
+      lease: async (name: string, _image: Image, given: { readonly ttl?: number }): Promise<void> => {
+        calls.push(`lease ${name} ${given.ttl ?? "for ever"}`);
+      },
+      pin: async (reference: string): Promise<void> => {
+        calls.push(`pin ${reference}`);
+      },
+      ...closing("store"),
+    };
   };
   return { openStore, Registry: FakeRegistry } as unknown as Api;
 }
 
+/** Text as it is; bytes as a terminal reads them (UTF-8), to a pipe one character each. */
 export function keep(terminal?: { readonly columns: number; readonly rows: number }): Output & { readonly text: () => string } {
   const written: string[] = [];
   return {
-    write: (text) => written.push(typeof text === "string" ? text : Buffer.from(text).toString("latin1")) > 0,
+    write: (text) => written.push(typeof text === "string" ? text : Buffer.from(text).toString(terminal ? "utf8" : "latin1")) > 0,
     text: () => written.join(""),
     ...(terminal && { isTTY: true, ...terminal }),
   };

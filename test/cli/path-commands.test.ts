@@ -44,9 +44,9 @@ test("`shale ls` writes names as they are to a pipe, and escapes them on a termi
   const piped = await store.run(["ls", store.reference, "/odd"]);
   assert.deepEqual(Buffer.from(piped.stdout, "latin1"), Buffer.from("\u001b[2J\u202e\nna\\me\n名前\n"));
   const shown = await store.run(["ls", store.reference, "/odd"], TERMINAL);
-  assert.equal(Buffer.from(shown.stdout, "latin1").toString(), "\\x1b[2J\\u{202e}\nna\\\\me\n名前\n");
+  assert.equal(shown.stdout, "\\x1b[2J\\u{202e}\nna\\\\me\n名前\n");
   const nul = await store.run(["ls", "-0", store.reference, "/odd"], TERMINAL);
-  assert.deepEqual(Buffer.from(nul.stdout, "latin1"), Buffer.from("\u001b[2J\u202e\0na\\me\0名前\0"));
+  assert.equal(nul.stdout, "\u001b[2J\u202e\0na\\me\0名前\0");
 });
 
 test("`shale cat --escaped` takes a path as a terminal shows it", async () => {

@@ -59,6 +59,51 @@ describe("run() with pull", () => {
     );
   });
 
+  test("run() hands budgets, limits and what the registry is asked with to the API", async () => {
+    const argv = [
+      "pull",
+      "--max-bytes",
+      "20GB",
+      "--min-free",
+      "1GiB",
+      "--workers",
+      "3",
+      "--durability",
+      "barrier",
+      "--keep-blobs",
+      "--insecure",
+    ];
+    const more = ["--anonymous", "--hosts-dir", "/a", "--hosts-dir", "/b", "--limit", "layerBytes=1KiB", "--limit", "imageLayers=7"];
+    const { store, registry, pull } = await runFake([...argv, ...more, REFERENCE]);
+    const { maxBytes, minFreeBytes, workers } = store.options ?? {};
+    assert.deepEqual([maxBytes, minFreeBytes, workers], [20e9, 1024 ** 3, 3]);
+    const { insecure, keepBlobs, credentials, hostDirectories, limits } = registry;
+    assert.deepEqual([insecure, keepBlobs, credentials, hostDirectories], [true, true, "anonymous", ["/a", "/b"]]);
+    assert.deepEqual(limits, { layerBytes: 1024, imageLayers: 7 });
+    assert.equal(pull.options?.durability, "barrier");
+  });
+
+  test("run() takes a lease and a pin while the image is open", async () => {
+    const { calls } = await runFake(["pull", "--lease", "sandbox-42", "--lease-ttl", "90s", "--pin", REFERENCE]);
+    assert.deepEqual(calls.slice(0, 5), ["openStore", "pull", "lease sandbox-42 90000", `pin ${IMAGE.reference}`, "image closed"]);
+  });
+
+  test("run() writes warnings as JSON lines, and no progress, with --json where there is no terminal", async () => {
+    const events = [
+      { kind: "resolving", reference: REFERENCE },
+      { kind: "warning", code: "NOT_CACHED", message: "\u001b[2J" },
+    ] as const;
+    const { stderr } = await runFake(["pull", "--json", REFERENCE], { events });
+    assert.deepEqual(
+      stderr
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as unknown),
+      [{ warning: { code: "NOT_CACHED", message: "\u001b[2J" } }],
+    );
+    assert.match(stderr, /^[\x20-\x7e]+\n$/);
+  });
+
   test("run() leaves to the API what was not asked for", async () => {
     const { registry, pull } = await runFake(["pull", REFERENCE]);
     const { pullPolicy, force, buildIndex, materialize, platform, profile } = pull.options ?? {};
@@ -125,11 +170,22 @@ describe("run() when something fails", () => {
     ["pull", "--force=yes", "a"],
     ["pull", "--policy", "sometimes", "a"],
     ["pull", "--profile", "zip", "a"],
+    ["pull", "--lease-ttl", "1h", "a"],
+    ["pull", "--max-bytes", "much", "a"],
+    ["pull", "--workers", "0", "a"],
+    ["pull", "--limit", "layerBytes", "a"],
+    ["pull", "--ca", "/no/such/file", "a"],
+    ["pull", ""],
+    ["ls"],
+    ["rootfs", "a"],
+    ["rootfs", "a", "b", "--mode", "link", "--fallback"],
+    ["completion", "tcsh"],
+    ["fsck", "--quick", "--full", "--store", "/s"],
     ["help", "push"],
   ]) {
     test(`run() ends with 2 and asks the API nothing: ${["shale", ...argv].join(" ")}`, async () => {
       const { exitCode, stdout, stderr, calls } = await runFake(argv);
-      assert.equal(exitCode, 2);
+      assert.equal(exitCode, argv[0] === "fsck" ? 16 : 2);
       assert.equal(stdout, "");
       assert.match(stderr, /^shale: USAGE: /);
       assert.deepEqual(calls, []);

@@ -118,7 +118,7 @@ test("`shale` tells for which platforms an image is there, and which reference m
   ] as const) {
     const { exitCode, stderr } = await store.run(argv);
     assert.equal(exitCode, 3);
-    assert.ok(stderr.includes(`${word}`), stderr);
+    assert.ok(stderr.includes(word), stderr);
   }
 });
 
@@ -246,7 +246,7 @@ test("`shale lease` adds, lists and ends names, and says when one ends", async (
   const { stdout } = await store.run(["lease", "ls"], { now: before });
   assert.match(stdout, /^[\x20-\x7e\n]+$/);
   assert.match(stdout, /^forever +[0-9a-f]{12} +never/m);
-  assert.match(stdout, /in 1 hour/);
+  assert.match(stdout, /in 1 h/);
   assert.deepEqual(await store.json("lease", "rm", "forever"), { released: ["forever"], failed: [] });
   assert.deepEqual(await store.failure("lease", "rm", "forever"), ["LEASE_NOT_FOUND", 3]);
 });

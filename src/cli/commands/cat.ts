@@ -11,7 +11,7 @@ import { amount } from "../values.ts";
 
 export const catCommand: Command = {
   name: "cat",
-  summary: "Writes the content of files inside an image, byte for byte, without materializing anything.",
+  summary: "Writes files inside an image, byte for byte, without materializing anything.",
   arguments: [
     { name: "REFERENCE", completes: "reference" },
     { name: "PATH", repeated: true },

@@ -8,7 +8,7 @@ import { flag } from "../values.ts";
 
 export const completionCommand: Command = {
   name: "completion",
-  summary: "Writes a completion for a shell: commands, options, references and leases.",
+  summary: "Writes a completion for a shell: commands, options, references, leases.",
   arguments: [{ name: "SHELL", choices: ["bash", "zsh", "fish"] }],
   options: { ...COMMON },
   json: "{ shell, script }",

@@ -12,7 +12,7 @@ import { text } from "../values.ts";
 
 export const dematerializeCommand: Command = {
   name: "dematerialize",
-  summary: "Drops the layer directories of images, in every profile; the layers stay in the store.",
+  summary: "Drops the layer directories of images; the layers stay in the store.",
   arguments: [{ name: "REFERENCE", repeated: true, completes: "reference" }],
   options: { ...COMMON, ...PLATFORM },
   notes: [

@@ -5,14 +5,14 @@ import { openExistingStore } from "../open-store.ts";
 import { COMMON } from "../options.ts";
 import { print } from "../print.ts";
 import { Reporter } from "../reporter.ts";
-import { showAge, showBytesOf, showCount, showDigest, showJson, showMessage } from "../show.ts";
+import { showAge, showBytesOf, showCount, showDigest, showJson, shortReference, showMessage } from "../show.ts";
 import { renderTable, type Column } from "../table.ts";
 import { flag } from "../values.ts";
 import { listImages } from "./images.ts";
 
 export const duCommand: Command = {
   name: "du",
-  summary: "Shows what takes the room of the store: each image alone and shared, largest first, and the sum.",
+  summary: "Shows what each image takes of the store, alone and shared, and the sum.",
   arguments: [],
   options: {
     ...COMMON,
@@ -36,7 +36,7 @@ const COLUMNS: readonly Column[] = [
   { title: "SHARED", right: true },
   { title: "LAST USED", drops: 1 },
   { title: "DIGEST", drops: 2 },
-  { title: "IMAGE", shrinks: true },
+  { title: "IMAGE", shrinks: true, shorten: shortReference },
 ];
 
 const LAYER_COLUMNS: readonly Column[] = [

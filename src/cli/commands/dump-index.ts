@@ -4,6 +4,7 @@ import type { Command, Context, Line } from "../command.ts";
 import { storePath } from "../open-store.ts";
 import { COMMON, PLATFORM } from "../options.ts";
 import { print, printItems } from "../print.ts";
+import { escapeJson } from "../show.ts";
 import { flag, text } from "../values.ts";
 
 const DIFFERENT = 1;
@@ -60,7 +61,7 @@ async function dump(line: Line, context: Context): Promise<number> {
   const counted = async function* (): AsyncGenerator<string> {
     for await (const one of diff === undefined ? dumpIndex(target, options) : diffIndex(target, diff, options)) {
       lines++;
-      yield one;
+      yield options.json ? escapeJson(one) : one;
     }
   };
   if (flag(values, "json")) await printItems(context, counted());

@@ -1,4 +1,5 @@
 /** `shale fsck`: checks a store, and repairs it if asked: docs/fsck.md. */
+import { styleText } from "node:util";
 import { escapeText } from "../../bytes.ts";
 import { ShaleError } from "../../errors.ts";
 import type { Finding, FsckLevel } from "../../index.ts";
@@ -8,8 +9,10 @@ import { COMMON, REGISTRY } from "../options.ts";
 import { print, printItems } from "../print.ts";
 import { StatusLine } from "../progress/status-line.ts";
 import { registryOptions } from "../registry-options.ts";
-import { Reporter } from "../reporter.ts";
+import { isTerminal, Reporter } from "../reporter.ts";
 import { showCount, showJson, showMessage } from "../show.ts";
+import { isColoured } from "../table.ts";
+import { measureFor, wrapText } from "../text-width.ts";
 import { UsageError } from "../usage-error.ts";
 import { amount, flag, text } from "../values.ts";
 
@@ -55,6 +58,7 @@ export const fsckCommand: Command = {
 };
 
 interface Check {
+  readonly asked: ReturnType<typeof registryOptions>;
   readonly line: Line;
   readonly context: Context;
   readonly path: string;
@@ -68,13 +72,13 @@ async function check(line: Line, context: Context): Promise<number> {
   if ((amount(values, "workers") ?? 1) > 64) throw new UsageError("--workers is at most 64");
   const reporter = new Reporter(line, context);
   using status = new StatusLine(context, reporter);
-  const run: Check = { line, context, path: args[0] ?? storePath(line, context), reporter, status };
+  const run: Check = { asked: registryOptions(line), line, context, path: args[0] ?? storePath(line, context), reporter, status };
   const all: Finding[] = [];
   const told = tell(run, all);
   if (!reporter.json) {
-    for await (const finding of told) await print(context, `${textOf(finding)}\n`);
+    for await (const finding of told) await print(context, await shown(finding, context));
     status.clear();
-    reporter.note(summary(all));
+    reporter.note(summary(all, line));
     return await finish(run, all, await repaired(run, all));
   }
   let fetched: readonly Fetched[] = [];
@@ -123,11 +127,11 @@ async function repaired(run: Check, all: readonly Finding[]): Promise<readonly F
 }
 
 /** What a repair had to withdraw comes back from where its image was pulled: just the layers concerned. */
-async function fetchMissing({ line, context, path, reporter }: Check): Promise<readonly Fetched[]> {
+async function fetchMissing({ asked, context, path, reporter }: Check): Promise<readonly Fetched[]> {
   const { signal } = context;
   const { openStore, Registry } = await context.loadApi();
   await using store = await openStore(path, { signal });
-  await using registry = new Registry({ ...registryOptions(line), store });
+  await using registry = new Registry({ ...asked, store });
   const fetched: Fetched[] = [];
   for (const { reasons } of await store.images()) {
     for (const reason of reasons) {
@@ -149,6 +153,20 @@ async function fetchMissing({ line, context, path, reporter }: Check): Promise<r
   return fetched;
 }
 
+/** On a terminal broken at words, the severity in colour; elsewhere a line. */
+async function shown(finding: Finding, context: Context): Promise<string> {
+  const text = textOf(finding);
+  const { stdout, env } = context;
+  if (!isTerminal(stdout, env)) return `${text}\n`;
+  const lines = wrapText(text, { width: stdout.columns || 80, measure: await measureFor([text]), indent: "  " }).join("\n");
+  const colour = COLOURS[finding.severity];
+  const { length } = finding.severity;
+  if (!isColoured(context) || colour === undefined) return `${lines}\n`;
+  return `${styleText(colour, lines.slice(0, length), { validateStream: false })}${lines.slice(length)}\n`;
+}
+
+const COLOURS: Readonly<Record<Finding["severity"], "red" | "yellow" | undefined>> = { error: "red", warning: "yellow", note: undefined };
+
 function textOf({ severity, kind, object, path, expected, found, trees, images, state, repair }: Finding): string {
   const parts = [
     `${severity}: ${kind}: ${object}${path === undefined ? "" : ` (${path === "" ? "." : path})`}`,
@@ -167,8 +185,10 @@ function counts(findings: readonly Finding[]): Readonly<Record<"errors" | "warni
   return { errors: count("error"), warnings: count("warning"), notes: count("note"), corrected };
 }
 
-function summary(findings: readonly Finding[]): string {
+function summary(findings: readonly Finding[], { values }: Line): string {
   if (findings.length === 0) return "clean";
   const { errors, warnings, notes, corrected } = counts(findings);
-  return `${showCount(errors, "error")}, ${showCount(warnings, "warning")}, ${showCount(notes, "note")}; ${corrected.toLocaleString("en-US")} corrected`;
+  const found = [showCount(errors, "error"), showCount(warnings, "warning"), showCount(notes, "note")].join(", ");
+  if (flag(values, "repair") && !flag(values, "dry-run")) return `${found}; ${corrected.toLocaleString("en-US")} corrected`;
+  return errors + warnings === 0 || flag(values, "repair") ? found : `${found}; shale fsck --repair puts right what is wrong`;
 }

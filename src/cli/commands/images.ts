@@ -5,7 +5,7 @@ import { openExistingStore } from "../open-store.ts";
 import { COMMON } from "../options.ts";
 import { print } from "../print.ts";
 import { Reporter } from "../reporter.ts";
-import { showAge, showBytesOf, showDigest, showJson, showMessage, showPlatform } from "../show.ts";
+import { showAge, showBytesOf, showDigest, showJson, shortReference, showMessage, showPlatform } from "../show.ts";
 import { showKeepers } from "../show-reason.ts";
 import { renderTable, type Column } from "../table.ts";
 import { flag } from "../values.ts";
@@ -32,7 +32,7 @@ export const imagesCommand: Command = {
 };
 
 const COLUMNS: readonly Column[] = [
-  { title: "REFERENCE", shrinks: true },
+  { title: "REFERENCE", shrinks: true, shorten: shortReference },
   { title: "DIGEST", drops: 2 },
   { title: "PLATFORM", drops: 1 },
   { title: "SIZE", right: true },

@@ -9,7 +9,7 @@ import { showJson } from "../show.ts";
 
 export const inspectCommand: Command = {
   name: "inspect",
-  summary: "Shows what the store knows of an image: digests, config, layers, and what keeps it.",
+  summary: "Shows digests, config and layers of an image, and what keeps it.",
   arguments: [{ name: "REFERENCE", completes: "reference" }],
   options: { ...COMMON, ...PLATFORM, ...PROFILE },
   notes: [

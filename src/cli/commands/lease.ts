@@ -6,13 +6,13 @@ import { openImage } from "../open-image.ts";
 import { COMMON, PLATFORM } from "../options.ts";
 import { print } from "../print.ts";
 import { Reporter } from "../reporter.ts";
-import { showDigest, showJson, showMessage, showUntil } from "../show.ts";
+import { showDigest, showJson, shortReference, showMessage, showUntil } from "../show.ts";
 import { renderTable, type Column } from "../table.ts";
 import { amount } from "../values.ts";
 
 export const leaseAddCommand: Command = {
   name: "lease add",
-  summary: "Keeps an image of the store under a name, until the lease is removed or ends.",
+  summary: "Keeps an image under a name, until the lease is removed or ends.",
   arguments: [{ name: "NAME" }, { name: "REFERENCE", completes: "reference" }],
   options: { ...COMMON, ttl: { type: "duration", argument: "TIME", help: "the lease ends after this (default: never)" }, ...PLATFORM },
   notes: ["A name that is there already is given to this image."],
@@ -59,7 +59,7 @@ const COLUMNS: readonly Column[] = [
   { title: "NAME" },
   { title: "DIGEST", drops: 2 },
   { title: "ENDS", drops: 1 },
-  { title: "IMAGE", shrinks: true },
+  { title: "IMAGE", shrinks: true, shorten: shortReference },
 ];
 
 async function ls(line: Line, context: Context): Promise<void> {

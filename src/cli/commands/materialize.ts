@@ -11,7 +11,7 @@ import { renderPulled } from "./pull.ts";
 
 export const materializeCommand: Command = {
   name: "materialize",
-  summary: "Makes the layer directories of an image that is in the store, and prints them, bottom to top.",
+  summary: "Makes the layer directories of an image in the store, and prints them.",
   arguments: [{ name: "REFERENCE", completes: "reference" }],
   options: { ...COMMON, ...PLATFORM, ...PROFILE },
   notes: [

@@ -12,7 +12,7 @@ import { flag, text } from "../values.ts";
 
 export const mountCommand: Command = {
   name: "mount",
-  summary: "Mounts an image at a directory: read-only, or with a directory for the changes.",
+  summary: "Mounts an image: read-only, or with a directory for the changes.",
   arguments: [
     { name: "REFERENCE", completes: "reference" },
     { name: "TARGET", completes: "directory" },

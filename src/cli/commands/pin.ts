@@ -6,13 +6,13 @@ import { openExistingStore } from "../open-store.ts";
 import { COMMON, PLATFORM } from "../options.ts";
 import { print } from "../print.ts";
 import { Reporter } from "../reporter.ts";
-import { showDigest, showJson, showMessage } from "../show.ts";
+import { showDigest, showJson, shortReference, showMessage } from "../show.ts";
 import { renderTable, type Column } from "../table.ts";
 import { text } from "../values.ts";
 
 export const pinCommand: Command = {
   name: "pin",
-  summary: "Pins references: no budget removes their images, and rm refuses. Without a reference it lists the pins.",
+  summary: "Pins references, so that no budget removes their images; or lists the pins.",
   arguments: [{ name: "REFERENCE", optional: true, repeated: true, completes: "reference" }],
   options: { ...COMMON, ...PLATFORM },
   notes: ["A pin follows its reference when a pull moves it, and lasts until shale unpin. With --quiet the list has the references alone."],
@@ -72,7 +72,11 @@ async function eachOf(line: Line, context: Context, { done, act }: Action): Prom
   return exitCode;
 }
 
-const COLUMNS: readonly Column[] = [{ title: "REFERENCE", shrinks: true }, { title: "PLATFORM" }, { title: "DIGEST", drops: 1 }];
+const COLUMNS: readonly Column[] = [
+  { title: "REFERENCE", shrinks: true, shorten: shortReference },
+  { title: "PLATFORM" },
+  { title: "DIGEST", drops: 1 },
+];
 
 async function listPins(line: Line, context: Context): Promise<void> {
   const reporter = new Reporter(line, context);

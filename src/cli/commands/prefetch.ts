@@ -15,7 +15,7 @@ import { fetched, pullOptions } from "./pull.ts";
 
 export const prefetchCommand: Command = {
   name: "prefetch",
-  summary: "Pulls many images into the store, several at a time, and makes no layer directories yet.",
+  summary: "Pulls many images into the store, several at a time, without making directories.",
   arguments: [{ name: "REFERENCE", optional: true, repeated: true, completes: "reference" }],
   options: {
     ...COMMON,
@@ -60,6 +60,7 @@ async function prefetch(line: Line, context: Context): Promise<number> {
   const { signal } = context;
   const references = [...new Set([...args, ...listed(text(values, "from"))])];
   if (references.length === 0) throw new UsageError("REFERENCE is missing; name images, or a file that lists them with --from");
+  const asked = registryOptions(line);
   const reporter = new Reporter(line, context);
   using status = new StatusLine(context, reporter);
   const sum = new Sum(references.length, status);
@@ -70,7 +71,7 @@ async function prefetch(line: Line, context: Context): Promise<number> {
     reporter.note(text);
   };
   await using store = await openStore(storePath(line, context), storeOptions(line, { signal, onWarning, note }));
-  await using registry = new Registry({ ...registryOptions(line), store });
+  await using registry = new Registry({ ...asked, store });
   const { default: Queue } = await import("p-queue");
   const queue = new Queue({ concurrency: amount(values, "jobs") ?? JOBS });
   const outcomes = new Map<string, Outcome>();

@@ -14,7 +14,7 @@ const POLICIES = ["if-missing", "always", "never"] as const satisfies readonly P
 
 export const pullCommand: Command = {
   name: "pull",
-  summary: "Pulls an image into the store and prints its layer directories, bottom to top.",
+  summary: "Pulls an image into the store and prints its layer directories.",
   arguments: [{ name: "REFERENCE", completes: "reference" }],
   options: {
     ...COMMON,
@@ -55,12 +55,13 @@ async function pull(line: Line, context: Context): Promise<void> {
   if (values["lease-ttl"] !== undefined && values["lease"] === undefined) throw new UsageError("--lease-ttl needs --lease");
   const progress = new DeferredProgress(context, new Reporter(line, context));
   const { profile, ...options } = pullOptions(line);
+  const asked = registryOptions(line);
   const lease = text(values, "lease");
   try {
     const { openStore, Registry } = await context.loadBoot();
     const { onWarning, note } = progress;
     await using store = await openStore(storePath(line, context), storeOptions(line, { signal, onWarning, note }));
-    await using registry = new Registry({ ...registryOptions(line), store });
+    await using registry = new Registry({ ...asked, store });
     await using image = await registry.pull(args[0] ?? "", {
       ...options,
       as: text(values, "as"),

@@ -12,7 +12,7 @@ import { renderGc } from "./gc.ts";
 
 export const rmCommand: Command = {
   name: "rm",
-  summary: "Forgets references; what nothing else keeps goes with the next shale gc.",
+  summary: "Forgets references; what nothing else keeps goes with the next gc.",
   arguments: [{ name: "REFERENCE", repeated: true, completes: "reference" }],
   options: {
     ...COMMON,

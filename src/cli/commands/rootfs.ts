@@ -15,7 +15,7 @@ const MODES = ["link", "reflink", "copy"] as const satisfies readonly RootfsMode
 
 export const rootfsCommand: Command = {
   name: "rootfs",
-  summary: "Makes the root file system of an image, its layers merged, in a new or empty directory.",
+  summary: "Makes the merged root file system of an image in a new or empty directory.",
   arguments: [
     { name: "REFERENCE", completes: "reference" },
     { name: "DEST", completes: "directory" },

@@ -14,7 +14,7 @@ import { flag } from "../values.ts";
 
 export const statCommand: Command = {
   name: "stat",
-  summary: "Shows the attributes of a path inside an image, without materializing anything.",
+  summary: "Shows the attributes of a path inside an image, without materializing it.",
   arguments: [{ name: "REFERENCE", completes: "reference" }, { name: "PATH" }],
   options: {
     ...COMMON,

@@ -45,6 +45,8 @@ function describe(state: LayerState, rate: number | undefined): string {
     case "done":
       return state.how === "ingested" ? `${HOW[state.how]} ${showSize(state.bytes)}` : HOW[state.how];
     case "failed":
+      // another layer's failure ended it, or the user
+      if (state.code === "ABORTED") return "stopped";
       return `failed: ${state.code.replaceAll(/[^\x20-\x7e]/g, "?")}`;
     default:
       return assertNever(state);

@@ -1,0 +1,71 @@
+/** Whatever a stranger or a user wrote into names, nothing of it may steer a terminal. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { buildImage, buildLayer, writeLayout } from "../../src/testing/index.ts";
+import { startRealStore } from "./real-run.ts";
+
+/** Clears the screen, sets the title, turns the line around, ends it, rings. */
+const STEERING = "\x1b[2J\x1b]0;owned\x07\u202egnp\u2028\u009b1m\r\nx";
+const HARMFUL: RegExp = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/u;
+
+test("every command escapes names of directories, leases, files, targets, labels and references, on a terminal and as JSON", async () => {
+  await using store = await startRealStore();
+  const { harness } = store;
+  const layer = await buildLayer([
+    { path: `d/${STEERING}`, content: "x", xattrs: { "user.note": STEERING } },
+    { path: "link", type: "symlink", target: STEERING },
+  ]);
+  const config = { Labels: { [STEERING]: STEERING }, Env: [`A=${STEERING}`], Cmd: [STEERING], User: STEERING };
+  const directory = join(harness.path, "..", `layout ${STEERING.replaceAll("/", "")}`);
+  await writeLayout(directory, { latest: buildImage({ layers: [layer], config }) });
+  const reference = `oci:${directory}:latest`;
+  await harness.pull(reference);
+  const lines: readonly (readonly string[])[] = [
+    ["lease", "add", STEERING, reference],
+    ["pin", reference],
+    ["images"],
+    ["images", "--quiet"],
+    ["inspect", reference],
+    ["ls", "-lR", reference],
+    ["ls", reference, STEERING],
+    ["stat", reference, `d/${STEERING}`],
+    ["stat", reference, "link"],
+    ["cat", reference, STEERING],
+    ["materialize", reference],
+    ["mount", reference, STEERING],
+    ["umount", STEERING],
+    ["rootfs", reference, join(harness.path, STEERING)],
+    ["lease", "ls"],
+    ["lease", "rm", "--", `-${STEERING}`],
+    ["pin"],
+    ["du", "--layers"],
+    ["why", reference],
+    ["why", STEERING],
+    ["gc", "--dry-run", "--keep-younger", "0", "--keep-bytes", "1"],
+    ["dump-index", "--store", harness.path, reference],
+    ["dump-index", "--store", harness.path, STEERING],
+    ["fsck"],
+    ["prefetch", "--policy", "always", reference, `oci:${STEERING}`],
+    ["pull", reference],
+    ["pull", STEERING],
+    ["rm", STEERING],
+    ["unpin", reference],
+    ["rm", reference],
+    [STEERING],
+    ["lease", STEERING],
+    ["pull", `--${STEERING}`],
+    ["gc", "--keep-bytes", STEERING],
+    ["pull", "--ca", STEERING, "x"],
+  ];
+  for (const argv of lines) {
+    for (const flags of [[], ["--json"]]) {
+      const at = argv.indexOf("--");
+      const whole = at === -1 ? [...argv, ...flags] : [...argv.slice(0, at), ...flags, ...argv.slice(at)];
+      const { stdout, stderr } = await store.run(whole, { terminal: { columns: 100, rows: 30 }, env: { NO_COLOR: "1" } });
+      const text = `${stdout}${stderr}`;
+      assert.notEqual(text, "", JSON.stringify(whole));
+      assert.equal(HARMFUL.exec(text), null, `${JSON.stringify(whole)}: ${JSON.stringify(text.slice(0, 500))}`);
+    }
+  }
+});
