@@ -34,10 +34,8 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   { program: "zsh", debian: "zsh" },
   { program: "fish", debian: "fish" },
   { program: "fuse-overlayfs", debian: "fuse-overlayfs" },
+  { program: "podman", debian: "podman" },
 ];
-
-/** What `npm run test:images` needs beside these: `prepare-tests --images`. */
-const FOR_IMAGES: readonly Prerequisite[] = [{ program: "podman", debian: "podman" }];
 
 /** System programs live in sbin, which is not on everyone's PATH. */
 const SYSTEM_FOLDERS: readonly string[] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -73,10 +71,9 @@ function install(packages: readonly string[]): void {
 }
 
 if (import.meta.main) {
-  const wanted = process.argv.includes("--images") ? [...PREREQUISITES, ...FOR_IMAGES] : PREREQUISITES;
-  const before = missingPrerequisites(undefined, wanted);
+  const before = missingPrerequisites();
   if (before.length > 0 && canInstall()) install([...new Set(before.map(({ debian }) => debian))]);
-  const missing = missingPrerequisites(undefined, wanted);
+  const missing = missingPrerequisites();
   for (const { program, debian } of missing) process.stderr.write(`the tests need ${program}; on Debian: apt-get install ${debian}\n`);
   process.stderr.write(`prerequisites: ${missing.length === 0 ? "ok" : `${missing.length} missing`}\n`);
   if (missing.length > 0) process.exitCode = 1;

@@ -61,7 +61,12 @@ export class ArchiveSink implements ExportSink {
     const { pack } = await import("tar-stream");
     const archive = pack();
     const { signal, form, tag } = this.#options;
-    const drained = drain(archive as AsyncIterable<Uint8Array>, this.#output, signal);
+    let outputFailure: unknown;
+    const drained = drain(archive as AsyncIterable<Uint8Array>, this.#output, {
+      signal,
+      // the archive's own error is just that it was left
+      onFailure: (error) => (outputFailure = error),
+    });
     // rejects when the output does; resolves never
     const broken = drained.then(() => new Promise<never>(() => {}));
     broken.catch(() => {});
@@ -73,7 +78,7 @@ export class ArchiveSink implements ExportSink {
     } catch (error) {
       archive.destroy();
       await drained.catch(() => {});
-      throw error;
+      throw outputFailure ?? error;
     }
   }
 
@@ -91,22 +96,34 @@ export class ArchiveSink implements ExportSink {
   }
 }
 
-async function drain(archive: AsyncIterable<Uint8Array>, output: OutputFile | Writable, signal: AbortSignal): Promise<void> {
-  if ("handle" in output) {
-    for await (const piece of archive) await output.handle.writeFile(piece);
-    return;
-  }
-  const failure = Promise.withResolvers<never>();
-  failure.promise.catch(() => {});
-  const fail = (error: Error): void => failure.reject(error);
-  output.on("error", fail);
-  try {
-    for await (const piece of archive) {
-      if (!output.write(piece)) await Promise.race([once(output, "drain", { signal }), failure.promise]);
+interface DrainOptions {
+  readonly signal: AbortSignal;
+  readonly onFailure: (error: unknown) => void;
+}
+
+async function drain(
+  archive: AsyncIterable<Uint8Array>,
+  output: OutputFile | Writable,
+  { signal, onFailure }: DrainOptions,
+): Promise<void> {
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => {});
+  const fail = (error: Error): void => broken.reject(error);
+  const write = async (piece: Uint8Array | string): Promise<void> => {
+    try {
+      if ("handle" in output) await output.handle.writeFile(piece);
+      else if (!output.write(piece)) await Promise.race([once(output, "drain", { signal }), broken.promise]);
+    } catch (error) {
+      onFailure(error);
+      throw error;
     }
-    await Promise.race([new Promise<void>((resolve) => output.write("", () => resolve())), failure.promise]);
+  };
+  if ("on" in output) output.on("error", fail);
+  try {
+    for await (const piece of archive) await write(piece);
+    if ("on" in output) await Promise.race([new Promise<void>((resolve) => output.write("", () => resolve())), broken.promise]);
   } finally {
-    output.off("error", fail);
+    if ("on" in output) output.off("error", fail);
   }
 }
 

@@ -164,6 +164,8 @@ function parseLocalReference(
   const path = pinned?.[1] ?? (colon === -1 ? body : body.slice(0, colon));
   const form = FORMS[transport];
   if (path === "" || path.includes("\0")) throw invalid(text, `names no ${transport === "oci" ? "directory" : "file"}; expected ${form}`);
+  if (!pinned && /@sha(?:256|512)$/.test(path))
+    throw invalid(text, "has a malformed digest; expected sha256: and 64 lower-case hex digits");
   const tag = pinned || colon === -1 ? undefined : body.slice(colon + 1);
   if (tag !== undefined && !LAYOUT_TAG.test(tag)) throw invalid(text, `has a malformed tag; expected ${form}`);
   const named = { ...(tag !== undefined && { tag }), ...(pinned?.[2] !== undefined && { digest: parseDigest(pinned[2], text) }) };

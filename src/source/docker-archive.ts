@@ -60,12 +60,20 @@ export async function readDockerImage(files: TarFiles, query: DockerQuery): Prom
     const place = placeOf(files, name);
     const layer = known.get(place.offset) ?? (await layerAt(files, place, { diffId: diffIds[index]!, signal: query.signal }));
     if (layer.mediaType !== LAYER) known.set(place.offset, layer);
+    const other = blobs.get(layer.digest);
+    if (other && other.size !== layer.size) throw twoSizes(layer, other.size);
     blobs.set(layer.digest, place);
     layers.push(layer);
   }
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: DOCKER_MANIFEST, config: config.descriptor, layers }));
   const document = { bytes, descriptor: { mediaType: DOCKER_MANIFEST, digest: computeDigest(bytes), size: bytes.length } };
   return { document, blobs, name: saved.names[0] };
+}
+
+/** Two files for one layer: at most one of them is it. */
+function twoSizes({ digest, size }: Descriptor, actual: number): ShaleError<"SIZE_MISMATCH"> {
+  const message = `the archive has layer ${digest} with ${size} and with ${actual} bytes; save the image again`;
+  return new ShaleError("SIZE_MISMATCH", message, { what: "blob", digest, expected: size, actual });
 }
 
 async function readImages(files: TarFiles): Promise<readonly SavedImage[]> {

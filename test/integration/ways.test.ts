@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
 import { exportImage, makeBundle, openStore, Registry, type BundleOptions, type Image } from "../../src/index.ts";
@@ -14,23 +14,40 @@ import { run } from "../support/run.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { umociUnpack } from "../support/umoci-unpack.ts";
 
-const TAG = "base";
-let layout = "";
-
-before(async () => {
-  ({ layout } = await ensureImages());
-});
+interface Source {
+  /** What is pulled; default: an image of some layers. */
+  readonly reference?: string;
+  readonly keepBlobs?: boolean;
+}
 
 /** The image, pulled into a store of its own below `directory`. */
 async function withImage(
   directory: string,
   work: (image: Image, registry: Registry) => Promise<void>,
-  options: { keepBlobs?: boolean } = {},
+  options: Source = {},
 ): Promise<void> {
+  const { reference = await smallImage(directory), keepBlobs } = options;
   await using store = await openStore(join(directory, "store"));
-  await using registry = new Registry({ store, plainHttp: true, ...options });
-  await using image = await registry.pull(`oci:${layout}:${TAG}`, { materialize: "lazy" });
+  await using registry = new Registry({ store, plainHttp: true, keepBlobs });
+  await using image = await registry.pull(reference, { materialize: "lazy" });
   await work(image, registry);
+}
+
+/** Three layers, one of them twice: everything that a tar can say of a file, and 5 MB that do not compress. */
+async function smallImage(directory: string): Promise<string> {
+  const noise = Buffer.alloc(5_000_000);
+  for (let at = 0, state = 1; at < noise.length; at += 4) noise.writeInt32LE((state = (Math.imul(state, 1_103_515_245) + 12_345) | 0), at);
+  const base = await buildLayer([
+    { path: "etc/passwd", content: "root:x:0:0::/root:/bin/sh\n", mtime: 1_000_000_000 },
+    { path: "bin/su", mode: 0o4755, content: "#!\n", uid: 1, gid: 2 },
+    { path: "bin/link", type: "symlink", target: "su" },
+    { path: "bin/hard", type: "hardlink", target: "bin/su" },
+    { path: "opt/noise", content: noise },
+  ]);
+  const upper = await buildLayer([{ path: "opt/.wh.noise" }, { path: "opt/other", content: "x" }], { compression: "zstd" });
+  const again = await buildLayer([{ path: "srv/x", content: "same" }], { compression: "none" });
+  await writeLayout(join(directory, "small"), { app: buildImage({ layers: [base, again, upper, again] }) });
+  return `oci:${join(directory, "small")}:app`;
 }
 
 async function pullElsewhere(
@@ -116,11 +133,12 @@ describe("Archives and layouts", () => {
 
   test("`shale export` and `shale pull` meet in a pipe", async () => {
     await using directory = await temporaryDirectory();
-    await withImage(directory.path, async () => {});
+    const reference = await smallImage(directory.path);
+    await withImage(directory.path, async () => {}, { reference });
     const cli = join(PROJECT, "dist/src/cli/main.js");
     const script =
       '"$0" "$1" export --store "$2/store" "$3" docker-archive:-:app:1 | "$0" "$1" pull --store "$2/other" -q docker-archive:-';
-    const child = spawn("sh", ["-c", script, process.execPath, cli, directory.path, `oci:${layout}:${TAG}`], { stdio: "inherit" });
+    const child = spawn("sh", ["-c", script, process.execPath, cli, directory.path, reference], { stdio: "inherit" });
     const [code] = (await once(child, "exit")) as [number];
     assert.equal(code, 0);
     await using store = await openStore(join(directory.path, "other"));
@@ -130,7 +148,7 @@ describe("Archives and layouts", () => {
 
   test("A full disk ends an export with NO_SPACE, and nothing of it stays", async () => {
     await using directory = await temporaryDirectory();
-    const small = join(directory.path, "small");
+    const small = join(directory.path, "disk");
     mkdirSync(small);
     await run("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", small]);
     try {
@@ -157,60 +175,75 @@ const SCRIPT =
   'id -u; id -g; id -G; pwd; echo "$A|$HOME|$PATH"; echo "$0 $@"; touch /etc/new 2>/dev/null && echo written; cat /data/seed 2>/dev/null; exit 0';
 
 describe("Bundles", () => {
+  let reference = "";
+  before(async () => {
+    reference = `oci:${(await ensureImages()).layout}:base`;
+  });
+
   const boots: readonly (readonly [how: string, options: BundleOptions, written: boolean])[] = [
     ["copied", {}, true],
     ["linked", { rootfs: "link" }, false],
     ["mounted", { rootfs: "overlay" }, true],
-    ["in a user namespace", { rootless: true }, true],
+    [
+      "in a user namespace",
+      { idMappings: { uids: [{ containerId: 0, hostId: 0, size: 65_536 }], gids: [{ containerId: 0, hostId: 0, size: 65_536 }] } },
+      true,
+    ],
     ["read-only", { readOnly: true }, false],
   ];
   for (const [how, options, written] of boots) {
     test(`crun runs a bundle, ${how}, as Docker would run the image`, async () => {
       await using directory = await temporaryDirectory();
-      await withImage(directory.path, async (base, registry) => {
-        const config = {
-          Entrypoint: ["/bin/sh", "-c", SCRIPT, "entry"],
-          Cmd: ["one", "two words"],
-          Env: ["A=b=c", "PATH=/usr/bin:/bin"],
-          WorkingDir: "/usr/share",
-          User: "0:daemon",
-          Volumes: { "/data": {} },
-        };
-        const image = await derived(base, registry, { directory: directory.path, config });
-        await using bundle = await makeBundle(image, join(directory.path, "bundle"), options);
-        // the only user that is mapped where there are no subordinate ids
-        const gid = options.rootless ? undefined : 1;
-        if (gid === undefined) assert.equal(bundle.user.uid, 0);
-        const said = await crun(bundle.path);
-        const own = [
-          "0",
-          "1",
-          "1",
-          "/usr/share",
-          "b=c|/root|/usr/bin:/bin",
-          "entry one two words",
-          ...(written ? ["written"] : []),
-          "seed",
-        ];
-        assert.deepEqual(said.trim().split("\n"), own);
-        await image.close();
-      });
+      await withImage(
+        directory.path,
+        async (base, registry) => {
+          const config = {
+            Entrypoint: ["/bin/sh", "-c", SCRIPT, "entry"],
+            Cmd: ["one", "two words"],
+            Env: ["A=b=c", "PATH=/usr/bin:/bin"],
+            WorkingDir: "/usr/share",
+            User: "0:daemon",
+            Volumes: { "/data": {} },
+          };
+          const image = await derived(base, registry, { directory: directory.path, config });
+          await using bundle = await makeBundle(image, join(directory.path, "bundle"), options);
+          assert.deepEqual(bundle.user, { uid: 0, gid: 1, additionalGids: [] });
+          const said = await crun(bundle.path);
+          const own = [
+            "0",
+            "1",
+            "1",
+            "/usr/share",
+            "b=c|/root|/usr/bin:/bin",
+            "entry one two words",
+            ...(written ? ["written"] : []),
+            "seed",
+          ];
+          assert.deepEqual(said.trim().split("\n"), own);
+          await image.close();
+        },
+        { reference },
+      );
     });
   }
 
   test("crun runs as a user of the image, with its groups, and with none of root's powers", async () => {
     await using directory = await temporaryDirectory();
-    await withImage(directory.path, async (base, registry) => {
-      const script = "id -u; id -G; grep CapEff /proc/self/status; touch /etc/new 2>/dev/null || echo denied";
-      const image = await derived(base, registry, {
-        directory: directory.path,
-        config: { Cmd: ["/bin/sh", "-c", script], User: "someone" },
-      });
-      const bundle = await makeBundle(image, join(directory.path, "bundle"));
-      assert.deepEqual((await crun(bundle.path)).trim().split("\n"), ["4242", "4243 4244 4245", "CapEff:\t0000000000000000", "denied"]);
-      assert.equal(statSync(join(bundle.path, "rootfs/etc/passwd")).isFile(), true);
-      await image.close();
-    });
+    await withImage(
+      directory.path,
+      async (base, registry) => {
+        const script = "id -u; id -G; grep CapEff /proc/self/status; touch /etc/new 2>/dev/null || echo denied";
+        const image = await derived(base, registry, {
+          directory: directory.path,
+          config: { Cmd: ["/bin/sh", "-c", script], User: "someone" },
+        });
+        const bundle = await makeBundle(image, join(directory.path, "bundle"));
+        assert.deepEqual((await crun(bundle.path)).trim().split("\n"), ["4242", "4243 4244 4245", "CapEff:\t0000000000000000", "denied"]);
+        assert.equal(statSync(join(bundle.path, "rootfs/etc/passwd")).isFile(), true);
+        await image.close();
+      },
+      { reference },
+    );
   });
 });
 
@@ -236,6 +269,5 @@ async function derived(
   });
   const place = join(directory, "derived");
   await writeLayout(place, { app: buildImage({ layers: [...layers, top], config }) });
-  writeFileSync(join(directory, "made"), "");
   return registry.pull(`oci:${place}:app`);
 }

@@ -234,7 +234,7 @@ const HOSTILE: readonly (readonly [what: string, form: "oci" | "docker", change:
     "the layers swapped",
     "docker",
     (all) => edited(all, (image) => image.Layers.splice(0, 2, image.Layers[1]!, image.Layers[0]!)),
-    "DIGEST_MISMATCH",
+    "SIZE_MISMATCH",
   ],
   ["a layer in the place of another", "docker", (all) => edited(all, (image) => (image.Layers[0] = image.Layers[1]!)), "SIZE_MISMATCH"],
   ["a layer with a flipped bit", "docker", (all) => flipped(all, "layer1/layer.tar"), "DIGEST_MISMATCH"],

@@ -75,7 +75,8 @@ async function bundle(line: Line, context: Context): Promise<void> {
   });
   const { path, user, omittedLabels } = made;
   const { manifestDigest } = image;
-  if (reporter.json) return print(context, `${showJson({ reference: image.reference, manifestDigest, path, user, omittedLabels })}\n`);
+  if (reporter.json)
+    return await print(context, `${showJson({ reference: image.reference, manifestDigest, path, user, omittedLabels })}\n`);
   for (const label of omittedLabels) reporter.note(`left out: the label ${showMessage(JSON.stringify(label))}, which a runtime would obey`);
-  return print(context, `${showMessage(path)}\n`);
+  return await print(context, `${showMessage(path)}\n`);
 }

@@ -47,12 +47,14 @@ async function exportRun(line: Line, context: Context): Promise<void> {
   const { exportImage } = await context.loadApi();
   const compression = text(values, "compression") as ExportImageOptions["compression"];
   const result = await exportImage(image, destination, { compression, signal: context.signal });
-  if (reporter.json) return print(context, `${showJson({ reference: image.reference, destination, ...result })}\n`);
+  if (reporter.json) return await print(context, `${showJson({ reference: image.reference, destination, ...result })}\n`);
   const { manifestDigest, sameManifest, layers } = result;
   const bytes = [...new Map(layers.map(({ digest, size }) => [digest, size])).values()].reduce((sum, size) => sum + size, 0);
   reporter.note(`${showCount(layers.length, "layer")}, ${showSize(bytes)}, ${showDuration(performance.now() - started)}`);
   if (manifestDigest !== undefined && !sameManifest) {
     reporter.note(`the manifest is a new one, since layers were compressed anew; the one that was pulled is ${image.manifestDigest}`);
   }
-  return toOutput ? undefined : print(context, `${showMessage(destination)}${manifestDigest === undefined ? "" : ` ${manifestDigest}`}\n`);
+  return toOutput
+    ? undefined
+    : await print(context, `${showMessage(destination)}${manifestDigest === undefined ? "" : ` ${manifestDigest}`}\n`);
 }
