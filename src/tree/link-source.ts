@@ -3,18 +3,7 @@
  * or profile that nobody needed so far, or a file that gc took) is made from a sibling with the same content, by reflink or copy;
  * so is one that somebody has changed, and it is replaced.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  linkSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, fstatSync, linkSync, openSync, readSync, renameSync, rmSync, unlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { toByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
