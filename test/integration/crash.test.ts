@@ -49,7 +49,7 @@ function rounds(count: number): readonly number[] {
   return only === undefined ? Array.from({ length: count }, (_, round) => round) : [only];
 }
 
-const kills = Number(process.env["SHALE_CRASH_KILLS"] ?? (WHOLE ? 300 : 12));
+const kills = Number(process.env["SHALE_CRASH_KILLS"] ?? (WHOLE ? 300 : 8));
 
 test(`A process killed at any moment or system call, ${kills} times, leaves a store that needs no help`, { timeout }, async (context) => {
   const { problems, onProblem } = problemsOf(context);
@@ -81,7 +81,7 @@ for (const shortage of SHORTAGES) {
 
 test("A system call that fails, once or for good, gives an error with a code, and nothing else", { timeout }, async (context) => {
   const { problems, onProblem } = problemsOf(context);
-  const codes = await failCalls({ world, directory: temporary.path, seed: SEED, rounds: rounds(WHOLE ? 56 : 4), lanes, onProblem });
+  const codes = await failCalls({ world, directory: temporary.path, seed: SEED, rounds: rounds(WHOLE ? 56 : 3), lanes, onProblem });
   context.diagnostic(JSON.stringify(codes));
   assert.deepEqual(problems, []);
 });
