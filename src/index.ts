@@ -18,7 +18,7 @@ export type { ImageUsage, LayerUsage, Usage } from "./gc/usage.ts";
 export type { KeepingChain, StoredKind, StoredObject, Why, WhyOptions } from "./gc/why.ts";
 export { Registry } from "./pull/registry.ts";
 export type { PullOptions, RegistryOptions } from "./pull/registry.ts";
-export type { PullPolicy } from "./pull/pull-image.ts";
+export type { PullPolicy } from "./pull/pull-request.ts";
 export type { VerifyManifest } from "./pull/resolve-image.ts";
 export type { Image, MaterializeImageOptions, PullStats } from "./pull/image.ts";
 export { mountOverlay, unmountOverlay } from "./tree/mount-overlay.ts";

@@ -18,7 +18,8 @@ import type { Image } from "./image.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 import { pinnedError, pinOf, pinReference, byName, nameOf, type Pin } from "./pins.ts";
 import { ProgressRelay } from "./progress-relay.ts";
-import { storedImage, isDamage } from "./pull-image.ts";
+import { storedImage } from "./cached-image.ts";
+import { isDamage } from "./pull-request.ts";
 import { StoreCore, type StoreOptions } from "./store-core.ts";
 
 export type { Lease, Pin };

@@ -14,7 +14,8 @@ import { resolveLimits, type Limits } from "./limits.ts";
 import { coreOf, type Store } from "./open-store.ts";
 import type { ProgressSink } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
-import { pullImage, type PullPolicy } from "./pull-image.ts";
+import { pullImage } from "./pull-image.ts";
+import type { PullPolicy } from "./pull-request.ts";
 import type { VerifyManifest } from "./resolve-image.ts";
 import type { StoreCore } from "./store-core.ts";
 

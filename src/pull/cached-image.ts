@@ -1,0 +1,100 @@
+/** An image from the store alone: what the boot path does, without network, LevelDB or workers. */
+import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { BlobDigest } from "../image/digest.ts";
+import { formatPlatform } from "../image/platform.ts";
+import type { ImageRecord } from "../store/images.ts";
+import { isRealDirectory } from "../store/planted.ts";
+import type { Proof } from "../store/proofs.ts";
+import type { FileLock } from "../system/file-lock.ts";
+import { ensureIndex, isUsable } from "./ensure-layer.ts";
+import type { Image, PullStats } from "./image.ts";
+import { isIndexed, makeImage, type TreeRef } from "./make-image.ts";
+import { repositoryOf } from "./prove-layer.ts";
+import { holding, treesContext, type PullRequest } from "./pull-request.ts";
+import type { StoreCore } from "./store-core.ts";
+import { composeLayers } from "./trees.ts";
+
+/** The image, if the store has all of it; nothing is ever fetched. */
+export function storedImage(request: Omit<PullRequest, "holds">): Promise<Image | undefined> {
+  return holding((holds) => cachedImage({ ...request, holds }, performance.now()));
+}
+
+/** The image, if the store has all of it; without network, LevelDB or workers when its trees are there too. */
+export async function cachedImage(request: PullRequest, started: number): Promise<Image | undefined> {
+  const { core, reference, name: text, platform, relay, profile } = request;
+  const warn = (code: string, message: string): void => relay.warn(code, message);
+  const pinned = reference.transport === "docker" ? reference.digest : undefined;
+  const wanted = formatPlatform(platform);
+  const digest = core.images.resolve(text, wanted, warn) ?? (pinned && core.images.resolvePinned(pinned, wanted, warn));
+  const lease = digest && (await takeLease(core, digest));
+  if (!digest || !lease) return undefined;
+  try {
+    const record = core.images.record(digest, warn);
+    const composed = record && isProven(record, request) && (await composedTrees(record, request));
+    if (composed) return await restoreImage(request, { record, composed, lease, started });
+  } catch (error) {
+    lease.release();
+    throw error;
+  }
+  lease.release();
+  if (request.policy === "never") relay.warn("NOT_CACHED", `${JSON.stringify(text)} is only partly in the store (profile ${profile})`);
+  return undefined;
+}
+
+/** Who looks whether anybody has the image holds its lease for a moment; who removes it, until the record is gone. */
+async function takeLease({ leases, layout }: StoreCore, digest: BlobDigest): Promise<FileLock | undefined> {
+  for (let tries = 0; tries < 25; tries++) {
+    const lease = leases.take(digest);
+    if (lease || !existsSync(layout.imageRecord(digest))) return lease;
+    await sleep(4);
+  }
+  return undefined;
+}
+
+interface Restored {
+  readonly record: ImageRecord;
+  readonly composed: readonly TreeRef[];
+  readonly lease: FileLock;
+  readonly started: number;
+}
+
+const NO_WORK: Omit<PullStats, "milliseconds"> = { downloadedBytes: 0, resumedBytes: 0, ingestedLayers: 0, newChunks: 0, newChunkBytes: 0 };
+
+/** A record from another boot, or without these trees, is brought up to date once they are there. */
+async function restoreImage(request: PullRequest, { record, composed, lease, started }: Restored): Promise<Image> {
+  const { core, profile, eager } = request;
+  const stats = (): PullStats => ({ ...NO_WORK, milliseconds: performance.now() - started });
+  const image = await makeImage(request, { record, composed, lease, cached: true, stats: stats() });
+  if (eager && composed.some((tree) => tree.resolution)) {
+    const trees = { ...record.trees, [profile]: composed.map(({ treeId }) => treeId) };
+    core.images.writeRecord({ ...record, bootId: core.bootId, indexed: isIndexed(core, record), trees });
+  }
+  return image;
+}
+
+/** A layer that stands in the image in two forms is proven by either: it is fetched once. */
+function isProven({ configDigest, layers }: ImageRecord, { core, reference, requireProof }: PullRequest): boolean {
+  if (!requireProof) return true;
+  const repository = repositoryOf(reference);
+  const has = (blob: BlobDigest, content: Proof["content"]): boolean => core.proofs.has({ repository, blob, content });
+  const proven = new Set(layers.filter(({ digest, diffId }) => has(digest, diffId)).map(({ diffId }) => diffId));
+  return has(configDigest, configDigest) && layers.every(({ diffId }) => proven.has(diffId));
+}
+
+/** The trees of a recorded image; undefined when a layer is missing. Their ids alone are enough while every tree is there. */
+async function composedTrees(record: ImageRecord, request: PullRequest): Promise<readonly TreeRef[] | undefined> {
+  const { core, profile, eager, buildIndex } = request;
+  const known = record.trees[profile];
+  const settled = record.bootId === core.bootId && (record.indexed || !buildIndex);
+  if (known && settled && (!eager || known.every((id) => isRealDirectory(core.layout.tree(id)))))
+    return known.map((treeId) => ({ treeId }));
+  for (const [index, { diffId }] of record.layers.entries()) {
+    if (!(await isUsable(core, diffId, request.signal))) return undefined;
+    if (buildIndex) await ensureIndex({ diffId, index }, request);
+  }
+  return composeLayers(
+    record.layers.map(({ diffId }) => diffId),
+    treesContext(request),
+  );
+}

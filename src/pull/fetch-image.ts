@@ -1,0 +1,139 @@
+/**
+ * An image from its source: manifest -> config -> layers -> trees -> image record -> reference. Nothing is visible under its final name
+ * before it is complete, and everything written is in the order of format/store.md.
+ */
+import { ShaleError } from "../errors.ts";
+import type { BlobDigest } from "../image/digest.ts";
+import { formatPlatform } from "../image/platform.ts";
+import type { Source } from "../source/source.ts";
+import type { ImageRecord } from "../store/images.ts";
+import type { Proof } from "../store/proofs.ts";
+import { FileLock } from "../system/file-lock.ts";
+import { ensureLayer, type LayerTraffic } from "./ensure-layer.ts";
+import type { Image, PullStats } from "./image.ts";
+import { ImageBudget } from "./limits.ts";
+import { refuseLowDisk } from "./low-disk.ts";
+import { isIndexed, makeImage, type ImageParts } from "./make-image.ts";
+import { repositoryOf } from "./prove-layer.ts";
+import { tellRetries, treesContext, type PullRequest } from "./pull-request.ts";
+import { resolveConfig, resolveManifest, type ResolvedConfig, type ResolvedManifest } from "./resolve-image.ts";
+import type { StoreCore } from "./store-core.ts";
+import { composeLayers } from "./trees.ts";
+
+export async function fetchImage(request: PullRequest, started: number): Promise<Image> {
+  const { core, reference, name: text, platform, relay, signal, force, limits, requireProof } = request;
+  if (request.policy === "never") {
+    throw new ShaleError("NOT_CACHED", `${JSON.stringify(text)} is not in the store and the policy is never; pull it with another policy`, {
+      reference: text,
+    });
+  }
+  core.settleDurability();
+  core.pool.warm();
+  relay.send({ kind: "resolving", reference: text });
+  const source = await request.source();
+  const onEvent = tellRetries(relay);
+  const manifest = await resolveManifest(source, reference, { platform, limits, signal, onEvent });
+  await request.verifyManifest?.(manifest.descriptor, manifest.bytes);
+  const { digest: blob } = manifest.manifest.config;
+  const proof: Proof = { repository: repositoryOf(reference), blob, content: blob };
+  const config = await resolveConfig(source, reference, {
+    manifest,
+    platform,
+    images: core.images,
+    force: force || (requireProof && !core.proofs.has(proof)),
+    limits,
+    signal,
+    onEvent,
+  });
+  if (requireProof && config.fetched) core.proofs.add(proof);
+  const manifestDigest = manifest.descriptor.digest;
+  const summary = config.layers.map(({ diffId, descriptor }) => ({ diffId, digest: descriptor.digest, size: descriptor.size }));
+  relay.send({ kind: "resolved", reference: text, manifestDigest, layers: summary });
+  refuseLowDisk(core, config.layers, request.keepBlobs);
+  const lease = await core.leases.takeSoon(manifestDigest, signal);
+  try {
+    for (const diffId of new Set(config.layers.map((layer) => layer.diffId))) {
+      request.holds.push(await FileLock.acquire(core.layout.layerUse(diffId), { mode: "shared", signal }));
+    }
+    const before = core.written;
+    const fetched = await ensureLayers(config, source, request);
+    const record = await recordImage(request, manifest, config);
+    const stats = statsOf(fetched, { before, after: core.written, started });
+    const cached = !config.fetched && fetched.every((layer) => layer === undefined);
+    return await publishImage(request, { record, lease, cached, stats, named: manifest.named });
+  } catch (error) {
+    lease.release();
+    throw error;
+  }
+}
+
+/** Every distinct layer once, told at its lowest place; what came of each, undefined for those that needed nothing. */
+async function ensureLayers(config: ResolvedConfig, source: Source, request: PullRequest): Promise<readonly (LayerTraffic | undefined)[]> {
+  const { core, reference, relay, force, buildIndex, durability, keepBlobs, limits, requireProof } = request;
+  const provenFor = requireProof ? repositoryOf(reference) : undefined;
+  const abort = new AbortController();
+  const signal = AbortSignal.any([request.signal, abort.signal]);
+  const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }] as const).reverse());
+  const budget = new ImageBudget(limits.imageBytes, (error) => abort.abort(error));
+  const context = { core, source, reference, relay, force, buildIndex, durability, keepBlobs, limits, budget, provenFor, signal };
+  const queue = await core.downloads();
+  // what takes longest begins first, or all would wait for it at the end
+  const longestFirst = [...distinct.values()].toSorted((a, b) => b.descriptor.size - a.descriptor.size || a.index - b.index);
+  const works = longestFirst.map((layer) => queue.add(() => ensureLayer(layer, context)));
+  try {
+    const fetched = await Promise.all(works);
+    abort.signal.throwIfAborted();
+    for (const [index, { diffId }] of config.layers.entries())
+      if (distinct.get(diffId)?.index !== index) relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
+    return fetched;
+  } catch (error) {
+    // the first failure ends the others; the store is left alone only when all of them have stopped
+    abort.abort(error);
+    await Promise.allSettled(works);
+    throw error;
+  }
+}
+
+function statsOf(
+  traffic: readonly (LayerTraffic | undefined)[],
+  { before, after, started }: { before: StoreCore["written"]; after: StoreCore["written"]; started: number },
+): PullStats {
+  const fetched = traffic.filter((layer) => layer !== undefined);
+  return {
+    downloadedBytes: fetched.reduce((sum, layer) => sum + layer.fetched, 0),
+    resumedBytes: fetched.reduce((sum, { resumed }) => sum + resumed, 0),
+    ingestedLayers: fetched.filter(({ ingested }) => ingested).length,
+    newChunks: after.newChunks - before.newChunks,
+    newChunkBytes: after.newBytes - before.newBytes,
+    milliseconds: performance.now() - started,
+  };
+}
+
+async function recordImage({ core }: PullRequest, manifest: ResolvedManifest, config: ResolvedConfig): Promise<ImageRecord> {
+  const { digest: manifestDigest } = manifest.descriptor;
+  const configDigest = manifest.manifest.config.digest;
+  core.images.writeDocument("manifest", manifestDigest, manifest.bytes);
+  if (config.fetched) core.images.writeDocument("config", configDigest, config.bytes);
+  const layers = config.layers.map(({ diffId, descriptor: { digest, mediaType, size } }) => ({ diffId, digest, mediaType, size }));
+  const indexed = isIndexed(core, { layers });
+  return { manifestDigest, configDigest, config: config.config, layers, bootId: core.bootId, indexed, trees: {} };
+}
+
+/** Trees, then the image record, then the reference. */
+async function publishImage(request: PullRequest, parts: Omit<ImageParts, "composed"> & { readonly named: BlobDigest }): Promise<Image> {
+  const { core, profile, platform, relay } = request;
+  const { record } = parts;
+  const composed = await composeLayers(
+    record.layers.map(({ diffId }) => diffId),
+    treesContext(request),
+  );
+  const image = await makeImage(request, { ...parts, composed });
+  const before = core.images.record(record.manifestDigest, (code, message) => relay.warn(code, message));
+  const trees = { ...before?.trees, [profile]: composed.map(({ treeId }) => treeId) };
+  core.images.writeRecord({ ...record, trees });
+  const { manifestDigest } = record;
+  const named = parts.named === manifestDigest ? {} : { namedDigest: parts.named };
+  core.images.writeReference({ reference: image.reference, platform: formatPlatform(platform), manifestDigest, ...named });
+  core.leases.touch(manifestDigest);
+  return image;
+}

@@ -1,0 +1,64 @@
+/** What one pull was asked for, and what all its steps use. */
+import { ShaleError } from "../errors.ts";
+import type { Platform } from "../image/platform.ts";
+import type { Reference } from "../image/reference.ts";
+import type { Source, SourceEvent } from "../source/source.ts";
+import type { Profile } from "../store/profile.ts";
+import type { FileLock } from "../system/file-lock.ts";
+import type { Limits } from "./limits.ts";
+import type { ProgressRelay } from "./progress-relay.ts";
+import type { VerifyManifest } from "./resolve-image.ts";
+import type { StoreCore } from "./store-core.ts";
+import type { TreesContext } from "./trees.ts";
+
+export type PullPolicy = "if-missing" | "always" | "never";
+
+export interface PullRequest {
+  readonly core: StoreCore;
+  /** What the source is asked for. */
+  readonly reference: Reference;
+  /** What the store calls the image: the canonical text of a reference, as a rule of that one. */
+  readonly name: string;
+  readonly platform: Platform;
+  readonly profile: Profile;
+  readonly policy: PullPolicy;
+  readonly force: boolean;
+  readonly buildIndex: boolean;
+  readonly eager: boolean;
+  readonly durability: "deferred" | "barrier";
+  readonly keepBlobs: boolean;
+  readonly requireProof: boolean;
+  readonly limits: Limits;
+  readonly verifyManifest: VerifyManifest | undefined;
+  /** Called when the network or layout is needed, never for a cached image. */
+  readonly source: () => Promise<Source>;
+  readonly relay: ProgressRelay;
+  /** Locks that keep what the pull needs from gc; released when its image is recorded. */
+  readonly holds: FileLock[];
+  readonly signal: AbortSignal;
+}
+
+/** For locks that are taken on the way and needed until the end. */
+export async function holding<T>(work: (holds: FileLock[]) => Promise<T>): Promise<T> {
+  const holds: FileLock[] = [];
+  try {
+    return await work(holds);
+  } finally {
+    for (const hold of holds) hold.release();
+  }
+}
+
+export function isDamage(error: unknown): error is ShaleError<"STORE_DAMAGED" | "SIDECAR_INVALID"> {
+  return ShaleError.is(error, "STORE_DAMAGED") || ShaleError.is(error, "SIDECAR_INVALID");
+}
+
+/** Manifests and configs have no row of their own in the progress. */
+export function tellRetries(relay: ProgressRelay): (event: SourceEvent) => void {
+  return (event) => {
+    if (event.kind === "retrying") relay.warn(event.code, event.message);
+  };
+}
+
+export function treesContext({ core, profile, relay, signal, force, holds }: PullRequest): TreesContext {
+  return { core, profile, relay, signal, force, holds };
+}
