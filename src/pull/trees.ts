@@ -35,8 +35,11 @@ export function composeLayers(
 /** Makes each tree that is not there, once in all processes. */
 export async function ensureTrees(diffIds: readonly DiffId[], composed: readonly ComposedLayer[], context: TreesContext): Promise<void> {
   const held = new Set<string>();
-  for (const [index, diffId] of diffIds.entries()) {
-    const tree = { index, diffId, composed: composed[index]! };
+  const trees = diffIds.map((diffId, index): LayerTree => ({ index, diffId, composed: composed[index]! }));
+  // by force a pull wants each lock for itself while it holds others: two images with trees in common must not take them crosswise
+  if (context.force) trees.sort((a, b) => (a.composed.treeId < b.composed.treeId ? -1 : 1));
+  for (const tree of trees) {
+    const { index, diffId } = tree;
     // a tree that the image has twice is ours already: its lock would wait for us
     if (held.has(tree.composed.treeId)) context.relay.send({ kind: "tree-skipped", diffId, index });
     else await ensureTree(tree, context);

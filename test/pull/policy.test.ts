@@ -159,6 +159,18 @@ test("A layer that a manifest lists three times is fetched once and stands three
   assert.deepEqual([...ended].sort(), [0, 1, 2, 3]);
 });
 
+test("`force` on two images that have their layers in opposite order waits for no lock crosswise", async () => {
+  await using harness = await startStore();
+  const layers = await Promise.all(["a", "b", "c", "d"].map((name) => buildLayer([{ path: name, content: name }])));
+  const references = [layers, layers.toReversed()].map((list, index) => harness.push(`crossed/image-${index}`, list).reference);
+  for (const reference of references) await harness.pull(reference);
+  for (let round = 0; round < 5; round++) {
+    const options = { force: true, signal: AbortSignal.timeout(20_000) };
+    const [up, down] = await Promise.all(references.map((reference) => harness.pull(reference, options)));
+    assert.deepEqual(up?.layers, down?.layers.toReversed());
+  }
+});
+
 test("`force` makes the tree of a layer that an image has twice once, and waits for no lock of its own", async () => {
   await using here = await startStore();
   const [base, upper] = [await buildLayer([{ path: "a", content: "1" }]), await buildLayer([{ path: "b", content: "2" }])];
