@@ -13,6 +13,23 @@ export async function acquireCatalogLock(layout: StoreLayout, signal?: AbortSign
   return await FileLock.acquire(layout.lock("db"), { signal });
 }
 
+/** What an open of a lock file says when the store is gone, cannot be written, or the machine is at its end. */
+const UNUSABLE = [
+  "ENOENT",
+  "ENOTDIR",
+  "ELOOP",
+  "EROFS",
+  "EACCES",
+  "EPERM",
+  "EMFILE",
+  "ENFILE",
+  "ENOMEM",
+  "ENOSPC",
+  "EDQUOT",
+  "EIO",
+  "ESTALE",
+] as const;
+
 /** True while another waits for the lock that the caller has, or the store is gone or read-only: then nothing is worth holding it. */
 export function isCatalogWanted(layout: StoreLayout): boolean {
   try {
@@ -20,7 +37,7 @@ export function isCatalogWanted(layout: StoreLayout): boolean {
     nobody?.release();
     return nobody === undefined;
   } catch (error) {
-    if (isErrno(error)) return true;
+    if (isErrno(error, ...UNUSABLE)) return true;
     throw error;
   }
 }

@@ -116,6 +116,15 @@ test("`Catalog` that could not be rebuilt is closed, and rebuilt the next time",
   await assert.rejects(catalog.addLayer(layerOf("d")), /no such sidecar/);
   fail = false;
   assert.ok(await isComplete(catalog, at.layers));
+  await catalog.idle();
+});
+
+test("`Catalog` does no harm when the store goes while it lingers", async () => {
+  const at = await setup();
+  await at.open().addLayer(at.layers[0]!);
+  rmSync(at.layout.root, { recursive: true });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await at[Symbol.asyncDispose]();
 });
 
 test("`Catalog.session()` waits while another holds the lock, and can be cancelled", async () => {
