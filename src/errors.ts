@@ -110,9 +110,10 @@ export class ShaleError<C extends ErrorCode = ErrorCode> extends Error {
   }
 }
 
-/** True when `error` is an error of the operating system with one of these errno codes. */
+/** True when `error` is an error of the operating system, with one of these errno codes if any are given. */
 export function isErrno(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && "code" in error && codes.includes(error.code as string);
+  if (!(error instanceof Error && "code" in error)) return false;
+  return codes.length === 0 ? "errno" in error : codes.includes(error.code as string);
 }
 
 export function assertNever(value: never): never {

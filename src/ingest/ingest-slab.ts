@@ -29,8 +29,8 @@ export function ingestSlab(bytes: Buffer, ready: ReadySlab, chunks: ChunkWriter)
   return part.build(headers.frame());
 }
 
-export function fileAttributes(entry: TarEntry): FileAttributes {
-  const { mode, uid, gid, mtime, mtimeNs, xattrs } = entry;
+/** A plain object: what is given may have its fields from a prototype. */
+export function fileAttributes({ mode, uid, gid, mtime, mtimeNs, xattrs }: FileAttributes): FileAttributes {
   return { mode, uid, gid, mtime, mtimeNs, xattrs };
 }
 

@@ -14,6 +14,7 @@ import { chunkPath } from "../store/layout.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from "../store/profile.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
 import { EntryTable, type EntryRow } from "./entry-table.ts";
+import { fileAttributes } from "./ingest-slab.ts";
 import type { Inode } from "./layer-inode.ts";
 import type { LayerLimits } from "./layer-limits.ts";
 import { LayerModel } from "./layer-model.ts";
@@ -173,7 +174,7 @@ async function restoreAltered(live: readonly Placed[], chunks: string, writer: C
   for (const { node } of live) {
     const inode = node?.inode;
     if (!inode?.altered || !inode.stored) continue;
-    const stream = writer.stream(inode);
+    const stream = writer.stream(fileAttributes(inode));
     try {
       for await (const piece of createReadStream(chunkPath(chunks, inode.stored.inode))) stream.write(piece as Buffer);
     } catch (error) {
