@@ -11,6 +11,7 @@ import { PROJECT } from "../../tools/project.ts";
 import { startDockerRegistry } from "../support/docker-registry.ts";
 import { ensureImages } from "../support/ensure-images.ts";
 import { run } from "../support/run.ts";
+import { runBundle } from "../support/run-bundle.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { umociUnpack } from "../support/umoci-unpack.ts";
 
@@ -164,13 +165,6 @@ describe("Archives and layouts", () => {
 });
 
 /** What the container of a bundle says. */
-async function crun(bundle: string): Promise<string> {
-  const args = ["--root", `${bundle}-state`, "--cgroup-manager=disabled", "run", "--bundle", bundle, `shale-ways-${process.pid}`];
-  // crun starts where version 2 of control groups is all there is; where it is not, here it is
-  const script = 'mount -t cgroup2 none /sys/fs/cgroup && exec crun "$@"';
-  return (await run("unshare", ["-m", "sh", "-c", script, "sh", ...args])).toString();
-}
-
 const SCRIPT =
   'id -u; id -g; id -G; pwd; echo "$A|$HOME|$PATH"; echo "$0 $@"; touch /etc/new 2>/dev/null && echo written; cat /data/seed 2>/dev/null; exit 0';
 
@@ -208,7 +202,7 @@ describe("Bundles", () => {
           const image = await derived(base, registry, { directory: directory.path, config });
           await using bundle = await makeBundle(image, join(directory.path, "bundle"), options);
           assert.deepEqual(bundle.user, { uid: 0, gid: 1, additionalGids: [] });
-          const said = await crun(bundle.path);
+          const said = await runBundle(bundle.path);
           const own = [
             "0",
             "1",
@@ -238,7 +232,12 @@ describe("Bundles", () => {
           config: { Cmd: ["/bin/sh", "-c", script], User: "someone" },
         });
         const bundle = await makeBundle(image, join(directory.path, "bundle"));
-        assert.deepEqual((await crun(bundle.path)).trim().split("\n"), ["4242", "4243 4244 4245", "CapEff:\t0000000000000000", "denied"]);
+        assert.deepEqual((await runBundle(bundle.path)).trim().split("\n"), [
+          "4242",
+          "4243 4244 4245",
+          "CapEff:\t0000000000000000",
+          "denied",
+        ]);
         assert.equal(statSync(join(bundle.path, "rootfs/etc/passwd")).isFile(), true);
         await image.close();
       },

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { materializeRootfs, mountOverlay, openStore, overlayOptions, Registry, type Image } from "../../src/index.ts";
+import { makeBundle, materializeRootfs, mountOverlay, openStore, overlayOptions, Registry, type Image } from "../../src/index.ts";
 import { compareTrees, manifestOfTree, type TreeEntry } from "./manifest-of-tree.ts";
 import { podmanUnpack } from "./podman-unpack.ts";
+import { runBundle } from "./run-bundle.ts";
 import { run } from "./run.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { umociUnpack } from "./umoci-unpack.ts";
@@ -29,6 +30,7 @@ export async function checkRealImage({ layout, tag, podman, commands }: RealImag
     await materializeRootfs(image, place(mode), { mode });
     assert.deepEqual(compareTrees(await manifestOfTree(place(mode)), expected), [], `${tag}: ${mode} against umoci`);
   }
+  await checkBundle(image, place("bundle"));
   await checkMounted(image, { expected, target: place("mounted"), scratch: place("scratch"), commands });
   if (!podman) return;
   mkdirSync(place("podman"));
@@ -36,6 +38,16 @@ export async function checkRealImage({ layout, tag, podman, commands }: RealImag
   await using other = await podmanUnpack(layout, tag, place("podman"));
   const [ours, theirs] = [await manifestOfTree(place("link")), await manifestOfTree(other.root)];
   assert.deepEqual(differences(ours, theirs, since), [], `${tag}: against podman`);
+}
+
+/** As `docker run IMAGE sh -c ...` prints it: the image's user, working directory and environment. */
+async function checkBundle(image: Image, path: string): Promise<void> {
+  const args = ["/bin/sh", "-ec", 'id -u; pwd; echo "$PATH"; head -n 1 /etc/os-release; cat /proc/sys/kernel/hostname'];
+  await using bundle = await makeBundle(image, path, { rootfs: "overlay", entrypoint: args, hostname: "shale" });
+  const { env, workingDir = "/" } = image.config;
+  const search = env.find((one) => one.startsWith("PATH="))?.slice(5) ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  const [release = ""] = (await image.readFile("/etc/os-release")).toString().split("\n");
+  assert.equal(await runBundle(bundle.path), [bundle.user.uid, workingDir, search, release, "shale", ""].join("\n"));
 }
 
 interface Mounting {
