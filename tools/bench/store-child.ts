@@ -2,7 +2,7 @@
  * What a program does with an open store, timed: store-child COMMAND STORE REFERENCE [COUNT]. Prints JSON, seconds.
  *
  *     cached       pulls what is there COUNT times: { times }
- *     materialize  makes the trees of an image that was pulled with --lazy: { wall, cpu }
+ *     materialize  makes the trees of an image that was pulled with --materialize lazy: { wall, cpu }
  *     remove       forgets the image and collects the garbage: { wall, cpu, chunks }
  */
 import { accessSync } from "node:fs";

@@ -24,7 +24,7 @@ export async function materializedTrees(context: Context, image: ServedImage): P
     await context.beginRound([image], []);
     const directory = await context.newDirectory();
     const store = join(directory, "store");
-    const pull = [SHALE, "pull", image.reference, "--store", store, "--plain-http", "--quiet", "--lazy"];
+    const pull = [SHALE, "pull", image.reference, "--store", store, "--plain-http", "--quiet", "--materialize", "lazy"];
     await run(process.execPath, pull);
     await untilWritten();
     const output = await run(process.execPath, [STORE_CHILD, "materialize", store, image.reference]);
