@@ -1,7 +1,7 @@
-/** Finds the operating system's error behind others: causes, what a disposal suppressed, and LevelDB's, which are text. */
+/** Finds the operating system's error behind others: causes, what a disposal suppressed, and those of LevelDB and rmSync, which are text. */
 import { constants } from "node:os";
 
-/** strerror(3) of those that a user can act on, as LevelDB quotes them. */
+/** strerror(3) of those that a user can act on, as LevelDB quotes them, and Node's rmSync those that it has no name for. */
 const TEXTS: Readonly<Record<string, string>> = {
   "No space left on device": "ENOSPC",
   "Disk quota exceeded": "EDQUOT",
@@ -31,7 +31,8 @@ export function errnoOf(error: unknown): string | undefined {
     if ("syscall" in at && "code" in at && typeof at.code === "string")
       return /^E[A-Z0-9]+$/.test(at.code) ? at.code : nameOf(at as NodeJS.ErrnoException);
     const text = at.message;
-    const known = "code" in at && String(at.code).startsWith("LEVEL_") ? Object.keys(TEXTS).find((one) => text.includes(one)) : undefined;
+    const quotes = ("code" in at && String(at.code).startsWith("LEVEL_")) || text.includes("Unknown error: ");
+    const known = quotes ? Object.keys(TEXTS).find((one) => text.includes(one)) : undefined;
     if (known !== undefined) return TEXTS[known];
     at = at.cause;
   }

@@ -16,6 +16,7 @@ test("`errnoOf()` finds the code of the system's error, of a cause, of one that 
   assert.equal(errnoOf(systemError("UNKNOWN", -122)), "EDQUOT");
   assert.equal(errnoOf(systemError("Unknown system error -122", -122)), "EDQUOT");
   assert.equal(errnoOf(level), "ENOSPC");
+  assert.equal(errnoOf(new Error(", Unknown error: Input/output error '/store/staging/x'")), "EIO");
 });
 
 test("`errnoOf()` finds none in other errors, not even one that quotes the system", () => {
