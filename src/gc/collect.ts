@@ -34,10 +34,7 @@ export async function collectGarbage(context: GcContext, options: GcOptions = {}
   const tally = emptyTally();
   if (!options.dryRun) await reconcile(context, tally, options.signal);
   const images = readImages(context, options.keepYounger ?? KEEP_YOUNGER_MS);
-  const users = new Users(
-    context,
-    [...images.values()].map(({ record }) => record),
-  );
+  const users = new Users(context);
   const round: Round = { images, users, options, tally, gone: new Set() };
   for (const image of images.values()) if (image.reasons.length === 0) removeImage(context, round, image);
   await removeUnused(context, round);

@@ -20,7 +20,7 @@ export function removeImage(context: GcContext, round: Round, { record, referenc
   if (!claim) return undefined;
   try {
     if (context.leases.lastUse(manifestDigest) !== lastUse) return undefined;
-    const unused = round.users.drop(record);
+    const unused = round.users.drop(manifestDigest);
     round.images.delete(manifestDigest);
     round.tally.images.push(manifestDigest);
     round.tally.references.push(...references.map(({ reference, platform }) => ({ reference, platform, manifestDigest })));

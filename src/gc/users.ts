@@ -18,10 +18,10 @@ export class Users {
   /** Of the records' directory, when it was last looked through. */
   #seen = "";
 
-  constructor(context: GcContext, records: Iterable<ImageRecord>) {
+  /** Reads every record itself: what was read a moment ago may have been written anew since. */
+  constructor(context: GcContext) {
     this.#context = context;
-    const known = new Map([...records].map((record) => [record.manifestDigest as string, record]));
-    this.#look((digest) => known.get(digest));
+    this.refresh();
   }
 
   has(id: DiffId | BlobDigest | string): boolean {
@@ -30,37 +30,36 @@ export class Users {
 
   /** Records that other processes have written meanwhile count too. Call under the lock that they hold until their record is there. */
   refresh(): void {
-    this.#look((digest) => this.#context.images.record(parseBlobDigest(digest), this.#context.warn));
+    const directory = join(this.#context.layout.images, "records");
+    const changed = directoryVersion(directory);
+    if (changed !== undefined && changed === this.#seen) return;
+    for (const name of readdirSync(directory)) {
+      // before the reading: what is written meanwhile has another
+      const version = fileVersion(join(directory, name));
+      const digest = name.replace("-", ":");
+      const known = this.#records.get(digest);
+      if (version === undefined || known?.version === version) continue;
+      const record = this.#context.images.record(parseBlobDigest(digest), this.#context.warn);
+      if (known?.record) this.#count(known.record, -1);
+      if (record) this.#count(record, 1);
+      this.#records.set(digest, { version, record });
+    }
+    this.#seen = changed ?? "";
   }
 
   /** An image goes: what nothing else uses then. Its record need not be gone yet (in a dry run it stays). */
-  drop(record: ImageRecord): Unused {
-    const known = this.#records.get(record.manifestDigest);
+  drop(digest: BlobDigest): Unused {
+    const known = this.#records.get(digest);
+    if (!known?.record) return { layers: [], trees: [], blobs: [] };
+    const { record } = known;
     this.#count(record, -1);
-    if (known) this.#records.set(record.manifestDigest, { ...known, record: undefined });
+    this.#records.set(digest, { ...known, record: undefined });
     const unused = <T extends string>(ids: readonly T[]): T[] => [...new Set(ids)].filter((id) => !this.#counts.has(id));
     return {
       layers: unused(record.layers.map(({ diffId }) => diffId)),
       trees: unused(Object.values(record.trees).flat()),
       blobs: unused(record.layers.map(({ digest }) => digest)),
     };
-  }
-
-  #look(read: (digest: string) => ImageRecord | undefined): void {
-    const directory = join(this.#context.layout.images, "records");
-    const changed = directoryVersion(directory);
-    if (changed !== undefined && changed === this.#seen) return;
-    for (const name of readdirSync(directory)) {
-      const version = fileVersion(join(directory, name));
-      const digest = name.replace("-", ":");
-      const known = this.#records.get(digest);
-      if (version === undefined || known?.version === version) continue;
-      const record = read(digest);
-      if (known?.record) this.#count(known.record, -1);
-      if (record) this.#count(record, 1);
-      this.#records.set(digest, { version, record });
-    }
-    this.#seen = changed ?? "";
   }
 
   #count({ layers, trees, configDigest }: ImageRecord, step: 1 | -1): void {

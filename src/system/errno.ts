@@ -28,8 +28,10 @@ export function firstError(error: unknown): unknown {
 export function errnoOf(error: unknown): string | undefined {
   let at = error;
   for (let depth = 0; depth < DEPTH && at instanceof Error; depth++) {
-    if ("syscall" in at && "code" in at && typeof at.code === "string")
-      return /^E[A-Z0-9]+$/.test(at.code) ? at.code : nameOf(at as NodeJS.ErrnoException);
+    if ("syscall" in at && "code" in at && typeof at.code === "string") {
+      const name = /^E[A-Z0-9]+$/.test(at.code) ? at.code : nameOf(at as NodeJS.ErrnoException);
+      if (name !== undefined) return name;
+    }
     const text = at.message;
     const quotes = ("code" in at && String(at.code).startsWith("LEVEL_")) || text.includes("Unknown error: ");
     const known = quotes ? Object.keys(TEXTS).find((one) => text.includes(one)) : undefined;

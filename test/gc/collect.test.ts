@@ -171,7 +171,7 @@ test("`Users.refresh()` sees the records that were written since, and `drop()` t
   await using harness = await startStore();
   const { first, second } = await twoImages(harness);
   const context = coreOf(await harness.store());
-  const users = new Users(context, []);
+  const users = new Users(context);
   for (const reference of [first, second]) {
     const { manifestDigest, layers } = await harness.pull(reference);
     const record = context.images.record(manifestDigest, () => {})!;
@@ -182,7 +182,7 @@ test("`Users.refresh()` sees the records that were written since, and `drop()` t
     assert.deepEqual([users.has(diffId), users.has(tree)], [true, true]);
   }
   const [record] = context.images.records().map((digest) => context.images.record(digest, () => {})!);
-  const unused = users.drop(record!);
+  const unused = users.drop(record!.manifestDigest);
   assert.deepEqual(unused.layers, [record!.layers[1]!.diffId]);
   assert.equal(users.has(record!.layers[0]!.diffId), true, "the other has it too");
   users.refresh();

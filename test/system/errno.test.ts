@@ -16,6 +16,8 @@ test("`errnoOf()` finds the code of the system's error, of a cause, of one that 
   assert.equal(errnoOf(systemError("UNKNOWN", -122)), "EDQUOT");
   assert.equal(errnoOf(systemError("Unknown system error -122", -122)), "EDQUOT");
   assert.equal(errnoOf(level), "ENOSPC");
+  const removal = Object.assign(new Error(", Unknown error: Too many open files '/store/staging/x'"), { code: "UNKNOWN", syscall: "rm" });
+  assert.equal(errnoOf(removal), "EMFILE");
   assert.equal(errnoOf(new Error(", Unknown error: Input/output error '/store/staging/x'")), "EIO");
 });
 
