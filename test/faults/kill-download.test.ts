@@ -58,7 +58,9 @@ async function killOnce(round: number): Promise<{ fetched: number; resumed: numb
   for (const { digest, bytes } of kept) {
     const size = layers.find((one) => one.digest === digest)!.size;
     const ranges = asked.filter(({ path }) => path.endsWith(digest)).map(({ headers }) => headers["range"]);
-    assert.deepEqual(ranges, bytes === size ? [] : [`bytes=${bytes}-${size - 1}`]);
+    // killed before its first byte: nothing to go on from, and no Range at 0
+    const rest = bytes === 0 ? [undefined] : [`bytes=${bytes}-${size - 1}`];
+    assert.deepEqual(ranges, bytes === size ? [] : rest);
   }
   for (const [index, content] of contents.entries()) assert.ok(readFileSync(join(trees[index]!, `file-${index}`)).equals(content));
   assert.deepEqual(partialDownloads(harness, image), []);
