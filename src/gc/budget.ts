@@ -1,16 +1,16 @@
 /** Making room: images that only their references keep go, the least recently used first, until the rest fits. */
-import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { GcContext } from "./context.ts";
 import { countContents } from "./count-contents.ts";
-import { namesIn, removeBlob, removeImage, removeLayer, removeTree } from "./remove.ts";
+import { filesIn } from "./files-in.ts";
+import { removeBlob, removeImage, removeLayer, removeTree } from "./remove.ts";
 import type { Round } from "./round.ts";
 
 export async function keepBudget(context: GcContext, round: Round, keepBytes: number): Promise<void> {
   const { images, options, tally } = round;
   // in a dry run what would have gone by now is still there
   const planned = options.dryRun ? tally.bytes + tally.blobBytes : 0;
-  const size = (await countContents(context, options.signal)).bytes + blobBytes(context) - planned;
+  const size = (await countContents(context, options.signal)).bytes + filesIn(join(context.layout.root, "blobs")).bytes - planned;
   const before = tally.bytes + tally.blobBytes;
   const remaining = (): number => size - (tally.bytes + tally.blobBytes - before);
   const candidates = [...images.values()].filter(({ reasons }) => reasons.every(({ kind }) => kind === "reference"));
@@ -26,10 +26,4 @@ export async function keepBudget(context: GcContext, round: Round, keepBytes: nu
     for (const digest of unused.blobs) removeBlob(context, now, digest);
   }
   tally.remainingBytes = remaining();
-}
-
-function blobBytes({ layout }: GcContext): number {
-  const directory = join(layout.root, "blobs");
-  const sizes = namesIn(directory).map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0);
-  return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -1,8 +1,7 @@
 /** The steps of removal, each for one object, under the lock that its users hold. False: something uses it after all. */
-import { readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { renameSync, rmSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { isErrno } from "../errors.ts";
 import { digestHex, type BlobDigest, type DiffId } from "../image/digest.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { GcContext } from "./context.ts";
@@ -77,14 +76,4 @@ export function removeBlob({ layout }: GcContext, { options, tally }: Round, dig
   tally.blobs.push(digest);
   tally.blobBytes += stat.size;
   if (!options.dryRun) rmSync(path, { force: true });
-}
-
-/** Names of a directory that may be absent. */
-export function namesIn(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
-  }
 }

@@ -1,10 +1,10 @@
 /** What the images and layers of a store take, alone and together. */
-import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import type { CatalogInode } from "../store/catalog-session.ts";
+import { namesIn } from "../system/names-in.ts";
 import type { GcContext } from "./context.ts";
-import { namesIn } from "./remove.ts";
+import { filesIn } from "./files-in.ts";
 import { readImages, type Reason } from "./roots.ts";
 
 export interface ImageUsage {
@@ -99,9 +99,4 @@ async function eachInode(context: GcContext, signal: AbortSignal | undefined, vi
       return session.inodesAfter(last, () => performance.now() - start > SLICE_MS, visit);
     }, signal);
   } while (last !== undefined);
-}
-
-function filesIn(directory: string): { count: number; bytes: number } {
-  const sizes = namesIn(directory).map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0);
-  return { count: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }

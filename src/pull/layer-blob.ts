@@ -91,7 +91,7 @@ export class LayerBlob implements Disposable {
 }
 
 /** The bytes are not those that the manifest names: others may have them, or the same host at another time. */
-function isWrongBlob(error: unknown): boolean {
+export function isWrongBlob(error: unknown): error is ShaleError {
   return ShaleError.is(error, "SIZE_MISMATCH") || (ShaleError.is(error, "DIGEST_MISMATCH") && error.detail.what === "blob");
 }
 

@@ -1,7 +1,6 @@
 /** A layer that the store has, and that the image's repository has yet to show that it has, too: fetched, verified, and let go. */
 import { rmSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { ShaleError } from "../errors.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { VerifyBlobRequest } from "../ingest/verify-blob.ts";
@@ -9,6 +8,7 @@ import type { SourceEvent } from "../source/source.ts";
 import type { Proof } from "../store/proofs.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { LayerContext, LayerTraffic } from "./ensure-layer.ts";
+import { isWrongBlob } from "./layer-blob.ts";
 import { refuseLargeBlob } from "./limits.ts";
 
 type Layer = LayerIdentity & { readonly index: number };
@@ -43,10 +43,6 @@ export async function proveLayer(layer: Layer, context: LayerContext): Promise<L
   const fetched = first ?? (await fetchAndVerify(layer, context, avoid));
   core.proofs.add(proof);
   return { fetched, resumed: 0, ingested: false };
-}
-
-function isWrongBlob(error: unknown): error is ShaleError {
-  return ShaleError.is(error, "SIZE_MISMATCH") || (ShaleError.is(error, "DIGEST_MISMATCH") && error.detail.what === "blob");
 }
 
 /** Nothing that the store has of the blob is used: neither kept blobs nor what another pull began to fetch. */

@@ -1,7 +1,7 @@
 /** Downloads that were cut off wait in staging/downloads/ to be continued; those that nobody came back for are swept. */
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { isErrno } from "../errors.ts";
+import { namesIn } from "../system/names-in.ts";
 import { FileLock } from "../system/file-lock.ts";
 
 const KEPT_MS = 24 * 3600 * 1000;
@@ -24,13 +24,4 @@ export function sweepDownloads(directory: string, options: { readonly now?: numb
     lock.release();
     return [{ name, bytes: stat.size }];
   });
-}
-
-function namesIn(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
-  }
 }

@@ -4,11 +4,12 @@
  * file's modification time is when the image was last used.
  */
 import { hash } from "node:crypto";
-import { futimesSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { futimesSync, mkdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { FileLock } from "../system/file-lock.ts";
+import { namesIn } from "../system/names-in.ts";
 import { readChecked, writeChecked } from "./checked-file.ts";
 import { base32 } from "./inode.ts";
 import type { Warn } from "./images.ts";
@@ -97,13 +98,4 @@ export class Leases {
 function touched<T extends FileLock | undefined>(lease: T): T {
   if (lease) futimesSync(lease.fd, Date.now() / 1000, Date.now() / 1000);
   return lease;
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
-  }
 }

@@ -4,10 +4,11 @@
  * process; it is worth nothing without the layer, and is swept with it.
  */
 import { hash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
-import { isErrno, ShaleError } from "../errors.ts";
+import { ShaleError } from "../errors.ts";
 import { syncDirectory } from "../system/durable-write.ts";
+import { namesIn } from "../system/names-in.ts";
 import { readChecked, writeChecked } from "./checked-file.ts";
 import type { Warn } from "./images.ts";
 import { base32 } from "./inode.ts";
@@ -67,15 +68,6 @@ function isThere({ blob, content }: Proof, layout: StoreLayout, layers: Layers):
     return content === blob ? existsSync(layout.config(parseBlobDigest(content))) : layers.state(parseDiffId(content)) !== "absent";
   } catch (error) {
     if (ShaleError.is(error, "DIGEST_INVALID")) return false;
-    throw error;
-  }
-}
-
-function namesIn(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
     throw error;
   }
 }

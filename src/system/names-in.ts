@@ -1,0 +1,12 @@
+import { readdirSync } from "node:fs";
+import { isErrno } from "../errors.ts";
+
+/** Names of a directory; none when it is not there. */
+export function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}
