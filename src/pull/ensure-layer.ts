@@ -11,8 +11,9 @@ import { LayerBlob } from "./layer-blob.ts";
 import { proofOf, proveLayer } from "./prove-layer.ts";
 import { refuseLargeBlob, type ImageBudget, type Limits } from "./limits.ts";
 import { LockRecorder, readLockRecord } from "./lock-record.ts";
-import type { LayerProgress } from "./progress.ts";
+import type { LayerProgress, ProgressEvent } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
+import { Spool } from "./spool.ts";
 import type { StoreCore } from "./store-core.ts";
 
 export interface LayerContext {
@@ -42,14 +43,12 @@ export interface LayerTraffic {
 
 /** What came of the blob; undefined when it was not needed. */
 export async function ensureLayer(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {
-  const { core, relay, force, signal } = context;
-  const { diffId, index } = layer;
+  const { core, force, signal } = context;
+  const { diffId } = layer;
   if (!force && (await isUsable(core, diffId, signal))) {
     if (context.buildIndex) await ensureIndex(layer, context);
     context.budget.set(diffId, core.layers.record(diffId)?.size ?? 0);
-    const proven = await tellingFailure(layer, context, () => proveLayer(layer, context));
-    relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
-    return proven;
+    return tellingFailure(layer, context, () => skipLayer(layer, context, "in-store"));
   }
   return tellingFailure(layer, context, () => singleFlight(layer, context));
 }
@@ -121,26 +120,40 @@ async function verifyAfterCrash(core: StoreCore, diffId: LayerIdentity["diffId"]
 }
 
 async function singleFlight(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {
-  const { core, relay, force, signal } = context;
-  const { diffId, index } = layer;
+  const { core, signal } = context;
+  const { diffId } = layer;
   const waitedFor = core.inFlight.get(diffId);
   if (waitedFor) {
     await untilSettled(waitedFor, signal);
-    if (core.layers.state(diffId) !== "present") return singleFlight(layer, context);
-    const proven = await proveLayer(layer, context);
-    relay.send({ kind: "layer-skipped", reason: "ingested-elsewhere", diffId, index });
-    return proven;
+    return core.layers.state(diffId) === "present" ? skipLayer(layer, context, "ingested-elsewhere") : singleFlight(layer, context);
   }
   const work = lockAndIngest(layer, context);
   core.inFlight.set(diffId, work);
   try {
-    const fetched = await work;
-    const proven = fetched ?? (await proveLayer(layer, context));
-    if (fetched === undefined && !force) relay.send({ kind: "layer-skipped", reason: "ingested-elsewhere", diffId, index });
-    return proven;
+    return (await work) ?? (await skipLayer(layer, context, "ingested-elsewhere"));
   } finally {
     core.inFlight.delete(diffId);
   }
+}
+
+type SkipReason = Extract<ProgressEvent, { kind: "layer-skipped" }>["reason"];
+
+/** A pull that died between publishing the layer and removing its download left that behind. */
+async function skipLayer(
+  layer: LayerIdentity & { index: number },
+  context: LayerContext,
+  reason: SkipReason,
+): Promise<LayerTraffic | undefined> {
+  Spool.discard(spoolOf(layer, context));
+  const proven = await proveLayer(layer, context);
+  context.relay.send({ kind: "layer-skipped", reason, diffId: layer.diffId, index: layer.index });
+  return proven;
+}
+
+/** What another repository sent proves nothing for this one. */
+function spoolOf(layer: LayerIdentity, { core, provenFor }: LayerContext): string {
+  const path = core.layout.download(layer.descriptor.digest);
+  return provenFor === undefined ? path : `${path}-${proofKey(proofOf(layer, provenFor))}`;
 }
 
 /** Another pull's failure is not ours: whoever waits tries itself. */
@@ -179,8 +192,7 @@ async function ingestLayer(layer: LayerIdentity & { index: number }, context: La
     source,
     reference,
     descriptor,
-    // what another repository sent proves nothing for this one
-    spool: `${core.layout.download(descriptor.digest)}${proof === undefined ? "" : `-${proofKey(proof)}`}`,
+    spool: spoolOf(layer, context),
     kept: core.layout.blob(descriptor.digest),
     keep: keepBlobs,
     force: force || proof !== undefined,

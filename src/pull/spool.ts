@@ -2,7 +2,7 @@
  * The beginning of a blob on disk: what has come is written beside the work, unsynced, so that a download that was cut off, by
  * the death of its process too, goes on where it stopped. Nothing here is trusted: whoever reads hashes all of it.
  */
-import { fstatSync, ftruncateSync, mkdirSync, read, renameSync, rmSync, writeSync } from "node:fs";
+import { existsSync, fstatSync, ftruncateSync, mkdirSync, read, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { isErrno } from "../errors.ts";
@@ -39,6 +39,13 @@ export class Spool implements Disposable {
       if (isErrno(error, "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EMFILE", "ENFILE")) return undefined;
       throw error;
     }
+  }
+
+  /** What may lie there is not needed any more; it stays while another holds it. */
+  static discard(path: string): void {
+    if (!existsSync(path)) return;
+    using lock = FileLock.try(path);
+    if (lock !== undefined) rmSync(path, { force: true });
   }
 
   /** Bytes that need not be fetched. */

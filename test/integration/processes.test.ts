@@ -10,6 +10,7 @@ import { buildImage, fileBlob, startRegistry, type TestLayer, type TestRegistry 
 import { FileLock } from "../../src/system/file-lock.ts";
 import { ensureImages } from "../support/ensure-images.ts";
 import { compareTrees, manifestOfTree, type TreeEntry } from "../support/manifest-of-tree.ts";
+import type { ChildRequest } from "../support/pull-child.ts";
 import { pullInChild, startChild } from "../support/start-child.ts";
 import { listFiles } from "../support/store-harness.ts";
 import { run } from "../support/run.ts";
@@ -56,7 +57,8 @@ test("A pull killed at any moment leaves a store in which the next pull gives th
     assert.deepEqual(heldLocks(store), []);
     // every other round the next pull begins where this one died; the rest starts from an empty store again
     if (round % 2 === 0) continue;
-    await isRight(store);
+    // forced again, a download that was forced is continued
+    await isRight(store, options);
     await run("rm", ["-rf", store]);
   }
 });
@@ -79,8 +81,8 @@ test("A pull killed while it makes trees leaves no half tree", async () => {
   await isRight(store);
 });
 
-async function isRight(store: string): Promise<void> {
-  const { images, error } = await pullInChild({ store, references: [short] });
+async function isRight(store: string, options: ChildRequest["options"] = {}): Promise<void> {
+  const { images, error } = await pullInChild({ store, references: [short], options });
   assert.equal(error, undefined);
   const trees = await Promise.all(images[0]!.layers.map((tree) => layerTree(tree)));
   for (const [index, tree] of trees.entries()) assert.deepEqual(compareTrees(tree, clean[index]!), []);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestLayer } from "../../src/testing/index.ts";
 import { sweepDownloads } from "../../src/store/downloads.ts";
+import { FileLock } from "../../src/system/file-lock.ts";
 import { layer, startStore, type StoreHarness } from "../support/store-harness.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
@@ -83,6 +84,22 @@ for (const [what, bytes] of [
     assert.deepEqual([stats.downloadedBytes, stats.resumedBytes], [blob.size, 0]);
   });
 }
+
+test("`pull()` removes the download of a layer that is in the store, as a kill right after publishing leaves it", async () => {
+  const { harness, reference, blob, spool } = await startOne();
+  await using _ = harness;
+  await harness.pull(reference);
+  for (const held of [true, false]) {
+    const other = harness.push(`some/other-${held}`, [blob, await layer([{ path: `${held}`, content: "x" }])]);
+    mkdirSync(harness.file("staging", "downloads"), { recursive: true });
+    writeFileSync(spool, blob.content as Uint8Array);
+    using lock = held ? FileLock.try(spool) : undefined;
+    assert.equal(lock !== undefined, held);
+    await harness.pull(other.reference);
+    assert.equal(existsSync(spool), held);
+  }
+  assert.equal(harness.registry.requestsTo(new RegExp(blob.digest)).length, 1);
+});
 
 test("`pull()` fetches nothing when the whole blob was there already", async () => {
   const { harness, reference, blob, spool } = await startOne();
