@@ -2,6 +2,7 @@
  * The system calls that node:fs lacks, declared once (Linux, 64 bit; glibc and musl). Paths are byte strings and are never
  * followed if the last component is a symlink. Every call is synchronous and short; none may block (locks are non-blocking).
  */
+import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { linkSync, unlinkSync } from "node:fs";
 import koffi from "koffi";
@@ -27,6 +28,7 @@ const renameat2: ReturnType<typeof libc.func> | undefined = optional(
   "int renameat2(int olddirfd, const void *oldpath, int newdirfd, const void *newpath, unsigned int flags)",
 );
 
+const errnos: typeof constants.errno = constants.errno;
 const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
 const LOCK_SH = 1;
@@ -40,15 +42,16 @@ const XATTR_MAX = 65_536;
 
 /** Takes a lock on an open file without waiting; false when another open file of any process holds it. */
 export function tryFlock(fd: number, mode: "shared" | "exclusive"): boolean {
-  if (c.flock!(fd, (mode === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return true;
-  const error = systemError("flock");
-  if (error.code === "EAGAIN" || error.code === "EWOULDBLOCK") return false;
+  const operation = (mode === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB;
+  const error = failureOf(() => c.flock!(fd, operation), { syscall: "flock", answer: errnos.EAGAIN });
+  if (error === undefined) return true;
+  if (error.code === "EAGAIN") return false;
   throw error;
 }
 
 /** Writes the whole file system that holds this open file to the disk; blocks until it is there. */
 export function syncfs(fd: number): void {
-  check(c.syncfs!(fd), "syncfs");
+  must(() => c.syncfs!(fd), "syncfs");
 }
 
 /** The same, in the thread pool. */
@@ -63,30 +66,31 @@ export function syncfsLater(fd: number): Promise<void> {
 
 /** Sets access and modification time of an open file: seconds (negative before 1970) and nanoseconds. */
 export function setFileTime(fd: number, seconds: number, nanoseconds: number): void {
-  check(c.futimens!(fd, timespecs(seconds, nanoseconds)), "futimens");
+  must(() => c.futimens!(fd, timespecs(seconds, nanoseconds)), "futimens");
 }
 
 /** The same for a path; a symlink gets the time itself. */
 export function setPathTime(path: ByteString, seconds: number, nanoseconds: number): void {
-  check(c.utimensat!(AT_FDCWD, cString(path), timespecs(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW), "utimensat", path);
+  must(() => c.utimensat!(AT_FDCWD, cString(path), timespecs(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW), "utimensat", path);
 }
 
 export function setPathXattr(path: ByteString, name: ByteString, value: ByteString): void {
   const bytes = toBytes(value);
-  check(c.lsetxattr!(cString(path), cString(name), bytes, bytes.length, 0), "lsetxattr", path);
+  must(() => c.lsetxattr!(cString(path), cString(name), bytes, bytes.length, 0), "lsetxattr", path);
 }
 
 export function setFileXattr(fd: number, name: ByteString, value: ByteString): void {
   const bytes = toBytes(value);
-  check(c.fsetxattr!(fd, cString(name), bytes, bytes.length, 0), "fsetxattr");
+  must(() => c.fsetxattr!(fd, cString(name), bytes, bytes.length, 0), "fsetxattr");
 }
 
 /** The value, or undefined when the file has no such attribute. */
 export function getPathXattr(path: ByteString, name: ByteString): ByteString | undefined {
   const value = Buffer.alloc(XATTR_MAX);
-  const length = Number(c.lgetxattr!(cString(path), cString(name), value, value.length));
-  if (length >= 0) return value.toString("latin1", 0, length) as ByteString;
-  const error = systemError("lgetxattr", path);
+  let length = 0;
+  const call = (): unknown => (length = Number(c.lgetxattr!(cString(path), cString(name), value, value.length)));
+  const error = failureOf(call, { syscall: "lgetxattr", path });
+  if (error === undefined) return value.toString("latin1", 0, length) as ByteString;
   if (error.code === "ENODATA") return undefined;
   throw error;
 }
@@ -94,20 +98,20 @@ export function getPathXattr(path: ByteString, name: ByteString): ByteString | u
 /** Names in the order the kernel gives them. */
 export function listPathXattrs(path: ByteString): ByteString[] {
   const list = Buffer.alloc(XATTR_MAX);
-  const length = Number(c.llistxattr!(cString(path), list, list.length));
-  check(length, "llistxattr", path);
+  let length = 0;
+  must(() => (length = Number(c.llistxattr!(cString(path), list, list.length))), "llistxattr", path);
   return list.toString("latin1", 0, length).split("\0").slice(0, -1) as ByteString[];
 }
 
 /** Makes a device, FIFO or socket node; `mode` carries the type and is cut by the umask. */
 export function mknod(path: ByteString, mode: number, rdev: { major: number; minor: number } = { major: 0, minor: 0 }): void {
-  check(c.mknod!(cString(path), mode, makedev(rdev.major, rdev.minor)), "mknod", path);
+  must(() => c.mknod!(cString(path), mode, makedev(rdev.major, rdev.minor)), "mknod", path);
 }
 
 /** Makes `target` share all blocks of `source`; false when the file system cannot (then the caller copies). */
 export function tryReflink(targetFd: number, sourceFd: number): boolean {
-  if (Number(c.ioctl!(targetFd, FICLONE, sourceFd)) === 0) return true;
-  const error = systemError("ioctl FICLONE");
+  const error = failureOf(() => c.ioctl!(targetFd, FICLONE, sourceFd), { syscall: "ioctl FICLONE" });
+  if (error === undefined) return true;
   if (["ENOTSUP", "EOPNOTSUPP", "ENOTTY", "EINVAL", "EXDEV", "ENOSYS"].includes(error.code)) return false;
   throw error;
 }
@@ -133,8 +137,8 @@ export function exchangeNames(one: ByteString, other: ByteString): boolean {
 
 function rename2(from: ByteString, to: ByteString, flags: number): boolean | "unsupported" {
   if (!renameat2) return "unsupported";
-  if (Number(renameat2(AT_FDCWD, cString(from), AT_FDCWD, cString(to), flags)) === 0) return true;
-  const error = systemError("renameat2", from);
+  const error = failureOf(() => renameat2(AT_FDCWD, cString(from), AT_FDCWD, cString(to), flags), { syscall: "renameat2", path: from });
+  if (error === undefined) return true;
   if (error.code === "EEXIST") return false;
   if (["ENOSYS", "EINVAL"].includes(error.code)) return "unsupported";
   throw error;
@@ -167,13 +171,37 @@ function cString(text: ByteString): Buffer {
   return Buffer.from(`${text}\0`, "latin1");
 }
 
-function check(result: unknown, syscall: string, path?: ByteString): void {
-  if (Number(result) < 0) throw systemError(syscall, path);
+interface Call {
+  readonly syscall: string;
+  readonly path?: ByteString;
+  /** A value of NO_ANSWER that this call does answer with. */
+  readonly answer?: number;
 }
 
+/**
+ * errno is the thread's, and V8 may set it before it is read: a contended mutex of its own leaves what futex(2) said. None of these
+ * calls answers so (flock aside), a call that failed has changed nothing, and so it is made again.
+ */
+const NO_ANSWER: readonly number[] = [0, errnos.EAGAIN, errnos.EINTR, errnos.ETIMEDOUT];
+const TRIES = 100;
+
+function failureOf(call: () => unknown, { syscall, path, answer }: Call): SystemError | undefined {
+  for (let tries = TRIES; ; tries--) {
+    if (Number(call()) >= 0) return undefined;
+    const errno = koffi.errno();
+    if (tries === 0 || errno === answer || !NO_ANSWER.includes(errno)) return systemError(errno || errnos.EIO, syscall, path);
+  }
+}
+
+function must(call: () => unknown, syscall: string, path?: ByteString): void {
+  const error = failureOf(call, path === undefined ? { syscall } : { syscall, path });
+  if (error !== undefined) throw error;
+}
+
+type SystemError = NodeJS.ErrnoException & { code: string };
+
 /** An error shaped as node:fs shapes its own: code, errno, syscall, path. */
-function systemError(syscall: string, path?: ByteString): NodeJS.ErrnoException & { code: string } {
-  const errno = koffi.errno();
+function systemError(errno: number, syscall: string, path?: ByteString): SystemError {
   const code = getSystemErrorName(-errno);
   const error = new Error(path === undefined ? `${code}: ${syscall}` : `${code}: ${syscall} ${JSON.stringify(path)}`);
   return Object.assign(error, { code, errno: -errno, syscall, ...(path === undefined ? {} : { path }) });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { openArena, type Arena } from "../hostile/arena.ts";
 import { CORPUS } from "../hostile/corpus.ts";
+import type { ChildResult } from "../support/pull-child.ts";
 import { run } from "../support/run.ts";
 
 /** A call on a file: paths that it names, and the one behind the descriptor that it gave. */
@@ -84,4 +85,20 @@ test("`pull()` of every hostile layer asks the kernel for nothing outside the st
   const strange = [...seen.all].map((text) => withoutAccidents(text, arena)).filter((text) => !expected.has(text) && !RUNTIME.test(text));
   assert.deepEqual(strange, []);
   assert.equal(arena.host(), before);
+});
+
+test("`pull()` makes a call again whose error number the runtime overwrote before it was read", async () => {
+  await using arena = await openArena();
+  const { reference } = await arena.harness.pushEntries("some/image", [
+    { path: "a", content: "a" },
+    { path: "b", content: "b" },
+  ]);
+  const log = join(arena.harness.path, "..", "strace.log");
+  const request = JSON.stringify({ store: join(arena.harness.path, "..", "retried"), references: [reference] });
+  const program = new URL("../support/pull-child.js", import.meta.url).pathname;
+  // every other one, of each thread
+  const injected = ["-e", "trace=renameat2", "-e", "inject=renameat2:error=EAGAIN:when=1+2"];
+  const stdout = await run("strace", ["-f", "-o", log, ...injected, process.execPath, program, request]);
+  assert.equal((JSON.parse(stdout.toString()) as ChildResult).error, undefined);
+  assert.ok((readFileSync(log, "utf8").match(/EAGAIN .*\(INJECTED\)/g) ?? []).length >= 2);
 });
