@@ -11,13 +11,15 @@ import { ensureIndex, isUsable } from "./ensure-layer.ts";
 import type { Image, PullStats } from "./image.ts";
 import { isIndexed, makeImage, type TreeRef } from "./make-image.ts";
 import { repositoryOf } from "./prove-layer.ts";
-import { holding, treesContext, type PullRequest } from "./pull-request.ts";
+import { Holds } from "./holds.ts";
+import { treesContext, type PullRequest } from "./pull-request.ts";
 import type { StoreCore } from "./store-core.ts";
 import { composeLayers } from "./trees.ts";
 
 /** The image, if the store has all of it; nothing is ever fetched. */
-export function storedImage(request: Omit<PullRequest, "holds">): Promise<Image | undefined> {
-  return holding((holds) => cachedImage({ ...request, holds }, performance.now()));
+export async function storedImage(request: Omit<PullRequest, "holds">): Promise<Image | undefined> {
+  using holds = new Holds();
+  return await cachedImage({ ...request, holds }, performance.now());
 }
 
 /** The image, if the store has all of it; without network, LevelDB or workers when its trees are there too. */

@@ -9,6 +9,7 @@ import type { Source } from "../source/source.ts";
 import type { ImageRecord } from "../store/images.ts";
 import type { Proof } from "../store/proofs.ts";
 import { FileLock } from "../system/file-lock.ts";
+import { EarlyTrees } from "./early-trees.ts";
 import { ensureLayer, type LayerTraffic } from "./ensure-layer.ts";
 import type { Image, PullStats } from "./image.ts";
 import { ImageBudget } from "./limits.ts";
@@ -53,7 +54,7 @@ export async function fetchImage(request: PullRequest, started: number): Promise
   const lease = await core.leases.takeSoon(manifestDigest, signal);
   try {
     for (const diffId of new Set(config.layers.map((layer) => layer.diffId))) {
-      request.holds.push(await FileLock.acquire(core.layout.layerUse(diffId), { mode: "shared", signal }));
+      request.holds.add(await FileLock.acquire(core.layout.layerUse(diffId), { mode: "shared", signal }));
     }
     const before = core.written;
     const fetched = await ensureLayers(config, source, request);
@@ -79,9 +80,17 @@ async function ensureLayers(config: ResolvedConfig, source: Source, request: Pul
   const queue = await core.downloads();
   // what takes longest begins first, or all would wait for it at the end
   const longestFirst = [...distinct.values()].toSorted((a, b) => b.descriptor.size - a.descriptor.size || a.index - b.index);
-  const works = longestFirst.map((layer) => queue.add(() => ensureLayer(layer, context)));
+  const trees = earlyTrees(config, { ...request, signal }, (error) => abort.abort(error));
+  const works = longestFirst.map((layer) =>
+    queue.add(async () => {
+      const traffic = await ensureLayer(layer, context);
+      trees?.ready(layer.diffId);
+      return traffic;
+    }),
+  );
   try {
     const fetched = await Promise.all(works);
+    await trees?.end();
     abort.signal.throwIfAborted();
     for (const [index, { diffId }] of config.layers.entries())
       if (distinct.get(diffId)?.index !== index) relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
@@ -90,8 +99,15 @@ async function ensureLayers(config: ResolvedConfig, source: Source, request: Pul
     // the first failure ends the others; the store is left alone only when all of them have stopped
     abort.abort(error);
     await Promise.allSettled(works);
+    await trees?.end();
     throw error;
   }
+}
+
+/** By force a pull wants each tree's lock for itself, in an order of its own: none is made early. */
+function earlyTrees({ layers }: ResolvedConfig, request: PullRequest, onFailure: (error: unknown) => void): EarlyTrees | undefined {
+  if (!request.eager || request.force) return undefined;
+  return new EarlyTrees({ ...treesContext(request), diffIds: layers.map(({ diffId }) => diffId), onFailure });
 }
 
 function statsOf(

@@ -4,10 +4,11 @@ import { isRealDirectory } from "../store/planted.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
 import { dematerializeOwn } from "../gc/dematerialize.ts";
+import { Holds } from "./holds.ts";
 import { Image, type PullStats } from "./image.ts";
 import { makeRootfsOf } from "./materialize-rootfs.ts";
 import { openImageFiles } from "./open-image-files.ts";
-import { holding, treesContext, type PullRequest } from "./pull-request.ts";
+import { treesContext, type PullRequest } from "./pull-request.ts";
 import type { StoreCore } from "./store-core.ts";
 import { composeLayers, ensureTrees } from "./trees.ts";
 
@@ -26,7 +27,7 @@ export interface ImageParts {
 export async function makeImage(request: PullRequest, { record, composed, lease, cached, stats }: ImageParts): Promise<Image> {
   const { core, profile, eager } = request;
   const diffIds = record.layers.map(({ diffId }) => diffId);
-  const make = async (signal: AbortSignal, holds: FileLock[]): Promise<void> => {
+  const make = async (signal: AbortSignal, holds: Holds): Promise<void> => {
     if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => isRealDirectory(core.layout.tree(treeId)))) return;
     const context = { ...treesContext(request), signal, holds };
     const isKnown = composed.every((tree) => tree.resolution);
@@ -47,7 +48,11 @@ export async function makeImage(request: PullRequest, { record, composed, lease,
       const only = new Set(composed.map(({ treeId }) => treeId));
       return core.run(signal, (own) => dematerializeOwn(core, { lease, own: record.manifestDigest, only }, own));
     },
-    materialize: (signal) => core.run(signal, (own) => holding((holds) => make(own, holds))),
+    materialize: (signal) =>
+      core.run(signal, async (own) => {
+        using holds = new Holds();
+        await make(own, holds);
+      }),
     openFiles: () => core.run(undefined, () => openImageFiles(core, diffIds)),
     makeRootfs: (destination, options) => makeRootfsOf({ core, diffIds, profile }, destination, options),
     exportTo: async (destination, options) => {

@@ -5,8 +5,9 @@ import type { ArchiveReference, LayoutReference } from "../image/reference.ts";
 import { namedDigest } from "../store/images.ts";
 import { cachedImage } from "./cached-image.ts";
 import { fetchImage } from "./fetch-image.ts";
+import { Holds } from "./holds.ts";
 import type { Image } from "./image.ts";
-import { holding, isDamage, tellRetries, type PullRequest } from "./pull-request.ts";
+import { isDamage, tellRetries, type PullRequest } from "./pull-request.ts";
 import { readStoredManifest } from "./resolve-image.ts";
 
 type LocalReference = ArchiveReference | LayoutReference;
@@ -14,10 +15,10 @@ type LocalReference = ArchiveReference | LayoutReference;
 export async function pullImage(request: Omit<PullRequest, "holds">): Promise<Image> {
   const { relay } = request;
   const started = performance.now();
-  const image = await holding(async (holds) => {
-    const held = { ...request, holds };
-    return (await fromStore(held, started)) ?? (await fetchAndHeal(held, started));
-  });
+  using holds = new Holds();
+  const held = { ...request, holds };
+  const image = (await fromStore(held, started)) ?? (await fetchAndHeal(held, started));
+  holds.release();
   relay.send({ kind: "complete", manifestDigest: image.manifestDigest, cached: image.cached });
   if (!image.cached) request.core.keepBudget();
   return image;
@@ -90,6 +91,8 @@ async function fetchAndHeal(request: PullRequest, started: number): Promise<Imag
   } catch (error) {
     if (request.force || !isDamage(error)) throw error;
     request.relay.warn(error.code, error.message);
+    // by force it wants for itself what it has shared until now
+    request.holds.release();
     return fetchImage({ ...request, force: true }, started);
   }
 }

@@ -4,7 +4,7 @@ import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source, SourceEvent } from "../source/source.ts";
 import type { Profile } from "../store/profile.ts";
-import type { FileLock } from "../system/file-lock.ts";
+import type { Holds } from "./holds.ts";
 import type { Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import type { VerifyManifest } from "./resolve-image.ts";
@@ -33,19 +33,9 @@ export interface PullRequest {
   /** Called when the network or layout is needed, never for a cached image. */
   readonly source: () => Promise<Source>;
   readonly relay: ProgressRelay;
-  /** Locks that keep what the pull needs from gc; released when its image is recorded. */
-  readonly holds: FileLock[];
+  /** Released by whoever made the request. */
+  readonly holds: Holds;
   readonly signal: AbortSignal;
-}
-
-/** For locks that are taken on the way and needed until the end. */
-export async function holding<T>(work: (holds: FileLock[]) => Promise<T>): Promise<T> {
-  const holds: FileLock[] = [];
-  try {
-    return await work(holds);
-  } finally {
-    for (const hold of holds) hold.release();
-  }
 }
 
 export function isDamage(error: unknown): error is ShaleError<"STORE_DAMAGED" | "SIDECAR_INVALID"> {

@@ -9,6 +9,7 @@ import { FileLock } from "../system/file-lock.ts";
 import { materializeTree } from "../tree/materialize.ts";
 import type { ComposeRequest, ComposedLayer } from "../tree/tasks.ts";
 import type { TreeTask } from "../tree/tree-plan.ts";
+import type { Holds } from "./holds.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import type { StoreCore } from "./store-core.ts";
 
@@ -18,8 +19,8 @@ export interface TreesContext {
   /** Check trees that are there against their layers. */
   readonly force: boolean;
   readonly relay: ProgressRelay;
-  /** Locks that keep the trees from gc until the image record names them; whoever made the list releases them. */
-  readonly holds: FileLock[];
+  /** Gets the locks that keep the trees from gc until the image record names them. */
+  readonly holds: Holds;
   readonly signal: AbortSignal;
 }
 
@@ -34,16 +35,22 @@ export function composeLayers(
 
 /** Makes each tree that is not there, once in all processes. */
 export async function ensureTrees(diffIds: readonly DiffId[], composed: readonly ComposedLayer[], context: TreesContext): Promise<void> {
-  const held = new Set<string>();
+  const { relay, holds } = context;
   const trees = diffIds.map((diffId, index): LayerTree => ({ index, diffId, composed: composed[index]! }));
   // by force a pull wants each lock for itself while it holds others: two images with trees in common must not take them crosswise
   if (context.force) trees.sort((a, b) => (a.composed.treeId < b.composed.treeId ? -1 : 1));
   for (const tree of trees) {
-    const { index, diffId } = tree;
-    // a tree that the image has twice is ours already: its lock would wait for us
-    if (held.has(tree.composed.treeId)) context.relay.send({ kind: "tree-skipped", diffId, index });
-    else await ensureTree(tree, context);
-    held.add(tree.composed.treeId);
+    const {
+      index,
+      diffId,
+      composed: { treeId },
+    } = tree;
+    // one that was made early, or that the image has twice, is ours already: its lock would wait for us
+    const toldAt = holds.trees.get(treeId);
+    if (toldAt === undefined) {
+      await ensureTree(tree, context);
+      holds.trees.set(treeId, index);
+    } else if (toldAt !== index) relay.send({ kind: "tree-skipped", diffId, index });
   }
 }
 
@@ -59,11 +66,11 @@ async function ensureTree(tree: LayerTree, context: TreesContext): Promise<void>
   const { treeId, live: total } = composed;
   const present = context.force ? undefined : holdIfTrusted(core, treeId);
   if (present) {
-    context.holds.push(present);
+    context.holds.add(present);
     return relay.send({ kind: "tree-skipped", diffId, index });
   }
   relay.send({ kind: "tree-started", diffId, index, total });
-  context.holds.push(await makeAndHold(tree, context));
+  context.holds.add(await makeAndHold(tree, context));
   relay.send({ kind: "tree-complete", diffId, index, entries: total });
 }
 

@@ -13,7 +13,7 @@ export interface SlicesOptions {
 }
 
 /** Spreads the making of many entries over the workers. When it throws, no worker is at it any more. */
-export async function inSlices({ size }: WorkerPool, { total, make, signal, onAdvanced }: SlicesOptions): Promise<void> {
+export async function inSlices(pool: WorkerPool, { total, make, signal, onAdvanced }: SlicesOptions): Promise<void> {
   let next = 0;
   let done = 0;
   const lane = async (_: unknown, worker: number): Promise<void> => {
@@ -29,6 +29,15 @@ export async function inSlices({ size }: WorkerPool, { total, make, signal, onAd
       onAdvanced((done += to - from));
     }
   };
-  const lanes = await Promise.allSettled(Array.from({ length: Math.min(size, Math.ceil(total / SLICE)) }, lane));
-  for (const result of lanes) if (result.status === "rejected") throw result.reason;
+  await allSettled(Array.from({ length: lanesFor(pool, total) }, lane));
+}
+
+/** Workers that so many entries are spread over. */
+export function lanesFor({ size }: WorkerPool, total: number): number {
+  return Math.min(size, Math.ceil(total / SLICE));
+}
+
+/** Throws what one of them throws, once all have ended. */
+export async function allSettled(works: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(works)) if (result.status === "rejected") throw result.reason;
 }

@@ -3,7 +3,7 @@ import { renameSync, rmSync } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { isRealDirectory } from "../store/planted.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
-import { inSlices } from "./in-slices.ts";
+import { allSettled, inSlices, lanesFor } from "./in-slices.ts";
 import type { ComposedLayer, TreeStep } from "./tasks.ts";
 import type { TreeTask } from "./tree-plan.ts";
 
@@ -34,7 +34,9 @@ export async function materializeTree(options: MaterializeOptions): Promise<void
 async function writeTree({ pool, task, signal, onAdvanced }: MaterializeOptions, live: number): Promise<void> {
   const run = (step: Omit<TreeStep, "task">, worker: number): Promise<void> =>
     pool.run("tree/step", { task, ...step } satisfies TreeStep, { worker });
-  await run({ from: 0, to: 0, directories: true, finish: false }, 0);
+  // each worker reads the sidecar once, all at the same time
+  const first = (worker: number): Promise<void> => run({ from: 0, to: 0, directories: worker === 0, finish: false }, worker);
+  await allSettled(Array.from({ length: lanesFor(pool, live) }, (_, worker) => first(worker)));
   const make = (range: { from: number; to: number }, worker: number): Promise<void> =>
     run({ ...range, directories: false, finish: false }, worker);
   await inSlices(pool, { total: live, make, signal, onAdvanced });

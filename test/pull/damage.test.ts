@@ -1,6 +1,6 @@
 /** Each file of a store damaged or gone: the next pull gives the right answer, says what it found, and heals. */
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Image } from "../../src/index.ts";
@@ -12,7 +12,10 @@ const ENTRIES = [
     { path: "bin/sh", content: "program", mode: 0o755 },
     { path: "l", type: "symlink" as const, target: "bin/sh" },
   ],
-  [{ path: "etc/new", content: "hello\n" }],
+  [
+    { path: "etc/new", content: "hello\n" },
+    { path: "etc/upper", content: "of the upper layer alone" },
+  ],
 ];
 
 function firstFile(directory: string): string {
@@ -33,6 +36,17 @@ const removeTrees = (harness: StoreHarness): void => {
 };
 const removeChunks = (harness: StoreHarness): void => {
   for (const shard of readdirSync(harness.file("chunks"))) rmSync(harness.file("chunks", shard), { recursive: true });
+};
+
+const removeUpperChunk = (harness: StoreHarness, { layers }: Image): void => {
+  const { ino } = statSync(join(layers[1]!, "etc/upper"));
+  const chunks = readdirSync(harness.file("chunks"), { recursive: true }) as string[];
+  rmSync(
+    harness.file(
+      "chunks",
+      chunks.find((name) => statSync(harness.file("chunks", name)).ino === ino)!,
+    ),
+  );
 };
 
 const DAMAGES: readonly Damage[] = [
@@ -72,6 +86,11 @@ const DAMAGES: readonly Damage[] = [
     warns: false,
   },
   { name: "no trees and no chunks", strike: (harness) => (removeTrees(harness), removeChunks(harness)), warns: true },
+  {
+    name: "no trees and without a chunk of its upper layer",
+    strike: (harness, image) => (removeUpperChunk(harness, image), removeTrees(harness)),
+    warns: true,
+  },
   { name: "no db", strike: (harness) => rmSync(harness.file("db"), { recursive: true }), warns: false },
   {
     name: "no db and no first layer",
@@ -158,6 +177,7 @@ function isRight({ layers }: Image): boolean {
     read(0, "etc/motd") === "hello\n" &&
     read(0, "l") === "program" &&
     read(1, "etc/new") === "hello\n" &&
+    read(1, "etc/upper") === "of the upper layer alone" &&
     readdirSync(layers[1]!).length === 1
   );
 }

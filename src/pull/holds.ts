@@ -1,0 +1,23 @@
+/** Locks that keep what a pull needs from gc until its image is recorded. */
+import type { FileLock } from "../system/file-lock.ts";
+
+export class Holds implements Disposable {
+  readonly #locks: FileLock[] = [];
+  /** The trees among them, by id: for which layer of the image each was told of. */
+  readonly trees: Map<string, number> = new Map();
+
+  /** The lock is released with the others. */
+  add(lock: FileLock): void {
+    this.#locks.push(lock);
+  }
+
+  /** Idempotent; more can be added afterwards. */
+  release(): void {
+    for (const lock of this.#locks.splice(0)) lock.release();
+    this.trees.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
