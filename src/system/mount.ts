@@ -3,10 +3,10 @@
  * calls go by number, the same on every architecture, since musl has no wrappers for them.
  */
 import { closeSync, readSync } from "node:fs";
-import { getSystemErrorName } from "node:util";
 import koffi from "koffi";
 import { toBytes, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
+import { failureOf } from "./native-call.ts";
 
 const libc: ReturnType<typeof koffi.load> = koffi.load(null);
 const call = (...types: string[]): ReturnType<typeof libc.func> => libc.func("syscall", "long", ["long", ...types]);
@@ -56,14 +56,17 @@ export interface NewMount {
 
 /** Mounts a new file system. @throws an error with an errno code, the kernel's own words in its message if it has any */
 export function mountNew({ type, options, flags }: NewMount, target: ByteString): void {
-  const context = check(c.fsopen!(FSOPEN, cString(type), CLOEXEC), "fsopen");
+  const context = check(() => c.fsopen!(FSOPEN, cString(type), CLOEXEC), "fsopen");
   try {
     for (const [name, value] of options) {
       const bytes = value === undefined ? null : cString(value);
-      check(c.fsconfig!(FSCONFIG, context, bytes ? SET_STRING : SET_FLAG, cString(name), bytes, 0), `fsconfig ${name}`, context);
+      check(() => c.fsconfig!(FSCONFIG, context, bytes ? SET_STRING : SET_FLAG, cString(name), bytes, 0), `fsconfig ${name}`, context);
     }
-    check(c.fsconfig!(FSCONFIG, context, CMD_CREATE, null, null, 0), "fsconfig create", context);
-    attach(check(c.fsmount!(FSMOUNT, context, CLOEXEC, flags), "fsmount", context), target);
+    check(() => c.fsconfig!(FSCONFIG, context, CMD_CREATE, null, null, 0), "fsconfig create", context);
+    attach(
+      check(() => c.fsmount!(FSMOUNT, context, CLOEXEC, flags), "fsmount", context),
+      target,
+    );
   } finally {
     closeSync(context);
   }
@@ -71,11 +74,11 @@ export function mountNew({ type, options, flags }: NewMount, target: ByteString)
 
 /** Mounts a directory at another place, without what is mounted below it. */
 export function mountBind(source: ByteString, target: ByteString, flags: number): void {
-  const tree = check(c.openTree!(OPEN_TREE, AT_FDCWD, cString(source), OPEN_TREE_CLONE_CLOEXEC), "open_tree");
+  const tree = check(() => c.openTree!(OPEN_TREE, AT_FDCWD, cString(source), OPEN_TREE_CLONE_CLOEXEC), "open_tree");
   try {
     // struct mount_attr: attr_set, attr_clr, propagation, userns_fd
     const attributes = BigInt64Array.of(BigInt(flags), 0n, 0n, 0n);
-    check(c.mountSetattr!(MOUNT_SETATTR, tree, cString(""), AT_EMPTY_PATH, attributes, attributes.byteLength), "mount_setattr");
+    check(() => c.mountSetattr!(MOUNT_SETATTR, tree, cString(""), AT_EMPTY_PATH, attributes, attributes.byteLength), "mount_setattr");
   } catch (error) {
     closeSync(tree);
     throw error;
@@ -85,29 +88,29 @@ export function mountBind(source: ByteString, target: ByteString, flags: number)
 
 /** The older mount(2), with one string of options, at most MAX_OPTIONS bytes. */
 export function mountByString(type: string, options: ByteString, { flags, target }: { flags: number; target: ByteString }): void {
-  check(c.mount!(cString(type), cString(target), cString(type), flags, cString(options)), "mount");
+  check(() => c.mount!(cString(type), cString(target), cString(type), flags, cString(options)), "mount");
 }
 
 /** `detach`: out of sight at once, gone when its last user is. */
 export function unmount(target: ByteString, { detach }: { detach: boolean }): void {
-  check(c.umount2!(cString(target), UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)), "umount2");
+  check(() => c.umount2!(cString(target), UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)), "umount2");
 }
 
 /** Closes `mount`, which stays where it is attached. */
 function attach(mount: number, target: ByteString): void {
   try {
-    check(c.moveMount!(MOVE_MOUNT, mount, cString(""), AT_FDCWD, cString(target), MOVE_MOUNT_F_EMPTY_PATH), "move_mount");
+    check(() => c.moveMount!(MOVE_MOUNT, mount, cString(""), AT_FDCWD, cString(target), MOVE_MOUNT_F_EMPTY_PATH), "move_mount");
   } finally {
     closeSync(mount);
   }
 }
 
-function check(result: unknown, syscall: string, context?: number): number {
-  if (Number(result) >= 0) return Number(result);
-  const errno = koffi.errno();
-  const code = getSystemErrorName(-errno);
-  const said = context === undefined ? "" : kernelLog(context);
-  throw Object.assign(new Error(`${code}: ${syscall}${said}`), { code, errno: -errno, syscall });
+function check(call: () => unknown, syscall: string, context?: number): number {
+  let result = 0;
+  const error = failureOf(() => (result = Number(call())), { syscall });
+  if (error === undefined) return result;
+  if (context !== undefined) error.message += kernelLog(context);
+  throw error;
 }
 
 /** What the kernel has to say about a file system context that failed. */

@@ -3,11 +3,11 @@
  * followed if the last component is a symlink. Every call is synchronous and short; none may block (locks are non-blocking).
  */
 import { constants } from "node:os";
-import { getSystemErrorName } from "node:util";
 import { linkSync, unlinkSync } from "node:fs";
 import koffi from "koffi";
 import { fsPath, toBytes, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
+import { failureOf } from "./native-call.ts";
 
 const libc: ReturnType<typeof koffi.load> = koffi.load(null);
 const c: Record<string, ReturnType<typeof libc.func>> = {
@@ -28,7 +28,6 @@ const renameat2: ReturnType<typeof libc.func> | undefined = optional(
   "int renameat2(int olddirfd, const void *oldpath, int newdirfd, const void *newpath, unsigned int flags)",
 );
 
-const errnos: typeof constants.errno = constants.errno;
 const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
 const LOCK_SH = 1;
@@ -43,7 +42,7 @@ const XATTR_MAX = 65_536;
 /** Takes a lock on an open file without waiting; false when another open file of any process holds it. */
 export function tryFlock(fd: number, mode: "shared" | "exclusive"): boolean {
   const operation = (mode === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB;
-  const error = failureOf(() => c.flock!(fd, operation), { syscall: "flock", answer: errnos.EAGAIN });
+  const error = failureOf(() => c.flock!(fd, operation), { syscall: "flock", answer: constants.errno.EAGAIN });
   if (error === undefined) return true;
   if (error.code === "EAGAIN") return false;
   throw error;
@@ -171,38 +170,7 @@ function cString(text: ByteString): Buffer {
   return Buffer.from(`${text}\0`, "latin1");
 }
 
-interface Call {
-  readonly syscall: string;
-  readonly path?: ByteString;
-  /** A value of NO_ANSWER that this call does answer with. */
-  readonly answer?: number;
-}
-
-/**
- * errno is the thread's, and V8 may set it before it is read: a contended mutex of its own leaves what futex(2) said. None of these
- * calls answers so (flock aside), a call that failed has changed nothing, and so it is made again.
- */
-const NO_ANSWER: readonly number[] = [0, errnos.EAGAIN, errnos.EINTR, errnos.ETIMEDOUT];
-const TRIES = 100;
-
-function failureOf(call: () => unknown, { syscall, path, answer }: Call): SystemError | undefined {
-  for (let tries = TRIES; ; tries--) {
-    if (Number(call()) >= 0) return undefined;
-    const errno = koffi.errno();
-    if (tries === 0 || errno === answer || !NO_ANSWER.includes(errno)) return systemError(errno || errnos.EIO, syscall, path);
-  }
-}
-
 function must(call: () => unknown, syscall: string, path?: ByteString): void {
   const error = failureOf(call, path === undefined ? { syscall } : { syscall, path });
   if (error !== undefined) throw error;
-}
-
-type SystemError = NodeJS.ErrnoException & { code: string };
-
-/** An error shaped as node:fs shapes its own: code, errno, syscall, path. */
-function systemError(errno: number, syscall: string, path?: ByteString): SystemError {
-  const code = getSystemErrorName(-errno);
-  const error = new Error(path === undefined ? `${code}: ${syscall}` : `${code}: ${syscall} ${JSON.stringify(path)}`);
-  return Object.assign(error, { code, errno: -errno, syscall, ...(path === undefined ? {} : { path }) });
 }
