@@ -6,7 +6,7 @@ import { storePath } from "../open-store.ts";
 import { COMMON, MATERIALIZE, PLATFORM, PROFILE, PULL, REGISTRY } from "../options.ts";
 import { print } from "../print.ts";
 import { StatusLine } from "../progress/status-line.ts";
-import { registryOptions, storeOptions } from "../registry-options.ts";
+import { openRegistry, registryOptions, storeOptions } from "../registry-options.ts";
 import { Reporter } from "../reporter.ts";
 import { showCount, showJson, showMessage, showSize } from "../show.ts";
 import { UsageError } from "../usage-error.ts";
@@ -71,7 +71,7 @@ async function prefetch(line: Line, context: Context): Promise<number> {
     reporter.note(text);
   };
   await using store = await openStore(storePath(line, context), storeOptions(line, { signal, onWarning, note }));
-  await using registry = new Registry({ ...asked, store });
+  await using registry = openRegistry(Registry, { ...asked, store });
   const { default: Queue } = await import("p-queue");
   const queue = new Queue({ concurrency: amount(values, "jobs") ?? JOBS });
   const outcomes = new Map<string, Outcome>();
