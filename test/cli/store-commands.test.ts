@@ -221,6 +221,18 @@ test("`shale rm --all-platforms` forgets what was pulled for each", async () => 
   assert.deepEqual((await store.json<Listed>("images")).images[0]?.references, []);
 });
 
+test("`shale rm --all-platforms` forgets the others though one is pinned", async () => {
+  await using store = await startRealStore();
+  const { reference } = await store.harness.pushEntries("team/one", [{ path: "a", content: "a" }]);
+  for (const platform of ["linux/amd64", "linux/amd64/v2", "linux/amd64/v3"])
+    assert.ok((await store.harness.watch(reference, { platform })).image, platform);
+  assert.equal((await store.run(["pin", reference, "--platform", "linux/amd64"])).exitCode, 0);
+  const { exitCode, stdout } = await store.run(["rm", "--json", "--all-platforms", reference]);
+  const { removed, failed } = JSON.parse(stdout) as { removed: { platform: string }[]; failed: { error: { code: string } }[] };
+  assert.deepEqual(removed.map(({ platform }) => platform).toSorted(), ["linux/amd64/v2", "linux/amd64/v3"]);
+  assert.deepEqual([exitCode, failed.map(({ error }) => error.code)], [9, ["REFERENCE_PINNED"]]);
+});
+
 test("`shale gc` says in a dry run what a real one removes, and keeps what was used a moment ago", async () => {
   await using store = await twoImages();
   await store.run(["rm", store.two]);
