@@ -49,7 +49,7 @@ async function find([first = "", ...rest]: readonly string[], entries: readonly 
   if (single) return { entry: single, args: rest };
   const group = entries.filter(({ name }) => name.startsWith(`${first} `));
   const [second, ...others] = rest;
-  const names = entries.map(({ name }) => name);
+  const names = [...entries.map(({ name }) => name), "--help", "--version"];
   if (group.length === 0) {
     if (first.startsWith("-")) throw new UsageError(`option ${quote(first)} stands before the command; options follow it`);
     throw new UsageError(`command ${quote(first)} is unknown${await didYouMean(first, names)}`);

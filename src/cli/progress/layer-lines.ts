@@ -1,6 +1,7 @@
 /** Rows as text of exactly known width: ASCII only, never wider than asked. */
 import { assertNever } from "../../errors.ts";
-import { showCount, showSize } from "../show.ts";
+import type { ProgressEvent } from "../../index.ts";
+import { nameOptions, showCount, showDuration, showMessage, showSize } from "../show.ts";
 import { bar, percent } from "./bar.ts";
 import type { LayerRow, LayerState } from "./layer-states.ts";
 
@@ -26,6 +27,11 @@ export function layerLine({ digest, state, rate }: LayerRow): string {
 /** The first twelve digits, as Docker shows them. */
 export function shortDigest(digest: string): string {
   return digest.slice(digest.indexOf(":") + 1).slice(0, 12);
+}
+
+/** What completes "layer 3 ...". */
+export function retryText({ code, message, delayMs }: Extract<ProgressEvent, { kind: "retrying" }>): string {
+  return `tries again${delayMs < 50 ? "" : ` in ${showDuration(delayMs)}`}: ${code}: ${showMessage(nameOptions(message))}`;
 }
 
 function describe(state: LayerState, rate: number | undefined): string {

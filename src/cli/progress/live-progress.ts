@@ -1,7 +1,7 @@
 import type { ProgressEvent } from "../../index.ts";
 import type { Output } from "../command.ts";
 import { showMessage } from "../show.ts";
-import { layerLines } from "./layer-lines.ts";
+import { layerLines, retryText } from "./layer-lines.ts";
 import { LayerStates } from "./layer-states.ts";
 import type { Progress } from "./progress.ts";
 import { PullTotal } from "./pull-total.ts";
@@ -31,7 +31,7 @@ export class LiveProgress implements Progress {
     this.#states.apply(event);
     this.#total.apply(event);
     if (event.kind === "warning") this.note(`warning: ${event.code}: ${showMessage(event.message)}`);
-    else if (event.kind === "retrying") this.note(`layer ${event.index + 1} tries again: ${event.code}: ${showMessage(event.message)}`);
+    else if (event.kind === "retrying") this.note(`layer ${event.index + 1} ${retryText(event)}`);
     else if (this.#states.rows.length > 0) this.#schedule();
   };
 

@@ -1,7 +1,7 @@
 import type { ProgressEvent } from "../../index.ts";
 import type { Output } from "../command.ts";
 import { showCount, showMessage, showSize } from "../show.ts";
-import { shortDigest } from "./layer-lines.ts";
+import { retryText, shortDigest } from "./layer-lines.ts";
 import type { Progress } from "./progress.ts";
 import { PullTotal } from "./pull-total.ts";
 import { showLeft } from "./total-line.ts";
@@ -98,7 +98,7 @@ export class PlainProgress implements Progress {
       case "serving":
         return event.mirror ? `from the mirror ${showMessage(event.host)}` : undefined;
       case "retrying":
-        return `tries again: ${event.code}: ${showMessage(event.message)}`;
+        return retryText(event);
       case "ingest-complete":
         return `ingested ${showSize(event.bytes)} in ${event.entries.toLocaleString("en-US")} entries`;
       case "layer-skipped":
