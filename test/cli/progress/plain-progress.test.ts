@@ -19,6 +19,18 @@ test("PlainProgress tells the begin and the end of each step, without control ch
   ]);
 });
 
+test("PlainProgress tells when a request is made again", () => {
+  const output = keep();
+  const progress = new PlainProgress(output, () => 0);
+  const event = { kind: "retrying", index: 0, diffId: diffId(0), host: "h", code: "REGISTRY_ERROR", message: "no" } as const;
+  progress.onEvent(resolved(1));
+  for (const delayMs of [0, 1500]) progress.onEvent({ ...event, delayMs });
+  assert.deepEqual(output.text().split("\n").slice(1, 3), [
+    "layer 1/1 0bbbbbbbbbbb: tries again: REGISTRY_ERROR: no",
+    "layer 1/1 0bbbbbbbbbbb: tries again in 1.50 s: REGISTRY_ERROR: no",
+  ]);
+});
+
 test("PlainProgress tells a long download every ten seconds, and the whole of it", () => {
   const output = keep();
   let now = 0;
