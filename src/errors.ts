@@ -89,7 +89,8 @@ const BRAND: symbol = Symbol.for("shale.ShaleError");
 
 /**
  * Any failure that a caller may want to tell apart. `message` says what was done, quotes the thing, and names the next
- * step; `detail` has the same as data; `cause` keeps the error underneath.
+ * step; `detail` has the same as data; `cause` keeps the error underneath. An option of this library stands in backticks in a
+ * message (`force`, `limits.ratio`): the command line shows its own name for it.
  */
 export class ShaleError<C extends ErrorCode = ErrorCode> extends Error {
   readonly code: C;

@@ -62,6 +62,8 @@ export interface OptionSpec {
   /** What stands for the value in help; not for booleans. */
   readonly argument?: string;
   readonly choices?: readonly string[];
+  /** Of a count: the least (default 1) and the most that it may be. */
+  readonly range?: readonly [least: number, most: number];
   /** May be given more than once: the value is a list. Only for strings. */
   readonly multiple?: boolean;
   readonly completes?: Completes;

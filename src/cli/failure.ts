@@ -1,7 +1,7 @@
 /** What went wrong, as it is told: one line for people, or one JSON object, and an exit code. */
 import { ShaleError } from "../errors.ts";
 import { exitCodeOf, INTERRUPTED } from "./exit-codes.ts";
-import { showJson, showMessage } from "./show.ts";
+import { nameOptions, showJson, showMessage } from "./show.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface Failure {
@@ -16,7 +16,8 @@ export function describeFailure(error: unknown, signal: AbortSignal): Failure {
   if (signal.aborted)
     return { code: "INTERRUPTED", message: "stopped; nothing half-made is visible, run it again to go on", exitCode: INTERRUPTED };
   if (error instanceof UsageError) return { code: "USAGE", message: error.message, exitCode: exitCodeOf("USAGE") };
-  if (ShaleError.is(error)) return { code: error.code, message: error.message, detail: error.detail, exitCode: exitCodeOf(error.code) };
+  if (ShaleError.is(error))
+    return { code: error.code, message: nameOptions(error.message), detail: error.detail, exitCode: exitCodeOf(error.code) };
   return { code: "INTERNAL", message: error instanceof Error ? error.message : String(error), exitCode: exitCodeOf("INTERNAL") };
 }
 

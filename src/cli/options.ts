@@ -47,7 +47,8 @@ export const PULL: Options = {
   limit: { type: "string", argument: "NAME=VALUE", multiple: true, help: "raise or lower a limit of docs/limits.md; may be repeated" },
   "max-bytes": { type: "size", argument: "SIZE", help: "afterwards make room as shale gc --keep-bytes does" },
   "min-free": { type: "size", argument: "SIZE", help: "fail, before anything is fetched, if so much would not stay free" },
-  workers: { type: "count", argument: "COUNT", help: "worker threads (default 2, or 1 on one core)" },
+  workers: { type: "count", argument: "COUNT", range: [1, 64], help: "worker threads, at most 64 (default 2, or 1 on one core)" },
+  "require-proof": { type: "boolean", help: "use a layer of the store only if this image's repository once gave its blob" },
 };
 
 /** Of commands that ask registries. */
@@ -63,6 +64,18 @@ export const REGISTRY: Options = {
     help: "directory with hosts.toml files; may be repeated (default: containerd's and Docker's)",
   },
   anonymous: { type: "boolean", help: "use no credentials" },
+  http2: { type: "boolean", help: "offer HTTP/2 to registries with TLS" },
+  "parallel-ranges": {
+    type: "count",
+    argument: "COUNT",
+    range: [2, 8],
+    help: "fetch a large layer by so many requests at a time, 2 to 8 (default: one)",
+  },
+  "parallel-min": { type: "size", argument: "SIZE", help: "with --parallel-ranges: a smaller layer comes by one request (default 64MiB)" },
+  "allow-foreign-layers": {
+    type: "boolean",
+    help: "fetch layers that the registry does not have from where the manifest says they are",
+  },
 };
 
 export const HELP: OptionSpec = { type: "boolean", short: "h", help: "show this help" };

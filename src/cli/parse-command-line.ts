@@ -49,7 +49,7 @@ async function find([first = "", ...rest]: readonly string[], entries: readonly 
   if (single) return { entry: single, args: rest };
   const group = entries.filter(({ name }) => name.startsWith(`${first} `));
   const [second, ...others] = rest;
-  const names = entries.map(({ name }) => name);
+  const names = [...entries.map(({ name }) => name), "--help", "--version"];
   if (group.length === 0) {
     if (first.startsWith("-")) throw new UsageError(`option ${quote(first)} stands before the command; options follow it`);
     throw new UsageError(`command ${quote(first)} is unknown${await didYouMean(first, names)}`);
@@ -57,9 +57,10 @@ async function find([first = "", ...rest]: readonly string[], entries: readonly 
   if ((second === undefined && forHelp) || second === "--help" || second === "-h") return { args: [] };
   const entry = group.find(({ name }) => name === `${first} ${second}`);
   if (entry) return { entry, args: others };
-  const known = group.map(({ name }) => name.slice(first.length + 1));
-  const problem = second === undefined ? "is missing" : `${quote(second)} is unknown`;
-  throw new UsageError(`a command of ${quote(first)} ${problem}; there are ${known.join(", ")}`, { group: first });
+  const there = group.map(({ name }) => name).join(", ");
+  if (second === undefined) throw new UsageError(`${quote(first)} is a group of commands; there are ${there}`, { group: first });
+  const typed = `${first} ${second}`;
+  throw new UsageError(`command ${quote(typed)} is unknown; there are ${there}`, { group: first });
 }
 
 async function parse(command: Command, args: readonly string[]): Promise<{ values: OptionValues; positionals: readonly string[] }> {
@@ -92,7 +93,11 @@ async function unknownOption(error: TypeError, command: Command, args: readonly 
     }
     if (short !== undefined) return new UsageError(`option ${quote(`-${short}`)} is unknown`, { cause: error });
   }
-  return new UsageError(error.message, { cause: error });
+  const [, name] = /^Option '(?:-\w, )?--([\w-]+)/.exec(error.message) ?? [];
+  const spec = name === undefined ? undefined : { help: HELP, ...command.options }[name];
+  if (!spec) return new UsageError(error.message, { cause: error });
+  const wanted = spec.type === "boolean" ? "takes no value" : `needs its value, ${spec.argument ?? "VALUE"}`;
+  return new UsageError(`--${name} ${wanted}`, { cause: error });
 }
 
 function isShort(command: Command, letter: string): boolean {
@@ -134,7 +139,7 @@ async function checkValues(command: Command, values: OptionValues): Promise<Opti
   return checked;
 }
 
-async function checkValue(name: string, value: string, { type, choices }: OptionSpec): Promise<string | number> {
+async function checkValue(name: string, value: string, { type, choices, range }: OptionSpec): Promise<string | number> {
   if (value === "") throw new UsageError(`--${name} is empty`);
   if (choices && !choices.includes(value)) {
     throw new UsageError(`--${name} ${quote(value)} is unknown; use one of ${choices.join(", ")}${await didYouMean(value, choices)}`);
@@ -145,11 +150,19 @@ async function checkValue(name: string, value: string, { type, choices }: Option
     case "duration":
       return number(name, value, { parsed: parseDuration(value), wanted: "no duration; write for example 90s, 5m, 12h or 7d" });
     case "count":
-      return number(name, value, { parsed: parseCount(value), wanted: "no count; write a whole number from 1 on" });
+      return number(name, value, countIn(value, range));
     case "boolean":
     case "string":
       return value;
   }
+}
+
+function countIn(value: string, range: OptionSpec["range"]): { parsed: number | undefined; wanted: string } {
+  const count = parseCount(value);
+  if (range === undefined) return { parsed: count, wanted: "no count; write a whole number from 1 on" };
+  const [least, most] = range;
+  const parsed = count === undefined || count < least || count > most ? undefined : count;
+  return { parsed, wanted: `out of range; write a whole number from ${least} to ${most}` };
 }
 
 function number(name: string, value: string, { parsed, wanted }: { parsed: number | undefined; wanted: string }): number {

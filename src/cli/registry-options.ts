@@ -1,9 +1,9 @@
 /** What a registry is asked with, from the options of a command. */
-import { readFileSync } from "node:fs";
-import type { GcResult, Profile, RegistryOptions, StoreOptions } from "../index.ts";
-import type { Line } from "./command.ts";
+import { readFileSync, statSync } from "node:fs";
+import type { GcResult, ParallelRanges, Profile, Registry, RegistryOptions, StoreOptions } from "../index.ts";
+import type { Line, OptionValues } from "./command.ts";
 import { parseSize } from "./parse-amount.ts";
-import { showMessage, showSize } from "./show.ts";
+import { nameOptions, showMessage, showSize } from "./show.ts";
 import { UsageError } from "./usage-error.ts";
 import { amount, flag, list, text } from "./values.ts";
 
@@ -35,11 +35,39 @@ export function registryOptions({ values }: Pick<Line, "values">): Omit<Registry
     plainHttp: flag(values, "plain-http"),
     insecure: flag(values, "insecure"),
     ca: ca === undefined ? undefined : readCertificates(ca),
-    hostDirectories: list(values, "hosts-dir"),
+    hostDirectories: readDirectories(list(values, "hosts-dir")),
     credentials: flag(values, "anonymous") ? "anonymous" : undefined,
+    http2: flag(values, "http2"),
+    parallelRanges: parallelRanges(values),
+    allowForeignLayers: flag(values, "allow-foreign-layers"),
+    requireProof: flag(values, "require-proof"),
     keepBlobs: flag(values, "keep-blobs"),
     limits: limits && Object.fromEntries(limits.map(parseLimit)),
   };
+}
+
+/** @throws UsageError when an option is none that the library takes */
+export function openRegistry(Api: new (options: RegistryOptions) => Registry, options: RegistryOptions): Registry {
+  try {
+    return new Api(options);
+  } catch (error) {
+    throw error instanceof RangeError ? new UsageError(nameOptions(error.message), { cause: error }) : error;
+  }
+}
+
+function parallelRanges(values: OptionValues): ParallelRanges | undefined {
+  const count = amount(values, "parallel-ranges");
+  const minBytes = amount(values, "parallel-min");
+  if (count !== undefined) return { count, minBytes };
+  if (minBytes !== undefined) throw new UsageError("--parallel-min needs --parallel-ranges");
+  return undefined;
+}
+
+function readDirectories(given: readonly string[] | undefined): readonly string[] | undefined {
+  for (const path of given ?? [])
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory())
+      throw new UsageError(`--hosts-dir ${JSON.stringify(path)} is no directory`);
+  return given;
 }
 
 function readCertificates(path: string): string {

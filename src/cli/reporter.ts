@@ -1,7 +1,7 @@
 /** What a command says beside its result, on standard error. */
 import type { Context, Line, Output } from "./command.ts";
 import { describeFailure, failureLine } from "./failure.ts";
-import { showJson, showMessage } from "./show.ts";
+import { nameOptions, showJson, showMessage } from "./show.ts";
 import { flag } from "./values.ts";
 
 export class Reporter {
@@ -30,7 +30,8 @@ export class Reporter {
   };
 
   /** The line that `warn` writes. */
-  warning(code: string, message: string): string {
+  warning(code: string, said: string): string {
+    const message = nameOptions(said);
     return this.json ? showJson({ warning: { code, message } }) : `warning: ${code}: ${showMessage(message)}`;
   }
 

@@ -90,3 +90,14 @@ export function escapeJson(text: string): string {
     Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`).join(""),
   );
 }
+
+/** Options of the library whose flags are not the same word in kebab-case. */
+const OTHERWISE: Readonly<Record<string, string>> = { limits: "limit", hostDirectories: "hosts-dir", pullPolicy: "policy" };
+
+/** Messages of the library name its options in backticks: `force` becomes --force, `limits.ratio` becomes --limit ratio. */
+export function nameOptions(message: string): string {
+  return message.replaceAll(/`([a-z][A-Za-z0-9]{0,40})(?:\.([A-Za-z]{1,40}))?`/g, (_, name: string, part: string | undefined) => {
+    const flag = OTHERWISE[name] ?? name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    return part === undefined ? `--${flag}` : `--${flag} ${part}`;
+  });
+}

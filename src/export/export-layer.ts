@@ -130,11 +130,11 @@ async function* joined(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
 
 function exportError(error: unknown, { diffId, headers, sidecar }: ExportRequest): unknown {
   if (error instanceof SidecarError) {
-    const message = `the sidecar of layer ${diffId} is damaged at byte ${error.offset}; pull the image again with force, or run shale fsck --repair`;
+    const message = `the sidecar of layer ${diffId} is damaged at byte ${error.offset}; pull the image again with \`force\`, or run shale fsck --repair`;
     return new ShaleError("SIDECAR_INVALID", message, { offset: error.offset }, { cause: error });
   }
   if (error instanceof HeadersError) {
-    const message = `the kept headers of layer ${diffId} are damaged; pull the image again with force, or run shale fsck --repair`;
+    const message = `the kept headers of layer ${diffId} are damaged; pull the image again with \`force\`, or run shale fsck --repair`;
     return new ShaleError("STORE_DAMAGED", message, { path: headers }, { cause: error });
   }
   const path = isErrno(error, "ENOENT") ? (error as NodeJS.ErrnoException).path : undefined;

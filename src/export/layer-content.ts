@@ -25,7 +25,7 @@ export class LayerContent {
       if (fd !== undefined) return fd;
     }
     const path = this.#path(entry);
-    const message = `the content of a file is missing from the store (${JSON.stringify(path)}); pull the image again with force, or run shale fsck --repair`;
+    const message = `the content of a file is missing from the store (${JSON.stringify(path)}); pull the image again with \`force\`, or run shale fsck --repair`;
     throw new ShaleError("STORE_DAMAGED", message, { path });
   }
 

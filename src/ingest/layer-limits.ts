@@ -28,7 +28,7 @@ type LimitCode = { [C in ErrorCode]: C extends `LIMIT_${string}` ? C : never }[E
 
 /** `what` completes "the layer ..."; the limit is named last, so that people find the option. */
 export function layerLimitError(code: LimitCode, what: string, detail: LimitDetail): ShaleError {
-  const message = `the layer ${what}, more than the limit of ${detail.maximum}; raise ${detail.limit} if the image is trusted`;
+  const message = `the layer ${what}, more than the limit of ${detail.maximum}; raise \`limits.${detail.limit}\` if the image is trusted`;
   return new ShaleError(code, message, detail);
 }
 

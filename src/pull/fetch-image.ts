@@ -4,6 +4,7 @@
  */
 import { ShaleError } from "../errors.ts";
 import type { BlobDigest } from "../image/digest.ts";
+import type { LayerIdentity } from "../image/manifest.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { Source } from "../source/source.ts";
 import type { ImageRecord } from "../store/images.ts";
@@ -78,8 +79,10 @@ async function ensureLayers(config: ResolvedConfig, source: Source, request: Pul
   const budget = new ImageBudget(limits.imageBytes, (error) => abort.abort(error));
   const context = { core, source, reference, relay, force, buildIndex, durability, keepBlobs, limits, budget, provenFor, signal };
   const queue = await core.downloads();
-  // what takes longest begins first, or all would wait for it at the end
-  const longestFirst = [...distinct.values()].toSorted((a, b) => b.descriptor.size - a.descriptor.size || a.index - b.index);
+  const isThere = ({ diffId }: LayerIdentity): number => (!force && core.layers.state(diffId) === "present" ? 1 : 0);
+  const layers = [...distinct.values()].map((layer) => ({ ...layer, there: isThere(layer) }));
+  // what is there is told first, so that progress knows what is to come; what takes longest begins first, or all would wait for it at the end
+  const longestFirst = layers.toSorted((a, b) => b.there - a.there || b.descriptor.size - a.descriptor.size || a.index - b.index);
   const trees = earlyTrees(config, { ...request, signal }, (error) => abort.abort(error));
   const works = longestFirst.map((layer) =>
     queue.add(async () => {

@@ -37,6 +37,7 @@ export interface ImageInit {
   readonly dematerialize: (signal: AbortSignal | undefined) => Promise<DematerializeResult>;
   /** What the layers hold, for reading without trees. */
   readonly openFiles: () => Promise<ImageFiles>;
+  readonly readDocument: (kind: "manifest" | "config") => Promise<Buffer>;
   readonly makeRootfs: RootfsMaker;
   readonly exportTo: Exporter;
 }
@@ -87,6 +88,7 @@ export class Image {
   readonly #make: ImageInit["materialize"];
   readonly #drop: ImageInit["dematerialize"];
   readonly #openFiles: ImageInit["openFiles"];
+  readonly #readDocument: ImageInit["readDocument"];
   #made: Promise<void> | undefined;
   #files: Promise<ImageFiles> | undefined;
   #closed = false;
@@ -103,6 +105,7 @@ export class Image {
     this.#make = init.materialize;
     this.#drop = init.dematerialize;
     this.#openFiles = init.openFiles;
+    this.#readDocument = init.readDocument;
     makers.set(this, init);
   }
 
@@ -125,6 +128,18 @@ export class Image {
     await this.#made?.catch(() => undefined);
     this.#made = undefined;
     return this.#drop(options.signal);
+  }
+
+  /** The manifest as the registry gave it, byte for byte; its digest is `manifestDigest`. @throws STORE_DAMAGED, STORE_CLOSED */
+  async readManifest(): Promise<Buffer> {
+    if (this.#closed) throw closedError();
+    return this.#readDocument("manifest");
+  }
+
+  /** The image config as the registry gave it, byte for byte: what `config` was parsed from. @throws STORE_DAMAGED, STORE_CLOSED */
+  async readConfig(): Promise<Buffer> {
+    if (this.#closed) throw closedError();
+    return this.#readDocument("config");
   }
 
   /** Descriptor of the lease: handed to a child process (stdio), it keeps the image until the last holder exits. -1 when closed. */

@@ -49,11 +49,11 @@ const CEILINGS: Partial<Limits> = { headerBytes: MIB, manifestBytes: MAX_MANIFES
 export function resolveLimits(given: { readonly [K in keyof Limits]?: Limits[K] | undefined } = {}): Limits {
   const limits: Record<string, number> = { ...DEFAULT_LIMITS };
   for (const [name, value] of Object.entries(given)) {
-    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw new RangeError(`limits has no ${JSON.stringify(name)}; see docs/limits.md`);
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw new RangeError(`\`limits\` has no ${JSON.stringify(name)}; see docs/limits.md`);
     if (value === undefined) continue;
     const ceiling = CEILINGS[name as keyof Limits] ?? Number.MAX_SAFE_INTEGER;
     if (!Number.isSafeInteger(value) || value < 0 || value > ceiling) {
-      throw new RangeError(`limits.${name} is ${String(value)}; expected a whole number from 0 to ${ceiling}`);
+      throw new RangeError(`\`limits.${name}\` is ${String(value)}; expected a whole number from 0 to ${ceiling}`);
     }
     limits[name] = value;
   }
@@ -63,7 +63,7 @@ export function resolveLimits(given: { readonly [K in keyof Limits]?: Limits[K] 
 /** @throws LIMIT_BLOB_BYTES */
 export function refuseLargeBlob({ digest, size }: Descriptor, maximum: number): void {
   if (size <= maximum) return;
-  const message = `the blob ${digest} has ${size} bytes, more than the limit of ${maximum}; raise blobBytes if the image is trusted`;
+  const message = `the blob ${digest} has ${size} bytes, more than the limit of ${maximum}; raise \`limits.blobBytes\` if the image is trusted`;
   throw new ShaleError("LIMIT_BLOB_BYTES", message, { limit: "blobBytes", maximum });
 }
 
@@ -85,7 +85,7 @@ export class ImageBudget {
     this.#total += bytes - (this.#sizes.get(diffId) ?? 0);
     this.#sizes.set(diffId, bytes);
     if (this.#total <= this.#maximum) return;
-    const message = `the image unpacks to ${this.#total} bytes or more, beyond the limit of ${this.#maximum}; raise imageBytes if it is trusted`;
+    const message = `the image unpacks to ${this.#total} bytes or more, beyond the limit of ${this.#maximum}; raise \`limits.imageBytes\` if it is trusted`;
     this.#refuse(new ShaleError("LIMIT_IMAGE_BYTES", message, { limit: "imageBytes", maximum: this.#maximum }));
   }
 }

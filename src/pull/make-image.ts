@@ -54,6 +54,10 @@ export async function makeImage(request: PullRequest, { record, composed, lease,
         await make(own, holds);
       }),
     openFiles: () => core.run(undefined, () => openImageFiles(core, diffIds)),
+    readDocument: async (kind) => {
+      const { readStoredDocument } = await import("./read-stored-document.ts");
+      return readStoredDocument(core, kind, kind === "manifest" ? record.manifestDigest : record.configDigest);
+    },
     makeRootfs: (destination, options) => makeRootfsOf({ core, diffIds, profile }, destination, options),
     exportTo: async (destination, options) => {
       const { exportImageOf } = await import("./write-export.ts");

@@ -44,7 +44,7 @@ export function byName(a: PinRecord, b: PinRecord): number {
 }
 
 export function pinnedError({ reference, platform }: PinRecord): ShaleError<"REFERENCE_PINNED"> {
-  const message = `${JSON.stringify(reference)} (${platform}) is pinned and stays; unpin it first, or remove it with force`;
+  const message = `${JSON.stringify(reference)} (${platform}) is pinned and stays; unpin it first, or remove it with \`force\``;
   return new ShaleError("REFERENCE_PINNED", message, { reference, platform });
 }
 

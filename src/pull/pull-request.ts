@@ -45,7 +45,9 @@ export function isDamage(error: unknown): error is ShaleError<"STORE_DAMAGED" | 
 /** Manifests and configs have no row of their own in the progress. */
 export function tellRetries(relay: ProgressRelay): (event: SourceEvent) => void {
   return (event) => {
-    if (event.kind === "retrying") relay.warn(event.code, event.message);
+    if (event.kind !== "retrying") return;
+    const { code, message, delayMs } = event;
+    relay.warn(code, `${message}; it is tried again ${delayMs < 50 ? "at once" : `in ${(delayMs / 1000).toFixed(1)} s`}`);
   };
 }
 

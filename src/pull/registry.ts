@@ -223,7 +223,7 @@ async function nameOf(reference: Reference, source: PullSource, signal: AbortSig
   const asked = reference.transport === "docker-archive" && reference.tag !== undefined ? canonicalName(reference.tag) : undefined;
   const name = asked ?? (await ((await source.get()) as ArchiveSource).imageName(signal));
   if (name !== undefined) return name;
-  const message = `the archive from standard input does not name its image; say what the store is to call it (as)`;
+  const message = `the archive from standard input does not name its image; say with \`as\` what the store is to call it`;
   throw new ShaleError("REFERENCE_INVALID", message, { reference: text });
 }
 

@@ -53,7 +53,7 @@ export async function resolveManifest(
     chosen = entry.platform !== undefined;
     document = await source.readManifest(reference, entry, options);
   }
-  const message = `image indexes are nested more than ${limits.indexDepth} deep; raise indexDepth if the image is trusted`;
+  const message = `image indexes are nested more than ${limits.indexDepth} deep; raise \`limits.indexDepth\` if the image is trusted`;
   throw new ShaleError("LIMIT_INDEX_DEPTH", message, { limit: "indexDepth", maximum: limits.indexDepth });
 }
 
@@ -65,7 +65,7 @@ function refuseLarge({ descriptor: { digest }, bytes }: ManifestDocument, limit:
 
 function refuseLayers({ layers }: Manifest, maximum: number): void {
   if (layers.length <= maximum) return;
-  const message = `the image has ${layers.length} layers, more than the limit of ${maximum}; raise imageLayers if it is trusted`;
+  const message = `the image has ${layers.length} layers, more than the limit of ${maximum}; raise \`limits.imageLayers\` if it is trusted`;
   throw new ShaleError("LIMIT_IMAGE_LAYERS", message, { limit: "imageLayers", maximum });
 }
 
@@ -128,7 +128,7 @@ interface ConfigFetch extends SourceOptions {
 async function fetchConfigOnce(source: Source, reference: Reference, { descriptor, maximum, ...options }: ConfigFetch): Promise<Buffer> {
   const { digest: expected, size } = descriptor;
   if (size > maximum) {
-    const message = `the image config is ${size} bytes, more than the limit of ${maximum}; raise configBytes if the image is trusted`;
+    const message = `the image config is ${size} bytes, more than the limit of ${maximum}; raise \`limits.configBytes\` if the image is trusted`;
     throw new ShaleError("LIMIT_CONFIG_BYTES", message, { limit: "configBytes", maximum });
   }
   const pieces: Uint8Array[] = [];

@@ -107,7 +107,7 @@ async function describe(
   const pulled = readStoredManifest(core.images, record.manifestDigest);
   const config = core.images.readDocument("config", record.configDigest);
   if (!pulled || !config || digestOf(config, record.configDigest) !== record.configDigest) {
-    const message = `the manifest or config of image ${record.manifestDigest} is damaged in the store; pull the image again with force`;
+    const message = `the manifest or config of image ${record.manifestDigest} is damaged in the store; pull the image again with \`force\``;
     throw new ShaleError("STORE_DAMAGED", message, { path: core.layout.manifest(record.manifestDigest) });
   }
   const same = layers.every(({ descriptor }, index) => descriptor.digest === record.layers[index]!.digest);

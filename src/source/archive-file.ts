@@ -155,7 +155,7 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number)
 }
 
 function tooLarge(maximum: number): ShaleError<"LIMIT_IMAGE_BYTES"> {
-  const message = `the archive has more than the ${maximum} bytes allowed; raise imageBytes if it is trusted`;
+  const message = `the archive has more than the ${maximum} bytes allowed; raise \`limits.imageBytes\` if it is trusted`;
   return new ShaleError("LIMIT_IMAGE_BYTES", message, { limit: "imageBytes", maximum });
 }
 

@@ -197,9 +197,9 @@ function unreachable(url: URL, cause: Error): ShaleError | Transient {
 
 function hintFor(cause: Error): string {
   const code = "code" in cause && typeof cause.code === "string" ? cause.code : "";
-  if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "EPROTO") return "; it may speak plain HTTP, which must be allowed explicitly";
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "EPROTO") return "; it may speak plain HTTP, which `plainHttp` allows";
   if (code === "ENOTFOUND") return "; check the name of the registry";
   if (/CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME/.test(code))
-    return "; if the certificate is right, make its authority known by the option ca, /etc/docker/certs.d, or NODE_EXTRA_CA_CERTS";
+    return "; if the certificate is right, make its authority known by `ca`, /etc/docker/certs.d, or NODE_EXTRA_CA_CERTS";
   return "";
 }

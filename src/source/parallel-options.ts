@@ -12,6 +12,6 @@ const MAX_COUNT = 8;
 export function checkParallelRanges({ count, minBytes = 0 }: ParallelRanges): void {
   if (Number.isInteger(count) && count >= 2 && count <= MAX_COUNT && Number.isSafeInteger(minBytes) && minBytes >= 0) return;
   throw new RangeError(
-    `parallelRanges is { count: ${count}, minBytes: ${minBytes} }; expected a count of 2 to ${MAX_COUNT} and a number of bytes`,
+    `\`parallelRanges\` is { count: ${count}, minBytes: ${minBytes} }; expected a count of 2 to ${MAX_COUNT} and a number of bytes`,
   );
 }

@@ -124,8 +124,10 @@ export class RegistrySource implements Source {
     const named = registryReference(reference);
     const avoid = new Set(options.avoid);
     const { urls = [] } = descriptor;
-    const elsewhere =
-      urls.length === 0 || this.#options.allowForeignLayers === true ? "" : ", which has it from elsewhere (allowForeignLayers)";
+    const next =
+      urls.length === 0 || this.#options.allowForeignLayers === true
+        ? "push the image again"
+        : "push the image again, or fetch from where its manifest says with `allowForeignLayers`";
     const call = {
       reference: named,
       needs: "pulls" as const,
@@ -134,7 +136,7 @@ export class RegistrySource implements Source {
       options: { ...options, avoid },
       what: `blob ${descriptor.digest} of ${named.repository}`,
       notFound: () => {
-        const message = `registry "${named.registry}" does not have blob ${descriptor.digest} of ${named.repository}${elsewhere}; push the image again`;
+        const message = `registry "${named.registry}" does not have blob ${descriptor.digest} of ${named.repository}; ${next}`;
         return new ShaleError("BLOB_NOT_FOUND", message, { digest: descriptor.digest });
       },
     };

@@ -110,6 +110,6 @@ function refused(path: ByteString, offset: number, problem: string): ShaleError<
 }
 
 function tooDeep(path: ByteString, maximum: number): ShaleError<"LIMIT_PATH_DEPTH"> {
-  const message = `cannot use the tar entry "${showBytes(path, 256)}": its path has more than the ${maximum} components allowed; raise pathDepth if it is trusted`;
+  const message = `cannot use the tar entry "${showBytes(path, 256)}": its path has more than the ${maximum} components allowed; raise \`limits.pathDepth\` if it is trusted`;
   return new ShaleError("LIMIT_PATH_DEPTH", message, { limit: "pathDepth", maximum });
 }

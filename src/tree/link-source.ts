@@ -108,7 +108,7 @@ export class Linker {
     const fd = openContent(same, source) ?? (native === same ? undefined : openContent(native, source));
     if (fd !== undefined) return fd;
     const message =
-      "the content of a file is missing from the store or was changed there; pull the image again with force, or run shale fsck --repair";
+      "the content of a file is missing from the store or was changed there; pull the image again with `force`, or run shale fsck --repair";
     throw new ShaleError("STORE_DAMAGED", message, { path: native });
   }
 }

@@ -123,7 +123,9 @@ function failed(target: string, what: string, cause: unknown): ShaleError<"MOUNT
       ? "end what uses it, or detach it"
       : what === UNMOUNT && isErrno(cause, "EINVAL")
         ? "nothing is mounted there"
-        : "its cause has the kernel's reason";
+        : what !== UNMOUNT && isErrno(cause, "ENOENT", "ENOTDIR")
+          ? "it must be a directory that is there, and the image materialized"
+          : "that is what the kernel says of it";
   const message = `${JSON.stringify(target)} ${what} (${cause instanceof Error ? cause.message.slice(0, 500) : String(cause)}); ${next}`;
   return new ShaleError("MOUNT_FAILED", message, { path: target }, { cause });
 }

@@ -13,7 +13,7 @@ export async function readingSidecar<T>(path: string, read: () => Promise<T>): P
     return await read();
   } catch (error) {
     if (!(error instanceof SidecarError) && !isErrno(error, "ENOENT")) throw error;
-    const message = `the sidecar ${JSON.stringify(path)} is damaged or missing; pull the image again with force, or run shale fsck --repair`;
+    const message = `the sidecar ${JSON.stringify(path)} is damaged or missing; pull the image again with \`force\`, or run shale fsck --repair`;
     const offset = error instanceof SidecarError ? error.offset : 0;
     throw new ShaleError("SIDECAR_INVALID", message, { offset }, { cause: error });
   }

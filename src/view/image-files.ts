@@ -178,7 +178,7 @@ function reading<T>(read: () => T): T {
     return read();
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
-    const message = `a sidecar of the image is damaged at byte ${error.offset}; pull the image again with force, or run shale fsck --repair`;
+    const message = `a sidecar of the image is damaged at byte ${error.offset}; pull the image again with \`force\`, or run shale fsck --repair`;
     throw new ShaleError("SIDECAR_INVALID", message, { offset: error.offset }, { cause: error });
   }
 }

@@ -27,6 +27,9 @@ test("every command escapes names of directories, leases, files, targets, labels
     ["images"],
     ["images", "--quiet"],
     ["inspect", reference],
+    ["inspect", "--config", reference],
+    ["inspect", "--raw", reference],
+    ["inspect", "--raw", "--config", reference],
     ["ls", "-lR", reference],
     ["ls", reference, STEERING],
     ["stat", reference, `d/${STEERING}`],
@@ -57,6 +60,9 @@ test("every command escapes names of directories, leases, files, targets, labels
     ["pull", `--${STEERING}`],
     ["gc", "--keep-bytes", STEERING],
     ["pull", "--ca", STEERING, "x"],
+    ["pull", "--hosts-dir", STEERING, "x"],
+    ["pull", "--limit", `${STEERING}=1`, "x"],
+    ["pull", "--workers", STEERING, "x"],
   ];
   for (const argv of lines) {
     for (const flags of [[], ["--json"]]) {
@@ -68,4 +74,17 @@ test("every command escapes names of directories, leases, files, targets, labels
       assert.equal(HARMFUL.exec(text), null, `${JSON.stringify(whole)}: ${JSON.stringify(text.slice(0, 500))}`);
     }
   }
+});
+
+test("`shale inspect --raw` shows a terminal the same JSON that it gives a program, without what could steer it", async () => {
+  await using store = await startRealStore();
+  const layer = await buildLayer([{ path: "a", content: "a" }]);
+  const directory = join(store.harness.path, "..", "loud");
+  await writeLayout(directory, { latest: buildImage({ layers: [layer], config: { Labels: { note: STEERING } } }) });
+  const argv = ["inspect", "--raw", "--config", `oci:${directory}:latest`];
+  await store.harness.pull(`oci:${directory}:latest`);
+  const given = Buffer.from((await store.run(argv)).stdout, "latin1").toString("utf8");
+  const { stdout } = await store.run(argv, { terminal: { columns: 80, rows: 24 } });
+  assert.ok(HARMFUL.test(given) && !HARMFUL.test(stdout));
+  assert.deepEqual(JSON.parse(stdout), JSON.parse(given));
 });

@@ -73,15 +73,30 @@ describe("run() with pull", () => {
       "--keep-blobs",
       "--insecure",
     ];
-    const more = ["--anonymous", "--hosts-dir", "/a", "--hosts-dir", "/b", "--limit", "layerBytes=1KiB", "--limit", "imageLayers=7"];
+    const more = ["--anonymous", "--hosts-dir", "/", "--hosts-dir", "/etc", "--limit", "layerBytes=1KiB", "--limit", "imageLayers=7"];
     const { store, registry, pull } = await runFake([...argv, ...more, REFERENCE]);
     const { maxBytes, minFreeBytes, workers } = store.options ?? {};
     assert.deepEqual([maxBytes, minFreeBytes, workers], [20e9, 1024 ** 3, 3]);
     const { insecure, keepBlobs, credentials, hostDirectories, limits } = registry;
-    assert.deepEqual([insecure, keepBlobs, credentials, hostDirectories], [true, true, "anonymous", ["/a", "/b"]]);
+    assert.deepEqual([insecure, keepBlobs, credentials, hostDirectories], [true, true, "anonymous", ["/", "/etc"]]);
     assert.deepEqual(limits, { layerBytes: 1024, imageLayers: 7 });
     assert.equal(pull.options?.durability, "barrier");
   });
+
+  for (const command of ["pull", "prefetch"]) {
+    test(`\`shale ${command}\` hands how a registry is asked for layers to the API, and asks for nothing of it by itself`, async () => {
+      const plain = (await runFake([command, REFERENCE])).registry;
+      const flags = ["--http2", "--parallel-ranges", "3", "--parallel-min", "1MiB", "--allow-foreign-layers", "--require-proof"];
+      const asked = (await runFake([command, ...flags, REFERENCE])).registry;
+      const chosen = ({ http2, parallelRanges, allowForeignLayers, requireProof }: typeof asked): readonly unknown[] => {
+        return [http2, parallelRanges, allowForeignLayers, requireProof];
+      };
+      assert.deepEqual(chosen(plain), [false, undefined, false, false]);
+      assert.deepEqual(chosen(asked), [true, { count: 3, minBytes: 1024 ** 2 }, true, true]);
+      const { registry } = await runFake([command, "--parallel-ranges", "8", REFERENCE]);
+      assert.deepEqual(registry.parallelRanges, { count: 8, minBytes: undefined });
+    });
+  }
 
   test("run() takes a lease and a pin while the image is open", async () => {
     const { calls } = await runFake(["pull", "--lease", "sandbox-42", "--lease-ttl", "90s", "--pin", REFERENCE]);
@@ -173,6 +188,15 @@ describe("run() when something fails", () => {
     ["pull", "--lease-ttl", "1h", "a"],
     ["pull", "--max-bytes", "much", "a"],
     ["pull", "--workers", "0", "a"],
+    ["pull", "--workers", "65", "a"],
+    ["pull", "--parallel-ranges", "1", "a"],
+    ["pull", "--parallel-ranges", "9", "a"],
+    ["pull", "--parallel-min", "1MiB", "a"],
+    ["pull", "--hosts-dir", "/no/such/directory", "a"],
+    ["pull", "--ca"],
+    ["inspect", "--raw", "--quiet", "a"],
+    ["lease"],
+    ["lease", "list"],
     ["pull", "--limit", "layerBytes", "a"],
     ["pull", "--ca", "/no/such/file", "a"],
     ["pull", ""],

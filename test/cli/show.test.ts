@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import { showCount, showDuration, showJson, showMessage, showSize } from "../../src/cli/show.ts";
+import { loadCommands } from "../../src/cli/commands.ts";
+import { nameOptions, showCount, showDuration, showJson, showMessage, showSize } from "../../src/cli/show.ts";
+
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
 test("showSize() keeps three digits and never writes 1000 of a unit", () => {
   const shown = [0, 999, 1000, 9994, 9995, 99_949, 99_950, 999_499, 999_500, 63_380_080, 1.5e12, 4e15].map(showSize);
@@ -24,6 +30,22 @@ test("showSize() keeps three digits and never writes 1000 of a unit", () => {
 
 test("showSize() fits seven characters below a petabyte", () => {
   fc.assert(fc.property(fc.double({ min: 0, max: 999e12, noNaN: true }), (bytes) => showSize(bytes).length <= 7));
+});
+
+test("nameOptions() names the flag where the library names its option", () => {
+  const said = "pull with `force`, `allowForeignLayers` and `hostDirectories`, or raise `limits.ratio`: `limits` has no `x";
+  assert.equal(nameOptions(said), "pull with --force, --allow-foreign-layers and --hosts-dir, or raise --limit ratio: --limit has no `x");
+});
+
+test("nameOptions() names flags that there are, for every option that a message of the library names", async () => {
+  const flags = new Set((await loadCommands()).flatMap(({ options }) => Object.keys(options).map((name) => `--${name}`)));
+  const named = new Set<string>();
+  for (const file of globSync("src/**/*.ts", { cwd: ROOT, exclude: ["src/cli/**"] })) {
+    const strings = readFileSync(join(ROOT, file), "utf8").matchAll(/\\`[a-z][\w.$}{]*\\`|(?<=")[^"\n]*`[a-z]\w*`[^"\n]*(?=")/gi);
+    for (const [text] of strings) for (const [option] of text.replaceAll("\\", "").matchAll(/`[a-z]\w*/g)) named.add(`${option}\``);
+  }
+  assert.ok(named.has("`force`") && named.has("`limits`") && named.has("`ca`"));
+  for (const option of named) assert.ok(flags.has(nameOptions(option)), `${option} has no flag`);
 });
 
 test("showDuration() goes from hundredths to minutes", () => {

@@ -1,6 +1,8 @@
 /** Commands about what is in the store: images, inspect, du, why, rm, gc, pin, lease. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { hash } from "node:crypto";
+import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { startRealStore, type RealStore } from "./real-run.ts";
@@ -83,6 +85,47 @@ test("`shale` makes no store of a mistyped directory", async () => {
     assert.equal(exitCode, argv[0] === "fsck" ? 8 : 7, argv.join(" "));
     assert.ok(!existsSync(`${directory.path}/typo`), argv.join(" "));
   }
+});
+
+test("`shale inspect --raw` prints the manifest, and with --config the config, that their digests are of", async () => {
+  await using store = await twoImages();
+  const { manifestDigest, configDigest } = await store.json<{ manifestDigest: string; configDigest: string }>("inspect", store.two);
+  const digestOf = async (...argv: string[]): Promise<string> => {
+    const { exitCode, stdout, stderr } = await store.run(["inspect", ...argv, store.two]);
+    assert.deepEqual([exitCode, stderr], [0, ""]);
+    return `sha256:${hash("sha256", Buffer.from(stdout, "latin1"))}`;
+  };
+  assert.equal(await digestOf("--raw"), manifestDigest);
+  assert.equal(await digestOf("--raw", "--config"), configDigest);
+  const name = `${store.two.replace(/:[^/:]*$/, "")}@${manifestDigest}`;
+  await store.harness.pull(name);
+  assert.equal((await store.run(["inspect", "--raw", name])).stdout, (await store.run(["inspect", "--raw", store.two])).stdout);
+});
+
+test("`shale inspect --raw` fails with STORE_DAMAGED when the stored bytes are others", async () => {
+  await using store = await twoImages();
+  const { configDigest } = await store.json<{ configDigest: string }>("inspect", store.one);
+  const path = join(store.harness.path, "images/configs", configDigest.replace(":", "-"));
+  chmodSync(path, 0o600);
+  writeFileSync(path, readFileSync(path, "utf8").replace("linux", "Linux"));
+  const { exitCode, stdout } = await store.run(["inspect", "--raw", "--config", store.one]);
+  assert.deepEqual([exitCode, stdout], [7, ""]);
+  assert.equal((await store.run(["inspect", "--raw", store.one])).exitCode, 0);
+});
+
+test("`shale inspect --config` prints the config alone", async () => {
+  await using store = await twoImages();
+  const whole = await store.json<{ config: object }>("inspect", store.one);
+  assert.deepEqual(await store.json("inspect", "--config", store.one), whole.config);
+});
+
+test("`shale rm` names its own flag where a pin refuses", async () => {
+  await using store = await twoImages();
+  await store.run(["pin", store.one]);
+  assert.deepEqual(await store.failure("rm", store.one), ["REFERENCE_PINNED", 9]);
+  const { stderr } = await store.run(["rm", store.one]);
+  assert.ok(stderr.includes("--force"));
+  assert.equal((await store.run(["rm", "--force", store.one])).exitCode, 0);
 });
 
 test("`shale inspect` tells digests, config and layers, bottom to top", async () => {
@@ -176,6 +219,18 @@ test("`shale rm --all-platforms` forgets what was pulled for each", async () => 
   const { removed } = await store.json<{ removed: { platform: string }[] }>("rm", "--all-platforms", reference);
   assert.ok(removed.every(({ platform }) => platform.startsWith("linux/")));
   assert.deepEqual((await store.json<Listed>("images")).images[0]?.references, []);
+});
+
+test("`shale rm --all-platforms` forgets the others though one is pinned", async () => {
+  await using store = await startRealStore();
+  const { reference } = await store.harness.pushEntries("team/one", [{ path: "a", content: "a" }]);
+  for (const platform of ["linux/amd64", "linux/amd64/v2", "linux/amd64/v3"])
+    assert.ok((await store.harness.watch(reference, { platform })).image, platform);
+  assert.equal((await store.run(["pin", reference, "--platform", "linux/amd64"])).exitCode, 0);
+  const { exitCode, stdout } = await store.run(["rm", "--json", "--all-platforms", reference]);
+  const { removed, failed } = JSON.parse(stdout) as { removed: { platform: string }[]; failed: { error: { code: string } }[] };
+  assert.deepEqual(removed.map(({ platform }) => platform).toSorted(), ["linux/amd64/v2", "linux/amd64/v3"]);
+  assert.deepEqual([exitCode, failed.map(({ error }) => error.code)], [9, ["REFERENCE_PINNED"]]);
 });
 
 test("`shale gc` says in a dry run what a real one removes, and keeps what was used a moment ago", async () => {

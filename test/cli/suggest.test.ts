@@ -26,7 +26,7 @@ for (const [argv, meant] of [
   [["pull", "--platfrom", "x", "y"], /--platform/],
   [["pull", "--quite", "y"], /--quiet/],
   [["pull", "--policy", "alway", "y"], /always\?/],
-  [["lease", "list"], /add, ls, rm/],
+  [["lease", "list"], /lease add, lease ls, lease rm/],
   [["help", "imagse"], /images/],
 ] as const) {
   test(`run() says what may be meant: shale ${argv.join(" ")}`, async () => {

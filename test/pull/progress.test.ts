@@ -104,3 +104,14 @@ test("One process that pulls an image many times at once fetches each layer once
   assert.equal(new Set(images.map(({ layers }) => layers.join())).size, 1);
   for (const { digest } of image.layers) assert.equal(harness.registry.requestsTo(new RegExp(`blobs/${digest}`)).length, 1);
 });
+
+test("pull() tells which layers are in the store before it has fetched any other, so that the whole is known", async () => {
+  await using harness = await startStore();
+  const base = [{ path: "base", content: "small" }];
+  const { reference: one } = await harness.pushEntries("team/one", base);
+  await harness.pull(one);
+  const { reference: two } = await harness.pushEntries("team/two", ...ENTRIES, base);
+  const kinds = (await harness.watch(two)).events.map(({ kind }) => kind);
+  assert.ok(kinds.includes("layer-skipped") && kinds.includes("ingest-complete"));
+  assert.ok(kinds.indexOf("layer-skipped") < kinds.indexOf("ingest-complete"));
+});

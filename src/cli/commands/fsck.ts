@@ -30,7 +30,7 @@ export const fsckCommand: Command = {
     "dry-run": { type: "boolean", help: "with --repair: say what would be done" },
     offline: { type: "boolean", help: "with --repair: fetch nothing; the next pull of an image will" },
     "no-notes": { type: "boolean", help: "leave out what is only waste or work in progress" },
-    workers: { type: "count", argument: "COUNT", help: "worker threads, at most 64" },
+    workers: { type: "count", argument: "COUNT", range: [1, 64], help: "worker threads, at most 64" },
     ...REGISTRY,
   },
   conflicts: [["quick", "full"]],
@@ -69,7 +69,6 @@ interface Check {
 async function check(line: Line, context: Context): Promise<number> {
   const { args, values } = line;
   if (args[0] !== undefined && text(values, "store") !== undefined) throw new UsageError("the store is named twice; leave out --store");
-  if ((amount(values, "workers") ?? 1) > 64) throw new UsageError("--workers is at most 64");
   const reporter = new Reporter(line, context);
   using status = new StatusLine(context, reporter);
   const run: Check = { asked: registryOptions(line), line, context, path: args[0] ?? storePath(line, context), reporter, status };

@@ -5,8 +5,10 @@ import type { Command, Context, Line } from "../command.ts";
 import { storePath } from "../open-store.ts";
 import { COMMON, MATERIALIZE, PLATFORM, PROFILE, PULL, REGISTRY } from "../options.ts";
 import { print } from "../print.ts";
+import { PullTotal } from "../progress/pull-total.ts";
 import { StatusLine } from "../progress/status-line.ts";
-import { registryOptions, storeOptions } from "../registry-options.ts";
+import { showLeft } from "../progress/total-line.ts";
+import { openRegistry, registryOptions, storeOptions } from "../registry-options.ts";
 import { Reporter } from "../reporter.ts";
 import { showCount, showJson, showMessage, showSize } from "../show.ts";
 import { UsageError } from "../usage-error.ts";
@@ -71,7 +73,7 @@ async function prefetch(line: Line, context: Context): Promise<number> {
     reporter.note(text);
   };
   await using store = await openStore(storePath(line, context), storeOptions(line, { signal, onWarning, note }));
-  await using registry = new Registry({ ...asked, store });
+  await using registry = openRegistry(Registry, { ...asked, store });
   const { default: Queue } = await import("p-queue");
   const queue = new Queue({ concurrency: amount(values, "jobs") ?? JOBS });
   const outcomes = new Map<string, Outcome>();
@@ -93,6 +95,7 @@ async function prefetch(line: Line, context: Context): Promise<number> {
       if (signal.aborted) return;
       status.clear();
       const failure = reporter.fail(error, reference);
+      sum.fail();
       exitCode ||= failure.exitCode;
       outcomes.set(reference, { error: failure.error });
     }
@@ -130,8 +133,11 @@ async function pullOne(
 class Sum {
   readonly #images: number;
   readonly #status: StatusLine;
+  /** A layer that several images share counts once. */
+  readonly #total: PullTotal = new PullTotal(() => performance.now());
+  #resolved = 0;
   #finished = 0;
-  #bytes = 0;
+  #failed = 0;
 
   constructor(images: number, status: StatusLine) {
     this.#images = images;
@@ -140,17 +146,25 @@ class Sum {
 
   /** For one pull. */
   follow(): (event: ProgressEvent) => void {
-    const layers = new Map<number, number>();
+    let known = false;
     return (event) => {
-      if (event.kind !== "download-advanced") return;
-      this.#bytes += event.bytes - (layers.get(event.index) ?? 0);
-      layers.set(event.index, event.bytes);
-      this.#show();
+      // a cached image is complete at once
+      if (!known && (event.kind === "resolved" || event.kind === "complete" || event.kind === "failed")) {
+        known = true;
+        this.#resolved++;
+      }
+      if (!event.kind.startsWith("tree-")) this.#total.apply(event);
+      if (event.kind === "download-advanced") this.#show();
     };
   }
 
   finish(): void {
     this.#finished++;
+    this.#show();
+  }
+
+  fail(): void {
+    this.#failed++;
     this.#show();
   }
 
@@ -162,7 +176,18 @@ class Sum {
   }
 
   #show(): void {
-    this.#status.show(`${this.#finished} of ${showCount(this.#images, "image")}, ${showSize(this.#bytes)} downloaded`);
+    const parts = [`${this.#finished} of ${showCount(this.#images, "image")}`];
+    if (this.#failed > 0) parts.push(`${this.#failed} failed`);
+    const { view } = this.#total;
+    if (view?.kind === "fetching") {
+      const { bytes, total, rate, left } = view;
+      // before all are known the sum would grow, and the time with it
+      const whole = this.#resolved === this.#images ? total : undefined;
+      parts.push(whole === undefined ? `${showSize(bytes)} fetched` : `${showSize(bytes)} of ${showSize(whole)}`);
+      if (rate !== undefined) parts.push(`${showSize(rate)}/s`);
+      if (whole !== undefined && left !== undefined) parts.push(showLeft(left));
+    }
+    this.#status.show(parts.join(", "));
   }
 }
 

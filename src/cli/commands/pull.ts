@@ -4,7 +4,7 @@ import type { Command, Context, Line } from "../command.ts";
 import { storePath } from "../open-store.ts";
 import { COMMON, MATERIALIZE, PLATFORM, PROFILE, PULL, REGISTRY } from "../options.ts";
 import { DeferredProgress } from "../progress/deferred-progress.ts";
-import { registryOptions, storeOptions } from "../registry-options.ts";
+import { openRegistry, registryOptions, storeOptions } from "../registry-options.ts";
 import { Reporter } from "../reporter.ts";
 import { showCount, showDuration, showJson, showMessage, showSize } from "../show.ts";
 import { amount, flag, text } from "../values.ts";
@@ -61,7 +61,7 @@ async function pull(line: Line, context: Context): Promise<void> {
     const { openStore, Registry } = await context.loadBoot();
     const { onWarning, note } = progress;
     await using store = await openStore(storePath(line, context), storeOptions(line, { signal, onWarning, note }));
-    await using registry = new Registry({ ...asked, store });
+    await using registry = openRegistry(Registry, { ...asked, store });
     await using image = await registry.pull(args[0] ?? "", {
       ...options,
       as: text(values, "as"),

@@ -1,5 +1,5 @@
 /** `shale rm`: forgets references. */
-import type { RemoveOptions, Store } from "../../index.ts";
+import type { Store } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { missing } from "../open-image.ts";
 import { openExistingStore } from "../open-store.ts";
@@ -46,12 +46,13 @@ async function rm(line: Line, context: Context): Promise<number> {
   let exitCode = 0;
   for (const reference of new Set(args)) {
     try {
-      const gone = flag(values, "all-platforms")
-        ? await removeAll(store, reference, force)
-        : await removeOne(store, reference, { platform: text(values, "platform"), force });
-      removed.push(...gone);
-      for (const { platform } of gone)
+      const all = flag(values, "all-platforms");
+      const asked = text(values, "platform");
+      const platforms = all ? await knownPlatforms(store) : [asked];
+      for await (const platform of removeEach(store, reference, { asked, platforms, force })) {
+        removed.push({ reference, platform });
         if (!reporter.json) await print(context, `${showMessage(reference)}${platform === undefined ? "" : ` (${platform})`}\n`);
+      }
     } catch (error) {
       const failure = reporter.fail(error, reference);
       exitCode ||= failure.exitCode;
@@ -64,17 +65,32 @@ async function rm(line: Line, context: Context): Promise<number> {
   return exitCode;
 }
 
-async function removeOne(store: Store, reference: string, options: RemoveOptions): Promise<Removed[]> {
-  const { platform } = options;
-  if (await store.remove(reference, options)) return [{ reference, platform }];
-  return missing(store, reference, platform);
+interface RemoveEach {
+  readonly asked: string | undefined;
+  /** Undefined: this machine's. */
+  readonly platforms: readonly (string | undefined)[];
+  readonly force: boolean;
 }
 
-async function removeAll(store: Store, reference: string, force: boolean): Promise<Removed[]> {
-  const platforms = new Set(
-    (await store.images()).flatMap(({ reasons }) => reasons.flatMap((reason) => (reason.kind === "reference" ? [reason.platform] : []))),
-  );
-  const removed: Removed[] = [];
-  for (const platform of platforms) if (await store.remove(reference, { platform, force })) removed.push({ reference, platform });
-  return removed.length > 0 ? removed : missing(store, reference, undefined);
+/** Yields the platforms for which the reference is gone. What is refused for one is thrown when the others are gone. */
+async function* removeEach(store: Store, reference: string, { asked, platforms, force }: RemoveEach): AsyncGenerator<string | undefined> {
+  const refused: unknown[] = [];
+  let any = false;
+  for (const platform of platforms) {
+    try {
+      if (!(await store.remove(reference, { platform, force }))) continue;
+    } catch (error) {
+      refused.push(error);
+      continue;
+    }
+    any = true;
+    yield platform;
+  }
+  if (refused.length > 0) throw refused[0];
+  if (!any) await missing(store, reference, asked);
+}
+
+async function knownPlatforms(store: Store): Promise<string[]> {
+  const reasons = (await store.images()).flatMap((image) => image.reasons);
+  return [...new Set(reasons.flatMap((reason) => (reason.kind === "reference" ? [reason.platform] : [])))];
 }

@@ -1,9 +1,9 @@
 /** Rows as text of exactly known width: ASCII only, never wider than asked. */
 import { assertNever } from "../../errors.ts";
-import { showCount, showSize } from "../show.ts";
+import type { ProgressEvent } from "../../index.ts";
+import { nameOptions, showCount, showDuration, showMessage, showSize } from "../show.ts";
+import { bar, percent } from "./bar.ts";
 import type { LayerRow, LayerState } from "./layer-states.ts";
-
-const BAR_WIDTH = 24;
 
 const HOW: Readonly<Record<Extract<LayerState, { kind: "done" }>["how"], string>> = {
   ingested: "ingested",
@@ -29,18 +29,25 @@ export function shortDigest(digest: string): string {
   return digest.slice(digest.indexOf(":") + 1).slice(0, 12);
 }
 
+/** What completes "layer 3 ...". */
+export function retryText({ code, message, delayMs }: Extract<ProgressEvent, { kind: "retrying" }>): string {
+  return `tries again${delayMs < 50 ? "" : ` in ${showDuration(delayMs)}`}: ${code}: ${showMessage(nameOptions(message))}`;
+}
+
 function describe(state: LayerState, rate: number | undefined): string {
   switch (state.kind) {
     case "waiting":
       return "waiting";
     case "downloading": {
       const speed = rate === undefined ? "" : `  ${showSize(rate)}/s`;
-      return `${bar(state.bytes, state.total)} ${showSize(state.bytes).padStart(7)} / ${showSize(state.total)}${speed}`;
+      // a blob whose size nobody told has no bar
+      if (state.total === 0) return `${showSize(state.bytes)}${speed}`;
+      return `${share(state.bytes, state.total)} ${showSize(state.bytes).padStart(7)} / ${showSize(state.total).padEnd(7)}${speed}`.trimEnd();
     }
     case "ingesting":
       return `ingesting ${showSize(state.bytes)}`;
     case "linking":
-      return `${bar(state.entries, state.total)} linking ${showCount(state.total, "name")}`;
+      return `${share(state.entries, state.total)} linking ${showCount(state.total, "name")}`;
     case "ready":
     case "done":
       return state.how === "ingested" ? `${HOW[state.how]} ${showSize(state.bytes)}` : HOW[state.how];
@@ -53,10 +60,9 @@ function describe(state: LayerState, rate: number | undefined): string {
   }
 }
 
-function bar(done: number, total: number): string {
+function share(done: number, total: number): string {
   const part = total > 0 ? Math.min(1, Math.max(0, done / total)) : 1;
-  const full = Math.floor(part * BAR_WIDTH);
-  return `[${"=".repeat(full)}${" ".repeat(BAR_WIDTH - full)}] ${String(Math.floor(part * 100)).padStart(3)}%`;
+  return `${bar(part)} ${percent(part)}`;
 }
 
 function isActive({ state }: LayerRow): boolean {

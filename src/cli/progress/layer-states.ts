@@ -18,6 +18,8 @@ export interface LayerRow {
   readonly state: LayerState;
   /** Bytes a second while downloading. */
   readonly rate: Rate;
+  /** Of the blob: here before. */
+  readonly resumed: number;
 }
 
 type LayerEvent = Extract<ProgressEvent, { index: number }>;
@@ -28,6 +30,8 @@ export class LayerStates {
   readonly #rows = new Map<number, LayerRow>();
   /** How the layer came to be there, for the line that stays at the end. */
   readonly #ready = new Map<number, Ready>();
+  /** Places of layers that stand further down as well. */
+  readonly #repeated = new Set<number>();
   readonly #now: () => number;
 
   /** `now` counts milliseconds. */
@@ -45,7 +49,8 @@ export class LayerStates {
       // a layer that stands in the image twice is pulled once, under its first index
       const seen = new Set<string>();
       for (const [index, { diffId, digest }] of event.layers.entries()) {
-        if (!seen.has(diffId)) this.#rows.set(index, { index, digest, state: { kind: "waiting" }, rate: new Rate() });
+        if (seen.has(diffId)) this.#repeated.add(index);
+        else this.#rows.set(index, { index, digest, state: { kind: "waiting" }, rate: new Rate(), resumed: 0 });
         seen.add(diffId);
       }
     } else if ("index" in event) this.#applyToLayer(event);
@@ -53,20 +58,25 @@ export class LayerStates {
 
   #applyToLayer(event: LayerEvent): void {
     const { index } = event;
-    const row = this.#rows.get(index) ?? { index, digest: event.diffId, state: { kind: "waiting" }, rate: new Rate() };
+    // told of a layer that stands in the image twice, below
+    if (event.kind === "layer-skipped" && this.#repeated.has(index)) return;
+    const row = this.#rows.get(index) ?? { index, digest: event.diffId, state: { kind: "waiting" }, rate: new Rate(), resumed: 0 };
     const state = this.#nextState(event, row);
     if (state?.kind === "ready") this.#ready.set(index, state);
-    this.#rows.set(index, { ...row, state: state ?? row.state });
+    const begins = event.kind === "download-started" ? { rate: new Rate(), resumed: 0 } : {};
+    const resumed = event.kind === "download-resumed" ? { resumed: event.bytes } : {};
+    this.#rows.set(index, { ...row, ...begins, ...resumed, state: state ?? row.state });
   }
 
   /** Undefined: the event changes nothing that is shown. */
-  #nextState(event: LayerEvent, { index, rate, state }: LayerRow): LayerState | undefined {
+  #nextState(event: LayerEvent, { index, rate, state, resumed }: LayerRow): LayerState | undefined {
     switch (event.kind) {
       case "download-started":
         return { kind: "downloading", bytes: 0, total: event.total };
       case "download-advanced":
-        rate.add(this.#now(), event.bytes);
-        return { kind: "downloading", bytes: event.bytes, total: event.total };
+        // what was here already comes in no time
+        if (event.bytes >= resumed) rate.add(this.#now(), event.bytes);
+        return { kind: "downloading", bytes: Math.max(resumed, event.bytes), total: event.total };
       case "download-complete":
         return { kind: "ingesting", bytes: event.bytes };
       case "ingest-complete":
@@ -88,6 +98,7 @@ export class LayerStates {
         return { kind: "done", how, bytes };
       }
       case "download-resumed":
+        return state.kind === "downloading" ? { ...state, bytes: Math.max(state.bytes, event.bytes) } : undefined;
       case "serving":
       case "retrying":
       case "ingest-started":

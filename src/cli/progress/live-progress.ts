@@ -1,10 +1,12 @@
 import type { ProgressEvent } from "../../index.ts";
 import type { Output } from "../command.ts";
 import { showMessage } from "../show.ts";
-import { layerLines } from "./layer-lines.ts";
+import { layerLines, retryText } from "./layer-lines.ts";
 import { LayerStates } from "./layer-states.ts";
 import type { Progress } from "./progress.ts";
+import { PullTotal } from "./pull-total.ts";
 import { TerminalFrame } from "./terminal-frame.ts";
+import { totalLine } from "./total-line.ts";
 
 const FRAME_MS = 100;
 
@@ -12,20 +14,24 @@ const FRAME_MS = 100;
 export class LiveProgress implements Progress {
   readonly #output: Output;
   readonly #frame: TerminalFrame;
-  readonly #states: LayerStates = new LayerStates(() => performance.now());
+  readonly #states: LayerStates;
+  readonly #total: PullTotal;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(output: Output) {
+  constructor(output: Output, now: () => number = () => performance.now()) {
     this.#output = output;
+    this.#states = new LayerStates(now);
+    this.#total = new PullTotal(now);
     this.#frame = new TerminalFrame(output);
   }
 
   readonly onEvent = (event: ProgressEvent): void => {
     if (this.#stopped) return;
     this.#states.apply(event);
+    this.#total.apply(event);
     if (event.kind === "warning") this.note(`warning: ${event.code}: ${showMessage(event.message)}`);
-    else if (event.kind === "retrying") this.note(`layer ${event.index + 1} tries again: ${event.code}: ${showMessage(event.message)}`);
+    else if (event.kind === "retrying") this.note(`layer ${event.index + 1} ${retryText(event)}`);
     else if (this.#states.rows.length > 0) this.#schedule();
   };
 
@@ -36,7 +42,8 @@ export class LiveProgress implements Progress {
   readonly stop = (): void => {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
-    this.#frame.draw(this.#lines());
+    // the command tells what came of the whole
+    this.#frame.draw(layerLines(this.#states.rows, this.#frame.size));
     this.#stopped = true;
   };
 
@@ -49,6 +56,9 @@ export class LiveProgress implements Progress {
   }
 
   #lines(): string[] {
-    return layerLines(this.#states.rows, this.#frame.size);
+    const { width, height } = this.#frame.size;
+    const { view } = this.#total;
+    if (view === undefined || height < 1) return layerLines(this.#states.rows, { width, height });
+    return [...layerLines(this.#states.rows, { width, height: height - 1 }), totalLine(view, width)];
   }
 }

@@ -1,8 +1,10 @@
 import type { ProgressEvent } from "../../index.ts";
 import type { Output } from "../command.ts";
 import { showCount, showMessage, showSize } from "../show.ts";
-import { shortDigest } from "./layer-lines.ts";
+import { retryText, shortDigest } from "./layer-lines.ts";
 import type { Progress } from "./progress.ts";
+import { PullTotal } from "./pull-total.ts";
+import { showLeft } from "./total-line.ts";
 
 /** A download that goes on tells so this often. */
 const INTERVAL_MS = 10_000;
@@ -13,17 +15,23 @@ export class PlainProgress implements Progress {
   readonly #now: () => number;
   readonly #digests = new Map<number, string>();
   readonly #told = new Map<number, number>();
+  readonly #total: PullTotal;
+  #toldTotal: number | undefined;
   #layers = 0;
   #stopped = false;
 
   constructor(output: Output, now: () => number = () => performance.now()) {
     this.#output = output;
     this.#now = now;
+    this.#total = new PullTotal(now);
   }
 
   readonly onEvent = (event: ProgressEvent): void => {
     const line = this.#line(event);
     if (line !== undefined) this.note(line);
+    this.#total.apply(event);
+    const total = event.kind === "download-advanced" ? this.#totalLine() : undefined;
+    if (total !== undefined) this.note(total);
   };
 
   readonly note = (line: string): void => {
@@ -53,6 +61,25 @@ export class PlainProgress implements Progress {
     }
   }
 
+  /** Undefined: it is not time for it, or it is not known. */
+  #totalLine(): string | undefined {
+    const now = this.#now();
+    this.#toldTotal ??= now;
+    if (now - this.#toldTotal < INTERVAL_MS) return undefined;
+    this.#toldTotal = now;
+    const { view } = this.#total;
+    if (view?.kind !== "fetching") return undefined;
+    const { bytes, total, rate, left } = view;
+    const parts = [
+      total === undefined
+        ? showSize(bytes)
+        : `${showSize(bytes)} of ${showSize(total)} (${Math.floor((100 * bytes) / Math.max(1, total))}%)`,
+      ...(rate === undefined ? [] : [`${showSize(rate)}/s`]),
+      ...(left === undefined ? [] : [showLeft(left)]),
+    ];
+    return `total: ${parts.join(", ")}`;
+  }
+
   #layerLine(event: Extract<ProgressEvent, { index: number }>): string | undefined {
     const text = this.#layerText(event);
     const of = this.#layers > 0 ? `/${this.#layers}` : "";
@@ -71,7 +98,7 @@ export class PlainProgress implements Progress {
       case "serving":
         return event.mirror ? `from the mirror ${showMessage(event.host)}` : undefined;
       case "retrying":
-        return `tries again: ${event.code}: ${showMessage(event.message)}`;
+        return retryText(event);
       case "ingest-complete":
         return `ingested ${showSize(event.bytes)} in ${event.entries.toLocaleString("en-US")} entries`;
       case "layer-skipped":

@@ -4,14 +4,15 @@ import { LiveProgress } from "../../../src/cli/progress/live-progress.ts";
 import { resolved, wholeLayer } from "./events.ts";
 import { Screen } from "./screen.ts";
 
-test("LiveProgress draws in place, one line a layer, and leaves the last state", (context) => {
+test("LiveProgress draws in place, one line a layer and one for the whole, and leaves the layers' last state", (context) => {
   context.mock.timers.enable({ apis: ["setTimeout"] });
   const screen = new Screen(80, 24);
   const progress = new LiveProgress(screen);
   for (const event of [resolved(2), ...wholeLayer(0), ...wholeLayer(1)]) {
     progress.onEvent(event);
     context.mock.timers.tick(100);
-    assert.equal(screen.text.length, 2);
+    assert.equal(screen.text.length, 3);
+    assert.match(screen.text[2] ?? "", /^total  /);
   }
   progress.stop();
   assert.equal(screen.wraps, 0);
@@ -26,7 +27,7 @@ test("LiveProgress draws a burst of events once", (context) => {
   context.mock.timers.tick(100);
   assert.equal(screen.writes, 1);
   progress.stop();
-  assert.equal(screen.writes, 1);
+  assert.equal(screen.writes, 2);
 });
 
 test("LiveProgress writes no frame while the terminal lags, and the last state all the same", (context) => {

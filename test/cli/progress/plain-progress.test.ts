@@ -19,12 +19,33 @@ test("PlainProgress tells the begin and the end of each step, without control ch
   ]);
 });
 
-test("PlainProgress tells a long download every ten seconds", () => {
+test("PlainProgress tells when a request is made again", () => {
+  const output = keep();
+  const progress = new PlainProgress(output, () => 0);
+  const event = { kind: "retrying", index: 0, diffId: diffId(0), host: "h", code: "REGISTRY_ERROR", message: "no" } as const;
+  progress.onEvent(resolved(1));
+  for (const delayMs of [0, 1500]) progress.onEvent({ ...event, delayMs });
+  assert.deepEqual(output.text().split("\n").slice(1, 3), [
+    "layer 1/1 0bbbbbbbbbbb: tries again: REGISTRY_ERROR: no",
+    "layer 1/1 0bbbbbbbbbbb: tries again in 1.50 s: REGISTRY_ERROR: no",
+  ]);
+});
+
+test("PlainProgress tells a long download every ten seconds, and the whole of it", () => {
   const output = keep();
   let now = 0;
   const progress = new PlainProgress(output, () => now);
   const layer = { index: 0, diffId: diffId(0), total: 600_000_000 };
   progress.onEvent({ kind: "download-started", ...layer });
   for (now = 0; now < 35_000; now += 100) progress.onEvent({ kind: "download-advanced", bytes: now * 1000, ...layer });
-  assert.equal(output.text().split("\n").length, 1 + 3 + 1);
+  const lines = output.text().trimEnd().split("\n");
+  assert.equal(lines.length, 1 + 3 + 3);
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith("total: ")),
+    [
+      "total: 10.0 MB of 600 MB (1%), 1.00 MB/s, about 10 min left",
+      "total: 20.0 MB of 600 MB (3%), 1.00 MB/s, about 10 min left",
+      "total: 30.0 MB of 600 MB (5%), 1.00 MB/s, about 10 min left",
+    ],
+  );
 });
