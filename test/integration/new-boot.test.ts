@@ -187,6 +187,14 @@ test("A lazy pull from the registry is no proof of trees that an earlier boot le
   await left.check("overlay");
 });
 
+test("A root file system of links has no copies that a power cut blanked", async () => {
+  const left = await Left.by("layers");
+  left.copies.forEach(blank);
+  const destination = `${left.store}-rootfs`;
+  await left.obey({ kind: "rootfs", store: left.store, reference, destination });
+  for (const name of ["one", "two", "three"]) assert.equal(readFileSync(join(destination, name), "utf8"), same.content);
+});
+
 test("A symlink that is kept as a file, blanked by a power cut, is made again", async () => {
   const left = await Left.by("nothing");
   const [tree] = readdirSync(join(left.store, "trees"))
