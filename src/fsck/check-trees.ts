@@ -1,7 +1,8 @@
 /** Every tree against its layer; a damaged one is made anew from chunks. */
-import { existsSync, writeSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { FileLock } from "../system/file-lock.ts";
 import { materializeTree } from "../tree/materialize.ts";
+import { treesOf } from "../store/images.ts";
 import type { TreeTask } from "../tree/tree-plan.ts";
 import { namesIn } from "./check-places.ts";
 import { inParallel, type FsckContext, type KnownTree } from "./context.ts";
@@ -32,12 +33,14 @@ function taskOf(context: FsckContext, { diffId, profile, resolution }: KnownTree
   const { layout, layers, superblock } = context;
   const staging = context.repairing ? context.workspace : layout.staging;
   const { profile: native, owner } = superblock;
-  return { sidecar: layers.sidecarPath(diffId), tree, chunks: layout.chunks, staging, profile, native, owner, resolution };
+  const { trust } = context;
+  const about = { sidecar: layers.sidecarPath(diffId), vouchedBefore: layers.vouchedBefore(diffId), trust };
+  return { ...about, tree, chunks: layout.chunks, staging, profile, native, owner, resolution };
 }
 
 /** The first differences one by one, all others as one more; the tree is made again once. */
 async function* reportTree(context: FsckContext, tree: KnownTree, { count, differences }: CheckedTree): AsyncGenerator<Finding> {
-  const images = context.namesOf(({ trees }) => trees[tree.profile]?.includes(tree.treeId) === true);
+  const images = context.namesOf((record) => treesOf(record).includes(tree.treeId));
   const object = `trees/${tree.treeId}`;
   const found = differences.map(({ kind, path, expected, found: have }) =>
     finding("tree-difference", object, { path, expected: `${kind}: ${expected}`, found: have, images }),
@@ -55,7 +58,8 @@ async function remake(context: FsckContext, tree: KnownTree): Promise<void> {
   using lock = await FileLock.acquire(layout.treeLock(tree.treeId), { signal });
   if ((await compare(context, tree)).count === 0) return;
   const task = taskOf(context, tree, context.fresh("tree"));
+  context.treeMarks.forget(lock, tree.treeId);
   context.setAside(target);
   await materializeTree({ pool, composed: tree, task, target, signal, onAdvanced: () => {} });
-  writeSync(lock.fd, context.bootId, 0);
+  context.treeMarks.made(lock);
 }

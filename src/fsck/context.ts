@@ -5,13 +5,16 @@ import { basename, join } from "node:path";
 import { isErrno } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { ImageRecord, ReferenceRecord } from "../store/images.ts";
+import { bootStart } from "../store/boot-start.ts";
 import { Layers } from "../store/layers.ts";
 import type { StoreLayout } from "../store/layout.ts";
 import type { Profile } from "../store/profile.ts";
 import type { Superblock } from "../store/superblock.ts";
+import { TreeMarks } from "../store/tree-marks.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 import type { Resolution } from "../tree/resolution.ts";
+import type { TrustTerms } from "../tree/source-trust.ts";
 import type { Finding } from "./finding.ts";
 
 export type FsckLevel = "quick" | "default" | "full";
@@ -70,12 +73,14 @@ export class FsckContext {
   readonly level: FsckLevel;
   readonly bootId: string;
   readonly layers: Layers;
+  readonly treeMarks: TreeMarks;
   /** Filled by the checks, in their order. */
   readonly records: Map<string, ImageRecord> = new Map();
   readonly references: ReferenceRecord[] = [];
   readonly known: Map<DiffId, KnownLayer> = new Map();
   readonly trees: Map<string, KnownTree> = new Map();
   #workspace: { readonly directory: string; readonly lock: FileLock } | undefined;
+  #since: number | undefined;
   #next = 0;
 
   constructor({ layout, superblock, pool, options }: FsckInit) {
@@ -86,6 +91,7 @@ export class FsckContext {
     this.level = options.level ?? "default";
     this.bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     this.layers = new Layers(layout, this.bootId);
+    this.treeMarks = new TreeMarks(layout, this.bootId);
   }
 
   get signal(): AbortSignal | undefined {
@@ -95,6 +101,13 @@ export class FsckContext {
   /** True when something is really to be done. */
   get repairing(): boolean {
     return this.options.repair === true && this.options.dryRun !== true;
+  }
+
+  /** For trees that are made again: nothing is written to a store that is only looked at. */
+  get trust(): TrustTerms {
+    const { layout, bootId } = this;
+    this.#since ??= this.repairing ? bootStart(layout, bootId) : Infinity;
+    return { since: this.#since, verified: join(layout.staging, `verified-${bootId}`) };
   }
 
   /** The store's path of an absolute one. */

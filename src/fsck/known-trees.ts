@@ -15,11 +15,13 @@ export async function findTrees(context: FsckContext, tables: readonly LayerTabl
       add(context, { treeId: treeId(diffId, profile, EMPTY_RESOLUTION), resolution: EMPTY_RESOLUTION, live }, { diffId, profile });
   }
   for (const record of context.records.values()) {
-    for (const profile of Object.keys(record.trees) as Profile[]) await compose(context, record, profile);
+    for (const trees of [record.trees, record.unchecked ?? {}]) {
+      for (const profile of Object.keys(trees) as Profile[]) await compose(context, { ...record, trees }, profile);
+    }
   }
 }
 
-async function compose(context: FsckContext, { layers, trees }: ImageRecord, profile: Profile): Promise<void> {
+async function compose(context: FsckContext, { layers, trees }: Pick<ImageRecord, "layers" | "trees">, profile: Profile): Promise<void> {
   const unexplained = trees[profile]?.some((id) => !context.trees.has(id) && existsSync(context.layout.tree(id)));
   if (!unexplained || layers.some(({ diffId }) => !context.known.has(diffId))) return;
   const request: ComposeRequest = {

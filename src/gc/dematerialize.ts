@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { BlobDigest } from "../image/digest.ts";
+import { treesOf } from "../store/images.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { GcContext } from "./context.ts";
 import { mountedTrees } from "./mounts.ts";
@@ -32,7 +33,7 @@ export interface DropRequest {
 export async function dropTrees(context: GcContext, request: DropRequest): Promise<DematerializeResult> {
   const usersOf = new Map<string, KnownImage[]>();
   for (const image of request.images) {
-    for (const treeId of new Set(Object.values(image.record.trees).flat())) {
+    for (const treeId of new Set(treesOf(image.record))) {
       if (request.only?.has(treeId) === false) continue;
       const users = usersOf.get(treeId);
       if (users) users.push(image);
@@ -66,7 +67,8 @@ export async function dematerializeImage(context: GcContext, digest: BlobDigest,
   using lock = await FileLock.acquire(context.layout.lock("gc"), { signal });
   void lock;
   const images = readImages(context, 0);
-  const only = new Set(Object.values(images.get(digest)?.record.trees ?? {}).flat());
+  const record = images.get(digest)?.record;
+  const only = new Set(record && treesOf(record));
   return await dropTrees(context, { images: images.values(), only, signal });
 }
 

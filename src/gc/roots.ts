@@ -1,6 +1,6 @@
 /** Roots: why an image stays. */
 import type { BlobDigest } from "../image/digest.ts";
-import type { ImageRecord, ReferenceRecord } from "../store/images.ts";
+import { treesOf, type ImageRecord, type ReferenceRecord } from "../store/images.ts";
 import type { GcContext } from "./context.ts";
 import { mountedTrees } from "./mounts.ts";
 
@@ -58,15 +58,15 @@ function reasonFinder({
   const leasesOf = Map.groupBy(leases.list(warn), ({ manifestDigest }) => manifestDigest);
   const pinned = new Set(pins.list(warn).map(({ reference, platform }) => `${reference}\0${platform}`));
   const mounted = mountedTrees(layout);
-  return ({ manifestDigest, trees }) => {
+  return (record) => {
+    const { manifestDigest } = record;
     const references = referencesOf.get(manifestDigest) ?? [];
     const reasons: Reason[] = references.map(({ reference, platform }) => ({ kind: "reference", reference, platform }));
     for (const { reference, platform } of references)
       if (pinned.has(`${reference}\0${platform}`)) reasons.push({ kind: "pin", reference, platform });
     for (const { name, expires } of leasesOf.get(manifestDigest) ?? [])
       reasons.push({ kind: "lease", name, ...(expires !== undefined && { expires }) });
-    if (mounted.size > 0)
-      for (const treeId of Object.values(trees).flat()) if (mounted.has(treeId)) reasons.push({ kind: "mount", treeId });
+    if (mounted.size > 0) for (const treeId of treesOf(record)) if (mounted.has(treeId)) reasons.push({ kind: "mount", treeId });
     return { references, reasons };
   };
 }

@@ -2,7 +2,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseBlobDigest, type BlobDigest, type DiffId } from "../image/digest.ts";
-import type { ImageRecord } from "../store/images.ts";
+import { treesOf, type ImageRecord } from "../store/images.ts";
 import type { GcContext } from "./context.ts";
 
 export interface Unused {
@@ -57,13 +57,14 @@ export class Users {
     const unused = <T extends string>(ids: readonly T[]): T[] => [...new Set(ids)].filter((id) => !this.#counts.has(id));
     return {
       layers: unused(record.layers.map(({ diffId }) => diffId)),
-      trees: unused(Object.values(record.trees).flat()),
+      trees: unused(treesOf(record)),
       blobs: unused(record.layers.map(({ digest }) => digest)),
     };
   }
 
-  #count({ layers, trees, configDigest }: ImageRecord, step: 1 | -1): void {
-    const ids = [configDigest, ...Object.values(trees).flat(), ...layers.flatMap(({ diffId, digest }) => [diffId, digest])];
+  #count(record: ImageRecord, step: 1 | -1): void {
+    const { configDigest, layers } = record;
+    const ids = [configDigest, ...treesOf(record), ...layers.flatMap(({ diffId, digest }) => [diffId, digest])];
     for (const id of ids) {
       const count = (this.#counts.get(id) ?? 0) + step;
       if (count > 0) this.#counts.set(id, count);

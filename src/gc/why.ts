@@ -5,6 +5,7 @@ import { Sidecar } from "../../format/index.ts";
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import { formatReference, parseReference } from "../image/reference.ts";
 import { FileLock } from "../system/file-lock.ts";
+import { treesOf } from "../store/images.ts";
 import type { GcContext } from "./context.ts";
 import { mountedTrees } from "./mounts.ts";
 import { readImages, type KnownImage, type Reason } from "./roots.ts";
@@ -74,7 +75,7 @@ class Search {
 
   tree(treeId: string): Why[] {
     const { layout } = this.#context;
-    const users = this.#having(({ trees }) => Object.values(trees).some((ids) => ids.includes(treeId)));
+    const users = this.#having((record) => treesOf(record).includes(treeId));
     if (users.length === 0 && !existsSync(layout.tree(treeId))) return [];
     const chains = this.#through(users);
     if (mountedTrees(layout).has(treeId) && !chains.some(({ reason }) => reason.kind === "mount" && reason.treeId === treeId))

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BlobDigest } from "../image/digest.ts";
 import { formatPlatform } from "../image/platform.ts";
-import type { ImageRecord } from "../store/images.ts";
+import { withTrees, type ImageRecord } from "../store/images.ts";
 import { isRealDirectory } from "../store/planted.ts";
 import type { Proof } from "../store/proofs.ts";
 import type { FileLock } from "../system/file-lock.ts";
@@ -69,8 +69,9 @@ async function restoreImage(request: PullRequest, { record, composed, lease, sta
   const stats = (): PullStats => ({ ...NO_WORK, milliseconds: performance.now() - started });
   const image = await makeImage(request, { record, composed, lease, cached: true, stats: stats() });
   if (eager && composed.some((tree) => tree.resolution)) {
-    const trees = { ...record.trees, [profile]: composed.map(({ treeId }) => treeId) };
-    core.images.writeRecord({ ...record, bootId: core.bootId, indexed: isIndexed(core, record), trees });
+    const { bootId } = core;
+    const lists = withTrees(record, { bootId, profile, ids: composed.map(({ treeId }) => treeId), checked: true });
+    core.images.writeRecord({ ...record, ...lists, bootId, indexed: isIndexed(core, record) });
   }
   return image;
 }

@@ -7,7 +7,8 @@ import type { BlobDigest } from "../image/digest.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { Source } from "../source/source.ts";
-import type { ImageRecord } from "../store/images.ts";
+import { isRealDirectory } from "../store/planted.ts";
+import { withTrees, type ImageRecord } from "../store/images.ts";
 import type { Proof } from "../store/proofs.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { EarlyTrees } from "./early-trees.ts";
@@ -140,7 +141,7 @@ async function recordImage({ core }: PullRequest, manifest: ResolvedManifest, co
 
 /** Trees, then the image record, then the reference. */
 async function publishImage(request: PullRequest, parts: Omit<ImageParts, "composed"> & { readonly named: BlobDigest }): Promise<Image> {
-  const { core, profile, platform, relay } = request;
+  const { core, profile, platform, relay, eager } = request;
   const { record } = parts;
   const composed = await composeLayers(
     record.layers.map(({ diffId }) => diffId),
@@ -148,8 +149,9 @@ async function publishImage(request: PullRequest, parts: Omit<ImageParts, "compo
   );
   const image = await makeImage(request, { ...parts, composed });
   const before = core.images.record(record.manifestDigest, (code, message) => relay.warn(code, message));
-  const trees = { ...before?.trees, [profile]: composed.map(({ treeId }) => treeId) };
-  core.images.writeRecord({ ...record, trees });
+  const ids = composed.map(({ treeId }) => treeId);
+  const checked = eager || ids.every((id) => !isRealDirectory(core.layout.tree(id)) || core.treeMarks.state(id) === "trusted");
+  core.images.writeRecord({ ...record, ...withTrees(before, { bootId: record.bootId, profile, ids, checked }) });
   const { manifestDigest } = record;
   const named = parts.named === manifestDigest ? {} : { namedDigest: parts.named };
   core.images.writeReference({ reference: image.reference, platform: formatPlatform(platform), manifestDigest, ...named });

@@ -52,10 +52,12 @@ export function makeRootfsOf(
     const layers = diffIds.map((diffId, index) => ({
       sidecar: core.layers.sidecarPath(diffId),
       resolution: composed[index]!.resolution,
+      vouchedBefore: core.layers.vouchedBefore(diffId),
     }));
     const { chunks, root: store } = core.layout;
     const staging = core.staging.directory;
-    const task = { layers, chunks, staging, profile, native, owner, mode: options.mode, fallback: options.fallback === "copy" };
+    const { trust } = core;
+    const task = { layers, chunks, staging, trust, profile, native, owner, mode: options.mode, fallback: options.fallback === "copy" };
     return makeRootfs({ pool: core.pool, task, destination, store, signal, onProgress: guarded(options.onProgress) });
   });
 }

@@ -19,11 +19,13 @@ import { Proofs } from "../store/proofs.ts";
 import { Pins } from "../store/pins.ts";
 import { refusePlanted } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
+import { TreeMarks } from "../store/tree-marks.ts";
 import { Staging } from "../store/staging.ts";
 import { inStore } from "../store/store-error.ts";
 import { readSuperblock, type Superblock } from "../store/superblock.ts";
 import { Activity } from "./activity.ts";
 import { BudgetKeeper } from "./budget-keeper.ts";
+import type { TrustTerms } from "../tree/source-trust.ts";
 import { WorkerPool } from "../system/worker-pool.ts";
 
 export interface StoreOptions {
@@ -68,6 +70,7 @@ export class StoreCore {
   readonly leases: Leases;
   readonly pins: Pins;
   readonly layers: Layers;
+  readonly treeMarks: TreeMarks;
   readonly proofs: Proofs;
   readonly requireProof: boolean;
   readonly catalog: Catalog;
@@ -86,6 +89,7 @@ export class StoreCore {
   #staging: Staging | undefined;
   #pool: WorkerPool | undefined;
   #ingest: Ingest | undefined;
+  #trust: TrustTerms | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(layout: StoreLayout, superblock: Superblock, options: StoreOptions) {
@@ -101,6 +105,7 @@ export class StoreCore {
     this.leases = new Leases(layout);
     this.pins = new Pins(layout);
     this.layers = new Layers(layout, this.bootId);
+    this.treeMarks = new TreeMarks(layout, this.bootId);
     const layers = (): AsyncIterable<CatalogLayer> => this.#catalogLayers();
     this.catalog = new Catalog({ layout, storeId: superblock.id, layers, warn: this.warn });
     const { maxBytes, minFreeBytes, keepYounger, onEvicted } = options;
@@ -139,13 +144,19 @@ export class StoreCore {
     return (this.#pool ??= new WorkerPool(new URL("./worker.js", import.meta.url), { size: this.#workers, onLost }));
   }
 
+  /** Which link sources are known good; asked for before anything is written. */
+  get trust(): TrustTerms {
+    const { layout, bootId } = this;
+    return (this.#trust ??= { since: bootStart(layout, bootId), verified: join(layout.staging, `verified-${bootId}`) });
+  }
+
   get ingest(): Ingest {
     const { profile, owner } = this.superblock;
     if (this.#ingest && !this.#ingest.failed) return this.#ingest;
     return (this.#ingest = new Ingest({
       pool: this.pool,
       chunks: this.layout.chunks,
-      writer: { profile, owner, trustedSince: bootStart(this.layout, this.bootId) },
+      writer: { profile, owner, trustedSince: this.trust.since },
       staging: this.staging.directory,
       counts: this.#ingest?.counts,
     }));
@@ -155,7 +166,9 @@ export class StoreCore {
   settleDurability(): void {
     if (this.#durabilitySettled) return;
     this.#durabilitySettled = true;
-    this.layers.settleDurability().catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${String(error)}`));
+    this.layers
+      .settleDurability(this.treeMarks)
+      .catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${String(error)}`));
   }
 
   /** Bounds the layers in flight of all pulls of this handle. */

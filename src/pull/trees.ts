@@ -1,13 +1,12 @@
 /** The trees of an image: which they are, and making those that are not there. */
 import { randomBytes } from "node:crypto";
-import { lstatSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { lstatSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import type { DiffId } from "../image/digest.ts";
-import { isRealDirectory } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { materializeTree } from "../tree/materialize.ts";
-import type { ComposeRequest, ComposedLayer } from "../tree/tasks.ts";
+import type { CheckTreeRequest, ComposeRequest, ComposedLayer } from "../tree/tasks.ts";
 import type { TreeTask } from "../tree/tree-plan.ts";
 import type { Holds } from "./holds.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
@@ -88,8 +87,7 @@ async function makeAndHold(tree: LayerTree, context: TreesContext): Promise<File
     }
     try {
       if (force || !isTrusted(core, treeId)) {
-        await makeRight(tree, context);
-        writeSync(lock.fd, core.bootId, 0);
+        await makeRight(tree, context, lock);
       }
       lock.share();
       return lock;
@@ -109,23 +107,27 @@ function holdIfTrusted(core: StoreCore, treeId: string): FileLock | undefined {
 
 /** A tree is trusted in the boot that made or checked it, which its lock file names; a crash of the machine ends that. */
 function isTrusted(core: StoreCore, treeId: string): boolean {
-  return (
-    isRealDirectory(core.layout.tree(treeId)) &&
-    readFileSync(core.layout.treeLock(treeId), { flag: "a+", encoding: "utf8" }) === core.bootId
-  );
+  return core.treeMarks.state(treeId) === "trusted";
 }
 
 /** Keeps a tree that is what it must be. A wrong one is moved out of the way, not deleted: somebody may be running in it. */
-async function makeRight({ index, diffId, composed }: LayerTree, { core, profile, relay, signal }: TreesContext): Promise<void> {
-  const target = core.layout.tree(composed.treeId);
+async function makeRight({ index, diffId, composed }: LayerTree, context: TreesContext, lock: FileLock): Promise<void> {
+  const { core, profile, relay, signal } = context;
+  const { treeId } = composed;
+  const target = core.layout.tree(treeId);
   const task = taskOf({ diffId, composed }, core, profile);
   if (lstatSync(target, { throwIfNoEntry: false })) {
-    if (await core.pool.run<boolean>("tree/check", { ...task, tree: target })) return;
+    const contents = core.treeMarks.state(treeId) === "unknown";
+    if (await core.pool.run<boolean>("tree/check", { ...task, tree: target, contents } satisfies CheckTreeRequest))
+      return core.treeMarks.checked(lock, treeId);
     relay.warn("STORE_DAMAGED", `the tree ${JSON.stringify(target)} differs from its layer and is replaced`);
-    renameSync(target, join(core.layout.staging, `replaced-${composed.treeId}-${randomBytes(4).toString("hex")}`));
+    core.treeMarks.forget(lock, treeId);
+    renameSync(target, join(core.layout.staging, `replaced-${treeId}-${randomBytes(4).toString("hex")}`));
   }
+  core.treeMarks.forget(lock, treeId);
   const onAdvanced = (entries: number): void => relay.advance({ kind: "tree-advanced", diffId, index, entries, total: composed.live });
   await materializeTree({ pool: core.pool, composed, task, target, signal, onAdvanced });
+  core.treeMarks.made(lock);
 }
 
 function taskOf({ diffId, composed }: Pick<LayerTree, "diffId" | "composed">, core: StoreCore, profile: Profile): TreeTask {
@@ -136,6 +138,8 @@ function taskOf({ diffId, composed }: Pick<LayerTree, "diffId" | "composed">, co
     chunks: core.layout.chunks,
     staging: core.staging.directory,
     resolution: composed.resolution,
+    trust: core.trust,
+    vouchedBefore: core.layers.vouchedBefore(diffId),
     profile,
     native,
     owner,

@@ -32,8 +32,37 @@ export interface ImageRecord {
   readonly bootId: string;
   /** Whether every layer's sidecar holds the path index. */
   readonly indexed: boolean;
-  /** Tree ids, bottom to top, of each profile that the image was composed in. */
-  readonly trees: Readonly<Partial<Record<Profile, readonly string[]>>>;
+  /** Tree ids, bottom to top, of each profile that the image was composed in: trees that were made or compared in that boot, or are not made yet. */
+  readonly trees: TreeLists;
+  /** The same of profiles whose trees an earlier boot made: they are compared before they are used. */
+  readonly unchecked?: TreeLists;
+}
+
+export type TreeLists = Readonly<Partial<Record<Profile, readonly string[]>>>;
+
+export interface RecordedTrees {
+  readonly bootId: string;
+  readonly profile: Profile;
+  readonly ids: readonly string[];
+  /** False when one may be there that nobody has looked at in this boot. */
+  readonly checked: boolean;
+}
+
+/** What a record says of trees when those of one profile come to what it said before. */
+export function withTrees(
+  before: Pick<ImageRecord, "bootId" | "trees" | "unchecked"> | undefined,
+  { bootId, profile, ids, checked }: RecordedTrees,
+): { trees: TreeLists; unchecked: TreeLists } {
+  const isOfNow = before?.bootId === bootId;
+  const { [profile]: _known, ...trees } = isOfNow ? before.trees : {};
+  const { [profile]: _old, ...unchecked } = { ...before?.unchecked, ...(!isOfNow && before?.trees) };
+  const list = { [profile]: ids };
+  return checked ? { trees: { ...trees, ...list }, unchecked } : { trees, unchecked: { ...unchecked, ...list } };
+}
+
+/** The trees of every profile. */
+export function treesOf({ trees, unchecked = {} }: Pick<ImageRecord, "trees" | "unchecked">): string[] {
+  return [...Object.values(trees), ...Object.values(unchecked)].flat();
 }
 
 export interface ReferenceRecord {

@@ -2,7 +2,18 @@
  * The ingested layers: layers/<diff id>/ holds `sidecar`, `headers` and `layer.json`, and appears by one rename when all
  * three and every chunk are there. See format/store.md, "Publishing" and "Durability".
  */
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { toByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
@@ -12,6 +23,7 @@ import { exchangeNames, syncfs, syncfsLater } from "../system/syscalls.ts";
 import { readIfThere } from "./checked-file.ts";
 import type { StoreLayout } from "./layout.ts";
 import { isRealDirectory } from "./planted.ts";
+import type { TreeMarks } from "./tree-marks.ts";
 
 export const SIDECAR = "sidecar";
 export const HEADERS = "headers";
@@ -55,6 +67,15 @@ export class Layers {
     if (!record) return "absent";
     if (record.bootId === this.#bootId || this.#isDurable(diffId)) return "present";
     return "unverified";
+  }
+
+  /**
+   * Until when (ms since 1970) the layer's native inodes must have been born for their content to be known good: the layer was brought
+   * or verified in this boot, or was on the disk by then. What came later (a file that was damaged, and replaced) may be lost.
+   */
+  vouchedBefore(diffId: DiffId): number {
+    if (this.record(diffId)?.bootId === this.#bootId) return Infinity;
+    return statSync(join(this.#layout.layer(diffId), DURABLE), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   }
 
   /** What is known of a layer; undefined when it is not there or its record is damaged (then it counts as not there). */
@@ -122,39 +143,45 @@ export class Layers {
   /** One barrier for many layers: after it they are trusted in later boots too. Blocks until the disk has everything. */
   makeDurable(diffIds: readonly DiffId[]): void {
     if (diffIds.length === 0) return;
+    const began = new Date();
     const fd = openSync(this.#layout.root, "r");
     try {
       syncfs(fd);
     } finally {
       closeSync(fd);
     }
-    for (const diffId of diffIds) this.markDurable(diffId);
+    for (const diffId of diffIds) this.#markDurable(diffId, began);
   }
 
   /**
-   * Finishes what earlier pulls of this boot left to the disk's leisure: one barrier for all layers that are not durable yet, in
-   * the background. What fails stays as it was, to be verified after a crash.
+   * Finishes what earlier pulls of this boot left to the disk's leisure: one barrier for all layers and trees that are not durable
+   * yet, in the background. What fails stays as it was, to be verified after a crash.
    */
-  async settleDurability(): Promise<void> {
+  async settleDurability(marks: TreeMarks): Promise<void> {
     const waiting = this.list().filter((diffId) => this.state(diffId) === "present" && !this.#isDurable(diffId));
-    if (waiting.length === 0) return;
+    const trees = marks.waiting();
+    if (waiting.length === 0 && trees.length === 0) return;
+    const began = new Date();
     const fd = openSync(this.#layout.root, "r");
     try {
       await syncfsLater(fd);
     } finally {
       closeSync(fd);
     }
-    for (const diffId of waiting) this.markDurable(diffId);
+    for (const diffId of waiting) this.#markDurable(diffId, began);
+    marks.markDurable(trees);
   }
 
   #isDurable(diffId: DiffId): boolean {
     return existsSync(join(this.#layout.layer(diffId), DURABLE));
   }
 
-  /** For a layer whose every byte has just been verified and synced. */
-  markDurable(diffId: DiffId): void {
+  /** The mark bears the time at which the sync began. */
+  #markDurable(diffId: DiffId, began: Date): void {
+    const path = join(this.#layout.layer(diffId), DURABLE);
     try {
-      writeFileSync(join(this.#layout.layer(diffId), DURABLE), "", { mode: 0o600 });
+      writeFileSync(path, "", { mode: 0o600 });
+      utimesSync(path, began, began);
     } catch (error) {
       if (!isErrno(error, "ENOENT")) throw error;
     }

@@ -1,19 +1,20 @@
 /** Compares a tree on disk with what it must be. Findings are data; nothing is changed and nothing is followed. */
-import { lstatSync, readdirSync, readlinkSync, type BigIntStats } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, readlinkSync, type BigIntStats } from "node:fs";
 import { Flag } from "../../format/index.ts";
 import { fromBytes, fsPath, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { chunkPath } from "../store/layout.ts";
 import { S_IFCHR, S_IFLNK, S_IFMT, S_IFREG, type PhysicalAttributes } from "../store/profile.ts";
 import { getPathXattr } from "../system/syscalls.ts";
-import { overflowOrdinals } from "./link-source.ts";
+import { overflowOrdinals, type LinkSource } from "./link-source.ts";
+import type { SourceTrust } from "./source-trust.ts";
 import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
 
 export interface TreeDifference {
   /** In the tree, as bytes; "" is the tree itself. */
   readonly path: ByteString;
   /** `inode`: a file with content that is not the link source; `extra`: a name that the layer does not have. */
-  readonly kind: "missing" | "extra" | "type" | "mode" | "owner" | "size" | "mtime" | "inode" | "target" | "device" | "xattr";
+  readonly kind: "missing" | "extra" | "type" | "mode" | "owner" | "size" | "mtime" | "inode" | "content" | "target" | "device" | "xattr";
   readonly expected: string;
   readonly found: string;
 }
@@ -21,6 +22,8 @@ export interface TreeDifference {
 export interface CheckTreeOptions {
   /** Compare extended attributes too: two calls more for each attribute. Default false. */
   readonly xattrs?: boolean;
+  /** Read the files that are in doubt after a crash of the machine. Default: none. */
+  readonly trust?: SourceTrust | undefined;
 }
 
 /** Every difference, in file order, then names that should not be there. */
@@ -57,7 +60,7 @@ function* checkEntry(plan: TreePlan, { entry, place }: Placed, options: CheckTre
   if ((Number(stat.mode) & S_IFMT) !== (attributes.mode & S_IFMT))
     return yield differs("type", octal(attributes.mode), octal(Number(stat.mode)));
   yield* checkAttributes(plan, { entry, place }, stat, attributes);
-  yield* checkContent(plan, { entry, place }, stat);
+  yield* checkContent(plan, { entry, place }, { stat, trust: options.trust });
   if (options.xattrs) yield* checkXattrs(plan, place, attributes);
 }
 
@@ -77,33 +80,43 @@ function* checkAttributes(
   if (stat.mtimeNs !== expected) yield differs("mtime", String(expected), String(stat.mtimeNs));
 }
 
-function* checkContent(plan: TreePlan, { entry, place }: Placed, stat: BigIntStats): Generator<TreeDifference, void, undefined> {
+function* checkContent(
+  plan: TreePlan,
+  { entry, place }: Placed,
+  { stat, trust }: { readonly stat: BigIntStats; readonly trust: SourceTrust | undefined },
+): Generator<TreeDifference, void, undefined> {
   const differs = differ(plan, place);
   const type = Number(stat.mode) & S_IFMT;
   const target = plan.sidecar.target(entry) as ByteString;
   if (plan.isLinked(entry)) {
     const size = plan.sidecar.size(entry);
     if (Number(stat.size) !== size) yield differs("size", String(size), String(stat.size));
-    if (!isSource(plan, entry, stat)) yield differs("inode", "the link source", `inode ${stat.ino}`);
+    const wanted = plan.source(entry);
+    const source = sourceOf(plan, wanted, stat);
+    if (source === undefined) yield differs("inode", "the link source", `inode ${stat.ino}`);
+    else if (trust?.isWhole(source, stat, wanted) === false) yield differs("content", "that of the chunk", "other bytes");
   } else if (type === S_IFLNK) {
     const found = fromBytes(readlinkSync(fsPath(place), "buffer"));
     if (found !== target) yield differs("target", target, found);
-  } else if (type === S_IFREG && Number(stat.size) !== target.length) yield differs("size", String(target.length), String(stat.size));
-  else if (plan.isSpecial(entry) && type !== S_IFREG) {
+  } else if (type === S_IFREG) {
+    if (Number(stat.size) !== target.length) yield differs("size", String(target.length), String(stat.size));
+    else if (target.length > 0 && fromBytes(readFileSync(fsPath(place))) !== target) yield differs("target", target, "other bytes");
+  } else if (plan.isSpecial(entry)) {
     const { rdevMajor, rdevMinor } = plan.sidecar.modeAt(plan.sidecar.modeRow(entry));
     const rdev = (BigInt(rdevMajor & 0xfff) << 8n) | BigInt(rdevMinor & 0xff) | (BigInt(rdevMinor & 0xfff00) << 12n);
     if (stat.rdev !== rdev) yield differs("device", `${rdevMajor}:${rdevMinor}`, String(stat.rdev));
   }
 }
 
-function isSource(plan: TreePlan, entry: number, stat: BigIntStats): boolean {
-  const { inode, ordinal } = plan.source(entry);
+/** The link source that is this very file; undefined when none is. */
+function sourceOf(plan: TreePlan, { inode, ordinal }: LinkSource, stat: BigIntStats): string | undefined {
   for (const candidate of overflowOrdinals(ordinal)) {
-    const source = lstatSync(chunkPath(plan.task.chunks, inode, candidate), { bigint: true, throwIfNoEntry: false });
-    if (!source) return false;
-    if (source.ino === stat.ino && source.dev === stat.dev) return true;
+    const path = chunkPath(plan.task.chunks, inode, candidate);
+    const source = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    if (!source) return undefined;
+    if (source.ino === stat.ino && source.dev === stat.dev) return path;
   }
-  return false;
+  return undefined;
 }
 
 function* checkOpaque(plan: TreePlan, path: ByteString): Generator<TreeDifference, void, undefined> {

@@ -8,12 +8,13 @@ import type { LinkSource } from "./link-source.ts";
 const FIRST_SECOND: number = -(2 ** 31);
 const LAST_SECOND: number = 2 ** 34 - 2 ** 31 - 1;
 
-/** One lstat: type, size, mode, owner and time are those of the sidecar. False when it is not there. */
-export function isUntouched(path: string, source: LinkSource): boolean {
+/** One lstat: type, size, mode, owner and time are those of the sidecar. Undefined when they are not, or it is not there. */
+export function statUntouched(path: string, source: LinkSource): BigIntStats | undefined {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  if (stat === undefined || !looksRight(stat, source)) return false;
+  if (stat === undefined || !looksRight(stat, source)) return undefined;
   const { attributes } = source;
-  return Number(stat.mode) === attributes.mode && Number(stat.uid) === attributes.uid && Number(stat.gid) === attributes.gid;
+  const same = Number(stat.mode) === attributes.mode && Number(stat.uid) === attributes.uid && Number(stat.gid) === attributes.gid;
+  return same ? stat : undefined;
 }
 
 /** Type, size and time alone: what two profiles' inodes of one file have in common. */

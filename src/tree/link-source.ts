@@ -1,7 +1,7 @@
 /**
  * Gives a name in a tree the inode that stands for its file. The source is linked as it is; one that is missing (another ordinal
  * or profile that nobody needed so far, or a file that gc took) is made from a sibling with the same content, by reflink or copy;
- * so is one that somebody has changed, and it is replaced.
+ * so is one that somebody has changed, or that a crash of the machine has spoilt, and it is replaced.
  */
 import { closeSync, constants, fstatSync, linkSync, openSync, readSync, renameSync, rmSync, unlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
@@ -13,7 +13,8 @@ import { Shards } from "../store/planted.ts";
 import type { Owner, PhysicalAttributes } from "../store/profile.ts";
 import { makeDirectory } from "../system/make-directory.ts";
 import { renameUnlessThere, tryReflink } from "../system/syscalls.ts";
-import { hasContent, isUntouched, looksRight } from "./link-check.ts";
+import { hasContent, looksRight, statUntouched } from "./link-check.ts";
+import type { SourceTrust } from "./source-trust.ts";
 
 export interface LinkSource {
   /** 20 bytes. */
@@ -24,6 +25,8 @@ export interface LinkSource {
   readonly attributes: PhysicalAttributes;
   readonly mtime: number;
   readonly mtimeNs: number;
+  /** The layer vouches for the content of its native inode if that was born before: ms since 1970. */
+  readonly vouchedBefore: number;
   /** The layer's native inode of the same content, made only when it is needed. */
   readonly native: () => Uint8Array;
   /** SHA-256 of the content, 32 bytes; asked for only when something looks wrong. */
@@ -43,6 +46,7 @@ export class Linker {
   readonly #staging: string;
   readonly #name: string;
   readonly #self: Owner = processOwner();
+  readonly #trust: SourceTrust;
   readonly #shards = new Shards();
   readonly #buffer: Buffer = Buffer.allocUnsafe(256 * 1024);
   /** False once the file system was seen not to share blocks. */
@@ -50,10 +54,11 @@ export class Linker {
   #next = 0;
 
   /** `name` distinguishes the files in the making of several linkers in one staging directory. */
-  constructor(options: { chunks: string; staging: string; name: string }) {
+  constructor(options: { chunks: string; staging: string; name: string; trust: SourceTrust }) {
     this.#chunks = options.chunks;
     this.#staging = options.staging;
     this.#name = options.name;
+    this.#trust = options.trust;
   }
 
   /** @throws STORE_DAMAGED when no inode with this content is left */
@@ -61,7 +66,7 @@ export class Linker {
     for (const ordinal of overflowOrdinals(source.ordinal)) {
       const path = chunkPath(this.#chunks, source.inode, ordinal);
       this.#shards.check(path);
-      if (!isUntouched(path, source)) this.#make(source, path);
+      if (!this.#isGood(path, source)) this.#make(source, path);
       try {
         return linkSync(path, target);
       } catch (error) {
@@ -73,15 +78,27 @@ export class Linker {
     }
   }
 
+  #isGood(path: string, source: LinkSource): boolean {
+    const stat = statUntouched(path, source);
+    return stat !== undefined && this.#trust.isWhole(path, stat, source);
+  }
+
   #make(source: LinkSource, path: string): void {
     const staged = `${this.#staging}/${this.#name}-${this.#next++}`;
     try {
       this.#copy(source, staged);
-      publish(staged, path, source);
+      this.#publish(staged, path, source);
     } catch (error) {
       rmSync(staged, { force: true });
       throw error;
     }
+  }
+
+  /** Another worker or process may make the same source; whoever comes second takes the first one's, which trees may hold already. */
+  #publish(staged: string, path: string, source: LinkSource): void {
+    if (renameIfAbsent(staged, path)) return;
+    if (this.#isGood(path, source)) unlinkSync(staged);
+    else renameSync(staged, path);
   }
 
   /** A new file with the content of a sibling and the attributes wanted. */
@@ -105,19 +122,31 @@ export class Linker {
   #openContent(source: LinkSource): number {
     const same = chunkPath(this.#chunks, source.inode, 0);
     const native = chunkPath(this.#chunks, source.native(), 0);
-    const fd = openContent(same, source) ?? (native === same ? undefined : openContent(native, source));
+    const fd = this.#openWhole(same, source) ?? (native === same ? undefined : this.#openWhole(native, source));
     if (fd !== undefined) return fd;
     const message =
       "the content of a file is missing from the store or was changed there; pull the image again with `force`, or run shale fsck --repair";
     throw new ShaleError("STORE_DAMAGED", message, { path: native });
   }
-}
 
-/** Another worker or process may make the same source; whoever comes second takes the first one's, which trees may hold already. */
-function publish(staged: string, path: string, source: LinkSource): void {
-  if (renameIfAbsent(staged, path)) return;
-  if (isUntouched(path, source)) unlinkSync(staged);
-  else renameSync(staged, path);
+  /** Undefined when it is not there or has other bytes. */
+  #openWhole(path: string, wanted: LinkSource): number | undefined {
+    const fd = openSource(path);
+    if (fd === undefined) return undefined;
+    try {
+      const stat = fstatSync(fd, { bigint: true });
+      if (stat.isFile() && looksRight(stat, wanted) && this.#trust.isTrusted(path, stat, wanted)) return fd;
+      if (stat.isFile() && hasContent(fd, wanted.chunk())) {
+        this.#trust.remember(path);
+        return fd;
+      }
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    closeSync(fd);
+    return undefined;
+  }
 }
 
 function renameIfAbsent(staged: string, path: string): boolean {
@@ -130,24 +159,14 @@ function renameIfAbsent(staged: string, path: string): boolean {
   }
 }
 
-/** Undefined when it is not there or has other bytes. */
-function openContent(path: string, wanted: LinkSource): number | undefined {
-  let fd: number;
+/** Undefined when no file is there. */
+function openSource(path: string): number | undefined {
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ELOOP", "ENXIO")) return undefined;
     throw error;
   }
-  try {
-    const stat = fstatSync(fd, { bigint: true });
-    if (stat.isFile() && (looksRight(stat, wanted) || hasContent(fd, wanted.chunk()))) return fd;
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-  closeSync(fd);
-  return undefined;
 }
 
 function copyBytes(source: number, target: number, buffer: Buffer): void {

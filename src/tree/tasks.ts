@@ -12,6 +12,7 @@ import { composeImage } from "./compose.ts";
 import { LayerInodes } from "./layer-inodes.ts";
 import { readSidecar, readingSidecar } from "./read-sidecar.ts";
 import { treeId, type Resolution } from "./resolution.ts";
+import { SourceTrust } from "./source-trust.ts";
 import { TreePlan, type TreeTask } from "./tree-plan.ts";
 import { TreeWriter } from "./tree-writer.ts";
 import { verifyLayer, type VerifyLayerRequest } from "./verify-layer.ts";
@@ -46,6 +47,12 @@ export interface ChunksRequest {
   readonly chunks: string;
 }
 
+/** `tree` is one that is there. */
+export interface CheckTreeRequest extends TreeTask {
+  /** Read files that a crash of the machine may have spoilt. */
+  readonly contents: boolean;
+}
+
 /** A step of one tree; `from` and `to` bound the entries whose files are made. */
 export interface TreeStep {
   readonly task: TreeTask;
@@ -61,7 +68,7 @@ export class TreeTasks {
     "tree/inodes": (request: InodesRequest) => inodesOf(request),
     "tree/all-inodes": (request: AllInodesRequest) => allInodesOf(request),
     "tree/chunks-there": (request: ChunksRequest) => ({ value: chunksAreThere(request) }),
-    "tree/check": (task: TreeTask) => isRight(task),
+    "tree/check": (request: CheckTreeRequest) => isRight(request),
     "tree/index": (sidecar: string) => index(sidecar),
     "tree/verify-layer": async (request: VerifyLayerRequest) => ({ value: await verifyLayer(request) }),
     "tree/step": (step: TreeStep) => this.#step(step),
@@ -99,8 +106,9 @@ async function compose({ layers, profile, owner }: ComposeRequest): Promise<Hand
 }
 
 /** Whether the tree on disk is what it must be, extended attributes included. */
-async function isRight(task: TreeTask): Promise<Handled> {
-  const differences = checkTree(new TreePlan(task, await readSidecar(task.sidecar)), { xattrs: true });
+async function isRight({ contents, ...task }: CheckTreeRequest): Promise<Handled> {
+  const trust = contents ? new SourceTrust(task.chunks, task.trust) : undefined;
+  const differences = checkTree(new TreePlan(task, await readSidecar(task.sidecar)), { xattrs: true, trust });
   return { value: differences.next().done === true };
 }
 

@@ -9,6 +9,7 @@ import { physicalAttributes, S_IFDIR, S_IFMT, S_IFREG, type Owner, type Physical
 import { isLeader, LayerInodes, ordinalsOf, pathOf } from "./layer-inodes.ts";
 import type { LinkSource } from "./link-source.ts";
 import type { Resolution, ResolvedDirectory } from "./resolution.ts";
+import type { TrustTerms } from "./source-trust.ts";
 
 export interface TreeTask {
   /** Of the layer. */
@@ -22,6 +23,9 @@ export interface TreeTask {
   readonly native: Profile;
   readonly owner: Owner;
   readonly resolution: Resolution;
+  readonly trust: TrustTerms;
+  /** Of the layer: see LinkSource. */
+  readonly vouchedBefore: number;
 }
 
 export interface EntryRange {
@@ -98,7 +102,8 @@ export class TreePlan {
     const native = (): Uint8Array => (this.#native === this.#inodes ? inode : this.#native.inode(entry));
     const chunk = (): Uint8Array => this.sidecar.chunkId(this.sidecar.chunk(entry));
     const size = this.sidecar.size(entry);
-    return { inode, ordinal, size, attributes: this.#inodes.attributes(entry), ...this.time(entry), native, chunk };
+    const { vouchedBefore } = this.task;
+    return { inode, ordinal, size, attributes: this.#inodes.attributes(entry), ...this.time(entry), vouchedBefore, native, chunk };
   }
 
   attributes(entry: number): PhysicalAttributes {

@@ -11,6 +11,7 @@ import { S_IFCHR, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod, setPathXattr } from "../system/syscalls.ts";
 import { Linker } from "./link-source.ts";
 import { makeRegular, makeSpecial, tryLink } from "./make-node.ts";
+import { SourceTrust } from "./source-trust.ts";
 import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
 
 export class TreeWriter {
@@ -20,9 +21,9 @@ export class TreeWriter {
 
   /** `name` tells this writer's temporary files from another's in the same staging directory. */
   constructor(plan: TreePlan, name: string) {
-    const { chunks, staging } = plan.task;
+    const { chunks, staging, trust } = plan.task;
     this.#plan = plan;
-    this.#linker = new Linker({ chunks, staging, name });
+    this.#linker = new Linker({ chunks, staging, name, trust: new SourceTrust(chunks, trust) });
   }
 
   /** The tree's own directory and all beneath it, 0700 for now. */

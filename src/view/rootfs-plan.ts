@@ -3,16 +3,15 @@ import { Flag, type Sidecar } from "../../format/index.ts";
 import type { ByteString } from "../bytes.ts";
 import type { ModificationTime } from "../store/attributes.ts";
 import type { PhysicalAttributes } from "../store/profile.ts";
-import type { Resolution } from "../tree/resolution.ts";
 import { TreePlan, type TreeTask } from "../tree/tree-plan.ts";
 import { MergedView, type Part } from "./merged-view.ts";
 
 /** How the content of files comes to the destination. */
 export type RootfsMode = "link" | "reflink" | "copy";
 
-export interface RootfsTask extends Omit<TreeTask, "sidecar" | "resolution"> {
+export interface RootfsTask extends Omit<TreeTask, "sidecar" | "resolution" | "vouchedBefore"> {
   /** Bottom to top. */
-  readonly layers: readonly { readonly sidecar: string; readonly resolution: Resolution }[];
+  readonly layers: readonly Pick<TreeTask, "sidecar" | "resolution" | "vouchedBefore">[];
   readonly mode: RootfsMode;
   /** Copy a file that cannot be reflinked. */
   readonly fallback: boolean;

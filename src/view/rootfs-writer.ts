@@ -13,6 +13,7 @@ import { tryReflink } from "../system/syscalls.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
 import { Linker } from "../tree/link-source.ts";
 import { makeRegular, makeSpecial, tryLink, type NewNode } from "../tree/make-node.ts";
+import { SourceTrust } from "../tree/source-trust.ts";
 import type { RootfsPlan } from "./rootfs-plan.ts";
 
 /** Files with content, by the way it came. */
@@ -35,9 +36,9 @@ export class RootfsWriter {
 
   /** `name` tells this writer's temporary files from another's in the same staging directory. */
   constructor(plan: RootfsPlan, name: string) {
-    const { chunks, staging } = plan.task;
+    const { chunks, staging, trust } = plan.task;
     this.#plan = plan;
-    this.#linker = new Linker({ chunks, staging, name });
+    this.#linker = new Linker({ chunks, staging, name, trust: new SourceTrust(chunks, trust) });
   }
 
   /** All beneath the root, which is there; 0700 for now. */

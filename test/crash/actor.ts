@@ -12,7 +12,7 @@ export type Order = { readonly store: string } & (
   | {
       readonly kind: "pull";
       readonly reference: string;
-      readonly options?: Pick<PullOptions, "pullPolicy" | "force" | "materialize" | "buildIndex">;
+      readonly options?: Pick<PullOptions, "pullPolicy" | "force" | "materialize" | "buildIndex" | "profile">;
     }
   | { readonly kind: "materialize"; readonly reference: string }
   | { readonly kind: "rootfs"; readonly reference: string; readonly destination: string }

@@ -1,5 +1,5 @@
 /** What must be true of a store after any fault, without help. */
-import type { Finding } from "../../src/index.ts";
+import type { Finding, Profile } from "../../src/index.ts";
 import { Actor, type ActorOptions } from "./actor.ts";
 import type { World } from "./world.ts";
 
@@ -10,6 +10,8 @@ export interface CheckOptions extends ActorOptions {
   readonly empty?: boolean;
   /** Something was damaged on purpose: repair it before the store is used. */
   readonly repairFirst?: boolean;
+  /** `target` has trees in these too: they are asked for before fsck is. */
+  readonly profiles?: readonly Profile[];
   /** Default true: at the end fsck must be able to remove every leftover. */
   readonly repair?: boolean;
 }
@@ -41,6 +43,7 @@ export class Checker implements AsyncDisposable {
     problems.push(...beside);
     if (pulled?.outcome) problems.push(...(await this.#world.compare("target", pulled.outcome.layers!)));
     else problems.push(`the next pull failed: ${pulled?.failure?.text ?? "it died"}`);
+    for (const profile of options.profiles ?? []) problems.push(...(await this.#otherProfile(first, store, profile)));
     const kept = await first.tell({
       kind: "pull",
       store,
@@ -56,6 +59,14 @@ export class Checker implements AsyncDisposable {
     if (options.repair !== false) problems.push(...(await this.#repair(first, store)));
     await Promise.all([first.get({ kind: "close", store }), second.get({ kind: "close", store })]);
     return problems;
+  }
+
+  /** Nothing is fetched for them. */
+  async #otherProfile(actor: Actor, store: string, profile: Profile): Promise<string[]> {
+    const { reference } = this.#world.images.target;
+    const answer = await actor.tell({ kind: "pull", store, reference, options: { profile, pullPolicy: "never" } });
+    if (answer?.outcome) return this.#world.compare("target", answer.outcome.layers!, profile);
+    return [`trees of ${profile} failed: ${answer?.failure?.text ?? "it died"}`];
   }
 
   /** A repair leaves nothing to say. */

@@ -6,7 +6,8 @@ import { Actor, type Order } from "./actor.ts";
 import type { World } from "./world.ts";
 
 export const PHASES = ["pull", "force", "materialize", "gc", "remove", "session", "export", "rootfs", "repair", "index"] as const;
-export type Phase = (typeof PHASES)[number];
+/** `profiles`: trees of other profiles than the store's own, which make copies of their own; for those who compare such trees too. */
+export type Phase = (typeof PHASES)[number] | "profiles";
 
 /** The orders of a phase, and how its store is made ready, from one that has `keep`. */
 export function ordersOf(
@@ -24,6 +25,8 @@ export function ordersOf(
       return { before: [pull], work: [{ ...pull, options: { force: true } }] };
     case "materialize":
       return { before: [{ ...pull, options: { materialize: "lazy" } }], work: [{ kind: "materialize", store, reference }] };
+    case "profiles":
+      return { before: [pull], work: OTHER_PROFILES.map((profile) => ({ ...pull, options: { profile, pullPolicy: "never" } })) };
     case "gc":
       return { before: [pull, remove], work: [{ kind: "gc", store }] };
     case "remove":
@@ -43,6 +46,9 @@ export function ordersOf(
       return { before: [pull], work: [{ kind: "fsck", store, repair: true }] };
   }
 }
+
+/** Than that of the stores. */
+export const OTHER_PROFILES = ["oci", "userxattr"] as const;
 
 /** How `keep` came into the stores: whoever uses it next writes its sidecars anew. */
 export const UNINDEXED = { buildIndex: false };

@@ -7,11 +7,11 @@ import { promisify } from "node:util";
 import { Actor, type Answer, type Order } from "./actor.ts";
 import { Checker } from "./check-store.ts";
 import { Disk } from "./disk.ts";
-import { ordersOf, UNINDEXED, type Phase } from "./phases.ts";
+import { ordersOf, OTHER_PROFILES, UNINDEXED, type Phase } from "./phases.ts";
 import { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
-const PHASES = ["pull", "materialize", "gc", "index", "remove", "force"] as const satisfies readonly Phase[];
+const PHASES = ["pull", "profiles", "materialize", "gc", "index", "remove", "force"] as const satisfies readonly Phase[];
 const DISK_BYTES = 160 * 1024 * 1024;
 
 export interface CutOptions {
@@ -27,6 +27,8 @@ export interface CutResult {
   readonly cuts: number;
   /** Cuts after the work, before it was written to the disk. */
   readonly after: number;
+  /** The first of these, and all, by phase. */
+  readonly phases: Readonly<Record<string, readonly [number, number]>>;
   /** What the processes said whose disk went away, by code. */
   readonly codes: Readonly<Record<string, number>>;
 }
@@ -35,7 +37,9 @@ export async function cutPower(options: CutOptions): Promise<CutResult> {
   const { world, directory, seed, rounds, onProblem } = options;
   const image = join(directory, "template");
   await makeTemplate(world, image);
-  const totals = { cuts: 0, after: 0, codes: {} as Record<string, number> };
+  const totals: Totals = { cuts: 0, after: 0, phases: {}, codes: {} };
+  const boot = join(directory, "boot");
+  const lengths = new Lengths({ world, directory, boot });
   for (const round of rounds) {
     const random = new Random(seed, "power", round);
     const phase = PHASES[round % PHASES.length]!;
@@ -43,10 +47,20 @@ export async function cutPower(options: CutOptions): Promise<CutResult> {
     try {
       await using disk = await Disk.create(join(directory, `power-${round}`), { size: DISK_BYTES, from: join(image, "image") });
       const cuts = 1 + random.integer(2);
-      for (let cut = 0; cut < cuts; cut++) await cutOnce({ world, disk, phase, random, totals, boot: join(directory, "boot") });
-      const bootId = newBoot(join(directory, "boot"));
+      for (let cut = 0; cut < cuts; cut++) {
+        await disk.unmount();
+        const commitMs = random.fraction() < 0.7 ? random.integer(30) : undefined;
+        const length =
+          cut === 0 ? await lengths.first(phase, join(image, "image"), commitMs) : await lengths.measure(phase, disk.image, commitMs);
+        await disk.mount();
+        await cutOnce({ world, disk, phase, random, totals, boot, commitMs, length });
+      }
+      const bootId = newBoot(boot);
       await using checker = new Checker(world, { bootId });
-      const problems = await checker.check(join(disk.path, "store"), { fsckFirst: false });
+      const problems = await checker.check(join(disk.path, "store"), {
+        fsckFirst: false,
+        ...(phase === "profiles" && { profiles: OTHER_PROFILES }),
+      });
       if (problems.length > 0) onProblem(`${where}\n${problems.slice(0, 10).join("\n")}`);
     } catch (error) {
       onProblem(`${where}\n${(error as Error).stack}`);
@@ -65,34 +79,87 @@ async function makeTemplate(world: World, directory: string): Promise<void> {
   await disk.unmount();
 }
 
+/** How long the work of each phase takes on this machine when nothing cuts it: it is done on a copy of the disk. */
+class Lengths {
+  readonly #options: { readonly world: World; readonly directory: string; readonly boot: string };
+  readonly #first = new Map<string, Promise<number>>();
+  #next = 0;
+
+  constructor(options: { world: World; directory: string; boot: string }) {
+    this.#options = options;
+  }
+
+  /** From the template, measured once with others that sync and once without. */
+  first(phase: Phase, image: string, commitMs: number | undefined): Promise<number> {
+    const key = `${phase} ${commitMs !== undefined}`;
+    const known = this.#first.get(key) ?? this.measure(phase, image, commitMs);
+    this.#first.set(key, known);
+    return known;
+  }
+
+  /** Milliseconds. `image` is not mounted. */
+  async measure(phase: Phase, image: string, commitMs: number | undefined): Promise<number> {
+    const { world, directory, boot } = this.#options;
+    await using disk = await Disk.create(join(directory, `measured-${this.#next++}`), { size: DISK_BYTES, from: image });
+    const orders = ordersOf(phase, join(disk.path, "store"), world);
+    await using actor = await Actor.start({ bootId: newBoot(boot) });
+    for (const order of orders.before) await actor.get(order);
+    const committing = new AbortController();
+    const commits = commitMs === undefined ? undefined : commit(join(disk.path, "other"), commitMs, committing.signal);
+    const began = performance.now();
+    await work(actor, orders.work);
+    const length = performance.now() - began;
+    committing.abort();
+    await commits;
+    await actor.kill();
+    return length;
+  }
+}
+
+interface Totals {
+  cuts: number;
+  after: number;
+  readonly phases: Record<string, [number, number]>;
+  readonly codes: Record<string, number>;
+}
+
 interface Cut {
   readonly world: World;
   readonly disk: Disk;
   readonly phase: Phase;
   readonly random: Random;
-  readonly totals: { cuts: number; after: number; readonly codes: Record<string, number> };
+  readonly totals: Totals;
   /** Where boot ids are kept. */
   readonly boot: string;
+  /** Others sync so often; undefined: they do not. */
+  readonly commitMs: number | undefined;
+  /** Of the work, in ms. */
+  readonly length: number;
 }
 
-async function cutOnce({ world, disk, phase, random, totals, boot }: Cut): Promise<void> {
+/** At up to 110 % of the work: some cuts come after it, before it was written to the disk. */
+async function cutOnce({ world, disk, phase, random, totals, boot, commitMs, length }: Cut): Promise<void> {
   const store = join(disk.path, "store");
   const orders = ordersOf(phase, store, world);
   await using actor = await Actor.start({ bootId: newBoot(boot) });
   for (const order of orders.before) await actor.get(order);
   // others on the machine sync their own files, which commits the journal: names and sizes get to the disk before content does
   const committing = new AbortController();
-  const commits = random.fraction() < 0.7 ? commit(join(disk.path, "other"), random.integer(30), committing.signal) : undefined;
+  const commits = commitMs === undefined ? undefined : commit(join(disk.path, "other"), commitMs, committing.signal);
   const working = work(actor, orders.work);
-  const first = await Promise.race([working, sleep(random.integer(700), "cut" as const)]);
+  const first = await Promise.race([working, sleep(random.fraction() * 1.1 * length, "cut" as const)]);
   if (first !== "cut") await sleep(random.integer(200));
   disk.cut();
   const answer = await working;
   committing.abort();
   await commits;
   await actor.kill();
-  if (first === "cut") totals.cuts++;
-  else totals.after++;
+  const ofPhase = (totals.phases[phase] ??= [0, 0]);
+  ofPhase[1]++;
+  if (first === "cut") {
+    totals.cuts++;
+    ofPhase[0]++;
+  } else totals.after++;
   const code = answer?.failure ? (answer.failure.typed ? answer.failure.code : `untyped ${answer.failure.text.slice(0, 300)}`) : "done";
   totals.codes[code] = (totals.codes[code] ?? 0) + 1;
   await disk.unmount();

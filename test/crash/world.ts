@@ -1,7 +1,7 @@
 /** What the crash tests work with: a registry, small images that overlap, and what each of their trees must look like. */
 import { mkdir, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import {
   buildImage,
   buildLayer,
@@ -11,6 +11,7 @@ import {
   type TestLayer,
   type TestRegistry,
 } from "../../src/testing/index.ts";
+import type { Profile } from "../../src/index.ts";
 import { compareTrees, manifestOfTree, type TreeEntry } from "../support/manifest-of-tree.ts";
 import { run } from "../support/run.ts";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.ts";
@@ -22,8 +23,8 @@ export type ImageName = "keep" | "target" | "other";
 export interface WorldImage {
   readonly reference: string;
   readonly layers: readonly TestLayer[];
-  /** Of its trees, bottom to top. */
-  readonly trees: readonly (readonly TreeEntry[])[];
+  /** Of its trees, bottom to top, by profile. */
+  readonly trees: Readonly<Record<Profile, readonly (readonly TreeEntry[])[]>>;
 }
 
 /** `keep` stays in every store; `target` is what is pulled, made and removed; `other` shares a layer with it and comes and goes beside. */
@@ -50,20 +51,23 @@ export class World implements AsyncDisposable {
     const images: Partial<Record<ImageName, WorldImage>> = {};
     for (const name of ["keep", "target", "other"] as const) {
       const reference = registry.push(`crash/${name}`, "latest", buildImage({ layers: layers[name] }));
-      const pulled = await actor.get({ kind: "pull", store, reference });
-      const trees = await Promise.all(pulled.layers!.map((tree) => treeManifest(tree)));
-      images[name] = { reference, layers: layers[name], trees };
+      const trees: Partial<Record<Profile, TreeEntry[][]>> = {};
+      for (const profile of ["overlay", "userxattr", "oci"] as const) {
+        const pulled = await actor.get({ kind: "pull", store, reference, options: { profile } });
+        trees[profile] = await Promise.all(pulled.layers!.map((tree) => treeManifest(tree)));
+      }
+      images[name] = { reference, layers: layers[name], trees: trees as WorldImage["trees"] };
     }
     await actor.get({ kind: "close", store });
     return new World(registry, temporary, images as Record<ImageName, WorldImage>);
   }
 
   /** How the trees of a pulled image differ from what they must be; empty if they do not. */
-  async compare(name: ImageName, trees: readonly string[]): Promise<string[]> {
-    const expected = this.images[name].trees;
+  async compare(name: ImageName, trees: readonly string[], profile: Profile = "overlay"): Promise<string[]> {
+    const expected = this.images[name].trees[profile];
     if (trees.length !== expected.length) return [`${name}: ${trees.length} trees`];
     const actual = await Promise.all(trees.map((tree) => treeManifest(tree)));
-    return actual.flatMap((tree, index) => compareTrees(tree, expected[index]!).map((line) => `${name}[${index}] ${line}`));
+    return actual.flatMap((tree, index) => compareTrees(tree, expected[index]!).map((line) => `${name}[${index}] ${profile} ${line}`));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -72,10 +76,12 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** A whiteout's time is when it was made, and means nothing. */
+/** The time of a whiteout, or of a file that stands for one, is when it was made, and means nothing. */
 async function treeManifest(tree: string): Promise<TreeEntry[]> {
   const entries = await manifestOfTree(tree);
-  return entries.map((entry) => (entry.type === "char" && entry.device === "0:0" ? { ...entry, mtime: "" } : entry));
+  const isMarker = ({ type, device, path }: TreeEntry): boolean =>
+    (type === "char" && device === "0:0") || basename(path).startsWith(".wh.");
+  return entries.map((entry) => (isMarker(entry) ? { ...entry, mtime: "" } : entry));
 }
 
 async function buildLayers(directory: string): Promise<Record<ImageName, readonly TestLayer[]>> {

@@ -84,11 +84,14 @@ export class StoreHarness {
     return listFiles(this.path).filter((line) => !/^(?:locks|db)\//.test(line));
   }
 
-  /** Names below staging/ but for the directories of live handles of their workers, their locks, and downloads that wait to be continued. */
+  /**
+   * Names below staging/ but for the directories of live handles of their workers, their locks, downloads that wait to be continued, and
+   * what was read in this boot.
+   */
   staged(): string[] {
     return listFiles(this.file("staging"))
       .map((line) => line.slice(0, line.lastIndexOf(" ")))
-      .filter((name) => !/^(?:work-[0-9a-f]+(?:\/owner|\/chunks-\d+)?|downloads(?:\/.*)?)$/.test(name));
+      .filter((name) => !/^(?:work-[0-9a-f]+(?:\/owner|\/chunks-\d+)?|downloads(?:\/.*)?|verified-[0-9a-f-]{36})$/.test(name));
   }
 
   blobRequests(): number {

@@ -1,0 +1,105 @@
+/**
+ * What is known of trees, in their lock files: the boot in which a tree was made or compared with its layer, and whether it is on the
+ * disk with all that its names lead to. See format/store.md, "Durability".
+ */
+import { fsyncSync, ftruncateSync, lstatSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { FileLock } from "../system/file-lock.ts";
+import type { StoreLayout } from "./layout.ts";
+import { isRealDirectory } from "./planted.ts";
+
+const DURABLE = " durable";
+const BOOT_ID: RegExp = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** `trusted` in this boot; `durable`: its files are as they were, but names may have changed; `unknown`: its files too. */
+export type TreeState = "trusted" | "durable" | "unknown";
+
+/** A tree that a sync of the disk is to cover, and which one of that name it was before. */
+export interface WaitingTree {
+  readonly treeId: string;
+  readonly identity: string;
+}
+
+export class TreeMarks {
+  readonly #layout: StoreLayout;
+  readonly #bootId: string;
+
+  constructor(layout: StoreLayout, bootId: string) {
+    this.#layout = layout;
+    this.#bootId = bootId;
+  }
+
+  state(treeId: string): TreeState {
+    if (!isRealDirectory(this.#layout.tree(treeId))) return "unknown";
+    const { boot, durable } = this.#read(treeId);
+    if (boot === this.#bootId) return "trusted";
+    return durable ? "durable" : "unknown";
+  }
+
+  /**
+   * Before a tree is made or replaced, under its lock: nothing that was said of an earlier one may come to stand for it, not even after
+   * a crash.
+   */
+  forget(lock: FileLock, treeId: string): void {
+    const { boot, durable } = this.#read(treeId);
+    if (boot === "") return;
+    ftruncateSync(lock.fd, 0);
+    if (durable) fsyncSync(lock.fd);
+  }
+
+  /** A tree was made, under its lock. */
+  made(lock: FileLock): void {
+    this.#write(lock, this.#bootId);
+  }
+
+  /**
+   * A tree that was there is what it must be, under its lock. One of an earlier boot whose files were read in this one, or known to be
+   * durable, is on the disk.
+   */
+  checked(lock: FileLock, treeId: string): void {
+    const { boot, durable } = this.#read(treeId);
+    const isOld = boot !== this.#bootId && BOOT_ID.test(boot);
+    this.#write(lock, durable || isOld ? this.#bootId + DURABLE : this.#bootId);
+  }
+
+  /** Trees of this boot that are not known to be on the disk; look before the sync. */
+  waiting(): WaitingTree[] {
+    const found: WaitingTree[] = [];
+    for (const treeId of readdirSync(this.#layout.trees)) {
+      if (!/^[a-z2-7]{26}$/.test(treeId) || !this.#isWaiting(treeId)) continue;
+      const identity = this.#identity(treeId);
+      if (identity !== undefined) found.push({ treeId, identity });
+    }
+    return found;
+  }
+
+  /** After the sync. One that somebody works on, or made anew meanwhile, is left for the next. */
+  markDurable(trees: readonly WaitingTree[]): void {
+    for (const { treeId, identity } of trees) {
+      using lock = FileLock.try(this.#layout.treeLock(treeId), "shared");
+      if (lock && this.#isWaiting(treeId) && this.#identity(treeId) === identity) this.#write(lock, this.#bootId + DURABLE);
+    }
+  }
+
+  #isWaiting(treeId: string): boolean {
+    const { boot, durable } = this.#read(treeId);
+    return boot === this.#bootId && !durable;
+  }
+
+  #identity(treeId: string): string | undefined {
+    const stat = lstatSync(this.#layout.tree(treeId), { bigint: true, throwIfNoEntry: false });
+    return stat && `${stat.ino} ${stat.birthtimeNs}`;
+  }
+
+  #read(treeId: string): { readonly boot: string; readonly durable: boolean } {
+    const text = readFileSync(this.#layout.treeLock(treeId), { flag: "a+", encoding: "utf8" });
+    const durable = text.endsWith(DURABLE);
+    const boot = durable ? text.slice(0, -DURABLE.length) : text;
+    return { boot, durable: durable && BOOT_ID.test(boot) };
+  }
+
+  #write(lock: FileLock, text: string): void {
+    writeSync(lock.fd, text, 0);
+    // what a crash left behind it
+    ftruncateSync(lock.fd, text.length);
+  }
+}
