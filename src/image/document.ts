@@ -5,6 +5,10 @@
 import { TextDecoder } from "node:util";
 import { escapeText } from "../bytes.ts";
 
+/** Sources refuse longer manifests and image indexes with MANIFEST_TOO_LARGE. */
+export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024;
+export const MAX_CONFIG_BYTES: number = 4 * 1024 * 1024;
+
 /** Makes the error of the document at hand; `problem` names the field and what is wrong with it. */
 export type Fail = (problem: string, cause?: unknown) => Error;
 

@@ -7,13 +7,10 @@ import type { ImageRecord } from "../store/images.ts";
 import { isRealDirectory } from "../store/planted.ts";
 import type { Proof } from "../store/proofs.ts";
 import type { FileLock } from "../system/file-lock.ts";
-import { ensureIndex, isUsable } from "./ensure-layer.ts";
 import type { Image, PullStats } from "./image.ts";
 import { isIndexed, makeImage, type TreeRef } from "./make-image.ts";
-import { repositoryOf } from "./prove-layer.ts";
 import { holding, treesContext, type PullRequest } from "./pull-request.ts";
 import type { StoreCore } from "./store-core.ts";
-import { composeLayers } from "./trees.ts";
 
 /** The image, if the store has all of it; nothing is ever fetched. */
 export function storedImage(request: Omit<PullRequest, "holds">): Promise<Image | undefined> {
@@ -31,7 +28,7 @@ export async function cachedImage(request: PullRequest, started: number): Promis
   if (!digest || !lease) return undefined;
   try {
     const record = core.images.record(digest, warn);
-    const composed = record && isProven(record, request) && (await composedTrees(record, request));
+    const composed = record && (!request.requireProof || (await isProven(record, request))) && (await composedTrees(record, request));
     if (composed) return await restoreImage(request, { record, composed, lease, started });
   } catch (error) {
     lease.release();
@@ -74,8 +71,8 @@ async function restoreImage(request: PullRequest, { record, composed, lease, sta
 }
 
 /** A layer that stands in the image in two forms is proven by either: it is fetched once. */
-function isProven({ configDigest, layers }: ImageRecord, { core, reference, requireProof }: PullRequest): boolean {
-  if (!requireProof) return true;
+async function isProven({ configDigest, layers }: ImageRecord, { core, reference }: PullRequest): Promise<boolean> {
+  const { repositoryOf } = await import("./prove-layer.ts");
   const repository = repositoryOf(reference);
   const has = (blob: BlobDigest, content: Proof["content"]): boolean => core.proofs.has({ repository, blob, content });
   const proven = new Set(layers.filter(({ digest, diffId }) => has(digest, diffId)).map(({ diffId }) => diffId));
@@ -89,10 +86,12 @@ async function composedTrees(record: ImageRecord, request: PullRequest): Promise
   const settled = record.bootId === core.bootId && (record.indexed || !buildIndex);
   if (known && settled && (!eager || known.every((id) => isRealDirectory(core.layout.tree(id)))))
     return known.map((treeId) => ({ treeId }));
+  const { ensureIndex, isUsable } = await import("./ensure-layer.ts");
   for (const [index, { diffId }] of record.layers.entries()) {
     if (!(await isUsable(core, diffId, request.signal))) return undefined;
     if (buildIndex) await ensureIndex({ diffId, index }, request);
   }
+  const { composeLayers } = await import("./trees.ts");
   return composeLayers(
     record.layers.map(({ diffId }) => diffId),
     treesContext(request),

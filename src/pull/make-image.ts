@@ -3,13 +3,9 @@ import type { ImageRecord } from "../store/images.ts";
 import { isRealDirectory } from "../store/planted.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
-import { dematerializeOwn } from "../gc/dematerialize.ts";
 import { Image, type PullStats } from "./image.ts";
-import { makeRootfsOf } from "./materialize-rootfs.ts";
-import { openImageFiles } from "./open-image-files.ts";
 import { holding, treesContext, type PullRequest } from "./pull-request.ts";
 import type { StoreCore } from "./store-core.ts";
-import { composeLayers, ensureTrees } from "./trees.ts";
 
 export interface TreeRef extends Partial<ComposedLayer> {
   readonly treeId: string;
@@ -28,6 +24,7 @@ export async function makeImage(request: PullRequest, { record, composed, lease,
   const diffIds = record.layers.map(({ diffId }) => diffId);
   const make = async (signal: AbortSignal, holds: FileLock[]): Promise<void> => {
     if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => isRealDirectory(core.layout.tree(treeId)))) return;
+    const { composeLayers, ensureTrees } = await import("./trees.ts");
     const context = { ...treesContext(request), signal, holds };
     const isKnown = composed.every((tree) => tree.resolution);
     const known = isKnown ? (composed as readonly ComposedLayer[]) : await composeLayers(diffIds, context);
@@ -45,11 +42,21 @@ export async function makeImage(request: PullRequest, { record, composed, lease,
     lease,
     dematerialize: (signal) => {
       const only = new Set(composed.map(({ treeId }) => treeId));
-      return core.run(signal, (own) => dematerializeOwn(core, { lease, own: record.manifestDigest, only }, own));
+      return core.run(signal, async (own) => {
+        const { dematerializeOwn } = await import("../gc/dematerialize.ts");
+        return dematerializeOwn(core, { lease, own: record.manifestDigest, only }, own);
+      });
     },
     materialize: (signal) => core.run(signal, (own) => holding((holds) => make(own, holds))),
-    openFiles: () => core.run(undefined, () => openImageFiles(core, diffIds)),
-    makeRootfs: (destination, options) => makeRootfsOf({ core, diffIds, profile }, destination, options),
+    openFiles: () =>
+      core.run(undefined, async () => {
+        const { openImageFiles } = await import("./open-image-files.ts");
+        return openImageFiles(core, diffIds);
+      }),
+    makeRootfs: async (destination, options) => {
+      const { makeRootfsOf } = await import("./materialize-rootfs.ts");
+      return makeRootfsOf({ core, diffIds, profile }, destination, options);
+    },
     exportTo: async (destination, options) => {
       const { exportImageOf } = await import("./write-export.ts");
       return exportImageOf({ core, record, name: request.name }, destination, options);

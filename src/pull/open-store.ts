@@ -1,22 +1,20 @@
-/** The public handle of a store. */
+/** The public handle of a store. What a cached pull does not need is loaded by the methods that do: this is the boot path of every sandbox. */
 import { formatPlatform, hostPlatform, parsePlatform } from "../image/platform.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { parseDiffId, type BlobDigest } from "../image/digest.ts";
 import { formatReference, parseReference } from "../image/reference.ts";
-import { exportLayer } from "../export/export-layer.ts";
 import type { ImageLayer } from "../store/images.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
-import { collectGarbage } from "../gc/collect.ts";
-import { dematerializeImage, type DematerializeResult } from "../gc/dematerialize.ts";
+import type { DematerializeResult } from "../gc/dematerialize.ts";
 import type { GcOptions, GcResult } from "../gc/result.ts";
-import { readImages, type KnownImage, type Reason } from "../gc/roots.ts";
-import { storeUsage, type Usage } from "../gc/usage.ts";
+import type { KnownImage, Reason } from "../gc/roots.ts";
+import type { Usage } from "../gc/usage.ts";
 import type { Counters } from "./activity.ts";
-import { whyKept, type Why, type WhyOptions } from "../gc/why.ts";
+import type { Why, WhyOptions } from "../gc/why.ts";
 import type { NamedLease as Lease } from "../store/leases.ts";
 import type { Image } from "./image.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
-import { pinnedError, pinOf, pinReference, byName, nameOf, type Pin } from "./pins.ts";
+import type { Pin } from "./pins.ts";
 import { ProgressRelay } from "./progress-relay.ts";
 import { storedImage } from "./cached-image.ts";
 import { isDamage } from "./pull-request.ts";
@@ -124,6 +122,7 @@ export class Store {
     const layer = parseDiffId(diffId);
     const { profile: native, owner } = core.superblock;
     await core.run(options.signal, () => Promise.resolve());
+    const { exportLayer } = await import("../export/export-layer.ts");
     const [sidecar, headers] = [core.layers.sidecarPath(layer), core.layers.headersPath(layer)];
     yield* exportLayer({ diffId: layer, sidecar, headers, chunks: core.layout.chunks, native, owner, signal: options.signal });
   }
@@ -131,7 +130,10 @@ export class Store {
   /** Every image of the store, what keeps it, and when it was last used; in no order. */
   async images(): Promise<readonly StoredImage[]> {
     const core = coreOf(this);
-    return core.run(undefined, async () => [...readImages(core, 0).values()].map(summary));
+    return core.run(undefined, async () => {
+      const { readImages } = await import("../gc/roots.ts");
+      return [...readImages(core, 0).values()].map(summary);
+    });
   }
 
   /**
@@ -141,6 +143,7 @@ export class Store {
    */
   async remove(reference: string, options: RemoveOptions = {}): Promise<boolean> {
     const core = coreOf(this);
+    const { nameOf, pinnedError } = await import("./pins.ts");
     const name = nameOf(reference, options);
     return core.run(undefined, async () => {
       if (options.force) core.pins.remove(name);
@@ -157,6 +160,7 @@ export class Store {
    */
   async pin(reference: string, options: NameOptions = {}): Promise<void> {
     const core = coreOf(this);
+    const { nameOf, pinReference } = await import("./pins.ts");
     const name = nameOf(reference, options);
     return core.run(undefined, (signal) => pinReference(core, name, signal));
   }
@@ -164,6 +168,7 @@ export class Store {
   /** Ends a pin; false when there is none. @throws REFERENCE_INVALID, PLATFORM_INVALID */
   async unpin(reference: string, options: NameOptions = {}): Promise<boolean> {
     const core = coreOf(this);
+    const { nameOf } = await import("./pins.ts");
     const name = nameOf(reference, options);
     return core.run(undefined, async () => core.pins.remove(name));
   }
@@ -171,6 +176,7 @@ export class Store {
   /** Every pin, sorted by reference and platform. */
   async pins(): Promise<readonly Pin[]> {
     const core = coreOf(this);
+    const { byName, pinOf } = await import("./pins.ts");
     return core.run(undefined, async () =>
       core.pins
         .list(core.warn)
@@ -187,7 +193,10 @@ export class Store {
   async gc(options: GcOptions = {}): Promise<GcResult> {
     const core = coreOf(this);
     const keepBytes = options.keepBytes ?? core.maxBytes;
-    const result = await core.run(options.signal, (signal) => collectGarbage(core, { ...options, keepBytes, signal }));
+    const result = await core.run(options.signal, async (signal) => {
+      const { collectGarbage } = await import("../gc/collect.ts");
+      return collectGarbage(core, { ...options, keepBytes, signal });
+    });
     if (!options.dryRun) core.activity.collected(result);
     return result;
   }
@@ -201,17 +210,23 @@ export class Store {
     options: NameOptions & { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<DematerializeResult | undefined> {
     const core = coreOf(this);
+    const { nameOf } = await import("./pins.ts");
     const name = nameOf(reference, options);
     return core.run(options.signal, async (signal) => {
       const digest = core.images.resolve(name.reference, name.platform, core.warn);
-      return digest && dematerializeImage(core, digest, signal);
+      if (!digest) return undefined;
+      const { dematerializeImage } = await import("../gc/dematerialize.ts");
+      return dematerializeImage(core, digest, signal);
     });
   }
 
   /** What each image and layer takes, alone and shared with others. Reads the whole chunk index. */
   async usage(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Usage> {
     const core = coreOf(this);
-    return core.run(options.signal, (signal) => storeUsage(core, signal));
+    return core.run(options.signal, async (signal) => {
+      const { storeUsage } = await import("../gc/usage.ts");
+      return storeUsage(core, signal);
+    });
   }
 
   /**
@@ -221,7 +236,10 @@ export class Store {
    */
   async why(object: string, options: WhyOptions = {}): Promise<readonly Why[]> {
     const core = coreOf(this);
-    return core.run(options.signal, (signal) => whyKept(core, object, { ...options, signal }));
+    return core.run(options.signal, async (signal) => {
+      const { whyKept } = await import("../gc/why.ts");
+      return whyKept(core, object, { ...options, signal });
+    });
   }
 
   /**

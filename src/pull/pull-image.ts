@@ -4,10 +4,8 @@ import { formatPlatform } from "../image/platform.ts";
 import type { ArchiveReference, LayoutReference } from "../image/reference.ts";
 import { namedDigest } from "../store/images.ts";
 import { cachedImage } from "./cached-image.ts";
-import { fetchImage } from "./fetch-image.ts";
 import type { Image } from "./image.ts";
 import { holding, isDamage, tellRetries, type PullRequest } from "./pull-request.ts";
-import { readStoredManifest } from "./resolve-image.ts";
 
 type LocalReference = ArchiveReference | LayoutReference;
 
@@ -56,6 +54,7 @@ async function isUnchanged({ core, reference, name, platform, relay, signal, sou
   if (!pinned && (await (await source()).resolveDigest(reference, { signal, onEvent: tellRetries(relay) })) !== namedDigest(known))
     return false;
   if (verifyManifest === undefined) return true;
+  const { readStoredManifest } = await import("./resolve-image.ts");
   const manifest = readStoredManifest(core.images, known.manifestDigest);
   await (manifest && verifyManifest(manifest.descriptor, manifest.bytes));
   return manifest !== undefined;
@@ -85,6 +84,7 @@ function ensureReference({ core, reference, name, platform, relay }: PullRequest
 
 /** What is damaged in the store is found when it is used; then everything is fetched once more, and what is right is kept. */
 async function fetchAndHeal(request: PullRequest, started: number): Promise<Image> {
+  const { fetchImage } = await import("./fetch-image.ts");
   try {
     return await fetchImage(request, started);
   } catch (error) {

@@ -5,13 +5,11 @@ import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { GcResult } from "../gc/result.ts";
-import { Ingest } from "../ingest/ingest.ts";
-import { bootStart } from "../store/boot-start.ts";
+import type { Ingest } from "../ingest/ingest.ts";
 import { sweepDownloads } from "../store/downloads.ts";
 import { Catalog } from "../store/catalog.ts";
-import { type CatalogLayer } from "../store/catalog-session.ts";
+import type { CatalogLayer } from "../store/catalog-session.ts";
 import { Images, type Warn } from "../store/images.ts";
-import { initializeStore } from "../store/initialize.ts";
 import { Layers } from "../store/layers.ts";
 import { Leases } from "../store/leases.ts";
 import { StoreLayout } from "../store/layout.ts";
@@ -119,7 +117,7 @@ export class StoreCore {
       const layout = new StoreLayout(realpathSync(path));
       refuseShared(layout.root);
       refusePlanted(layout);
-      const superblock = readSuperblock(layout.superblock, layout.root) ?? (await initializeStore(layout, options.profile, options.signal));
+      const superblock = readSuperblock(layout.superblock, layout.root) ?? (await initialize(layout, options));
       return new StoreCore(layout, superblock, options);
     });
   }
@@ -139,8 +137,10 @@ export class StoreCore {
     return (this.#pool ??= new WorkerPool(new URL("./worker.js", import.meta.url), { size: this.#workers, onLost }));
   }
 
-  get ingest(): Ingest {
+  async ingest(): Promise<Ingest> {
     const { profile, owner } = this.superblock;
+    const { Ingest } = await import("../ingest/ingest.ts");
+    const { bootStart } = await import("../store/boot-start.ts");
     if (this.#ingest && !this.#ingest.failed) return this.#ingest;
     return (this.#ingest = new Ingest({
       pool: this.pool,
@@ -218,6 +218,11 @@ export class StoreCore {
       }
     }
   }
+}
+
+async function initialize(layout: StoreLayout, { profile, signal }: StoreOptions): Promise<Superblock> {
+  const { initializeStore } = await import("../store/initialize.ts");
+  return initializeStore(layout, profile, signal);
 }
 
 /** Another user who can write here could give every image a setuid root shell; one who can read could run strangers' setuid files. */
