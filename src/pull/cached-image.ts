@@ -9,8 +9,7 @@ import type { Proof } from "../store/proofs.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import type { Image, PullStats } from "./image.ts";
 import { isIndexed, makeImage, type TreeRef } from "./make-image.ts";
-import { holding, treesContext, type PullRequest } from "./pull-request.ts";
-import type { StoreCore } from "./store-core.ts";
+import { holding, treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
 
 /** The image, if the store has all of it; nothing is ever fetched. */
 export function storedImage(request: Omit<PullRequest, "holds">): Promise<Image | undefined> {
@@ -40,7 +39,7 @@ export async function cachedImage(request: PullRequest, started: number): Promis
 }
 
 /** Who looks whether anybody has the image holds its lease for a moment; who removes it, until the record is gone. */
-async function takeLease({ leases, layout }: StoreCore, digest: BlobDigest): Promise<FileLock | undefined> {
+async function takeLease({ leases, layout }: PullRequest["core"], digest: BlobDigest): Promise<FileLock | undefined> {
   for (let tries = 0; tries < 25; tries++) {
     const lease = leases.take(digest);
     if (lease || !existsSync(layout.imageRecord(digest))) return lease;
@@ -65,16 +64,17 @@ async function restoreImage(request: PullRequest, { record, composed, lease, sta
   const image = await makeImage(request, { record, composed, lease, cached: true, stats: stats() });
   if (eager && composed.some((tree) => tree.resolution)) {
     const trees = { ...record.trees, [profile]: composed.map(({ treeId }) => treeId) };
-    core.images.writeRecord({ ...record, bootId: core.bootId, indexed: isIndexed(core, record), trees });
+    core.images.writeRecord({ ...record, bootId: core.bootId, indexed: isIndexed(await core.whole(), record), trees });
   }
   return image;
 }
 
 /** A layer that stands in the image in two forms is proven by either: it is fetched once. */
 async function isProven({ configDigest, layers }: ImageRecord, { core, reference }: PullRequest): Promise<boolean> {
+  const { proofs } = await core.whole();
   const { repositoryOf } = await import("./prove-layer.ts");
   const repository = repositoryOf(reference);
-  const has = (blob: BlobDigest, content: Proof["content"]): boolean => core.proofs.has({ repository, blob, content });
+  const has = (blob: BlobDigest, content: Proof["content"]): boolean => proofs.has({ repository, blob, content });
   const proven = new Set(layers.filter(({ digest, diffId }) => has(digest, diffId)).map(({ diffId }) => diffId));
   return has(configDigest, configDigest) && layers.every(({ diffId }) => proven.has(diffId));
 }
@@ -86,14 +86,15 @@ async function composedTrees(record: ImageRecord, request: PullRequest): Promise
   const settled = record.bootId === core.bootId && (record.indexed || !buildIndex);
   if (known && settled && (!eager || known.every((id) => isRealDirectory(core.layout.tree(id)))))
     return known.map((treeId) => ({ treeId }));
+  const whole = await wholeRequest(request);
   const { ensureIndex, isUsable } = await import("./ensure-layer.ts");
   for (const [index, { diffId }] of record.layers.entries()) {
-    if (!(await isUsable(core, diffId, request.signal))) return undefined;
-    if (buildIndex) await ensureIndex({ diffId, index }, request);
+    if (!(await isUsable(whole.core, diffId, request.signal))) return undefined;
+    if (buildIndex) await ensureIndex({ diffId, index }, whole);
   }
   const { composeLayers } = await import("./trees.ts");
   return composeLayers(
     record.layers.map(({ diffId }) => diffId),
-    treesContext(request),
+    treesContext(whole),
   );
 }

@@ -253,9 +253,7 @@ async function ingestOnce(layer: LayerIdentity & { index: number }, context: Lay
   const generation = readGeneration(core.layout.lock("sweep"));
   using staged = removedAtEnd(directory);
   void staged;
-  const ingested = await (
-    await core.ingest()
-  ).ingest({
+  const ingested = await core.ingest.ingest({
     diffId,
     descriptor,
     directory,

@@ -15,18 +15,20 @@ import { ImageBudget } from "./limits.ts";
 import { refuseLowDisk } from "./low-disk.ts";
 import { isIndexed, makeImage, type ImageParts } from "./make-image.ts";
 import { repositoryOf } from "./prove-layer.ts";
-import { tellRetries, treesContext, type PullRequest } from "./pull-request.ts";
+import { tellRetries, treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
 import { resolveConfig, resolveManifest, type ResolvedConfig, type ResolvedManifest } from "./resolve-image.ts";
 import type { StoreCore } from "./store-core.ts";
 import { composeLayers } from "./trees.ts";
 
-export async function fetchImage(request: PullRequest, started: number): Promise<Image> {
-  const { core, reference, name: text, platform, relay, signal, force, limits, requireProof } = request;
-  if (request.policy === "never") {
+export async function fetchImage(asked: PullRequest, started: number): Promise<Image> {
+  const { name: text } = asked;
+  if (asked.policy === "never") {
     throw new ShaleError("NOT_CACHED", `${JSON.stringify(text)} is not in the store and the policy is never; pull it with another policy`, {
       reference: text,
     });
   }
+  const request = await wholeRequest(asked);
+  const { core, reference, platform, relay, signal, force, limits, requireProof } = request;
   core.settleDurability();
   core.pool.warm();
   relay.send({ kind: "resolving", reference: text });
@@ -68,7 +70,11 @@ export async function fetchImage(request: PullRequest, started: number): Promise
 }
 
 /** Every distinct layer once, told at its lowest place; what came of each, undefined for those that needed nothing. */
-async function ensureLayers(config: ResolvedConfig, source: Source, request: PullRequest): Promise<readonly (LayerTraffic | undefined)[]> {
+async function ensureLayers(
+  config: ResolvedConfig,
+  source: Source,
+  request: PullRequest<StoreCore>,
+): Promise<readonly (LayerTraffic | undefined)[]> {
   const { core, reference, relay, force, buildIndex, durability, keepBlobs, limits, requireProof } = request;
   const provenFor = requireProof ? repositoryOf(reference) : undefined;
   const abort = new AbortController();
@@ -109,7 +115,7 @@ function statsOf(
   };
 }
 
-async function recordImage({ core }: PullRequest, manifest: ResolvedManifest, config: ResolvedConfig): Promise<ImageRecord> {
+async function recordImage({ core }: PullRequest<StoreCore>, manifest: ResolvedManifest, config: ResolvedConfig): Promise<ImageRecord> {
   const { digest: manifestDigest } = manifest.descriptor;
   const configDigest = manifest.manifest.config.digest;
   core.images.writeDocument("manifest", manifestDigest, manifest.bytes);
@@ -120,14 +126,17 @@ async function recordImage({ core }: PullRequest, manifest: ResolvedManifest, co
 }
 
 /** Trees, then the image record, then the reference. */
-async function publishImage(request: PullRequest, parts: Omit<ImageParts, "composed"> & { readonly named: BlobDigest }): Promise<Image> {
+async function publishImage(
+  request: PullRequest<StoreCore>,
+  parts: Omit<ImageParts, "composed"> & { readonly named: BlobDigest },
+): Promise<Image> {
   const { core, profile, platform, relay } = request;
   const { record } = parts;
   const composed = await composeLayers(
     record.layers.map(({ diffId }) => diffId),
     treesContext(request),
   );
-  const image = await makeImage(request, { ...parts, composed });
+  const image = await makeImage({ ...request, core: core.boot }, { ...parts, composed });
   const before = core.images.record(record.manifestDigest, (code, message) => relay.warn(code, message));
   const trees = { ...before?.trees, [profile]: composed.map(({ treeId }) => treeId) };
   core.images.writeRecord({ ...record, trees });

@@ -4,7 +4,7 @@ import { isRealDirectory } from "../store/planted.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
 import { Image, type PullStats } from "./image.ts";
-import { holding, treesContext, type PullRequest } from "./pull-request.ts";
+import { holding, treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
 import type { StoreCore } from "./store-core.ts";
 
 export interface TreeRef extends Partial<ComposedLayer> {
@@ -25,7 +25,7 @@ export async function makeImage(request: PullRequest, { record, composed, lease,
   const make = async (signal: AbortSignal, holds: FileLock[]): Promise<void> => {
     if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => isRealDirectory(core.layout.tree(treeId)))) return;
     const { composeLayers, ensureTrees } = await import("./trees.ts");
-    const context = { ...treesContext(request), signal, holds };
+    const context = { ...treesContext(await wholeRequest(request)), signal, holds };
     const isKnown = composed.every((tree) => tree.resolution);
     const known = isKnown ? (composed as readonly ComposedLayer[]) : await composeLayers(diffIds, context);
     await ensureTrees(diffIds, known, context);
@@ -44,22 +44,22 @@ export async function makeImage(request: PullRequest, { record, composed, lease,
       const only = new Set(composed.map(({ treeId }) => treeId));
       return core.run(signal, async (own) => {
         const { dematerializeOwn } = await import("../gc/dematerialize.ts");
-        return dematerializeOwn(core, { lease, own: record.manifestDigest, only }, own);
+        return dematerializeOwn(await core.whole(), { lease, own: record.manifestDigest, only }, own);
       });
     },
     materialize: (signal) => core.run(signal, (own) => holding((holds) => make(own, holds))),
     openFiles: () =>
       core.run(undefined, async () => {
         const { openImageFiles } = await import("./open-image-files.ts");
-        return openImageFiles(core, diffIds);
+        return openImageFiles(await core.whole(), diffIds);
       }),
     makeRootfs: async (destination, options) => {
       const { makeRootfsOf } = await import("./materialize-rootfs.ts");
-      return makeRootfsOf({ core, diffIds, profile }, destination, options);
+      return core.run(undefined, async () => makeRootfsOf({ core: await core.whole(), diffIds, profile }, destination, options));
     },
     exportTo: async (destination, options) => {
       const { exportImageOf } = await import("./write-export.ts");
-      return exportImageOf({ core, record, name: request.name }, destination, options);
+      return exportImageOf({ core: await core.whole(), record, name: request.name }, destination, options);
     },
   });
 }

@@ -17,7 +17,7 @@ export async function pullImage(request: Omit<PullRequest, "holds">): Promise<Im
     return (await fromStore(held, started)) ?? (await fetchAndHeal(held, started));
   });
   relay.send({ kind: "complete", manifestDigest: image.manifestDigest, cached: image.cached });
-  if (!image.cached) request.core.keepBudget();
+  if (!image.cached) (await request.core.whole()).keepBudget();
   return image;
 }
 

@@ -5,6 +5,7 @@ import type { Reference } from "../image/reference.ts";
 import type { Source, SourceEvent } from "../source/source.ts";
 import type { Profile } from "../store/profile.ts";
 import type { FileLock } from "../system/file-lock.ts";
+import type { BootCore } from "./boot-core.ts";
 import type { Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import type { VerifyManifest } from "./resolve-image.ts";
@@ -13,8 +14,9 @@ import type { TreesContext } from "./trees.ts";
 
 export type PullPolicy = "if-missing" | "always" | "never";
 
-export interface PullRequest {
-  readonly core: StoreCore;
+/** `Core`: what a cached pull needs of the store, or the whole of it. */
+export interface PullRequest<Core = BootCore> {
+  readonly core: Core;
   /** What the source is asked for. */
   readonly reference: Reference;
   /** What the store calls the image: the canonical text of a reference, as a rule of that one. */
@@ -59,6 +61,11 @@ export function tellRetries(relay: ProgressRelay): (event: SourceEvent) => void 
   };
 }
 
-export function treesContext({ core, profile, relay, signal, force, holds }: PullRequest): TreesContext {
+export function treesContext({ core, profile, relay, signal, force, holds }: PullRequest<StoreCore>): TreesContext {
   return { core, profile, relay, signal, force, holds };
+}
+
+/** For what a cached pull does without. */
+export async function wholeRequest(request: PullRequest): Promise<PullRequest<StoreCore>> {
+  return { ...request, core: await request.core.whole() };
 }

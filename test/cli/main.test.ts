@@ -147,9 +147,9 @@ test("a cached shale pull loads no client, database, archive or drawing library,
   const loaded = stderr.trim().split("\n");
   assert.ok(loaded.some((url) => url.endsWith("/cli/commands/pull.js")));
   const packages = new Set(loaded.flatMap((url) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1] ?? []));
-  assert.deepEqual([...packages].filter((name) => !name.includes("koffi")).sort(), ["xxhash-wasm"]);
+  assert.deepEqual([...packages].filter((name) => !name.includes("koffi")), []);
   const needless = loaded.filter((url) =>
-    /\/src\/(?:index|fsck|dump|source\/|testing|cli\/(?:commands\/(?!pull)|help|suggest|progress\/(?!deferred)|completion|table))/.test(
+    /\/format\/|\/src\/(?:index|fsck|gc|dump|export|ingest|tree|view|bundle|tar|source\/|testing|cli\/(?:commands\/(?!pull)|help|suggest|progress\/(?!deferred)|completion|table))/.test(
       url,
     ),
   );
