@@ -28,7 +28,7 @@ export async function cachedImage(request: PullRequest, started: number): Promis
   try {
     const record = core.images.record(digest, warn);
     const composed = record && (!request.requireProof || (await isProven(record, request))) && (await composedTrees(record, request));
-    if (composed) return await restoreImage(request, { record, composed, lease, started });
+    if (composed) return await restoreImage(request, { record, ...composed, lease, started });
   } catch (error) {
     lease.release();
     throw error;
@@ -48,9 +48,13 @@ async function takeLease({ leases, layout }: PullRequest["core"], digest: BlobDi
   return undefined;
 }
 
-interface Restored {
-  readonly record: ImageRecord;
+interface Composed {
   readonly composed: readonly TreeRef[];
+  readonly present: boolean;
+}
+
+interface Restored extends Composed {
+  readonly record: ImageRecord;
   readonly lease: FileLock;
   readonly started: number;
 }
@@ -58,10 +62,10 @@ interface Restored {
 const NO_WORK: Omit<PullStats, "milliseconds"> = { downloadedBytes: 0, resumedBytes: 0, ingestedLayers: 0, newChunks: 0, newChunkBytes: 0 };
 
 /** A record from another boot, or without these trees, is brought up to date once they are there. */
-async function restoreImage(request: PullRequest, { record, composed, lease, started }: Restored): Promise<Image> {
+async function restoreImage(request: PullRequest, { record, composed, present, lease, started }: Restored): Promise<Image> {
   const { core, profile, eager } = request;
   const stats = (): PullStats => ({ ...NO_WORK, milliseconds: performance.now() - started });
-  const image = await makeImage(request, { record, composed, lease, cached: true, stats: stats() });
+  const image = await makeImage(request, { record, composed, present, lease, cached: true, stats: stats() });
   if (eager && composed.some((tree) => tree.resolution)) {
     const trees = { ...record.trees, [profile]: composed.map(({ treeId }) => treeId) };
     core.images.writeRecord({ ...record, bootId: core.bootId, indexed: isIndexed(await core.whole(), record), trees });
@@ -80,12 +84,12 @@ async function isProven({ configDigest, layers }: ImageRecord, { core, reference
 }
 
 /** The trees of a recorded image; undefined when a layer is missing. Their ids alone are enough while every tree is there. */
-async function composedTrees(record: ImageRecord, request: PullRequest): Promise<readonly TreeRef[] | undefined> {
+async function composedTrees(record: ImageRecord, request: PullRequest): Promise<Composed | undefined> {
   const { core, profile, eager, buildIndex } = request;
   const known = record.trees[profile];
   const settled = record.bootId === core.bootId && (record.indexed || !buildIndex);
   if (known && settled && (!eager || known.every((id) => isRealDirectory(core.layout.tree(id)))))
-    return known.map((treeId) => ({ treeId }));
+    return { composed: known.map((treeId) => ({ treeId })), present: eager };
   const whole = await wholeRequest(request);
   const { ensureIndex, isUsable } = await import("./ensure-layer.ts");
   for (const [index, { diffId }] of record.layers.entries()) {
@@ -93,8 +97,9 @@ async function composedTrees(record: ImageRecord, request: PullRequest): Promise
     if (buildIndex) await ensureIndex({ diffId, index }, whole);
   }
   const { composeLayers } = await import("./trees.ts");
-  return composeLayers(
+  const composed = await composeLayers(
     record.layers.map(({ diffId }) => diffId),
     treesContext(whole),
   );
+  return { composed, present: false };
 }

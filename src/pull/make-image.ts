@@ -14,12 +14,17 @@ export interface TreeRef extends Partial<ComposedLayer> {
 export interface ImageParts {
   readonly record: ImageRecord;
   readonly composed: readonly TreeRef[];
+  /** Every tree was seen to be there, under the lease. */
+  readonly present?: boolean;
   readonly lease: FileLock;
   readonly cached: boolean;
   readonly stats: PullStats;
 }
 
-export async function makeImage(request: PullRequest, { record, composed, lease, cached, stats }: ImageParts): Promise<Image> {
+export async function makeImage(
+  request: PullRequest,
+  { record, composed, present = false, lease, cached, stats }: ImageParts,
+): Promise<Image> {
   const { core, profile, eager } = request;
   const diffIds = record.layers.map(({ diffId }) => diffId);
   const make = async (signal: AbortSignal, holds: FileLock[]): Promise<void> => {
@@ -30,7 +35,7 @@ export async function makeImage(request: PullRequest, { record, composed, lease,
     const known = isKnown ? (composed as readonly ComposedLayer[]) : await composeLayers(diffIds, context);
     await ensureTrees(diffIds, known, context);
   };
-  if (eager) await make(request.signal, request.holds);
+  if (eager && !present) await make(request.signal, request.holds);
   return new Image({
     reference: request.name,
     manifestDigest: record.manifestDigest,

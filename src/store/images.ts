@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { durableWrite } from "../system/durable-write.ts";
-import { readChecked, readIfThere, writeChecked } from "./checked-file.ts";
+import { CheckedFiles, readChecked, readIfThere, writeChecked } from "./checked-file.ts";
 import { base32 } from "./inode.ts";
 import type { StoreLayout } from "./layout.ts";
 import type { Profile } from "./profile.ts";
@@ -55,6 +55,7 @@ export type Warn = (code: string, message: string) => void;
 
 export class Images {
   readonly #layout: StoreLayout;
+  readonly #files = new CheckedFiles();
 
   constructor(layout: StoreLayout) {
     this.#layout = layout;
@@ -75,7 +76,7 @@ export class Images {
 
   reference(reference: string, platform: string, warn: Warn): ReferenceRecord | undefined {
     const path = this.#layout.reference(referenceKey(reference, platform));
-    const found = readChecked(path, warn) as ReferenceRecord | undefined;
+    const found = this.#files.read(path, warn) as ReferenceRecord | undefined;
     return found?.reference === reference && found.platform === platform ? found : undefined;
   }
 
@@ -85,7 +86,7 @@ export class Images {
   }
 
   record(manifestDigest: BlobDigest, warn: Warn): ImageRecord | undefined {
-    const record = readChecked(this.#layout.imageRecord(parseBlobDigest(manifestDigest)), warn) as ImageRecord | undefined;
+    const record = this.#files.read(this.#layout.imageRecord(parseBlobDigest(manifestDigest)), warn) as ImageRecord | undefined;
     if (record?.manifestDigest !== manifestDigest) return undefined;
     for (const { diffId, digest } of record.layers) {
       parseDiffId(diffId);
