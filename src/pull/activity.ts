@@ -96,10 +96,10 @@ export class Activity {
   /** What to tell of one pull: its events, and its end. */
   pull(reference: string): PullActivity {
     const pull = ++this.#next;
-    const started = performance.now();
+    const started = process.hrtime.bigint();
     const about = { store: this.#store, pull };
     const ended = (rest: Partial<PullMessage>): void => {
-      const message: PullMessage = { ...about, reference, milliseconds: performance.now() - started, ...rest };
+      const message: PullMessage = { ...about, reference, milliseconds: Number(process.hrtime.bigint() - started) / 1e6, ...rest };
       if (pulls.hasSubscribers) pulls.publish(message);
       if (debug.enabled) debug("%s", line(message));
     };

@@ -9,11 +9,11 @@ import type { Proof } from "../store/proofs.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import type { Image, PullStats } from "./image.ts";
 import { isIndexed, makeImage, type TreeRef } from "./make-image.ts";
-import { holding, treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
+import { holding, milliseconds, treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
 
 /** The image, if the store has all of it; nothing is ever fetched. */
 export function storedImage(request: Omit<PullRequest, "holds">): Promise<Image | undefined> {
-  return holding((holds) => cachedImage({ ...request, holds }, performance.now()));
+  return holding((holds) => cachedImage({ ...request, holds }, milliseconds()));
 }
 
 /** The image, if the store has all of it; without network, LevelDB or workers when its trees are there too. */
@@ -64,7 +64,7 @@ const NO_WORK: Omit<PullStats, "milliseconds"> = { downloadedBytes: 0, resumedBy
 /** A record from another boot, or without these trees, is brought up to date once they are there. */
 async function restoreImage(request: PullRequest, { record, composed, present, lease, started }: Restored): Promise<Image> {
   const { core, profile, eager } = request;
-  const stats = (): PullStats => ({ ...NO_WORK, milliseconds: performance.now() - started });
+  const stats = (): PullStats => ({ ...NO_WORK, milliseconds: milliseconds() - started });
   const image = await makeImage(request, { record, composed, present, lease, cached: true, stats: stats() });
   if (eager && composed.some((tree) => tree.resolution)) {
     const trees = { ...record.trees, [profile]: composed.map(({ treeId }) => treeId) };

@@ -15,7 +15,7 @@ import { ImageBudget } from "./limits.ts";
 import { refuseLowDisk } from "./low-disk.ts";
 import { isIndexed, makeImage, type ImageParts } from "./make-image.ts";
 import { repositoryOf } from "./prove-layer.ts";
-import { tellRetries, treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
+import { milliseconds, tellRetries, treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
 import { resolveConfig, resolveManifest, type ResolvedConfig, type ResolvedManifest } from "./resolve-image.ts";
 import type { StoreCore } from "./store-core.ts";
 import { composeLayers } from "./trees.ts";
@@ -111,7 +111,7 @@ function statsOf(
     ingestedLayers: fetched.filter(({ ingested }) => ingested).length,
     newChunks: after.newChunks - before.newChunks,
     newChunkBytes: after.newBytes - before.newBytes,
-    milliseconds: performance.now() - started,
+    milliseconds: milliseconds() - started,
   };
 }
 

@@ -5,13 +5,13 @@ import type { ArchiveReference, LayoutReference } from "../image/reference.ts";
 import { namedDigest } from "../store/images.ts";
 import { cachedImage } from "./cached-image.ts";
 import type { Image } from "./image.ts";
-import { holding, isDamage, tellRetries, type PullRequest } from "./pull-request.ts";
+import { holding, isDamage, milliseconds, tellRetries, type PullRequest } from "./pull-request.ts";
 
 type LocalReference = ArchiveReference | LayoutReference;
 
 export async function pullImage(request: Omit<PullRequest, "holds">): Promise<Image> {
   const { relay } = request;
-  const started = performance.now();
+  const started = milliseconds();
   const image = await holding(async (holds) => {
     const held = { ...request, holds };
     return (await fromStore(held, started)) ?? (await fetchAndHeal(held, started));

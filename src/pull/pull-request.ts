@@ -50,6 +50,11 @@ export async function holding<T>(work: (holds: FileLock[]) => Promise<T>): Promi
   }
 }
 
+/** Milliseconds of a clock that only goes forward. `performance` would be loaded for it. */
+export function milliseconds(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
 export function isDamage(error: unknown): error is ShaleError<"STORE_DAMAGED" | "SIDECAR_INVALID"> {
   return ShaleError.is(error, "STORE_DAMAGED") || ShaleError.is(error, "SIDECAR_INVALID");
 }

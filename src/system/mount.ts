@@ -4,7 +4,7 @@
  */
 import { closeSync, readSync } from "node:fs";
 import { getSystemErrorName } from "node:util";
-import koffi from "koffi";
+import { koffi } from "./koffi.ts";
 import { toBytes, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 

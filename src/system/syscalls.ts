@@ -4,7 +4,7 @@
  */
 import { getSystemErrorName } from "node:util";
 import { linkSync, unlinkSync } from "node:fs";
-import koffi from "koffi";
+import { koffi } from "./koffi.ts";
 import { fsPath, toBytes, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 
