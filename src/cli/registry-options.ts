@@ -1,11 +1,12 @@
 /** What a registry is asked with, from the options of a command. */
-import { readFileSync } from "node:fs";
 import type { GcResult, Profile, RegistryOptions, StoreOptions } from "../index.ts";
 import type { Line } from "./command.ts";
 import { parseSize } from "./parse-amount.ts";
 import { showMessage, showSize } from "./show.ts";
 import { UsageError } from "./usage-error.ts";
 import { amount, flag, list, text } from "./values.ts";
+
+const { readFileSync } = process.getBuiltinModule("node:fs");
 
 /** Of a store that is pulled into. */
 export function storeOptions(

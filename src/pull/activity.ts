@@ -3,11 +3,12 @@
  * `node:diagnostics_channel`, and lines on stderr under `NODE_DEBUG=shale`. Nobody who watches can hold a pull back.
  */
 import { channel } from "node:diagnostics_channel";
-import { debuglog } from "node:util";
 import { escapeText } from "../bytes.ts";
 import type { GcResult } from "../gc/result.ts";
 import type { PullStats } from "./image.ts";
 import type { ProgressEvent } from "./progress.ts";
+
+const { debuglog } = process.getBuiltinModule("node:util");
 
 /** Sums since the store was opened by this handle; bytes are bytes. */
 export interface Counters {

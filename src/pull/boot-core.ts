@@ -1,5 +1,4 @@
 /** One open store, as far as a cached pull needs it: this is the boot path of every sandbox. The rest is loaded by `whole()`. */
-import { existsSync, mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
 import type { GcResult } from "../gc/result.ts";
 import { Images, type Warn } from "../store/images.ts";
@@ -11,6 +10,8 @@ import { inStore } from "../store/store-error.ts";
 import { readSuperblock, type Superblock } from "../store/superblock.ts";
 import { Activity } from "./activity.ts";
 import type { StoreCore } from "./store-core.ts";
+
+const { existsSync, mkdirSync, readFileSync, realpathSync, statSync } = process.getBuiltinModule("node:fs");
 
 export interface StoreOptions {
   /** Native profile of a store that is made now; default: what this user and file system can do. An existing store keeps its own. */

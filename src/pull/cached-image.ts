@@ -1,6 +1,4 @@
 /** An image from the store alone: what the boot path does, without network, LevelDB or workers. */
-import { existsSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { BlobDigest } from "../image/digest.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { ImageRecord } from "../store/images.ts";
@@ -10,6 +8,9 @@ import type { FileLock } from "../system/file-lock.ts";
 import type { Image, PullStats } from "./image.ts";
 import { isIndexed, makeImage, type TreeRef } from "./make-image.ts";
 import { holding, milliseconds, treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
+
+const { existsSync } = process.getBuiltinModule("node:fs");
+const { setTimeout: sleep } = process.getBuiltinModule("node:timers/promises");
 
 /** The image, if the store has all of it; nothing is ever fetched. */
 export function storedImage(request: Omit<PullRequest, "holds">): Promise<Image | undefined> {

@@ -1,11 +1,12 @@
 /** The pull: what the policy allows of the store, else the source; what turns out damaged is fetched once more. */
-import { existsSync } from "node:fs";
 import { formatPlatform } from "../image/platform.ts";
 import type { ArchiveReference, LayoutReference } from "../image/reference.ts";
 import { namedDigest } from "../store/images.ts";
 import { cachedImage } from "./cached-image.ts";
 import type { Image } from "./image.ts";
 import { holding, isDamage, milliseconds, tellRetries, type PullRequest } from "./pull-request.ts";
+
+const { existsSync } = process.getBuiltinModule("node:fs");
 
 type LocalReference = ArchiveReference | LayoutReference;
 

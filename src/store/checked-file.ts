@@ -1,8 +1,10 @@
 /** Small JSON files that carry their own checksum: SHA-256 of the rest in hex, a newline, JSON. A damaged one counts as missing. */
-import { hash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync, type BigIntStats } from "node:fs";
+import type { BigIntStats } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { durableWrite } from "../system/durable-write.ts";
+
+const { hash } = process.getBuiltinModule("node:crypto");
+const { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } = process.getBuiltinModule("node:fs");
 
 /** Replaces the file as a whole, durably. `staging` is on the same file system. */
 export function writeChecked(path: string, value: unknown, staging: string): void {

@@ -3,8 +3,6 @@
  * cached path needs), and references, small files that point to a record. Each is written durably and carries a checksum: a
  * damaged one is a miss with a warning, never a wrong answer.
  */
-import { hash } from "node:crypto";
-import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import type { ImageConfig } from "../image/config.ts";
@@ -13,6 +11,9 @@ import { CheckedFiles, readChecked, readIfThere, writeChecked } from "./checked-
 import { base32 } from "./inode.ts";
 import type { StoreLayout } from "./layout.ts";
 import type { Profile } from "./profile.ts";
+
+const { hash } = process.getBuiltinModule("node:crypto");
+const { readdirSync, rmSync } = process.getBuiltinModule("node:fs");
 
 export interface ImageLayer {
   readonly diffId: DiffId;

@@ -2,8 +2,9 @@
  * Inode ids. Hard links share one inode, so the name of a link source covers the content and every physical attribute: the
  * first 160 bits of SHA-256 over the chunk id and a canonical encoding, in lower-case base32. Normative in format/store.md.
  */
-import { hash } from "node:crypto";
 import type { PhysicalAttributes } from "./profile.ts";
+
+const { hash } = process.getBuiltinModule("node:crypto");
 
 export const INODE_ID_BYTES = 20;
 

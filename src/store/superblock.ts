@@ -1,8 +1,9 @@
 /** store.json: what kind of store this is, and whether this version of shale may read or write it. See format/store.md. */
-import { readFileSync } from "node:fs";
-import { randomUUID } from "node:crypto";
 import { isErrno, ShaleError } from "../errors.ts";
 import { PROFILES, type Owner, type Profile } from "./profile.ts";
+
+const { readFileSync } = process.getBuiltinModule("node:fs");
+const { randomUUID } = process.getBuiltinModule("node:crypto");
 
 export const STORE_VERSION = 1;
 

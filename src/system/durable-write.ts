@@ -1,8 +1,9 @@
 /** The one way a small file that must survive a power cut is written. */
-import { closeSync, constants, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
-import { randomBytes } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { isErrno } from "../errors.ts";
+
+const { closeSync, constants, fsyncSync, openSync, renameSync, unlinkSync, writeSync } = process.getBuiltinModule("node:fs");
+const { randomBytes } = process.getBuiltinModule("node:crypto");
 
 /**
  * Replaces `path` as a whole: temporary file in `staging` (same file system), write, fsync, rename, fsync of the directory.
