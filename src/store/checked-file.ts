@@ -2,14 +2,14 @@
 import type { BigIntStats } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { durableWrite } from "../system/durable-write.ts";
+import { sha256 } from "../system/sha256.ts";
 
-const { hash } = process.getBuiltinModule("node:crypto");
 const { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } = process.getBuiltinModule("node:fs");
 
 /** Replaces the file as a whole, durably. `staging` is on the same file system. */
 export function writeChecked(path: string, value: unknown, staging: string): void {
   const body = JSON.stringify(value);
-  durableWrite(path, `${hash("sha256", body)}\n${body}`, staging);
+  durableWrite(path, `${sha256(body).toString("hex")}\n${body}`, staging);
 }
 
 type Warn = (code: string, message: string) => void;
@@ -91,7 +91,7 @@ function readWhole(fd: number, size: number): Buffer {
 function bodyOf(bytes: Buffer, path: string, warn: Warn): string | undefined {
   const text = bytes.toString("utf8");
   const body = text.slice(65);
-  if (text[64] === "\n" && hash("sha256", body) === text.slice(0, 64)) return body;
+  if (text[64] === "\n" && sha256(body).toString("hex") === text.slice(0, 64)) return body;
   warn("STORE_DAMAGED", `${JSON.stringify(path)} is damaged and counts as missing; pulling the image again replaces it`);
   return undefined;
 }

@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { durableWrite } from "../system/durable-write.ts";
+import { sha256 } from "../system/sha256.ts";
 import { CheckedFiles, readChecked, readIfThere, writeChecked } from "./checked-file.ts";
 import { base32 } from "./inode.ts";
 import type { StoreLayout } from "./layout.ts";
 import type { Profile } from "./profile.ts";
 
-const { hash } = process.getBuiltinModule("node:crypto");
 const { readdirSync, rmSync } = process.getBuiltinModule("node:fs");
 
 export interface ImageLayer {
@@ -151,7 +151,7 @@ export class Images {
 
 /** Names the file of a reference, or of what is said of one. */
 export function referenceKey(reference: string, platform: string): string {
-  return base32(hash("sha256", `${reference}\0${platform}`, "buffer")).slice(0, 32);
+  return base32(sha256(`${reference}\0${platform}`)).slice(0, 32);
 }
 
 const DIGEST_NAME: RegExp = /^sha(?:256|512)-[0-9a-f]+$/;

@@ -4,8 +4,6 @@
  */
 import type { PhysicalAttributes } from "./profile.ts";
 
-const { hash } = process.getBuiltinModule("node:crypto");
-
 export const INODE_ID_BYTES = 20;
 
 /** Physical attributes in canonical bytes; made once for all files that share them, then completed with the times. */
@@ -22,7 +20,7 @@ export function inodeId(chunk: Uint8Array, mtime: { seconds: number; nanoseconds
   bytes.writeBigInt64LE(BigInt(mtime.seconds), 32);
   bytes.writeUInt32LE(mtime.nanoseconds, 40);
   bytes.set(attributes, 44);
-  return hash("sha256", bytes, "buffer").subarray(0, INODE_ID_BYTES);
+  return process.getBuiltinModule("node:crypto").hash("sha256", bytes, "buffer").subarray(0, INODE_ID_BYTES);
 }
 
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";

@@ -3,7 +3,6 @@ import { isErrno, ShaleError } from "../errors.ts";
 import { PROFILES, type Owner, type Profile } from "./profile.ts";
 
 const { readFileSync } = process.getBuiltinModule("node:fs");
-const { randomUUID } = process.getBuiltinModule("node:crypto");
 
 export const STORE_VERSION = 1;
 
@@ -27,7 +26,7 @@ export interface Superblock {
 
 export function newSuperblock(profile: Profile, owner: Owner): Superblock {
   const features = { compatible: [], readOnlyCompatible: [], incompatible: [] };
-  return { version: STORE_VERSION, id: randomUUID(), digest: "sha256", profile, owner, features };
+  return { version: STORE_VERSION, id: process.getBuiltinModule("node:crypto").randomUUID(), digest: "sha256", profile, owner, features };
 }
 
 export function formatSuperblock(superblock: Superblock): string {

@@ -3,13 +3,13 @@ import { basename, dirname, join } from "node:path";
 import { isErrno } from "../errors.ts";
 
 const { closeSync, constants, fsyncSync, openSync, renameSync, unlinkSync, writeSync } = process.getBuiltinModule("node:fs");
-const { randomBytes } = process.getBuiltinModule("node:crypto");
 
 /**
  * Replaces `path` as a whole: temporary file in `staging` (same file system), write, fsync, rename, fsync of the directory.
  * A reader sees the old content or the new, also after a power cut. Nothing is left behind when it fails.
  */
 export function durableWrite(path: string, content: Uint8Array | string, staging: string): void {
+  const { randomBytes } = process.getBuiltinModule("node:crypto");
   const temporary = join(staging, `${basename(path).slice(0, 80)}-${randomBytes(6).toString("hex")}`);
   try {
     writeSynced(temporary, typeof content === "string" ? Buffer.from(content) : content);

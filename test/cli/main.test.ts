@@ -159,6 +159,7 @@ test("a cached shale pull loads no client, database, archive or drawing library,
   assert.deepEqual(needless, []);
   // an import of node:fs would bring them
   assert.ok(!loaded.includes("NativeModule internal/fs/streams"));
+  assert.ok(!loaded.includes("NativeModule crypto"));
   const own = loaded.filter((url) => /\/dist\/(?:src|format)\//.test(url));
   assert.ok(own.length <= 54, `${own.length} files of its own were loaded`);
 });
