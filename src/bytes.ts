@@ -4,8 +4,6 @@
  * sorting are those of the bytes.
  */
 
-import { TextDecoder } from "node:util";
-
 declare const brand: unique symbol;
 /** A string whose every character is one byte (latin1). Never show it to a person: see `showBytes`. */
 export type ByteString = string & { readonly [brand]: "ByteString" };
@@ -30,7 +28,7 @@ export function fsPath(text: ByteString): string | Buffer {
   return ASCII.test(text) ? text : toBytes(text);
 }
 
-const utf8: TextDecoder = new TextDecoder("utf-8", { fatal: true });
+const utf8: InstanceType<typeof TextDecoder> = new TextDecoder("utf-8", { fatal: true });
 
 /**
  * For people and terminals: valid UTF-8 as it is, but control characters, backslashes and stray bytes as `\xNN` or

@@ -4,7 +4,7 @@ export type { ErrorCode, ErrorDetails, LimitDetail } from "./errors.ts";
 export { openStore } from "./pull/open-store.ts";
 export type { Counters, GcMessage, ProgressMessage, PullMessage } from "./pull/activity.ts";
 export type { ImageQuery, Lease, NameOptions, Pin, RemoveOptions, Store, StoredImage } from "./pull/open-store.ts";
-export type { StoreOptions } from "./pull/store-core.ts";
+export type { StoreOptions } from "./pull/boot-core.ts";
 export { diffIndex, dumpIndex } from "./dump/dump-index.ts";
 export type { DumpIndexOptions } from "./dump/dump-index.ts";
 export { exitStatus as fsckExitStatus } from "./fsck/finding.ts";

@@ -1,5 +1,6 @@
-import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
+
+const { homedir } = process.getBuiltinModule("node:os");
 
 /** Where the store is when no --store says so: SHALE_STORE, else a directory of the XDG cache. An empty variable counts as unset. */
 export function defaultStore(env: Readonly<Record<string, string | undefined>>): string {

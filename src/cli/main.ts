@@ -1,37 +1,7 @@
 #!/usr/bin/env node
-/** The `shale` program: this process around run(). */
-import { readFileSync } from "node:fs";
-import { isErrno } from "../errors.ts";
-import { run } from "./run.ts";
-import { showMessage } from "./show.ts";
+/** The `shale` program. What it runs is imported when the code that an earlier run compiled can be found. */
+import { useCompiledCode } from "./compiled-code.ts";
 
-const abort = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const) {
-  // once: a second signal ends the process at once, as it would without us
-  process.once(name, () => abort.abort(new Error(`interrupted by ${name}`)));
-}
-const output = { failed: false };
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: Error) => {
-    // whoever read our output is gone: there is nobody to tell
-    if (isErrno(error, "EPIPE")) return;
-    output.failed = true;
-    process.exitCode = 1;
-    if (stream === process.stdout)
-      process.stderr.write(`shale: INTERNAL: standard output cannot be written: ${showMessage(error.message)}\n`);
-  });
-}
-
-const exitCode = await run(process.argv.slice(2), {
-  stdout: process.stdout,
-  stderr: process.stderr,
-  env: process.env,
-  get version(): string {
-    const manifest = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
-    return (JSON.parse(manifest) as { version: string }).version;
-  },
-  signal: abort.signal,
-  loadApi: () => import("../index.ts"),
-  loadBoot: () => import("../boot.ts"),
-});
-if (!output.failed) process.exitCode = exitCode;
+useCompiledCode(process.env);
+const { runProgram } = await import("./program.ts");
+await runProgram();

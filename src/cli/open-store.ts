@@ -1,11 +1,12 @@
 /** The store that a command works on. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
 import type { Store, StoreOptions } from "../index.ts";
 import type { Context, Line } from "./command.ts";
 import { defaultStore } from "./default-store.ts";
 import { text } from "./values.ts";
+
+const { existsSync } = process.getBuiltinModule("node:fs");
 
 export function storePath({ values }: Pick<Line, "values">, { env }: Context): string {
   return text(values, "store") ?? defaultStore(env);

@@ -1,11 +1,12 @@
 /** The command line, by Node's own parser: loading a larger one costs more than a cached pull does. */
-import { parseArgs } from "node:util";
 import type { ParseArgsConfig } from "node:util";
 import type { ArgumentSpec, Command, Line, OptionSpec, OptionValues } from "./command.ts";
 import type { CommandEntry } from "./commands.ts";
 import { HELP } from "./options.ts";
 import { parseCount, parseDuration, parseSize } from "./parse-amount.ts";
 import { UsageError } from "./usage-error.ts";
+
+const { parseArgs } = process.getBuiltinModule("node:util");
 
 export type CommandLine =
   | { readonly kind: "version" }

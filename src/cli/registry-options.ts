@@ -1,11 +1,12 @@
 /** What a registry is asked with, from the options of a command. */
-import { readFileSync, statSync } from "node:fs";
 import type { GcResult, ParallelRanges, Profile, Registry, RegistryOptions, StoreOptions } from "../index.ts";
 import type { Line, OptionValues } from "./command.ts";
 import { parseSize } from "./parse-amount.ts";
 import { nameOptions, showMessage, showSize } from "./show.ts";
 import { UsageError } from "./usage-error.ts";
 import { amount, flag, list, text } from "./values.ts";
+
+const { readFileSync, statSync } = process.getBuiltinModule("node:fs");
 
 /** Of a store that is pulled into. */
 export function storeOptions(

@@ -32,8 +32,6 @@ export interface HistoryEntry {
   readonly emptyLayer?: boolean;
 }
 
-export const MAX_CONFIG_BYTES: number = 4 * 1024 * 1024;
-
 /**
  * Reads an image config. The platform is normalised; empty strings count as absent; `labels` has no prototype.
  *

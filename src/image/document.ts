@@ -2,8 +2,11 @@
  * Reading JSON from strangers: every field is checked when it is read, absent and null are the same (Docker writes null),
  * unknown fields are skipped, and what becomes a map here has no prototype, so that `__proto__` is a key like any other.
  */
-import { TextDecoder } from "node:util";
 import { escapeText } from "../bytes.ts";
+
+/** Sources refuse longer manifests and image indexes with MANIFEST_TOO_LARGE. */
+export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024;
+export const MAX_CONFIG_BYTES: number = 4 * 1024 * 1024;
 
 /** Makes the error of the document at hand; `problem` names the field and what is wrong with it. */
 export type Fail = (problem: string, cause?: unknown) => Error;
@@ -90,7 +93,7 @@ export class JsonObject {
   }
 }
 
-const utf8: TextDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const utf8: InstanceType<typeof TextDecoder> = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Strict UTF-8 and JSON; the value is to be read through `JsonObject`, never by a recursive walk (it may be nested deeply). */
 export function parseJson(bytes: Uint8Array, fail: Fail): unknown {

@@ -33,9 +33,6 @@ export interface LayerIdentity {
   readonly diffId: DiffId;
 }
 
-/** Sources refuse longer documents with MANIFEST_TOO_LARGE. */
-export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024;
-
 /**
  * Reads a manifest or an image index. Its kind is what its `mediaType` says, else `contentType` (a Content-Type header or
  * the mediaType of a descriptor, parameters ignored), else its fields. A document that could be read as both kinds is refused.

@@ -1,5 +1,4 @@
 /** References: where an image comes from and what names it there. Grammar: https://github.com/distribution/reference */
-import { isIPv6 } from "node:net";
 import { resolve } from "node:path";
 import { ShaleError } from "../errors.ts";
 import { parseBlobDigest, type BlobDigest } from "./digest.ts";
@@ -138,7 +137,7 @@ function parseHost(text: string, reference: string): string {
   const host = match?.[1] ?? "";
   const port = match?.[2];
   const wellFormed = host.startsWith("[")
-    ? isIPv6(host.slice(1, -1))
+    ? process.getBuiltinModule("node:net").isIPv6(host.slice(1, -1))
     : HOST.test(host) && !/(?:^|\.)-|-(?:\.|$)/.test(host) && isSameInUrl(host);
   if (!wellFormed) throw invalid(reference, `has a malformed registry host ${quote(text)}`);
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) throw invalid(reference, `has the impossible port ${port}`);

@@ -3,11 +3,12 @@
  * `node:diagnostics_channel`, and lines on stderr under `NODE_DEBUG=shale`. Nobody who watches can hold a pull back.
  */
 import { channel } from "node:diagnostics_channel";
-import { debuglog } from "node:util";
 import { escapeText } from "../bytes.ts";
 import type { GcResult } from "../gc/result.ts";
 import type { PullStats } from "./image.ts";
 import type { ProgressEvent } from "./progress.ts";
+
+const { debuglog } = process.getBuiltinModule("node:util");
 
 /** Sums since the store was opened by this handle; bytes are bytes. */
 export interface Counters {
@@ -96,10 +97,10 @@ export class Activity {
   /** What to tell of one pull: its events, and its end. */
   pull(reference: string): PullActivity {
     const pull = ++this.#next;
-    const started = performance.now();
+    const started = process.hrtime.bigint();
     const about = { store: this.#store, pull };
     const ended = (rest: Partial<PullMessage>): void => {
-      const message: PullMessage = { ...about, reference, milliseconds: performance.now() - started, ...rest };
+      const message: PullMessage = { ...about, reference, milliseconds: Number(process.hrtime.bigint() - started) / 1e6, ...rest };
       if (pulls.hasSubscribers) pulls.publish(message);
       if (debug.enabled) debug("%s", line(message));
     };

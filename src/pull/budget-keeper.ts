@@ -1,6 +1,5 @@
 /** Keeps a store's budget after pulls: in the background, one collection at a time, and never twice for pulls that came meanwhile. */
 import type { GcContext } from "../gc/context.ts";
-import { collectGarbage } from "../gc/collect.ts";
 import type { GcResult } from "../gc/result.ts";
 
 export interface BudgetOptions {
@@ -37,6 +36,7 @@ export class BudgetKeeper {
     while (this.#again) {
       this.#again = false;
       try {
+        const { collectGarbage } = await import("../gc/collect.ts");
         const result = await collectGarbage(this.#context, { keepBytes: maxBytes, keepYounger });
         if (result.images.length > 0 || result.layers.length > 0) onEvicted?.(result);
       } catch (error) {

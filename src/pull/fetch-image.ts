@@ -18,18 +18,20 @@ import { ImageBudget } from "./limits.ts";
 import { refuseLowDisk } from "./low-disk.ts";
 import { isIndexed, makeImage, type ImageParts } from "./make-image.ts";
 import { repositoryOf } from "./prove-layer.ts";
-import { tellRetries, treesContext, type PullRequest } from "./pull-request.ts";
+import { milliseconds, tellRetries, treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
 import { resolveConfig, resolveManifest, type ResolvedConfig, type ResolvedManifest } from "./resolve-image.ts";
 import type { StoreCore } from "./store-core.ts";
 import { composeLayers } from "./trees.ts";
 
-export async function fetchImage(request: PullRequest, started: number): Promise<Image> {
-  const { core, reference, name: text, platform, relay, signal, force, limits, requireProof } = request;
-  if (request.policy === "never") {
+export async function fetchImage(asked: PullRequest, started: number): Promise<Image> {
+  const { name: text } = asked;
+  if (asked.policy === "never") {
     throw new ShaleError("NOT_CACHED", `${JSON.stringify(text)} is not in the store and the policy is never; pull it with another policy`, {
       reference: text,
     });
   }
+  const request = await wholeRequest(asked);
+  const { core, reference, platform, relay, signal, force, limits, requireProof } = request;
   core.settleDurability();
   core.pool.warm();
   relay.send({ kind: "resolving", reference: text });
@@ -71,7 +73,11 @@ export async function fetchImage(request: PullRequest, started: number): Promise
 }
 
 /** Every distinct layer once, told at its lowest place; what came of each, undefined for those that needed nothing. */
-async function ensureLayers(config: ResolvedConfig, source: Source, request: PullRequest): Promise<readonly (LayerTraffic | undefined)[]> {
+async function ensureLayers(
+  config: ResolvedConfig,
+  source: Source,
+  request: PullRequest<StoreCore>,
+): Promise<readonly (LayerTraffic | undefined)[]> {
   const { core, reference, relay, force, buildIndex, durability, keepBlobs, limits, requireProof } = request;
   const provenFor = requireProof ? repositoryOf(reference) : undefined;
   const abort = new AbortController();
@@ -109,7 +115,11 @@ async function ensureLayers(config: ResolvedConfig, source: Source, request: Pul
 }
 
 /** By force a pull wants each tree's lock for itself, in an order of its own: none is made early. */
-function earlyTrees({ layers }: ResolvedConfig, request: PullRequest, onFailure: (error: unknown) => void): EarlyTrees | undefined {
+function earlyTrees(
+  { layers }: ResolvedConfig,
+  request: PullRequest<StoreCore>,
+  onFailure: (error: unknown) => void,
+): EarlyTrees | undefined {
   if (!request.eager || request.force) return undefined;
   return new EarlyTrees({ ...treesContext(request), diffIds: layers.map(({ diffId }) => diffId), onFailure });
 }
@@ -125,11 +135,11 @@ function statsOf(
     ingestedLayers: fetched.filter(({ ingested }) => ingested).length,
     newChunks: after.newChunks - before.newChunks,
     newChunkBytes: after.newBytes - before.newBytes,
-    milliseconds: performance.now() - started,
+    milliseconds: milliseconds() - started,
   };
 }
 
-async function recordImage({ core }: PullRequest, manifest: ResolvedManifest, config: ResolvedConfig): Promise<ImageRecord> {
+async function recordImage({ core }: PullRequest<StoreCore>, manifest: ResolvedManifest, config: ResolvedConfig): Promise<ImageRecord> {
   const { digest: manifestDigest } = manifest.descriptor;
   const configDigest = manifest.manifest.config.digest;
   core.images.writeDocument("manifest", manifestDigest, manifest.bytes);
@@ -140,14 +150,17 @@ async function recordImage({ core }: PullRequest, manifest: ResolvedManifest, co
 }
 
 /** Trees, then the image record, then the reference. */
-async function publishImage(request: PullRequest, parts: Omit<ImageParts, "composed"> & { readonly named: BlobDigest }): Promise<Image> {
+async function publishImage(
+  request: PullRequest<StoreCore>,
+  parts: Omit<ImageParts, "composed"> & { readonly named: BlobDigest },
+): Promise<Image> {
   const { core, profile, platform, relay, eager } = request;
   const { record } = parts;
   const composed = await composeLayers(
     record.layers.map(({ diffId }) => diffId),
     treesContext(request),
   );
-  const image = await makeImage(request, { ...parts, composed });
+  const image = await makeImage({ ...request, core: core.boot }, { ...parts, composed });
   const before = core.images.record(record.manifestDigest, (code, message) => relay.warn(code, message));
   const ids = composed.map(({ treeId }) => treeId);
   const checked = eager || ids.every((id) => !isRealDirectory(core.layout.tree(id)) || core.treeMarks.state(id) === "trusted");

@@ -1,7 +1,6 @@
 /** How much of a stranger's image is too much. */
 import { ShaleError } from "../errors.ts";
-import { MAX_CONFIG_BYTES } from "../image/config.ts";
-import { MAX_MANIFEST_BYTES } from "../image/manifest.ts";
+import { MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES } from "../image/document.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { LayerLimits } from "../ingest/layer-limits.ts";
 

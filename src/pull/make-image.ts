@@ -3,14 +3,10 @@ import type { ImageRecord } from "../store/images.ts";
 import { isRealDirectory } from "../store/planted.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
-import { dematerializeOwn } from "../gc/dematerialize.ts";
 import { Holds } from "./holds.ts";
 import { Image, type PullStats } from "./image.ts";
-import { makeRootfsOf } from "./materialize-rootfs.ts";
-import { openImageFiles } from "./open-image-files.ts";
-import { treesContext, type PullRequest } from "./pull-request.ts";
+import { treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
 import type { StoreCore } from "./store-core.ts";
-import { composeLayers, ensureTrees } from "./trees.ts";
 
 export interface TreeRef extends Partial<ComposedLayer> {
   readonly treeId: string;
@@ -19,22 +15,28 @@ export interface TreeRef extends Partial<ComposedLayer> {
 export interface ImageParts {
   readonly record: ImageRecord;
   readonly composed: readonly TreeRef[];
+  /** Every tree was seen to be there, under the lease. */
+  readonly present?: boolean;
   readonly lease: FileLock;
   readonly cached: boolean;
   readonly stats: PullStats;
 }
 
-export async function makeImage(request: PullRequest, { record, composed, lease, cached, stats }: ImageParts): Promise<Image> {
+export async function makeImage(
+  request: PullRequest,
+  { record, composed, present = false, lease, cached, stats }: ImageParts,
+): Promise<Image> {
   const { core, profile, eager } = request;
   const diffIds = record.layers.map(({ diffId }) => diffId);
   const make = async (signal: AbortSignal, holds: Holds): Promise<void> => {
     if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => isRealDirectory(core.layout.tree(treeId)))) return;
-    const context = { ...treesContext(request), signal, holds };
+    const { composeLayers, ensureTrees } = await import("./trees.ts");
+    const context = { ...treesContext(await wholeRequest(request)), signal, holds };
     const isKnown = composed.every((tree) => tree.resolution);
     const known = isKnown ? (composed as readonly ComposedLayer[]) : await composeLayers(diffIds, context);
     await ensureTrees(diffIds, known, context);
   };
-  if (eager) await make(request.signal, request.holds);
+  if (eager && !present) await make(request.signal, request.holds);
   return new Image({
     reference: request.name,
     manifestDigest: record.manifestDigest,
@@ -46,22 +48,32 @@ export async function makeImage(request: PullRequest, { record, composed, lease,
     lease,
     dematerialize: (signal) => {
       const only = new Set(composed.map(({ treeId }) => treeId));
-      return core.run(signal, (own) => dematerializeOwn(core, { lease, own: record.manifestDigest, only }, own));
+      return core.run(signal, async (own) => {
+        const { dematerializeOwn } = await import("../gc/dematerialize.ts");
+        return dematerializeOwn(await core.whole(), { lease, own: record.manifestDigest, only }, own);
+      });
     },
     materialize: (signal) =>
       core.run(signal, async (own) => {
         using holds = new Holds();
         await make(own, holds);
       }),
-    openFiles: () => core.run(undefined, () => openImageFiles(core, diffIds)),
+    openFiles: () =>
+      core.run(undefined, async () => {
+        const { openImageFiles } = await import("./open-image-files.ts");
+        return openImageFiles(await core.whole(), diffIds);
+      }),
     readDocument: async (kind) => {
       const { readStoredDocument } = await import("./read-stored-document.ts");
       return readStoredDocument(core, kind, kind === "manifest" ? record.manifestDigest : record.configDigest);
     },
-    makeRootfs: (destination, options) => makeRootfsOf({ core, diffIds, profile }, destination, options),
+    makeRootfs: async (destination, options) => {
+      const { makeRootfsOf } = await import("./materialize-rootfs.ts");
+      return core.run(undefined, async () => makeRootfsOf({ core: await core.whole(), diffIds, profile }, destination, options));
+    },
     exportTo: async (destination, options) => {
       const { exportImageOf } = await import("./write-export.ts");
-      return exportImageOf({ core, record, name: request.name }, destination, options);
+      return exportImageOf({ core: await core.whole(), record, name: request.name }, destination, options);
     },
   });
 }

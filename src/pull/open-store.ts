@@ -1,26 +1,25 @@
-/** The public handle of a store. */
+/** The public handle of a store. What a cached pull does not need is loaded by the methods that do: this is the boot path of every sandbox. */
 import { formatPlatform, hostPlatform, parsePlatform } from "../image/platform.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { parseDiffId, type BlobDigest } from "../image/digest.ts";
 import { formatReference, parseReference } from "../image/reference.ts";
-import { exportLayer } from "../export/export-layer.ts";
 import type { ImageLayer } from "../store/images.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
-import { collectGarbage } from "../gc/collect.ts";
-import { dematerializeImage, type DematerializeResult } from "../gc/dematerialize.ts";
+import type { DematerializeResult } from "../gc/dematerialize.ts";
 import type { GcOptions, GcResult } from "../gc/result.ts";
-import { readImages, type KnownImage, type Reason } from "../gc/roots.ts";
-import { storeUsage, type Usage } from "../gc/usage.ts";
+import type { KnownImage, Reason } from "../gc/roots.ts";
+import type { Usage } from "../gc/usage.ts";
 import type { Counters } from "./activity.ts";
-import { whyKept, type Why, type WhyOptions } from "../gc/why.ts";
+import type { Why, WhyOptions } from "../gc/why.ts";
 import type { NamedLease as Lease } from "../store/leases.ts";
 import type { Image } from "./image.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
-import { pinnedError, pinOf, pinReference, byName, nameOf, type Pin } from "./pins.ts";
+import type { Pin } from "./pins.ts";
 import { ProgressRelay } from "./progress-relay.ts";
 import { storedImage } from "./cached-image.ts";
 import { isDamage } from "./pull-request.ts";
-import { StoreCore, type StoreOptions } from "./store-core.ts";
+import type { StoreCore } from "./store-core.ts";
+import { BootCore, type StoreOptions } from "./boot-core.ts";
 
 export type { Lease, Pin };
 
@@ -44,7 +43,7 @@ export interface RemoveOptions extends NameOptions {
   readonly force?: boolean | undefined;
 }
 
-const cores: WeakMap<Store, StoreCore> = new WeakMap();
+const cores: WeakMap<Store, BootCore> = new WeakMap();
 
 /**
  * Opens the store in a directory, or makes one there if the directory is empty or absent. The directory must be this user's
@@ -54,12 +53,12 @@ const cores: WeakMap<Store, StoreCore> = new WeakMap();
  */
 export async function openStore(path: string, options: StoreOptions = {}): Promise<Store> {
   if (options.profile !== undefined) parseProfile(options.profile);
-  return new Store(await StoreCore.open(path, options));
+  return new Store(await BootCore.open(path, options));
 }
 
 /** An open store. Close it when done: that cancels what is under way, waits for its end, and releases locks and threads. */
 export class Store {
-  constructor(core: StoreCore) {
+  constructor(core: BootCore) {
     cores.set(this, core);
   }
 
@@ -123,15 +122,18 @@ export class Store {
     const core = coreOf(this);
     const layer = parseDiffId(diffId);
     const { profile: native, owner } = core.superblock;
-    await core.run(options.signal, () => Promise.resolve());
-    const [sidecar, headers] = [core.layers.sidecarPath(layer), core.layers.headersPath(layer)];
+    const { layers } = await core.run(options.signal, () => core.whole());
+    const { exportLayer } = await import("../export/export-layer.ts");
+    const [sidecar, headers] = [layers.sidecarPath(layer), layers.headersPath(layer)];
     yield* exportLayer({ diffId: layer, sidecar, headers, chunks: core.layout.chunks, native, owner, signal: options.signal });
   }
 
   /** Every image of the store, what keeps it, and when it was last used; in no order. */
   async images(): Promise<readonly StoredImage[]> {
-    const core = coreOf(this);
-    return core.run(undefined, async () => [...readImages(core, 0).values()].map(summary));
+    return runWhole(this, undefined, async (core) => {
+      const { readImages } = await import("../gc/roots.ts");
+      return [...readImages(core, 0).values()].map(summary);
+    });
   }
 
   /**
@@ -140,9 +142,9 @@ export class Store {
    * @throws REFERENCE_INVALID, PLATFORM_INVALID, REFERENCE_PINNED
    */
   async remove(reference: string, options: RemoveOptions = {}): Promise<boolean> {
-    const core = coreOf(this);
+    const { nameOf, pinnedError } = await import("./pins.ts");
     const name = nameOf(reference, options);
-    return core.run(undefined, async () => {
+    return runWhole(this, undefined, async (core) => {
       if (options.force) core.pins.remove(name);
       else if (core.pins.has(name, core.warn)) throw pinnedError(name);
       if (!core.images.resolve(name.reference, name.platform, core.warn)) return false;
@@ -156,22 +158,22 @@ export class Store {
    * until `unpin`, and may be set again. @throws REFERENCE_INVALID, PLATFORM_INVALID, NOT_CACHED when no image has the name
    */
   async pin(reference: string, options: NameOptions = {}): Promise<void> {
-    const core = coreOf(this);
+    const { nameOf, pinReference } = await import("./pins.ts");
     const name = nameOf(reference, options);
-    return core.run(undefined, (signal) => pinReference(core, name, signal));
+    return runWhole(this, undefined, (core, signal) => pinReference(core, name, signal));
   }
 
   /** Ends a pin; false when there is none. @throws REFERENCE_INVALID, PLATFORM_INVALID */
   async unpin(reference: string, options: NameOptions = {}): Promise<boolean> {
-    const core = coreOf(this);
+    const { nameOf } = await import("./pins.ts");
     const name = nameOf(reference, options);
-    return core.run(undefined, async () => core.pins.remove(name));
+    return runWhole(this, undefined, async (core) => core.pins.remove(name));
   }
 
   /** Every pin, sorted by reference and platform. */
   async pins(): Promise<readonly Pin[]> {
-    const core = coreOf(this);
-    return core.run(undefined, async () =>
+    const { byName, pinOf } = await import("./pins.ts");
+    return runWhole(this, undefined, async (core) =>
       core.pins
         .list(core.warn)
         .map((pin) => pinOf(core, pin))
@@ -187,7 +189,10 @@ export class Store {
   async gc(options: GcOptions = {}): Promise<GcResult> {
     const core = coreOf(this);
     const keepBytes = options.keepBytes ?? core.maxBytes;
-    const result = await core.run(options.signal, (signal) => collectGarbage(core, { ...options, keepBytes, signal }));
+    const result = await runWhole(this, options.signal, async (whole, signal) => {
+      const { collectGarbage } = await import("../gc/collect.ts");
+      return collectGarbage(whole, { ...options, keepBytes, signal });
+    });
     if (!options.dryRun) core.activity.collected(result);
     return result;
   }
@@ -200,18 +205,22 @@ export class Store {
     reference: string,
     options: NameOptions & { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<DematerializeResult | undefined> {
-    const core = coreOf(this);
+    const { nameOf } = await import("./pins.ts");
     const name = nameOf(reference, options);
-    return core.run(options.signal, async (signal) => {
+    return runWhole(this, options.signal, async (core, signal) => {
       const digest = core.images.resolve(name.reference, name.platform, core.warn);
-      return digest && dematerializeImage(core, digest, signal);
+      if (!digest) return undefined;
+      const { dematerializeImage } = await import("../gc/dematerialize.ts");
+      return dematerializeImage(core, digest, signal);
     });
   }
 
   /** What each image and layer takes, alone and shared with others. Reads the whole chunk index. */
   async usage(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Usage> {
-    const core = coreOf(this);
-    return core.run(options.signal, (signal) => storeUsage(core, signal));
+    return runWhole(this, options.signal, async (core, signal) => {
+      const { storeUsage } = await import("../gc/usage.ts");
+      return storeUsage(core, signal);
+    });
   }
 
   /**
@@ -220,8 +229,10 @@ export class Store {
    * store has no such object. The digest of a content is looked for in every sidecar. @throws REFERENCE_INVALID
    */
   async why(object: string, options: WhyOptions = {}): Promise<readonly Why[]> {
-    const core = coreOf(this);
-    return core.run(options.signal, (signal) => whyKept(core, object, { ...options, signal }));
+    return runWhole(this, options.signal, async (core, signal) => {
+      const { whyKept } = await import("../gc/why.ts");
+      return whyKept(core, object, { ...options, signal });
+    });
   }
 
   /**
@@ -276,8 +287,18 @@ function summary({ record, reasons, lastUse }: KnownImage): StoredImage {
   return { manifestDigest, configDigest, config, layers, reasons, lastUse };
 }
 
+/** Runs what needs more of the store than a cached pull. */
+function runWhole<T>(
+  store: Store,
+  signal: AbortSignal | undefined,
+  operation: (core: StoreCore, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const core = coreOf(store);
+  return core.run(signal, async (own) => operation(await core.whole(), own));
+}
+
 /** For the other files of this folder. */
-export function coreOf(store: Store): StoreCore {
+export function coreOf(store: Store): BootCore {
   const core = cores.get(store);
   if (!core) throw new TypeError("not a store opened by this copy of shale");
   return core;

@@ -1,26 +1,25 @@
 /** The pull: what the policy allows of the store, else the source; what turns out damaged is fetched once more. */
-import { existsSync } from "node:fs";
 import { formatPlatform } from "../image/platform.ts";
 import type { ArchiveReference, LayoutReference } from "../image/reference.ts";
 import { namedDigest } from "../store/images.ts";
 import { cachedImage } from "./cached-image.ts";
-import { fetchImage } from "./fetch-image.ts";
 import { Holds } from "./holds.ts";
 import type { Image } from "./image.ts";
-import { isDamage, tellRetries, type PullRequest } from "./pull-request.ts";
-import { readStoredManifest } from "./resolve-image.ts";
+import { isDamage, milliseconds, tellRetries, type PullRequest } from "./pull-request.ts";
+
+const { existsSync } = process.getBuiltinModule("node:fs");
 
 type LocalReference = ArchiveReference | LayoutReference;
 
 export async function pullImage(request: Omit<PullRequest, "holds">): Promise<Image> {
   const { relay } = request;
-  const started = performance.now();
+  const started = milliseconds();
   using holds = new Holds();
   const held = { ...request, holds };
   const image = (await fromStore(held, started)) ?? (await fetchAndHeal(held, started));
   holds.release();
   relay.send({ kind: "complete", manifestDigest: image.manifestDigest, cached: image.cached });
-  if (!image.cached) request.core.keepBudget();
+  if (!image.cached) (await request.core.whole()).keepBudget();
   return image;
 }
 
@@ -57,6 +56,7 @@ async function isUnchanged({ core, reference, name, platform, relay, signal, sou
   if (!pinned && (await (await source()).resolveDigest(reference, { signal, onEvent: tellRetries(relay) })) !== namedDigest(known))
     return false;
   if (verifyManifest === undefined) return true;
+  const { readStoredManifest } = await import("./resolve-image.ts");
   const manifest = readStoredManifest(core.images, known.manifestDigest);
   await (manifest && verifyManifest(manifest.descriptor, manifest.bytes));
   return manifest !== undefined;
@@ -86,6 +86,7 @@ function ensureReference({ core, reference, name, platform, relay }: PullRequest
 
 /** What is damaged in the store is found when it is used; then everything is fetched once more, and what is right is kept. */
 async function fetchAndHeal(request: PullRequest, started: number): Promise<Image> {
+  const { fetchImage } = await import("./fetch-image.ts");
   try {
     return await fetchImage(request, started);
   } catch (error) {

@@ -4,6 +4,7 @@ import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source, SourceEvent } from "../source/source.ts";
 import type { Profile } from "../store/profile.ts";
+import type { BootCore } from "./boot-core.ts";
 import type { Holds } from "./holds.ts";
 import type { Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
@@ -13,8 +14,9 @@ import type { TreesContext } from "./trees.ts";
 
 export type PullPolicy = "if-missing" | "always" | "never";
 
-export interface PullRequest {
-  readonly core: StoreCore;
+/** `Core`: what a cached pull needs of the store, or the whole of it. */
+export interface PullRequest<Core = BootCore> {
+  readonly core: Core;
   /** What the source is asked for. */
   readonly reference: Reference;
   /** What the store calls the image: the canonical text of a reference, as a rule of that one. */
@@ -38,6 +40,11 @@ export interface PullRequest {
   readonly signal: AbortSignal;
 }
 
+/** Milliseconds of a clock that only goes forward. `performance` would be loaded for it. */
+export function milliseconds(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
 export function isDamage(error: unknown): error is ShaleError<"STORE_DAMAGED" | "SIDECAR_INVALID"> {
   return ShaleError.is(error, "STORE_DAMAGED") || ShaleError.is(error, "SIDECAR_INVALID");
 }
@@ -51,6 +58,11 @@ export function tellRetries(relay: ProgressRelay): (event: SourceEvent) => void 
   };
 }
 
-export function treesContext({ core, profile, relay, signal, force, holds }: PullRequest): TreesContext {
+export function treesContext({ core, profile, relay, signal, force, holds }: PullRequest<StoreCore>): TreesContext {
   return { core, profile, relay, signal, force, holds };
+}
+
+/** For what a cached pull does without. */
+export async function wholeRequest(request: PullRequest): Promise<PullRequest<StoreCore>> {
+  return { ...request, core: await request.core.whole() };
 }

@@ -3,7 +3,6 @@ import { ShaleError } from "../errors.ts";
 import { hostPlatform, parsePlatform } from "../image/platform.ts";
 import { formatReference, parseReference, type ArchiveReference, type Reference } from "../image/reference.ts";
 import type { ArchiveSource } from "../source/archive.ts";
-import type { ArchiveOptions } from "../source/archive-file.ts";
 import type { Credentials, CredentialsProvider } from "../source/credentials.ts";
 import type { ParallelRanges } from "../source/parallel-options.ts";
 import type { RetryPolicy } from "../source/retry.ts";
@@ -11,13 +10,13 @@ import type { Source } from "../source/source.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
 import type { Image } from "./image.ts";
 import { resolveLimits, type Limits } from "./limits.ts";
+import type { BootCore } from "./boot-core.ts";
 import { coreOf, type Store } from "./open-store.ts";
 import type { ProgressSink } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
 import { pullImage } from "./pull-image.ts";
 import type { PullPolicy } from "./pull-request.ts";
 import type { VerifyManifest } from "./resolve-image.ts";
-import type { StoreCore } from "./store-core.ts";
 
 export interface RegistryOptions {
   /** Stays the caller's: close it after the registry. */
@@ -167,18 +166,20 @@ export class Registry {
   }
 
   /** Loaded when first needed: a cached pull pays for no HTTP client. An archive is opened anew by each pull. */
-  #openSource(reference: Reference, core: StoreCore, input: PullOptions["input"]): Promise<Source> {
-    if (reference.transport === "oci-archive" || reference.transport === "docker-archive")
-      return openArchive(reference, {
-        spool: () => core.staging.fresh("archive"),
-        input: () => input ?? process.stdin,
-        maxBytes: this.#limits.imageBytes,
-      });
+  #openSource(reference: Reference, core: BootCore, input: PullOptions["input"]): Promise<Source> {
+    if (reference.transport === "oci-archive" || reference.transport === "docker-archive") return this.#openArchive(reference, core, input);
     const known = this.#sources.get(reference.transport);
     if (known) return known;
     const opening = reference.transport === "docker" ? this.#openRegistry() : openLayout();
     this.#sources.set(reference.transport, opening);
     return opening;
+  }
+
+  async #openArchive(reference: ArchiveReference, core: BootCore, input: PullOptions["input"]): Promise<Source> {
+    const { ArchiveSource } = await import("../source/archive.ts");
+    const whole = await core.whole();
+    const spool = (): string => whole.staging.fresh("archive");
+    return new ArchiveSource(reference, { spool, input: () => input ?? process.stdin, maxBytes: this.#limits.imageBytes });
   }
 
   async #openRegistry(): Promise<Source> {
@@ -188,7 +189,7 @@ export class Registry {
 }
 
 interface RunningPull extends PullOptions {
-  readonly core: StoreCore;
+  readonly core: BootCore;
   readonly relay: ProgressRelay;
   readonly signal: AbortSignal;
   readonly name: string | undefined;
@@ -230,9 +231,4 @@ async function nameOf(reference: Reference, source: PullSource, signal: AbortSig
 async function openLayout(): Promise<Source> {
   const { LayoutSource } = await import("../source/layout.ts");
   return new LayoutSource();
-}
-
-async function openArchive(reference: ArchiveReference, options: ArchiveOptions): Promise<Source> {
-  const { ArchiveSource } = await import("../source/archive.ts");
-  return new ArchiveSource(reference, options);
 }

@@ -1,58 +1,27 @@
-/** One open store, with what pulls share: locks, staging, workers, the ingest, and the layers under way. */
-import { existsSync, mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+/** The whole of one open store, with what pulls share: locks, staging, workers, the ingest, and the layers under way. */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
-import type { GcResult } from "../gc/result.ts";
 import { Ingest } from "../ingest/ingest.ts";
 import { bootStart } from "../store/boot-start.ts";
 import { sweepDownloads } from "../store/downloads.ts";
 import { Catalog } from "../store/catalog.ts";
-import { type CatalogLayer } from "../store/catalog-session.ts";
-import { Images, type Warn } from "../store/images.ts";
-import { initializeStore } from "../store/initialize.ts";
+import type { CatalogLayer } from "../store/catalog-session.ts";
+import type { Images, Warn } from "../store/images.ts";
 import { Layers } from "../store/layers.ts";
-import { Leases } from "../store/leases.ts";
-import { StoreLayout } from "../store/layout.ts";
+import type { Leases } from "../store/leases.ts";
+import type { StoreLayout } from "../store/layout.ts";
 import { Proofs } from "../store/proofs.ts";
 import { Pins } from "../store/pins.ts";
-import { refusePlanted } from "../store/planted.ts";
 import type { Profile } from "../store/profile.ts";
 import { TreeMarks } from "../store/tree-marks.ts";
 import { Staging } from "../store/staging.ts";
-import { inStore } from "../store/store-error.ts";
-import { readSuperblock, type Superblock } from "../store/superblock.ts";
-import { Activity } from "./activity.ts";
+import type { Superblock } from "../store/superblock.ts";
+import type { BootCore, StoreOptions } from "./boot-core.ts";
 import { BudgetKeeper } from "./budget-keeper.ts";
 import type { TrustTerms } from "../tree/source-trust.ts";
 import { WorkerPool } from "../system/worker-pool.ts";
-
-export interface StoreOptions {
-  /** Native profile of a store that is made now; default: what this user and file system can do. An existing store keeps its own. */
-  readonly profile?: Profile | undefined;
-  /** Worker threads; default 2, or 1 on a machine with one core. More gained nothing where it was measured. */
-  readonly workers?: number | undefined;
-  /** Give no image a layer or config that its repository has not given once itself, and been fetched for that: see SECURITY.md. Default false. */
-  readonly requireProof?: boolean | undefined;
-  /**
-   * Bytes that files' contents and kept blobs may take: after each pull that brought something, images that only references keep
-   * are removed, the least recently used first, until the rest fits. Default: no bound.
-   */
-  readonly maxBytes?: number | undefined;
-  /** With `maxBytes`: milliseconds for which an image that was used stays in any case; default 5 minutes. */
-  readonly keepYounger?: number | undefined;
-  /** With `maxBytes`: told what was removed to make room. What it throws is dropped, with a warning. */
-  readonly onEvicted?: ((result: GcResult) => void) | undefined;
-  /**
-   * Bytes of the file system that a pull must leave free, by an estimate (docs/store.md), or it fails with LOW_DISK before any layer is
-   * fetched. Default: a pull fails so only if its blobs alone do not fit; -Infinity: never.
-   */
-  readonly minFreeBytes?: number | undefined;
-  /** Told of what was found wrong and put right, or works around. */
-  readonly onWarning?: Warn | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** Two keep both workers inflating; the third hides the next one's latency. Fewer than there are slabs: each holds one. */
 const LAYERS_IN_FLIGHT = 3;
@@ -63,6 +32,7 @@ interface Downloads {
 }
 
 export class StoreCore {
+  readonly boot: BootCore;
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
   readonly bootId: string;
@@ -75,58 +45,38 @@ export class StoreCore {
   readonly requireProof: boolean;
   readonly catalog: Catalog;
   readonly warn: Warn;
-  readonly activity: Activity;
-  readonly maxBytes: number | undefined;
   readonly minFreeBytes: number | undefined;
   readonly #budget: BudgetKeeper | undefined;
   /** Layers being ingested by this handle. */
   readonly inFlight: Map<DiffId, Promise<unknown>> = new Map();
   readonly #workers: number;
-  readonly #running = new Set<Promise<unknown>>();
-  readonly #abort = new AbortController();
   #durabilitySettled = false;
   #downloads: Promise<Downloads> | undefined;
   #staging: Staging | undefined;
   #pool: WorkerPool | undefined;
   #ingest: Ingest | undefined;
   #trust: TrustTerms | undefined;
-  #closed: Promise<void> | undefined;
 
-  private constructor(layout: StoreLayout, superblock: Superblock, options: StoreOptions) {
+  constructor(boot: BootCore, options: StoreOptions) {
+    const { layout, superblock, bootId, images, leases, requireProof, warn } = boot;
+    this.boot = boot;
     this.layout = layout;
     this.superblock = superblock;
-    this.bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-    this.warn = options.onWarning ?? (() => {});
-    this.activity = new Activity(layout.root);
-    this.proofs = new Proofs(layout, this.warn);
-    this.requireProof = options.requireProof ?? false;
+    this.bootId = bootId;
+    this.images = images;
+    this.leases = leases;
+    this.requireProof = requireProof;
+    this.warn = warn;
+    this.proofs = new Proofs(layout, warn);
     this.#workers = options.workers ?? Math.min(2, availableParallelism());
-    this.images = new Images(layout);
-    this.leases = new Leases(layout);
     this.pins = new Pins(layout);
-    this.layers = new Layers(layout, this.bootId);
-    this.treeMarks = new TreeMarks(layout, this.bootId);
+    this.layers = new Layers(layout, bootId);
+    this.treeMarks = new TreeMarks(layout, bootId);
     const layers = (): AsyncIterable<CatalogLayer> => this.#catalogLayers();
-    this.catalog = new Catalog({ layout, storeId: superblock.id, layers, warn: this.warn });
+    this.catalog = new Catalog({ layout, storeId: superblock.id, layers, warn });
     const { maxBytes, minFreeBytes, keepYounger, onEvicted } = options;
-    this.maxBytes = maxBytes;
     this.minFreeBytes = minFreeBytes;
     if (maxBytes !== undefined) this.#budget = new BudgetKeeper(this, { maxBytes, keepYounger, onEvicted });
-  }
-
-  static async open(path: string, options: StoreOptions): Promise<StoreCore> {
-    if (process.platform !== "linux") {
-      throw new ShaleError("UNSUPPORTED_PLATFORM", `shale runs on Linux only, this is ${process.platform}`, { platform: process.platform });
-    }
-    options.signal?.throwIfAborted();
-    return inStore(path, async () => {
-      if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
-      const layout = new StoreLayout(realpathSync(path));
-      refuseShared(layout.root);
-      refusePlanted(layout);
-      const superblock = readSuperblock(layout.superblock, layout.root) ?? (await initializeStore(layout, options.profile, options.signal));
-      return new StoreCore(layout, superblock, options);
-    });
   }
 
   get profile(): Profile {
@@ -178,7 +128,7 @@ export class StoreCore {
 
   /** After a pull that brought something: in the background. */
   keepBudget(): void {
-    if (!this.#closed) this.#budget?.check();
+    if (!this.boot.isClosed) this.#budget?.check();
   }
 
   /** Bytes and chunks written so far by this handle. */
@@ -187,35 +137,17 @@ export class StoreCore {
   }
 
   /** Runs an operation of this handle; `close` cancels it and waits for its end. @throws STORE_CLOSED */
-  async run<T>(signal: AbortSignal | undefined, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#closed) throw this.#closedError();
-    const running = inStore(this.layout.root, () => operation(signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal));
-    const tracked = running.catch(() => undefined);
-    this.#running.add(tracked);
-    try {
-      return await running;
-    } finally {
-      this.#running.delete(tracked);
-    }
+  run<T>(signal: AbortSignal | undefined, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return this.boot.run(signal, operation);
   }
 
-  close(): Promise<void> {
-    return (this.#closed ??= this.#close());
-  }
-
-  async #close(): Promise<void> {
-    this.#abort.abort(this.#closedError());
-    await Promise.all(this.#running);
+  /** For its `boot`, when all that ran has ended. */
+  async close(): Promise<void> {
     await this.#budget?.idle();
     await this.catalog.idle();
     this.#ingest?.close();
     await this.#pool?.close();
     this.#staging?.close();
-  }
-
-  #closedError(): ShaleError<"STORE_CLOSED"> {
-    const path = this.layout.root;
-    return new ShaleError("STORE_CLOSED", `the store ${JSON.stringify(path)} was closed; open it again`, { path });
   }
 
   /** From the sidecars, by the workers. A damaged one is left out: its layer is of no use before it is ingested again. */
@@ -231,17 +163,4 @@ export class StoreCore {
       }
     }
   }
-}
-
-/** Another user who can write here could give every image a setuid root shell; one who can read could run strangers' setuid files. */
-function refuseShared(root: string): void {
-  const stat = statSync(root);
-  const self = process.geteuid?.();
-  if (!stat.isDirectory()) {
-    throw new ShaleError("NOT_A_STORE", `${JSON.stringify(root)} is no directory; choose another path`, { path: root });
-  }
-  if (stat.uid === self && (stat.mode & 0o077) === 0) return;
-  const state = stat.uid === self ? `has mode 0${(stat.mode & 0o777).toString(8)}` : `belongs to uid ${stat.uid}`;
-  const message = `${JSON.stringify(root)} ${state}; a store must be its user's alone: chmod 0700 it, or choose a directory of your own`;
-  throw new ShaleError("STORE_PERMISSIONS", message, { path: root });
 }

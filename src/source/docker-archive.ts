@@ -5,10 +5,10 @@
  */
 import { createHash } from "node:crypto";
 import { ShaleError } from "../errors.ts";
-import { MAX_CONFIG_BYTES, parseConfig } from "../image/config.ts";
+import { parseConfig } from "../image/config.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { digestHex, parseBlobDigest, type BlobDigest, type DiffId } from "../image/digest.ts";
-import { JsonObject, parseJson, quote, type Fail } from "../image/document.ts";
+import { MAX_CONFIG_BYTES, JsonObject, parseJson, quote, type Fail } from "../image/document.ts";
 import { DOCKER_CONFIG, DOCKER_MANIFEST } from "../image/media-type.ts";
 import { formatReference, parseReference } from "../image/reference.ts";
 import { sniffCompression } from "./archive-file.ts";

@@ -1,7 +1,6 @@
 /** The files of an image layout, wherever they lie: what a reader of layouts asks for. */
 import { ShaleError } from "../errors.ts";
-import { quote } from "../image/document.ts";
-import { MAX_MANIFEST_BYTES } from "../image/manifest.ts";
+import { MAX_MANIFEST_BYTES, quote } from "../image/document.ts";
 import { tooLarge } from "./manifest-bytes.ts";
 
 export interface LayoutFile extends AsyncDisposable {

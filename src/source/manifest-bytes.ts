@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { gunzipSync } from "node:zlib";
 import { ShaleError } from "../errors.ts";
+import { MAX_MANIFEST_BYTES } from "../image/document.ts";
 import { digestAlgorithm, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
-import { MAX_MANIFEST_BYTES } from "../image/manifest.ts";
 import type { HttpResponse } from "./http-client.ts";
 
 /**

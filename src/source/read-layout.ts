@@ -2,8 +2,8 @@
 import { ShaleError } from "../errors.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { digestAlgorithm, digestHex, type BlobDigest } from "../image/digest.ts";
-import { JsonObject, parseJson, quote, type Fail } from "../image/document.ts";
-import { MAX_MANIFEST_BYTES, parseManifestDocument } from "../image/manifest.ts";
+import { MAX_MANIFEST_BYTES, JsonObject, parseJson, quote, type Fail } from "../image/document.ts";
+import { parseManifestDocument } from "../image/manifest.ts";
 import { isManifestMediaType } from "../image/media-type.ts";
 import { wantedRange } from "./blob-stream.ts";
 import { readSmallFile, sourceInvalid, type LayoutFile, type LayoutFiles } from "./layout-files.ts";

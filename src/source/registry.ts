@@ -1,8 +1,9 @@
 /** Images from a registry: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md */
 import { ShaleError } from "../errors.ts";
+import { MAX_MANIFEST_BYTES } from "../image/document.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { BlobDigest } from "../image/digest.ts";
-import { parseManifestDocument, MAX_MANIFEST_BYTES } from "../image/manifest.ts";
+import { parseManifestDocument } from "../image/manifest.ts";
 import { MANIFEST_ACCEPT } from "../image/media-type.ts";
 import { formatReference, type Reference, type RegistryReference } from "../image/reference.ts";
 import { Authorizer } from "./auth.ts";

@@ -3,16 +3,17 @@
  * cached path needs), and references, small files that point to a record. Each is written durably and carries a checksum: a
  * damaged one is a miss with a warning, never a wrong answer.
  */
-import { hash } from "node:crypto";
-import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { durableWrite } from "../system/durable-write.ts";
-import { readChecked, readIfThere, writeChecked } from "./checked-file.ts";
+import { sha256 } from "../system/sha256.ts";
+import { CheckedFiles, readChecked, readIfThere, writeChecked } from "./checked-file.ts";
 import { base32 } from "./inode.ts";
 import type { StoreLayout } from "./layout.ts";
 import type { Profile } from "./profile.ts";
+
+const { readdirSync, rmSync } = process.getBuiltinModule("node:fs");
 
 export interface ImageLayer {
   readonly diffId: DiffId;
@@ -84,6 +85,7 @@ export type Warn = (code: string, message: string) => void;
 
 export class Images {
   readonly #layout: StoreLayout;
+  readonly #files = new CheckedFiles();
 
   constructor(layout: StoreLayout) {
     this.#layout = layout;
@@ -104,7 +106,7 @@ export class Images {
 
   reference(reference: string, platform: string, warn: Warn): ReferenceRecord | undefined {
     const path = this.#layout.reference(referenceKey(reference, platform));
-    const found = readChecked(path, warn) as ReferenceRecord | undefined;
+    const found = this.#files.read(path, warn) as ReferenceRecord | undefined;
     return found?.reference === reference && found.platform === platform ? found : undefined;
   }
 
@@ -114,7 +116,7 @@ export class Images {
   }
 
   record(manifestDigest: BlobDigest, warn: Warn): ImageRecord | undefined {
-    const record = readChecked(this.#layout.imageRecord(parseBlobDigest(manifestDigest)), warn) as ImageRecord | undefined;
+    const record = this.#files.read(this.#layout.imageRecord(parseBlobDigest(manifestDigest)), warn) as ImageRecord | undefined;
     if (record?.manifestDigest !== manifestDigest) return undefined;
     for (const { diffId, digest } of record.layers) {
       parseDiffId(diffId);
@@ -178,7 +180,7 @@ export class Images {
 
 /** Names the file of a reference, or of what is said of one. */
 export function referenceKey(reference: string, platform: string): string {
-  return base32(hash("sha256", `${reference}\0${platform}`, "buffer")).slice(0, 32);
+  return base32(sha256(`${reference}\0${platform}`)).slice(0, 32);
 }
 
 const DIGEST_NAME: RegExp = /^sha(?:256|512)-[0-9a-f]+$/;

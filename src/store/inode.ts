@@ -2,7 +2,6 @@
  * Inode ids. Hard links share one inode, so the name of a link source covers the content and every physical attribute: the
  * first 160 bits of SHA-256 over the chunk id and a canonical encoding, in lower-case base32. Normative in format/store.md.
  */
-import { hash } from "node:crypto";
 import type { PhysicalAttributes } from "./profile.ts";
 
 export const INODE_ID_BYTES = 20;
@@ -21,7 +20,7 @@ export function inodeId(chunk: Uint8Array, mtime: { seconds: number; nanoseconds
   bytes.writeBigInt64LE(BigInt(mtime.seconds), 32);
   bytes.writeUInt32LE(mtime.nanoseconds, 40);
   bytes.set(attributes, 44);
-  return hash("sha256", bytes, "buffer").subarray(0, INODE_ID_BYTES);
+  return process.getBuiltinModule("node:crypto").hash("sha256", bytes, "buffer").subarray(0, INODE_ID_BYTES);
 }
 
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";

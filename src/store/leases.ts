@@ -3,17 +3,18 @@
  * it and freed by the kernel when they die; or a name written down, for users that outlive the process that pulled. The lease
  * file's modification time is when the image was last used.
  */
-import { hash } from "node:crypto";
-import { futimesSync, mkdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
+import { sha256 } from "../system/sha256.ts";
 import { readChecked, writeChecked } from "./checked-file.ts";
 import { base32 } from "./inode.ts";
 import type { Warn } from "./images.ts";
 import type { StoreLayout } from "./layout.ts";
+
+const { futimesSync, mkdirSync, rmSync, statSync, utimesSync } = process.getBuiltinModule("node:fs");
 
 /** A lease by name: it holds until it is released or, if it has an end, until then (ms since 1970). */
 export interface NamedLease {
@@ -91,7 +92,7 @@ export class Leases {
   }
 
   #file(name: string): string {
-    return join(this.#directory, base32(hash("sha256", name, "buffer")).slice(0, 32));
+    return join(this.#directory, base32(sha256(name)).slice(0, 32));
   }
 }
 

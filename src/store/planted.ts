@@ -1,8 +1,9 @@
 /** What somebody may have put into a store's place: a symlink where a directory belongs is never followed. */
-import { lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import { ShaleError } from "../errors.ts";
 import type { StoreLayout } from "./layout.ts";
+
+const { lstatSync } = process.getBuiltinModule("node:fs");
 
 /** True for a directory itself, false for a symlink to one, anything else, or nothing. */
 export function isRealDirectory(path: string): boolean {

@@ -1,8 +1,8 @@
 /** store.json: what kind of store this is, and whether this version of shale may read or write it. See format/store.md. */
-import { readFileSync } from "node:fs";
-import { randomUUID } from "node:crypto";
 import { isErrno, ShaleError } from "../errors.ts";
 import { PROFILES, type Owner, type Profile } from "./profile.ts";
+
+const { readFileSync } = process.getBuiltinModule("node:fs");
 
 export const STORE_VERSION = 1;
 
@@ -26,7 +26,7 @@ export interface Superblock {
 
 export function newSuperblock(profile: Profile, owner: Owner): Superblock {
   const features = { compatible: [], readOnlyCompatible: [], incompatible: [] };
-  return { version: STORE_VERSION, id: randomUUID(), digest: "sha256", profile, owner, features };
+  return { version: STORE_VERSION, id: process.getBuiltinModule("node:crypto").randomUUID(), digest: "sha256", profile, owner, features };
 }
 
 export function formatSuperblock(superblock: Superblock): string {

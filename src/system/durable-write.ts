@@ -1,14 +1,15 @@
 /** The one way a small file that must survive a power cut is written. */
-import { closeSync, constants, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
-import { randomBytes } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { isErrno } from "../errors.ts";
+
+const { closeSync, constants, fsyncSync, openSync, renameSync, unlinkSync, writeSync } = process.getBuiltinModule("node:fs");
 
 /**
  * Replaces `path` as a whole: temporary file in `staging` (same file system), write, fsync, rename, fsync of the directory.
  * A reader sees the old content or the new, also after a power cut. Nothing is left behind when it fails.
  */
 export function durableWrite(path: string, content: Uint8Array | string, staging: string): void {
+  const { randomBytes } = process.getBuiltinModule("node:crypto");
   const temporary = join(staging, `${basename(path).slice(0, 80)}-${randomBytes(6).toString("hex")}`);
   try {
     writeSynced(temporary, typeof content === "string" ? Buffer.from(content) : content);

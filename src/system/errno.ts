@@ -1,5 +1,6 @@
 /** Finds the operating system's error behind others: causes, what a disposal suppressed, and those of LevelDB and rmSync, which are text. */
-import { constants } from "node:os";
+
+const { constants } = process.getBuiltinModule("node:os");
 
 /** strerror(3) of those that a user can act on, as LevelDB quotes them, and Node's rmSync those that it has no name for. */
 const TEXTS: Readonly<Record<string, string>> = {

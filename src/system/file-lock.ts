@@ -4,9 +4,10 @@
  * thread: a terminated worker would silently drop its locks. A lock never waits in the kernel: it is tried, and tried again
  * after a few milliseconds of jitter, so neither the event loop nor the thread pool can stall.
  */
-import { closeSync, constants, openSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { tryFlock } from "./syscalls.ts";
+
+const { closeSync, constants, openSync } = process.getBuiltinModule("node:fs");
+const { setTimeout: sleep } = process.getBuiltinModule("node:timers/promises");
 
 export type LockMode = "shared" | "exclusive";
 

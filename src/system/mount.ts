@@ -3,7 +3,7 @@
  * calls go by number, the same on every architecture, since musl has no wrappers for them.
  */
 import { closeSync, readSync } from "node:fs";
-import koffi from "koffi";
+import { koffi } from "./koffi.ts";
 import { toBytes, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { failureOf } from "./native-call.ts";

@@ -1,5 +1,6 @@
-import { readdirSync } from "node:fs";
 import { isErrno } from "../errors.ts";
+
+const { readdirSync } = process.getBuiltinModule("node:fs");
 
 /** Names of a directory; none when it is not there. */
 export function namesIn(directory: string): readonly string[] {

@@ -1,10 +1,9 @@
 /** Calls of the C library by koffi, and what their failures were. */
-import { constants } from "node:os";
-import { getSystemErrorName } from "node:util";
-import koffi from "koffi";
 import type { ByteString } from "../bytes.ts";
+import { koffi } from "./koffi.ts";
 
-const errnos: typeof constants.errno = constants.errno;
+const { getSystemErrorName } = process.getBuiltinModule("node:util");
+const { errno: errnos } = process.getBuiltinModule("node:os").constants;
 
 export interface NativeCall {
   readonly syscall: string;

@@ -2,12 +2,13 @@
  * The system calls that node:fs lacks, declared once (Linux, 64 bit; glibc and musl). Paths are byte strings and are never
  * followed if the last component is a symlink. Every call is synchronous and short; none may block (locks are non-blocking).
  */
-import { constants } from "node:os";
-import { linkSync, unlinkSync } from "node:fs";
-import koffi from "koffi";
+import { koffi } from "./koffi.ts";
 import { fsPath, toBytes, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { failureOf } from "./native-call.ts";
+
+const { constants } = process.getBuiltinModule("node:os");
+const { linkSync, unlinkSync } = process.getBuiltinModule("node:fs");
 
 const libc: ReturnType<typeof koffi.load> = koffi.load(null);
 const c: Record<string, ReturnType<typeof libc.func>> = {

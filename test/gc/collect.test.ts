@@ -170,7 +170,7 @@ test("`gc()` finishes a removal that was cut off when its sidecar had gone, but 
 test("`Users.refresh()` sees the records that were written since, and `drop()` tells what only the dropped one had", async () => {
   await using harness = await startStore();
   const { first, second } = await twoImages(harness);
-  const context = coreOf(await harness.store());
+  const context = await coreOf(await harness.store()).whole();
   const users = new Users(context);
   for (const reference of [first, second]) {
     const { manifestDigest, layers } = await harness.pull(reference);

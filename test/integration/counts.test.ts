@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { before, after, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { buildImage, buildLayer, writeLayout, type TestEntry } from "../../src/testing/index.ts";
 import { PROJECT } from "../../tools/project.ts";
 import { run } from "../support/run.ts";
@@ -163,4 +164,42 @@ test("`shale pull` of an image that is there asks for as many calls for 500 file
   assert.deepEqual([...many!.byName].sort(), [...few!.byName].sort());
   assert.ok(many!.calls.open > 0, "the store's own calls were seen");
   assert.ok(many!.calls.open <= 12, `${many!.calls.open} files were opened`);
+});
+
+/** What a process asks of the kernel for its second pull of an image, leases given back included. */
+async function callsOfSecondPull(store: string, tag: string): Promise<string[]> {
+  const log = join(scope.path, "again.log");
+  const program = `
+    import { existsSync } from "node:fs";
+    import { openStore, Registry } from ${JSON.stringify(new URL("../../src/boot.js", import.meta.url).href)};
+    await using store = await openStore(${JSON.stringify(store)});
+    await using registry = new Registry({ store });
+    const pull = async () => { await using image = await registry.pull(${JSON.stringify(`app:${tag}`)}, { pullPolicy: "never" }); };
+    await pull();
+    existsSync("/begin-of-pull");
+    await pull();
+    existsSync("/end-of-pull");`;
+  await run("strace", ["-f", "-o", log, process.execPath, "--input-type=module", "-e", program]);
+  const lines = readFileSync(log, "latin1").split("\n");
+  const [begin, end] = ["/begin-of-pull", "/end-of-pull"].map((name) => lines.findIndex((line) => line.includes(name)));
+  const [thread = ""] = lines[begin!]!.split(" ");
+  const calls = lines.slice(begin! + 1, end).map((line) => (line.startsWith(`${thread} `) ? (/^\d+ +(\w+)\(/.exec(line)?.[1] ?? "") : ""));
+  // of V8's threads and memory
+  return calls.filter((name) => name !== "" && !/^(?:futex|mmap|munmap|madvise|mprotect|brk|sched_yield|epoll_\w+)$/.test(name));
+}
+
+test("`Registry#pull` of an image that this process pulled before makes seven calls, and one a layer", async (t) => {
+  const images = [`half-${FEW}`, `half-${MANY}`, `third-${FEW}`];
+  const store = await newStore("again");
+  for (const tag of images)
+    await run(process.execPath, [SHALE, "pull", `oci:${join(scope.path, tag)}:${tag}`, "--as", `app:${tag}`, "--store", store, "--quiet"]);
+  // what was written just now is read again each time
+  await delay(2100);
+  const calls: string[][] = [];
+  for (const tag of images) calls.push(await callsOfSecondPull(store, tag));
+  for (const list of calls) t.diagnostic(list.join(" "));
+  assert.deepEqual(
+    calls.map((list) => list.length),
+    [9, 9, 10],
+  );
 });
