@@ -74,7 +74,9 @@ export class PullTotal {
 
   /** Undefined: there is nothing to fetch, nor trees to be made. */
   get view(): TotalView | undefined {
-    return this.#linking() ?? this.#fetching();
+    // trees of lower layers are made while upper ones come
+    const isComing = [...this.#parts.values()].some(({ state }) => state === "coming");
+    return isComing ? this.#fetching() : (this.#linking() ?? this.#fetching());
   }
 
   #applyToLayer(event: Extract<ProgressEvent, { diffId: string }>): void {

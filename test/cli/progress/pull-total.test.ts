@@ -43,6 +43,15 @@ test("PullTotal counts the bytes of the layers that are to be fetched, and of no
   assert.deepEqual([after.bytes, after.total, after.finished], [100, 200, 1]);
 });
 
+test("PullTotal tells of fetching while a layer comes, though a lower one's tree is made already", () => {
+  const pull = follow();
+  pull.apply(resolved(2, 100), ...wholeLayer(0, 100).slice(0, 7), advanced(1, 30));
+  pull.apply({ kind: "tree-started", index: 0, diffId: diffId(0), total: 10 });
+  assert.equal(fetching(pull).bytes, 130);
+  pull.apply(...wholeLayer(1, 100).slice(0, 7));
+  assert.equal(pull.total.view?.kind, "linking");
+});
+
 test("PullTotal counts a layer that the image has twice once", () => {
   const pull = follow();
   const event = resolved(2, 100);
