@@ -126,7 +126,9 @@ test("PullTotal tells the rate once it is known, and another at most once a seco
 
 test("PullTotal goes over to trees, of as many as the image has layers", () => {
   const pull = follow();
-  pull.apply(resolved(4, 100), ...wholeLayer(0, 100), { kind: "tree-skipped", index: 1, diffId: diffId(1) });
+  pull.apply(resolved(4, 100));
+  for (const index of [1, 2, 3]) pull.apply({ kind: "layer-skipped", reason: "in-store", index, diffId: diffId(index) });
+  pull.apply(...wholeLayer(0, 100), { kind: "tree-skipped", index: 1, diffId: diffId(1) });
   pull.apply({ kind: "tree-started", index: 2, diffId: diffId(2), total: 10 });
   pull.apply({ kind: "tree-advanced", index: 2, diffId: diffId(2), entries: 5, total: 10 });
   assert.deepEqual(pull.total.view, { kind: "linking", names: 8748, finished: 2, trees: 4, part: 0.625 });
