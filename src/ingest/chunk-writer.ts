@@ -98,7 +98,6 @@ export class ChunkWriter {
         const path = chunkPath(this.#options.chunks, inode);
         const present = this.#look(path, { chunk, size, file, physical });
         if (present !== "good") this.#publish(staged, path, { file, physical, size, mode: 0o600, replace: present === "wrong" });
-        staged.discard();
         return { chunk, inode };
       },
       discard: () => staged.discard(),
@@ -206,7 +205,7 @@ interface Staged {
 
 const ZEROS: Buffer = Buffer.alloc(64 * 1024);
 
-/** A file that is stored piece by piece, front to back. End it with `finish` or `discard`. */
+/** A file that is stored piece by piece, front to back. End it with `finish`, also when that fails, or `discard`. */
 export class ChunkStream {
   readonly #fd: number;
   readonly #hash: Hash = createHash("sha256");
@@ -231,8 +230,12 @@ export class ChunkStream {
   }
 
   finish(): StoredFile {
-    ftruncateSync(this.#fd, this.#size);
-    return this.#end.finish(this.#hash.digest(), this.#size);
+    try {
+      ftruncateSync(this.#fd, this.#size);
+      return this.#end.finish(this.#hash.digest(), this.#size);
+    } finally {
+      this.#end.discard();
+    }
   }
 
   discard(): void {

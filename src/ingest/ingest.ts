@@ -3,8 +3,8 @@
  * hands over a staged layer. Nothing blocks the event loop: bytes are copied into shared memory, all else is the workers'.
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
-import { mkdirSync } from "node:fs";
-import { ShaleError } from "../errors.ts";
+import { mkdirSync, rmSync } from "node:fs";
+import { isErrno, ShaleError } from "../errors.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import { processUmask } from "../store/attributes.ts";
@@ -81,8 +81,10 @@ export class Ingest {
     this.#counts = options.counts ?? { newChunks: 0, newBytes: 0 };
     const memory = createSlabMemory();
     this.#slabs = new Slabs(memory);
-    const opens = Array.from({ length: options.pool.size }, (_, worker) => this.#open(worker, memory));
-    this.#opened = Promise.all(opens);
+    const stale: string[] = [];
+    const opens = Array.from({ length: options.pool.size }, (_, worker) => this.#open(worker, memory, stale));
+    // no worker that lives writes there any more
+    this.#opened = Promise.all(opens).then(() => stale.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
     this.#opened.catch(() => undefined);
   }
 
@@ -128,14 +130,15 @@ export class Ingest {
     return this.#failure !== undefined;
   }
 
-  #open(worker: number, memory: OpenRequest["memory"]): Promise<unknown> {
+  /** `stale`: is given what an Ingest before this one left, which may hold files of a worker that died. */
+  #open(worker: number, memory: OpenRequest["memory"], stale: string[]): Promise<unknown> {
     const { pool, chunks, writer, staging } = this.#options;
     const { port1, port2 } = new MessageChannel();
     port1.on("message", (event: EngineEvent) => this.#receive(event));
     port1.unref();
     this.#ports.push(port1);
-    const own = `${staging}/chunks-${worker}`;
-    mkdirSync(own, { mode: 0o700, recursive: true });
+    let own = `${staging}/chunks-${worker}`;
+    for (let number = worker; !makeFresh(own); own = `${staging}/chunks-${(number += pool.size)}`) stale.push(own);
     const request: OpenRequest = { memory, port: port2, chunks: { ...writer, chunks, staging: own, umask: processUmask() } };
     return pool.run("ingest/open", request, { worker, transfer: [port2] });
   }
@@ -243,6 +246,17 @@ export class Ingest {
     const inFlight = this.#layers.get(layer);
     inFlight?.ring.abort();
     inFlight?.done.reject(error);
+  }
+}
+
+/** False when it is there. */
+function makeFresh(directory: string): boolean {
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return false;
+    throw error;
   }
 }
 
