@@ -108,12 +108,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #request: HttpRequest;
   readonly #stallTimeout: number;
   readonly #head: PromiseWithResolvers<HttpResponse> = Promise.withResolvers();
+  /** Undefined while the request waits for a connection. */
+  #controller: Dispatcher.DispatchController | undefined;
   #body: ResponseBody | undefined;
-  #abort: (() => void) | undefined;
 
   constructor(request: HttpRequest, stallTimeout: number) {
     this.#request = request;
     this.#stallTimeout = stallTimeout;
+    request.signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
   get response(): Promise<HttpResponse> {
@@ -121,12 +123,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#unlisten();
-    const { signal } = this.#request;
-    const abort = (): void => controller.abort(new Error("aborted"));
-    if (signal?.aborted === true) return abort();
-    signal?.addEventListener("abort", abort, { once: true });
-    this.#abort = abort;
+    this.#controller = controller;
+    if (this.#request.signal?.aborted === true) this.#abort();
   }
 
   onResponseStart(
@@ -159,8 +157,14 @@ class Exchange implements Dispatcher.DispatchHandler {
     else this.#body?.end(reason);
   }
 
+  /** Who asked waits for no connection to be made or to become free; a request that waits for one is ended when it gets it. */
+  readonly #abort = (): void => {
+    this.#head.reject(this.#request.signal?.reason);
+    this.#controller?.abort(new Error("aborted"));
+  };
+
   #unlisten(): void {
-    if (this.#abort !== undefined) this.#request.signal?.removeEventListener("abort", this.#abort);
+    this.#request.signal?.removeEventListener("abort", this.#abort);
   }
 }
 

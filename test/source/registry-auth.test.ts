@@ -307,6 +307,14 @@ for (const [what, location] of [
   });
 }
 
+test("`RegistrySource` gives the connection of a refused redirect back, however long its body is", { timeout: 20_000 }, async () => {
+  await using harness = await startHarness({}, { http: { connectionsPerHost: 1 } });
+  const action: FaultAction = { kind: "respond", status: 302, body: Buffer.alloc(4_000_000) };
+  harness.registry.misbehave({ match: /manifests/, action });
+  await assert.rejects(harness.source.resolve(harness.reference), { code: "REGISTRY_ERROR" });
+  await harness.source.resolve(harness.reference);
+});
+
 test("`RegistrySource` follows five redirects and no sixth", async () => {
   await using harness = await startHarness();
   const again = { kind: "redirect", location: "/v2/team/app/manifests/v1" } as const;
