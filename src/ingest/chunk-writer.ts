@@ -104,9 +104,14 @@ export class ChunkWriter {
     });
   }
 
+  /** Looks at every chunk again: other processes may have removed some. */
+  forget(): void {
+    this.#made.clear();
+  }
+
   /** Forgets what it knows of the store, which other processes may change between two runs. */
   reset(): void {
-    this.#made.clear();
+    this.forget();
     this.verifyContent = false;
     this.newChunks = this.newBytes = 0;
   }

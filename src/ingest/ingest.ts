@@ -10,7 +10,7 @@ import type { BlobDigest, DiffId } from "../image/digest.ts";
 import { processUmask } from "../store/attributes.ts";
 import { revive, type WorkerPool } from "../system/worker-pool.ts";
 import type { ChunkWriterOptions } from "./chunk-writer.ts";
-import type { EngineEvent, IngestCounts, OpenRequest } from "./engine.ts";
+import type { EngineEvent, IngestCounts, OpenRequest, RunRequest } from "./engine.ts";
 import type { InflatedLayer, LayerTask } from "./layer-inflater.ts";
 import { layerLimitError, type LayerLimits } from "./layer-limits.ts";
 import { partBytes, partTransfer, type Part } from "./part.ts";
@@ -39,6 +39,8 @@ export interface LayerRequest {
   readonly buildIndex: boolean;
   /** Re-read chunks that are there already. */
   readonly verifyContent: boolean;
+  /** Chunks were removed since this handle made or saw them: trust no memory of any. Default false. */
+  readonly forget?: boolean;
   readonly limits: LayerLimits;
   readonly signal?: AbortSignal | undefined;
   readonly onDownloaded: (bytes: number) => void;
@@ -100,9 +102,10 @@ export class Ingest {
   async ingest(request: LayerRequest): Promise<IngestedLayer> {
     await this.#opened;
     if (this.failed) throw this.#failure;
-    await this.#run(request.verifyContent);
+    await this.#run({ verifyContent: request.verifyContent, forget: request.forget ?? false });
     try {
       const { parts, size } = await this.#inflate(request);
+      if (this.failed) throw this.#failure;
       request.onSettling();
       mkdirSync(request.directory, { mode: 0o700 });
       const { diffId, directory, buildIndex, limits } = request;
@@ -143,10 +146,10 @@ export class Ingest {
     return pool.run("ingest/open", request, { worker, transfer: [port2] });
   }
 
-  async #run(verifyContent: boolean): Promise<void> {
+  async #run(request: RunRequest): Promise<void> {
     this.#running++;
     const { pool } = this.#options;
-    await Promise.all(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/run", { verifyContent }, worker)));
+    await Promise.all(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/run", request, worker)));
   }
 
   /** Lets the workers sleep when the last layer is done, and takes their counts. */

@@ -232,14 +232,18 @@ interface Feed {
 
 /** A gc may take chunks that this ingest found there before it has published its claim to them; then it starts over. */
 async function ingestUndisturbed(layer: LayerIdentity & { index: number }, context: LayerContext, feed: Feed): Promise<void> {
-  for (let tries = 3; tries > 0; tries--) if (await ingestOnce(layer, context, feed)) return;
+  for (let attempt = 0; attempt < 3; attempt++) if (await ingestOnce(layer, context, { ...feed, forget: attempt > 0 })) return;
   throw new ShaleError("STORE_BUSY", `garbage collection kept removing what layer ${layer.diffId} needs; try again when it has ended`, {
     path: context.core.layout.root,
   });
 }
 
 /** False when chunks were removed meanwhile. */
-async function ingestOnce(layer: LayerIdentity & { index: number }, context: LayerContext, { recorder, blob }: Feed): Promise<boolean> {
+async function ingestOnce(
+  layer: LayerIdentity & { index: number },
+  context: LayerContext,
+  { recorder, blob, forget }: Feed & { readonly forget: boolean },
+): Promise<boolean> {
   const { core, relay, force, buildIndex, limits, budget, signal } = context;
   const { diffId, descriptor } = layer;
   const about: LayerProgress = { diffId, index: layer.index };
@@ -259,6 +263,7 @@ async function ingestOnce(layer: LayerIdentity & { index: number }, context: Lay
     directory,
     buildIndex,
     verifyContent: force,
+    forget,
     limits,
     signal,
     blob: blob.bytes(),

@@ -65,11 +65,16 @@ const DEFAULTS: Required<HttpOptions> = {
 export class HttpClient {
   readonly #options: Required<HttpOptions>;
   readonly #connections: Connections;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(options: HttpOptions = {}) {
     this.#options = { ...DEFAULTS, ...options };
     this.#connections = new Connections(this.#options);
+  }
+
+  /** For waits between requests that nobody's own signal ends. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
   }
 
   /** True when a host that we have connected to is a private one: it may point to its neighbours. */
@@ -84,7 +89,7 @@ export class HttpClient {
    */
   async send(request: HttpRequest): Promise<HttpResponse> {
     const { url, signal, publicOnly = false, connectTimeout } = request;
-    if (this.#closed) throw new TypeError("the source is closed");
+    this.closing.throwIfAborted();
     if (publicOnly && this.#options.isPrivate(url.hostname)) throw unreachable(url, new PrivateAddressError(url.hostname));
     const dispatcher = await this.#connections.dispatcher(url, { tls: request.tls?.(url), publicOnly, connectTimeout });
     signal?.throwIfAborted();
@@ -98,7 +103,7 @@ export class HttpClient {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort(new TypeError("the source is closed"));
     await this.#connections.close();
   }
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ShaleError } from "../../src/errors.ts";
@@ -107,6 +107,31 @@ test("`Ingest` ingests again what a worker died over with a large file open, and
   };
   assert.equal((await here.ingest().ingest(requestFor(layer, join(here.staging, "again"), whole()))).entries, 2);
   assert.ok(!started());
+});
+
+test("`Ingest` told to forget makes chunks again that were removed while it runs", { timeout: 20_000 }, async () => {
+  await using here = await place();
+  const layer = await buildLayer([{ path: "f", content: "content" }], { compression: "none" });
+  const ingest = here.ingest();
+  const files = (): string[] => readdirSync(here.chunks, { recursive: true }).map((name) => join(here.chunks, String(name)));
+  const bytes = async function* (): AsyncGenerator<Uint8Array> {
+    yield layer.content as Buffer;
+  };
+  const running = Promise.withResolvers<undefined>();
+  const slow = async function* (): AsyncGenerator<Uint8Array> {
+    yield (layer.content as Buffer).subarray(0, 512);
+    await running.promise;
+    yield (layer.content as Buffer).subarray(512);
+  };
+  const other = ingest.ingest(requestFor(layer, join(here.staging, "other"), slow()));
+  await ingest.ingest(requestFor(layer, join(here.staging, "first"), bytes()));
+  const before = files();
+  assert.equal(before.length, 2);
+  rmSync(before.at(-1)!);
+  await ingest.ingest({ ...requestFor(layer, join(here.staging, "again"), bytes()), forget: true });
+  assert.deepEqual(files(), before);
+  running.resolve(undefined);
+  await other;
 });
 
 test("`Ingest` leaves no file in staging of a large file that it cannot publish", { timeout: 20_000 }, async () => {

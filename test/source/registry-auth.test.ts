@@ -79,6 +79,15 @@ test("`RegistrySource` does not remember a failed token request", async () => {
   await harness.source.resolve(harness.reference);
 });
 
+test("`RegistrySource` waits for no busy token server once it is closed", { timeout: 20_000 }, async () => {
+  await using harness = await startHarness({ auth: { kind: "token" } }, { retry: { ...QUICK, maxDelayMs: 60_000 } });
+  const action: FaultAction = { kind: "respond", status: 503, headers: { "retry-after": "50" } };
+  harness.registry.misbehave({ match: TOKEN, action });
+  const resolved = harness.source.resolve(harness.reference);
+  setTimeout(() => void harness.source.close(), 300);
+  await assert.rejects(resolved, TypeError);
+});
+
 test("`RegistrySource` tries a busy token server again", async () => {
   await using harness = await startHarness({ auth: { kind: "token" } });
   harness.registry.misbehave({ match: TOKEN, times: 2, action: { kind: "respond", status: 503 } });
