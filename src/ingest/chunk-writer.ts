@@ -145,7 +145,7 @@ export class ChunkWriter {
       Number(stat.gid) === attributes.gid &&
       stat.mtimeNs === mtime;
     const isOld = Number(stat.birthtimeMs) < this.#options.trustedSince;
-    if (!same || ((this.verifyContent || isOld) && !hashFile(path).equals(wanted.chunk))) return "wrong";
+    if (!same || ((this.verifyContent || isOld) && hashFile(path)?.equals(wanted.chunk) !== true)) return "wrong";
     this.#remember(path);
     return "good";
   }
@@ -265,8 +265,10 @@ function writeAll(fd: number, bytes: Uint8Array, position: number): void {
   for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
 }
 
-function hashFile(path: string): Buffer {
-  const fd = openSync(path, "r");
+/** Undefined when it was removed meanwhile. */
+function hashFile(path: string): Buffer | undefined {
+  const fd = openIfThere(path);
+  if (fd === undefined) return undefined;
   try {
     const digest = createHash("sha256");
     const buffer = Buffer.allocUnsafe(1024 * 1024);
@@ -274,5 +276,14 @@ function hashFile(path: string): Buffer {
     return digest.digest();
   } finally {
     closeSync(fd);
+  }
+}
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
   }
 }

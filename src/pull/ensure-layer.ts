@@ -1,6 +1,6 @@
 /** One layer into the store: fetched and ingested by exactly one pull, of this process or another; the others wait and watch. */
 import { rmSync } from "node:fs";
-import { ShaleError } from "../errors.ts";
+import { isErrno, ShaleError } from "../errors.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source } from "../source/source.ts";
@@ -257,7 +257,8 @@ async function ingestOnce(
   const generation = readGeneration(core.layout.lock("sweep"));
   using staged = removedAtEnd(directory);
   void staged;
-  const ingested = await core.ingest.ingest({
+  let settling = false;
+  const ingesting = core.ingest.ingest({
     diffId,
     descriptor,
     directory,
@@ -278,10 +279,17 @@ async function ingestOnce(
       relay.advance({ kind: "ingest-advanced", ...about, bytes: unpacked, entries });
     },
     onSettling: () => {
+      settling = true;
       relay.send({ kind: "download-complete", ...about, bytes });
       relay.send({ kind: "sidecar-started", ...about });
     },
   });
+  // a chunk that was to be stored once more, under what a hard link made of its attributes
+  const ingested = await ingesting.catch((error: unknown) => {
+    if (settling && isErrno(error, "ENOENT") && readGeneration(core.layout.lock("sweep")) !== generation) return undefined;
+    throw error;
+  });
+  if (ingested === undefined) return false;
   relay.send({ kind: "sidecar-complete", ...about, bytes: ingested.sidecarBytes });
   const { inodes, size, entries: all } = ingested;
   if (!(await publish(layer, context, { directory, generation, inodes, size, entries: all }))) return false;
