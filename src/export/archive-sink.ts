@@ -12,6 +12,7 @@ import { OCI_INDEX } from "../image/media-type.ts";
 import { syncDirectory } from "../system/durable-write.ts";
 import type { ExportBlob, ExportedImage, ExportSink } from "./export-sink.ts";
 import { OCI_LAYOUT, REF_NAME } from "./layout-sink.ts";
+import { OutputStream } from "./output-stream.ts";
 
 export interface ArchiveSinkOptions {
   readonly form: "oci-archive" | "docker-archive";
@@ -106,25 +107,18 @@ async function drain(
   output: OutputFile | Writable,
   { signal, onFailure }: DrainOptions,
 ): Promise<void> {
-  const broken = Promise.withResolvers<never>();
-  broken.promise.catch(() => {});
-  const fail = (error: Error): void => broken.reject(error);
-  const write = async (piece: Uint8Array | string): Promise<void> => {
+  using stream = "handle" in output ? undefined : new OutputStream(output, signal);
+  const write = async (piece: Uint8Array): Promise<void> => {
     try {
       if ("handle" in output) await output.handle.writeFile(piece);
-      else if (!output.write(piece)) await Promise.race([once(output, "drain", { signal }), broken.promise]);
+      else await stream?.write(piece);
     } catch (error) {
       onFailure(error);
       throw error;
     }
   };
-  if ("on" in output) output.on("error", fail);
-  try {
-    for await (const piece of archive) await write(piece);
-    if ("on" in output) await Promise.race([new Promise<void>((resolve) => output.write("", () => resolve())), broken.promise]);
-  } finally {
-    if ("on" in output) output.off("error", fail);
-  }
+  for await (const piece of archive) await write(piece);
+  await stream?.flush();
 }
 
 type Put = (name: string, size: number, bytes: AsyncIterable<Uint8Array>) => Promise<void>;

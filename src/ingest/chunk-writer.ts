@@ -98,16 +98,20 @@ export class ChunkWriter {
         const path = chunkPath(this.#options.chunks, inode);
         const present = this.#look(path, { chunk, size, file, physical });
         if (present !== "good") this.#publish(staged, path, { file, physical, size, mode: 0o600, replace: present === "wrong" });
-        staged.discard();
         return { chunk, inode };
       },
       discard: () => staged.discard(),
     });
   }
 
+  /** Looks at every chunk again: other processes may have removed some. */
+  forget(): void {
+    this.#made.clear();
+  }
+
   /** Forgets what it knows of the store, which other processes may change between two runs. */
   reset(): void {
-    this.#made.clear();
+    this.forget();
     this.verifyContent = false;
     this.newChunks = this.newBytes = 0;
   }
@@ -141,7 +145,7 @@ export class ChunkWriter {
       Number(stat.gid) === attributes.gid &&
       stat.mtimeNs === mtime;
     const isOld = Number(stat.birthtimeMs) < this.#options.trustedSince;
-    if (!same || ((this.verifyContent || isOld) && !hashFile(path).equals(wanted.chunk))) return "wrong";
+    if (!same || ((this.verifyContent || isOld) && hashFile(path)?.equals(wanted.chunk) !== true)) return "wrong";
     this.#remember(path);
     return "good";
   }
@@ -206,7 +210,7 @@ interface Staged {
 
 const ZEROS: Buffer = Buffer.alloc(64 * 1024);
 
-/** A file that is stored piece by piece, front to back. End it with `finish` or `discard`. */
+/** A file that is stored piece by piece, front to back. End it with `finish`, also when that fails, or `discard`. */
 export class ChunkStream {
   readonly #fd: number;
   readonly #hash: Hash = createHash("sha256");
@@ -231,8 +235,12 @@ export class ChunkStream {
   }
 
   finish(): StoredFile {
-    ftruncateSync(this.#fd, this.#size);
-    return this.#end.finish(this.#hash.digest(), this.#size);
+    try {
+      ftruncateSync(this.#fd, this.#size);
+      return this.#end.finish(this.#hash.digest(), this.#size);
+    } finally {
+      this.#end.discard();
+    }
   }
 
   discard(): void {
@@ -257,8 +265,10 @@ function writeAll(fd: number, bytes: Uint8Array, position: number): void {
   for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
 }
 
-function hashFile(path: string): Buffer {
-  const fd = openSync(path, "r");
+/** Undefined when it was removed meanwhile. */
+function hashFile(path: string): Buffer | undefined {
+  const fd = openIfThere(path);
+  if (fd === undefined) return undefined;
   try {
     const digest = createHash("sha256");
     const buffer = Buffer.allocUnsafe(1024 * 1024);
@@ -266,5 +276,14 @@ function hashFile(path: string): Buffer {
     return digest.digest();
   } finally {
     closeSync(fd);
+  }
+}
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
   }
 }

@@ -18,6 +18,12 @@ export interface OpenRequest {
   readonly chunks: ChunkWriterOptions;
 }
 
+export interface RunRequest {
+  readonly verifyContent: boolean;
+  /** Chunks that were there may be there no more. */
+  readonly forget: boolean;
+}
+
 /** From a worker to the main thread, of layer number `layer`. */
 export type EngineEvent =
   | { readonly kind: "part"; readonly layer: number; readonly part: Part }
@@ -36,7 +42,7 @@ const WAIT_MS = 20;
 export class Engine implements Background {
   readonly handlers: Readonly<Record<string, Handler>> = {
     "ingest/open": (request: OpenRequest) => this.#open(request),
-    "ingest/run": ({ verifyContent }: { verifyContent: boolean }) => this.#run(verifyContent),
+    "ingest/run": (request: RunRequest) => this.#run(request),
     "ingest/layer": (task: LayerTask) => this.#start(task),
     "ingest/pause": () => this.#pause(),
     "ingest/settle": (request: SettleRequest) => this.#settle(request),
@@ -71,8 +77,9 @@ export class Engine implements Background {
     return { value: undefined };
   }
 
-  #run(verifyContent: boolean): Handled {
+  #run({ verifyContent, forget }: RunRequest): Handled {
     this.#running = true;
+    if (forget) this.#chunks!.forget();
     this.#chunks!.verifyContent ||= verifyContent;
     return { value: undefined };
   }

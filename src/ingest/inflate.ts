@@ -91,6 +91,8 @@ class HandleInflater implements Inflater {
   readonly #state: Uint32Array;
   #failure: string | undefined;
   #sawInput = false;
+  /** Padding has begun: no member follows it, wherever the input is cut. */
+  #padded = false;
 
   constructor(stream: Gunzip, { _handle, _writeState }: Required<ZlibInternals>) {
     this.#stream = stream;
@@ -102,12 +104,15 @@ class HandleInflater implements Inflater {
   step(input: Uint8Array, output: Uint8Array, last: boolean): Inflated {
     this.#sawInput ||= input.length > 0;
     if (!this.#sawInput && last) throw corrupt("it is empty");
+    if (this.#padded) return { consumed: padding(input), produced: 0 };
     const flush = last ? this.#finish : this.#proceed;
     this.#handle.writeSync(flush, input.length > 0 ? input : EMPTY, 0, input.length, output, 0, output.length);
     if (this.#failure !== undefined) throw corrupt(this.#failure);
     const consumed = input.length - this.#state[1]!;
     const produced = output.length - this.#state[0]!;
-    return consumed === 0 && produced === 0 && output.length > 0 ? { consumed: padding(input), produced } : { consumed, produced };
+    if (consumed > 0 || produced > 0 || output.length === 0) return { consumed, produced };
+    this.#padded = input.length > 0;
+    return { consumed: padding(input), produced };
   }
 
   get #finish(): number {

@@ -14,7 +14,8 @@ export function ingestSlab(bytes: Buffer, ready: ReadySlab, chunks: ChunkWriter)
   const headers = new HeadersEncoder();
   let kept = start;
   for (let at = start; at < end;) {
-    const entry = readEntry(bytes, at, end, { base: offset - start });
+    // what an entry may have was measured when the slab was cut
+    const entry = readEntry(bytes, at, end, { base: offset - start, xattrLimit: Number.POSITIVE_INFINITY });
     if (entry === "end" || entry === "more") break;
     const hasData = entry.kind === "file" && entry.size > 0;
     part.add(entry, hasData ? offset + (entry.data - start) : 0, hasData ? store(bytes, entry, chunks) : undefined);

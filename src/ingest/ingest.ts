@@ -3,14 +3,14 @@
  * hands over a staged layer. Nothing blocks the event loop: bytes are copied into shared memory, all else is the workers'.
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
-import { mkdirSync } from "node:fs";
-import { ShaleError } from "../errors.ts";
+import { mkdirSync, rmSync } from "node:fs";
+import { isErrno, ShaleError } from "../errors.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import { processUmask } from "../store/attributes.ts";
 import { revive, type WorkerPool } from "../system/worker-pool.ts";
 import type { ChunkWriterOptions } from "./chunk-writer.ts";
-import type { EngineEvent, IngestCounts, OpenRequest } from "./engine.ts";
+import type { EngineEvent, IngestCounts, OpenRequest, RunRequest } from "./engine.ts";
 import type { InflatedLayer, LayerTask } from "./layer-inflater.ts";
 import { layerLimitError, type LayerLimits } from "./layer-limits.ts";
 import { partBytes, partTransfer, type Part } from "./part.ts";
@@ -39,6 +39,8 @@ export interface LayerRequest {
   readonly buildIndex: boolean;
   /** Re-read chunks that are there already. */
   readonly verifyContent: boolean;
+  /** Chunks were removed since this handle made or saw them: trust no memory of any. Default false. */
+  readonly forget?: boolean;
   readonly limits: LayerLimits;
   readonly signal?: AbortSignal | undefined;
   readonly onDownloaded: (bytes: number) => void;
@@ -81,8 +83,10 @@ export class Ingest {
     this.#counts = options.counts ?? { newChunks: 0, newBytes: 0 };
     const memory = createSlabMemory();
     this.#slabs = new Slabs(memory);
-    const opens = Array.from({ length: options.pool.size }, (_, worker) => this.#open(worker, memory));
-    this.#opened = Promise.all(opens);
+    const stale: string[] = [];
+    const opens = Array.from({ length: options.pool.size }, (_, worker) => this.#open(worker, memory, stale));
+    // no worker that lives writes there any more
+    this.#opened = Promise.all(opens).then(() => stale.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
     this.#opened.catch(() => undefined);
   }
 
@@ -98,9 +102,10 @@ export class Ingest {
   async ingest(request: LayerRequest): Promise<IngestedLayer> {
     await this.#opened;
     if (this.failed) throw this.#failure;
-    await this.#run(request.verifyContent);
+    await this.#run({ verifyContent: request.verifyContent, forget: request.forget ?? false });
     try {
       const { parts, size } = await this.#inflate(request);
+      if (this.failed) throw this.#failure;
       request.onSettling();
       mkdirSync(request.directory, { mode: 0o700 });
       const { diffId, directory, buildIndex, limits } = request;
@@ -128,22 +133,23 @@ export class Ingest {
     return this.#failure !== undefined;
   }
 
-  #open(worker: number, memory: OpenRequest["memory"]): Promise<unknown> {
+  /** `stale`: is given what an Ingest before this one left, which may hold files of a worker that died. */
+  #open(worker: number, memory: OpenRequest["memory"], stale: string[]): Promise<unknown> {
     const { pool, chunks, writer, staging } = this.#options;
     const { port1, port2 } = new MessageChannel();
     port1.on("message", (event: EngineEvent) => this.#receive(event));
     port1.unref();
     this.#ports.push(port1);
-    const own = `${staging}/chunks-${worker}`;
-    mkdirSync(own, { mode: 0o700, recursive: true });
+    let own = `${staging}/chunks-${worker}`;
+    for (let number = worker; !makeFresh(own); own = `${staging}/chunks-${(number += pool.size)}`) stale.push(own);
     const request: OpenRequest = { memory, port: port2, chunks: { ...writer, chunks, staging: own, umask: processUmask() } };
     return pool.run("ingest/open", request, { worker, transfer: [port2] });
   }
 
-  async #run(verifyContent: boolean): Promise<void> {
+  async #run(request: RunRequest): Promise<void> {
     this.#running++;
     const { pool } = this.#options;
-    await Promise.all(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/run", { verifyContent }, worker)));
+    await Promise.all(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/run", request, worker)));
   }
 
   /** Lets the workers sleep when the last layer is done, and takes their counts. */
@@ -243,6 +249,17 @@ export class Ingest {
     const inFlight = this.#layers.get(layer);
     inFlight?.ring.abort();
     inFlight?.done.reject(error);
+  }
+}
+
+/** False when it is there. */
+function makeFresh(directory: string): boolean {
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return false;
+    throw error;
   }
 }
 

@@ -146,10 +146,12 @@ export class LayerInflater {
   close(): void {
     this.#ring.abort();
     this.#inflater?.close();
-    this.#large?.stream.discard();
-    this.#large = undefined;
     if (this.#slab >= 0) this.#slabs.release(this.#slab);
     this.#slab = -1;
+    const large = this.#large;
+    this.#large = undefined;
+    // last: it may fail
+    large?.stream.discard();
   }
 
   #takeSlab(): boolean {

@@ -59,8 +59,10 @@ export class RingWriter {
     this.#changed();
   }
 
+  /** Ends a `write` that waits for room, too. */
   abort(): void {
     Atomics.store(this.#control, STATE, ABORTED);
+    Atomics.notify(this.#control, READ);
     this.#changed();
   }
 }

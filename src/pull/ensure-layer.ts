@@ -1,6 +1,6 @@
 /** One layer into the store: fetched and ingested by exactly one pull, of this process or another; the others wait and watch. */
 import { rmSync } from "node:fs";
-import { ShaleError } from "../errors.ts";
+import { isErrno, ShaleError } from "../errors.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source } from "../source/source.ts";
@@ -232,14 +232,18 @@ interface Feed {
 
 /** A gc may take chunks that this ingest found there before it has published its claim to them; then it starts over. */
 async function ingestUndisturbed(layer: LayerIdentity & { index: number }, context: LayerContext, feed: Feed): Promise<void> {
-  for (let tries = 3; tries > 0; tries--) if (await ingestOnce(layer, context, feed)) return;
+  for (let attempt = 0; attempt < 3; attempt++) if (await ingestOnce(layer, context, { ...feed, forget: attempt > 0 })) return;
   throw new ShaleError("STORE_BUSY", `garbage collection kept removing what layer ${layer.diffId} needs; try again when it has ended`, {
     path: context.core.layout.root,
   });
 }
 
 /** False when chunks were removed meanwhile. */
-async function ingestOnce(layer: LayerIdentity & { index: number }, context: LayerContext, { recorder, blob }: Feed): Promise<boolean> {
+async function ingestOnce(
+  layer: LayerIdentity & { index: number },
+  context: LayerContext,
+  { recorder, blob, forget }: Feed & { readonly forget: boolean },
+): Promise<boolean> {
   const { core, relay, force, buildIndex, limits, budget, signal } = context;
   const { diffId, descriptor } = layer;
   const about: LayerProgress = { diffId, index: layer.index };
@@ -253,12 +257,14 @@ async function ingestOnce(layer: LayerIdentity & { index: number }, context: Lay
   const generation = readGeneration(core.layout.lock("sweep"));
   using staged = removedAtEnd(directory);
   void staged;
-  const ingested = await core.ingest.ingest({
+  let settling = false;
+  const ingesting = core.ingest.ingest({
     diffId,
     descriptor,
     directory,
     buildIndex,
     verifyContent: force,
+    forget,
     limits,
     signal,
     blob: blob.bytes(),
@@ -273,10 +279,17 @@ async function ingestOnce(layer: LayerIdentity & { index: number }, context: Lay
       relay.advance({ kind: "ingest-advanced", ...about, bytes: unpacked, entries });
     },
     onSettling: () => {
+      settling = true;
       relay.send({ kind: "download-complete", ...about, bytes });
       relay.send({ kind: "sidecar-started", ...about });
     },
   });
+  // a chunk that was to be stored once more, under what a hard link made of its attributes
+  const ingested = await ingesting.catch((error: unknown) => {
+    if (settling && isErrno(error, "ENOENT") && readGeneration(core.layout.lock("sweep")) !== generation) return undefined;
+    throw error;
+  });
+  if (ingested === undefined) return false;
   relay.send({ kind: "sidecar-complete", ...about, bytes: ingested.sidecarBytes });
   const { inodes, size, entries: all } = ingested;
   if (!(await publish(layer, context, { directory, generation, inodes, size, entries: all }))) return false;

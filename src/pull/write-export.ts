@@ -143,7 +143,7 @@ async function layerBlob(core: StoreCore, layer: ImageLayer, { wanted, path, sig
   if (wanted === "keep" && (await isKept(core, layer, signal))) {
     const kept = core.layout.blob(layer.digest);
     const descriptor = descriptorOf(layer.digest, layer.size, original);
-    return { descriptor, bytes: () => createReadStream(kept, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer> };
+    return { descriptor, bytes: () => createReadStream(kept, { highWaterMark: 256 * 1024, signal }) as AsyncIterable<Buffer> };
   }
   const plain = (): AsyncIterable<Buffer> => {
     const { profile: native, owner } = core.superblock;
@@ -155,7 +155,7 @@ async function layerBlob(core: StoreCore, layer: ImageLayer, { wanted, path, sig
   const { digest, size } = await compressLayer(plain(), path, { compression, signal });
   return {
     descriptor: descriptorOf(digest, size, compression),
-    bytes: () => createReadStream(path, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>,
+    bytes: () => createReadStream(path, { highWaterMark: 256 * 1024, signal }) as AsyncIterable<Buffer>,
   };
 }
 

@@ -89,7 +89,7 @@ export class Authorizer {
     const credentials = isSameSite(endpoint.base.hostname, realm.hostname) ? wish.credentials : undefined;
     const service = wish.challenge.parameters.get("service");
     const question = new URLSearchParams({ ...(service !== undefined && { service }), scope: `repository:${wish.repository}:pull` });
-    const token = await retry({ policy: this.#policy }, async () => {
+    const token = await retry({ policy: this.#policy, signal: this.#client.closing }, async () => {
       const response = await this.#ask(endpoint, realm, { question, credentials });
       if (response.status !== 200) throw await tokenError(endpoint, response);
       return readToken(endpoint, response);

@@ -55,8 +55,9 @@ export class Connections {
   }
 
   async close(): Promise<void> {
-    const pools = await Promise.all(this.#pools.values());
-    await Promise.all(pools.map((pool) => pool.destroy()));
+    // one that could not be made is nothing to close
+    const pools = await Promise.allSettled(this.#pools.values());
+    await Promise.all(pools.map(async (pool) => pool.status === "fulfilled" && pool.value.destroy()));
   }
 
   async #make({ tls, publicOnly, connectTimeout }: Way, proxy: URL | undefined): Promise<Dispatcher> {

@@ -115,9 +115,10 @@ export function retryTeller({ onEvent }: SourceOptions, host: () => string): ((e
 /** What others wait for too is not ended by one signal; the wait is. */
 async function abortable<T>(shared: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return shared;
-  signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
   const abort = (): void => aborted.reject(signal.reason);
+  // the race first of all: a failure of what is shared must have somebody who waits for it
+  if (signal.aborted) abort();
   signal.addEventListener("abort", abort, { once: true });
   try {
     return await Promise.race([shared, aborted.promise]);

@@ -65,11 +65,16 @@ const DEFAULTS: Required<HttpOptions> = {
 export class HttpClient {
   readonly #options: Required<HttpOptions>;
   readonly #connections: Connections;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(options: HttpOptions = {}) {
     this.#options = { ...DEFAULTS, ...options };
     this.#connections = new Connections(this.#options);
+  }
+
+  /** For waits between requests that nobody's own signal ends. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
   }
 
   /** True when a host that we have connected to is a private one: it may point to its neighbours. */
@@ -84,7 +89,7 @@ export class HttpClient {
    */
   async send(request: HttpRequest): Promise<HttpResponse> {
     const { url, signal, publicOnly = false, connectTimeout } = request;
-    if (this.#closed) throw new TypeError("the source is closed");
+    this.closing.throwIfAborted();
     if (publicOnly && this.#options.isPrivate(url.hostname)) throw unreachable(url, new PrivateAddressError(url.hostname));
     const dispatcher = await this.#connections.dispatcher(url, { tls: request.tls?.(url), publicOnly, connectTimeout });
     signal?.throwIfAborted();
@@ -98,7 +103,7 @@ export class HttpClient {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort(new TypeError("the source is closed"));
     await this.#connections.close();
   }
 }
@@ -108,12 +113,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #request: HttpRequest;
   readonly #stallTimeout: number;
   readonly #head: PromiseWithResolvers<HttpResponse> = Promise.withResolvers();
+  /** Undefined while the request waits for a connection. */
+  #controller: Dispatcher.DispatchController | undefined;
   #body: ResponseBody | undefined;
-  #abort: (() => void) | undefined;
 
   constructor(request: HttpRequest, stallTimeout: number) {
     this.#request = request;
     this.#stallTimeout = stallTimeout;
+    request.signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
   get response(): Promise<HttpResponse> {
@@ -121,12 +128,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#unlisten();
-    const { signal } = this.#request;
-    const abort = (): void => controller.abort(new Error("aborted"));
-    if (signal?.aborted === true) return abort();
-    signal?.addEventListener("abort", abort, { once: true });
-    this.#abort = abort;
+    this.#controller = controller;
+    if (this.#request.signal?.aborted === true) this.#abort();
   }
 
   onResponseStart(
@@ -159,8 +162,14 @@ class Exchange implements Dispatcher.DispatchHandler {
     else this.#body?.end(reason);
   }
 
+  /** Who asked waits for no connection to be made or to become free; a request that waits for one is ended when it gets it. */
+  readonly #abort = (): void => {
+    this.#head.reject(this.#request.signal?.reason);
+    this.#controller?.abort(new Error("aborted"));
+  };
+
   #unlisten(): void {
-    if (this.#abort !== undefined) this.#request.signal?.removeEventListener("abort", this.#abort);
+    this.#request.signal?.removeEventListener("abort", this.#abort);
   }
 }
 

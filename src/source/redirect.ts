@@ -19,8 +19,8 @@ export async function sendFollowing(client: HttpClient, request: HttpRequest): P
   for (let hop = 0; hop <= MAX_HOPS; hop++) {
     const response = await client.send(current);
     if (!REDIRECTS.has(response.status)) return response;
-    const url = redirectTarget(response);
     response.body.discard();
+    const url = redirectTarget(response);
     current = {
       ...current,
       url,

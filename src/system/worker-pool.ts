@@ -68,9 +68,10 @@ export class WorkerPool {
     const member = this.#member(options.worker === undefined ? this.#leastBusy() : options.worker % this.size);
     const request: Request = { id: this.#nextId++, kind, payload };
     return new Promise<T>((resolve, reject) => {
+      // first: it throws for what cannot be sent, and then nobody is to be waited for
+      member.worker.postMessage(request, options.transfer ?? []);
       member.pending.set(request.id, { resolve, reject });
       member.worker.ref();
-      member.worker.postMessage(request, options.transfer ?? []);
     });
   }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { exportImage, openStore, Registry } from "../../src/index.ts";
@@ -175,6 +175,30 @@ test("`exportImage()` to a stream writes what a file would have, and leaves the 
   assert.equal(output.writableEnded, false);
   output.end();
   assert.ok((await all).equals(readFileSync(join(here.directory, "x.tar"))));
+});
+
+test("`exportImage()` to a stream ends when that is closed, fails or takes nothing more", { timeout: 20_000 }, async () => {
+  await using here = await place({ compression: "none" });
+  const failure = new Error("no more");
+  const full = (then: (stream: PassThrough) => void): PassThrough => {
+    const stream = new PassThrough({ highWaterMark: 1 });
+    stream.once("data", () => setImmediate(then, stream.pause()));
+    return stream;
+  };
+  const cases: readonly [Writable, unknown][] = [
+    [new PassThrough().destroy(), { code: "DESTINATION_UNUSABLE" }],
+    [full((stream) => stream.destroy()), { code: "DESTINATION_UNUSABLE" }],
+    [full((stream) => stream.destroy(failure)), failure],
+    [new Writable({ highWaterMark: 2 ** 30, write: (_piece, _encoding, done) => void setTimeout(done, 200, failure) }), failure],
+  ];
+  for (const [output, expected] of cases) {
+    output.on("error", () => {});
+    await assert.rejects(here.export("docker-archive:-:app:1", { output }), expected as Error);
+  }
+  const abort = new AbortController();
+  const deaf = new Writable({ highWaterMark: 2 ** 30, write: () => void setTimeout(() => abort.abort(failure), 200) });
+  await assert.rejects(here.export("docker-archive:-:app:1", { output: deaf, signal: abort.signal }), failure);
+  assert.deepEqual([deaf.listenerCount("close"), deaf.listenerCount("error"), deaf.listenerCount("drain")], [0, 0, 0]);
 });
 
 test("`exportImage()` refuses what is no place to export to, and leaves it alone", async () => {

@@ -72,6 +72,15 @@ const CUTS: readonly Omit<Cuts, "documentedOnly">[] = [
   { input: 333, output: 1_048_576 },
 ];
 
+/** Behind the end of each member and frame, in the middle of what follows, at each byte. */
+const SPLIT: readonly { name: string; head: Buffer; tail: Buffer }[] = [
+  { name: "gzip members", head: gzipSync("first "), tail: gzipSync("second") },
+  { name: "a gzip member and padding", head: gzipSync("first "), tail: Buffer.alloc(20) },
+  { name: "zstd frames", head: zstdCompressSync(Buffer.from("first ")), tail: zstdCompressSync(Buffer.from("second")) },
+  { name: "a skippable frame and zstd", head: skippable, tail: zstdCompressSync(Buffer.from("second")) },
+  { name: "zstd and a skippable frame", head: zstdCompressSync(Buffer.from("first ")), tail: skippable },
+];
+
 for (const documentedOnly of [false, true]) {
   const way = documentedOnly ? "the documented stream" : "the handle";
   for (const { name, blob, bytes } of GOOD) {
@@ -80,9 +89,22 @@ for (const documentedOnly of [false, true]) {
     });
   }
 
+  for (const { name, head, tail } of SPLIT) {
+    test(`\`createInflater()\` by ${way} inflates ${name} that are split at any byte`, async () => {
+      const blob = Buffer.concat([head, tail]);
+      const whole = await inflate(blob, { input: blob.length, output: 4096, documentedOnly });
+      for (let input = 1; input < blob.length; input++) {
+        for (const output of [1, 6, 4096]) {
+          assert.deepEqual(await inflate(blob, { input, output, documentedOnly }), whole, `${input} ${output}`);
+        }
+      }
+    });
+  }
+
   const BAD: readonly { name: string; blob: Buffer }[] = [
     { name: "gzip with garbage behind it", blob: Buffer.concat([gzipSync(text), Buffer.from("garbage")]) },
     { name: "gzip with garbage behind padding", blob: Buffer.concat([gzipSync(text), Buffer.alloc(50), Buffer.from("garbage")]) },
+    { name: "a gzip member behind padding", blob: Buffer.concat([gzipSync(text), Buffer.alloc(65_536), gzipSync(text)]) },
     { name: "a second gzip member cut off", blob: Buffer.concat([gzipSync(text), gzipSync(random).subarray(0, 5000)]) },
     { name: "gzip without its last byte", blob: gzipSync(text).subarray(0, -1) },
     { name: "gzip without its footer", blob: gzipSync(text).subarray(0, -8) },

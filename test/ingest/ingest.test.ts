@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ShaleError } from "../../src/errors.ts";
 import { Ingest, type LayerRequest } from "../../src/ingest/ingest.ts";
 import { DEFAULT_LIMITS } from "../../src/pull/limits.ts";
 import { WorkerPool } from "../../src/system/worker-pool.ts";
-import { buildLayer, type TestLayer } from "../../src/testing/index.ts";
+import { buildLayer, layerFromTar, type TestLayer } from "../../src/testing/index.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
+import { END, paxHeader, rawHeader } from "../tar/raw-header.ts";
 
 const MODULE: URL = new URL("../support/mortal-worker.js", import.meta.url);
 
@@ -58,3 +59,102 @@ test(
     ingest?.close();
   },
 );
+
+interface Place extends AsyncDisposable {
+  readonly chunks: string;
+  readonly staging: string;
+  readonly pool: WorkerPool;
+  ingest(): Ingest;
+}
+
+/** One worker; the last Ingest made is told of its death. */
+async function place(): Promise<Place> {
+  const directory = await temporaryDirectory();
+  const [chunks, staging] = [join(directory.path, "chunks"), join(directory.path, "staging")];
+  mkdirSync(chunks);
+  mkdirSync(staging);
+  const owner = { uid: process.geteuid!(), gid: process.getegid!() };
+  let last: Ingest | undefined;
+  const pool: WorkerPool = new WorkerPool(MODULE, { size: 1, onLost: (error) => last?.fail(error) });
+  return {
+    chunks,
+    staging,
+    pool,
+    ingest: () => (last = new Ingest({ pool, chunks, staging, writer: { profile: "overlay", owner, trustedSince: 0 } })),
+    [Symbol.asyncDispose]: async () => {
+      last?.close();
+      await pool.close();
+      await directory[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("`Ingest` ingests again what a worker died over with a large file open, and leaves nothing of that", { timeout: 20_000 }, async () => {
+  await using here = await place();
+  const layer = await buildLayer([{ path: "f", content: Buffer.alloc(3_000_000, "x") }], { compression: "none" });
+  const bytes = layer.content as Buffer;
+  const started = (): boolean => readdirSync(here.staging, { recursive: true }).some((name) => /^chunks-\d+\/\d+$/.test(String(name)));
+  const blob = async function* (): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, 1_500_000);
+    while (!started()) await new Promise((resolve) => setTimeout(resolve, 10));
+    await here.pool.run("die", undefined).catch(() => undefined);
+  };
+  const dead = here.ingest().ingest(requestFor(layer, join(here.staging, "dead"), blob()));
+  await assert.rejects(dead, (error) => ShaleError.is(error, "WORKER_FAILED"));
+  assert.ok(started());
+  const whole = async function* (): AsyncGenerator<Uint8Array> {
+    yield bytes;
+  };
+  assert.equal((await here.ingest().ingest(requestFor(layer, join(here.staging, "again"), whole()))).entries, 2);
+  assert.ok(!started());
+});
+
+test("`Ingest` told to forget makes chunks again that were removed while it runs", { timeout: 20_000 }, async () => {
+  await using here = await place();
+  const layer = await buildLayer([{ path: "f", content: "content" }], { compression: "none" });
+  const ingest = here.ingest();
+  const files = (): string[] => readdirSync(here.chunks, { recursive: true }).map((name) => join(here.chunks, String(name)));
+  const bytes = async function* (): AsyncGenerator<Uint8Array> {
+    yield layer.content as Buffer;
+  };
+  const running = Promise.withResolvers<undefined>();
+  const slow = async function* (): AsyncGenerator<Uint8Array> {
+    yield (layer.content as Buffer).subarray(0, 512);
+    await running.promise;
+    yield (layer.content as Buffer).subarray(512);
+  };
+  const other = ingest.ingest(requestFor(layer, join(here.staging, "other"), slow()));
+  await ingest.ingest(requestFor(layer, join(here.staging, "first"), bytes()));
+  const before = files();
+  assert.equal(before.length, 2);
+  rmSync(before.at(-1)!);
+  await ingest.ingest({ ...requestFor(layer, join(here.staging, "again"), bytes()), forget: true });
+  assert.deepEqual(files(), before);
+  running.resolve(undefined);
+  await other;
+});
+
+test("`Ingest` leaves no file in staging of a large file that it cannot publish", { timeout: 20_000 }, async () => {
+  await using here = await place();
+  const layer = await buildLayer([{ path: "f", content: Buffer.alloc(3_000_000, "x") }], { compression: "none" });
+  const ingest = here.ingest();
+  const blob = async function* (): AsyncGenerator<Uint8Array> {
+    rmdirSync(here.chunks);
+    writeFileSync(here.chunks, "");
+    yield layer.content as Buffer;
+  };
+  await assert.rejects(ingest.ingest(requestFor(layer, join(here.staging, "layer"), blob())));
+  assert.deepEqual(readdirSync(here.staging, { recursive: true }), ["chunks-0"]);
+});
+
+test("`Ingest` takes more extended attributes than by default when the limit says so", { timeout: 20_000 }, async () => {
+  await using here = await place();
+  const xattrs = paxHeader([1, 2, 3].map((number) => [`SCHILY.xattr.user.x${number}`, "v".repeat(60_000)] as const));
+  const layer = layerFromTar(Buffer.concat([xattrs, rawHeader({ name: "d/", typeflag: "5" }), END]), { compression: "none" });
+  const blob = async function* (): AsyncGenerator<Uint8Array> {
+    yield layer.content as Buffer;
+  };
+  const request = requestFor(layer, join(here.staging, "layer"), blob());
+  const limits = { ...DEFAULT_LIMITS, xattrBytes: 1024 * 1024 };
+  assert.equal((await here.ingest().ingest({ ...request, limits })).entries, 2);
+});

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Image } from "../../src/index.ts";
+import type { Image, ProgressEvent } from "../../src/index.ts";
 import { startStore, type StoreHarness } from "../support/store-harness.ts";
 
 const ENTRIES = [
@@ -187,3 +187,22 @@ function flip(path: string): void {
   bytes[bytes.length >> 1]! ^= 1;
   writeFileSync(path, bytes);
 }
+
+test("A pull starts a layer over when a gc took a chunk that it was about to store once more", async () => {
+  await using harness = await startStore();
+  const { reference } = await harness.pushEntries("team/linked", [
+    { path: "f", content: "content", mtime: 1 },
+    { path: "g", type: "hardlink", target: "f", mtime: 2 },
+  ]);
+  let strikes = 0;
+  const onProgress = ({ kind }: ProgressEvent): void => {
+    if (kind !== "sidecar-started" || strikes++ > 0) return;
+    removeChunks(harness);
+    const generation = Buffer.alloc(8);
+    generation.writeBigUInt64LE(7n);
+    writeFileSync(harness.file("locks", "sweep"), generation);
+  };
+  const image = await harness.pull(reference, { onProgress });
+  assert.equal(strikes, 2);
+  assert.equal(readFileSync(join(image.layers[0]!, "g"), "utf8"), "content");
+});

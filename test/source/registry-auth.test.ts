@@ -79,6 +79,15 @@ test("`RegistrySource` does not remember a failed token request", async () => {
   await harness.source.resolve(harness.reference);
 });
 
+test("`RegistrySource` waits for no busy token server once it is closed", { timeout: 20_000 }, async () => {
+  await using harness = await startHarness({ auth: { kind: "token" } }, { retry: { ...QUICK, maxDelayMs: 60_000 } });
+  const action: FaultAction = { kind: "respond", status: 503, headers: { "retry-after": "50" } };
+  harness.registry.misbehave({ match: TOKEN, action });
+  const resolved = harness.source.resolve(harness.reference);
+  setTimeout(() => void harness.source.close(), 300);
+  await assert.rejects(resolved, TypeError);
+});
+
 test("`RegistrySource` tries a busy token server again", async () => {
   await using harness = await startHarness({ auth: { kind: "token" } });
   harness.registry.misbehave({ match: TOKEN, times: 2, action: { kind: "respond", status: 503 } });
@@ -306,6 +315,14 @@ for (const [what, location] of [
     assert.equal(harness.registry.requests.length, 1);
   });
 }
+
+test("`RegistrySource` gives the connection of a refused redirect back, however long its body is", { timeout: 20_000 }, async () => {
+  await using harness = await startHarness({}, { http: { connectionsPerHost: 1 } });
+  const action: FaultAction = { kind: "respond", status: 302, body: Buffer.alloc(4_000_000) };
+  harness.registry.misbehave({ match: /manifests/, action });
+  await assert.rejects(harness.source.resolve(harness.reference), { code: "REGISTRY_ERROR" });
+  await harness.source.resolve(harness.reference);
+});
 
 test("`RegistrySource` follows five redirects and no sixth", async () => {
   await using harness = await startHarness();

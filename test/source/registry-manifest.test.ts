@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { test } from "node:test";
 import { ShaleError } from "../../src/errors.ts";
@@ -223,6 +225,21 @@ test("`resolve()` rejects with the signal's own reason, before and while it wait
   const silence = { kind: "handle", handle: () => controller.abort(reason) } as const;
   harness.registry.misbehave({ match: MANIFEST, action: silence });
   await assert.rejects(harness.source.resolve(harness.reference, { signal: controller.signal }), (error) => error === reason);
+});
+
+test("`resolve()` rejects with the signal's own reason while the connection is made", { timeout: 20_000 }, async () => {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => sockets.push(socket)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  // it never answers the TLS handshake
+  const { port } = server.address() as AddressInfo;
+  await using source = new ClosingSource({ credentials: "anonymous", hostDirectories: [], http: { connectTimeout: 60_000 } });
+  const [controller, reason] = [new AbortController(), new Error("enough")];
+  server.once("connection", () => controller.abort(reason));
+  const resolved = source.resolve(parseReference(`127.0.0.1:${port}/team/app:v1`), { signal: controller.signal });
+  await assert.rejects(resolved, (error) => error === reason);
+  for (const socket of sockets) socket.destroy();
+  server.close();
 });
 
 test("`resolve()` gives up on a server that accepts and says nothing", async () => {

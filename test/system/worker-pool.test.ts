@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { ShaleError } from "../../src/errors.ts";
 import { WorkerPool } from "../../src/system/worker-pool.ts";
 import { run } from "../support/run.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const MODULE: URL = new URL("../support/mortal-worker.js", import.meta.url);
 
@@ -25,10 +28,25 @@ test("`WorkerPool` hands on errors with code, detail and cause", async () => {
   await pool.close();
 });
 
-test("`WorkerPool.warm()` starts workers that do not keep a process alive", async () => {
+/** What a program that has a pool prints. A file: workers inherit the options, and do not start with those of `-e`. */
+async function runProgram(use: string): Promise<string> {
+  await using directory = await temporaryDirectory();
+  const program = join(directory.path, "program.mjs");
   const pool = new URL("../../src/system/worker-pool.js", import.meta.url).href;
-  const program = `import { WorkerPool } from "${pool}"; new WorkerPool(new URL("${MODULE.href}"), { size: 2 }).warm();`;
-  await run(process.execPath, ["--input-type=module", "-e", program], { timeout: 20_000 });
+  const text = `import { WorkerPool } from "${pool}";
+    const pool = new WorkerPool(new URL("${MODULE.href}"), { size: 2, onLost: () => console.log("lost") });
+    ${use}`;
+  writeFileSync(program, text);
+  return (await run(process.execPath, [program], { timeout: 20_000 })).toString();
+}
+
+test("`WorkerPool.warm()` starts workers that do not keep a process alive", async () => {
+  assert.equal(await runProgram("pool.warm();"), "");
+});
+
+test("`WorkerPool.run()` with what cannot be sent does not keep a process alive", async () => {
+  const use = 'await pool.run("echo", () => {}).catch((error) => console.log(error.name));';
+  assert.equal(await runProgram(use), "DataCloneError\n");
 });
 
 test("`WorkerPool` outlives a worker whose heap is full", async () => {
