@@ -5,7 +5,7 @@ import { composeLayers, ensureTrees, type TreesContext } from "./trees.ts";
 export interface EarlyTreesOptions extends TreesContext {
   /** Bottom to top; one may stand there twice. */
   readonly diffIds: readonly DiffId[];
-  /** Called at once when a tree cannot be made. */
+  /** Called at once when a tree cannot be made; none is begun after it. */
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -43,11 +43,11 @@ export class EarlyTrees {
     if (entries < 2 * this.#begun.entries) return;
     this.#begun = { layers: lower.length, entries };
     this.#work = this.#make(lower)
-      .catch(onFailure)
-      .finally(() => {
+      .then(() => {
         this.#work = undefined;
         this.#begin();
-      });
+      })
+      .catch(onFailure);
   }
 
   async #make(diffIds: readonly DiffId[]): Promise<void> {
