@@ -77,12 +77,11 @@ async function ensureLayers(config: ResolvedConfig, source: Source, request: Pul
   const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }] as const).reverse());
   const budget = new ImageBudget(limits.imageBytes, (error) => abort.abort(error));
   const context = { core, source, reference, relay, force, buildIndex, durability, keepBlobs, limits, budget, provenFor, signal };
-  const queue = await core.downloads();
   // what takes longest begins first, or all would wait for it at the end
   const longestFirst = [...distinct.values()].toSorted((a, b) => b.descriptor.size - a.descriptor.size || a.index - b.index);
   const trees = earlyTrees(config, { ...request, signal }, (error) => abort.abort(error));
   const works = longestFirst.map((layer) =>
-    queue.add(async () => {
+    core.queued(signal, async () => {
       const traffic = await ensureLayer(layer, context);
       trees?.ready(layer.diffId);
       return traffic;

@@ -67,3 +67,31 @@ test("A cancelled pull does not end another pull of the same layers", async () =
   await first;
   assert.equal((await second).layers.length, 3);
 });
+
+test("A pull that waits for the layers of other pulls is cancelled at once", async () => {
+  await using harness = await startStore();
+  const contents = [0, 1, 2].map((layer) => [{ path: `big-${layer}`, content: randomBytes(1_000_000) }]);
+  const { reference, image } = await harness.pushEntries("three/layers", ...contents);
+  const other = await harness.pushEntries("other/image", [{ path: "other", content: "other" }]);
+  for (const { digest } of image.layers)
+    harness.registry.misbehave({ match: new RegExp(digest), times: 1, action: { kind: "stall", after: 100_000 } });
+  const [stalled, cancelled] = [new AbortController(), new AbortController()];
+  const started = Promise.withResolvers<void>();
+  let downloads = 0;
+  const onStalled = ({ kind }: ProgressEvent): void => {
+    if (kind === "download-started" && ++downloads === 3) started.resolve();
+  };
+  const first = assert.rejects(harness.pull(reference, { signal: stalled.signal, onProgress: onStalled }));
+  await started.promise;
+  const reason = { why: "no patience" };
+  const onResolved = ({ kind }: ProgressEvent): void => {
+    if (kind === "resolved") setTimeout(() => cancelled.abort(reason), 100);
+  };
+  const second = harness.pull(other.reference, { signal: cancelled.signal, onProgress: onResolved });
+  second.catch(() => undefined);
+  const ended = await Promise.race([second.catch((error: unknown) => error), delay(3000, "still waiting")]);
+  stalled.abort();
+  await first;
+  assert.equal(ended, reason);
+  assert.equal((await harness.pull(other.reference)).layers.length, 1);
+});
