@@ -46,7 +46,7 @@ export async function makeImage(request: PullRequest, { record, composed, lease,
     lease,
     dematerialize: (signal) => {
       const only = new Set(composed.map(({ treeId }) => treeId));
-      return core.run(signal, (own) => dematerializeOwn(core, { lease, own: record.manifestDigest, only }, own));
+      return core.run(signal, (own) => dematerializeOwn(core, { own: { lease, manifestDigest: record.manifestDigest }, only }, own));
     },
     materialize: (signal) =>
       core.run(signal, async (own) => {
