@@ -1,9 +1,11 @@
 /** Cancelling, dying workers and closing: the reason comes out, nothing is left, and the next pull works. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ProgressEvent } from "../../src/index.ts";
+import { FileLock } from "../../src/system/file-lock.ts";
 import { startStore, type StoreHarness } from "../support/store-harness.ts";
 
 async function threeLayers(harness: StoreHarness): Promise<string> {
@@ -94,4 +96,20 @@ test("A pull that waits for the layers of other pulls is cancelled at once", asy
   await first;
   assert.equal(ended, reason);
   assert.equal((await harness.pull(other.reference)).layers.length, 1);
+});
+
+test("`image.materialize()` heeds its own signal and no other call's", async () => {
+  await using harness = await startStore();
+  const { reference } = await harness.pushEntries("some/image", [{ path: "file", content: "x" }]);
+  await using image = await (await harness.client()).pull(reference, { materialize: "lazy" });
+  const [one, two] = [new AbortController(), new AbortController()];
+  const lock = FileLock.try(harness.file("locks", `tree-${image.layers[0]!.slice(-26)}`));
+  const calls = [one.signal, two.signal, undefined].map((signal) => image.materialize({ signal }).catch((error: unknown) => error));
+  two.abort("two");
+  assert.equal(await Promise.race([calls[1], delay(2000, "still waiting")]), "two");
+  one.abort("one");
+  assert.equal(await calls[0], "one");
+  lock?.release();
+  assert.equal(await calls[2], undefined);
+  assert.ok(existsSync(image.layers[0]!));
 });
