@@ -41,8 +41,11 @@ export class Staging {
 
   /** Removes the directory and all in it; idempotent. */
   close(): void {
-    rmSync(this.directory, { recursive: true, force: true });
-    this.#lock.release();
+    try {
+      rmSync(this.directory, { recursive: true, force: true });
+    } finally {
+      this.#lock.release();
+    }
   }
 }
 
@@ -68,8 +71,6 @@ function sweepFile(path: string): void {
 }
 
 function sweep(directory: string): void {
-  const lock = tryOwn(directory);
-  if (!lock) return;
-  rmSync(directory, { recursive: true, force: true });
-  lock.release();
+  using lock = tryOwn(directory);
+  if (lock) rmSync(directory, { recursive: true, force: true });
 }
