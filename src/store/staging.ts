@@ -26,6 +26,11 @@ export class Staging {
       if (name.startsWith("work-")) sweep(join(root, name));
       else sweepFile(join(root, name));
     }
+    return Staging.createBesideDead(root);
+  }
+
+  /** The same, without sweeping. */
+  static createBesideDead(root: string): Staging {
     for (;;) {
       const directory = join(root, `work-${randomBytes(8).toString("hex")}`);
       mkdirSync(directory, { mode: 0o700 });
