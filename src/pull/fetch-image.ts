@@ -2,6 +2,7 @@
  * An image from its source: manifest -> config -> layers -> trees -> image record -> reference. Nothing is visible under its final name
  * before it is complete, and everything written is in the order of format/store.md.
  */
+import { existsSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
 import type { BlobDigest } from "../image/digest.ts";
 import { formatPlatform } from "../image/platform.ts";
@@ -61,7 +62,7 @@ export async function fetchImage(request: PullRequest, started: number): Promise
     const record = await recordImage(request, manifest, config);
     const stats = statsOf(fetched, { before, after: core.written, started });
     const cached = !config.fetched && fetched.every((layer) => layer === undefined);
-    return await publishImage(request, { record, lease, cached, stats, named: manifest.named });
+    return await publishImage(request, { record, config: config.bytes, lease, cached, stats, named: manifest.named });
   } catch (error) {
     lease.release();
     throw error;
@@ -134,10 +135,15 @@ async function recordImage({ core }: PullRequest, manifest: ResolvedManifest, co
   return { manifestDigest, configDigest, config: config.config, layers, bootId: core.bootId, indexed, trees: {} };
 }
 
+interface PublishedParts extends Omit<ImageParts, "composed"> {
+  readonly config: Uint8Array;
+  readonly named: BlobDigest;
+}
+
 /** Trees, then the image record, then the reference. */
-async function publishImage(request: PullRequest, parts: Omit<ImageParts, "composed"> & { readonly named: BlobDigest }): Promise<Image> {
+async function publishImage(request: PullRequest, parts: PublishedParts): Promise<Image> {
   const { core, profile, platform, relay } = request;
-  const { record } = parts;
+  const { record, config } = parts;
   const composed = await composeLayers(
     record.layers.map(({ diffId }) => diffId),
     treesContext(request),
@@ -145,6 +151,8 @@ async function publishImage(request: PullRequest, parts: Omit<ImageParts, "compo
   const image = await makeImage(request, { ...parts, composed });
   const before = core.images.record(record.manifestDigest, (code, message) => relay.warn(code, message));
   const trees = { ...before?.trees, [profile]: composed.map(({ treeId }) => treeId) };
+  // found in the store, it may have gone since with another image that had it
+  if (!existsSync(core.layout.config(record.configDigest))) core.images.writeDocument("config", record.configDigest, config);
   core.images.writeRecord({ ...record, trees });
   const { manifestDigest } = record;
   const named = parts.named === manifestDigest ? {} : { namedDigest: parts.named };
