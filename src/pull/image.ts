@@ -108,7 +108,8 @@ export class Image {
   }
 
   /** Makes the layer directories that are not there yet; idempotent. A failed or cancelled attempt can be repeated. */
-  async materialize({ signal }: MaterializeImageOptions = {}): Promise<void> {
+  async materialize(options: MaterializeImageOptions = {}): Promise<void> {
+    const { signal } = options;
     // another call's failure, or its signal, is not this one's
     for (let other = this.#made; other !== undefined; other = this.#made) {
       await untilSettled(other, signal);
