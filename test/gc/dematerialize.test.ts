@@ -71,11 +71,11 @@ test("`image.dematerialize()` hides the image from nobody, however long it takes
   const { reference } = await harness.pushEntries("many/directories", directories);
   await using image = await (await harness.client()).pull(reference);
   const store = await harness.store();
-  let running = true;
-  const dropping = image.dematerialize().finally(() => (running = false));
+  const ended = new AbortController();
+  const dropping = image.dematerialize().finally(() => ended.abort());
   while (existsSync(image.layers[0]!)) await delay(1);
   let looks = 0;
-  for (; running; looks++) {
+  for (; !ended.signal.aborted; looks++) {
     const found = await store.image(reference, { materialize: "lazy" });
     assert.ok(found);
     await found.close();
