@@ -1,5 +1,5 @@
 /** What the parts of one fsck share. */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, renameSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { basename, join } from "node:path";
 import { isErrno } from "../errors.ts";
@@ -7,11 +7,11 @@ import type { DiffId } from "../image/digest.ts";
 import type { ImageRecord, ReferenceRecord } from "../store/images.ts";
 import { bootStart } from "../store/boot-start.ts";
 import { Layers } from "../store/layers.ts";
+import { Staging } from "../store/staging.ts";
 import type { StoreLayout } from "../store/layout.ts";
 import type { Profile } from "../store/profile.ts";
 import type { Superblock } from "../store/superblock.ts";
 import { TreeMarks } from "../store/tree-marks.ts";
-import { FileLock } from "../system/file-lock.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 import type { Resolution } from "../tree/resolution.ts";
 import type { TrustTerms } from "../tree/source-trust.ts";
@@ -79,9 +79,8 @@ export class FsckContext {
   readonly references: ReferenceRecord[] = [];
   readonly known: Map<DiffId, KnownLayer> = new Map();
   readonly trees: Map<string, KnownTree> = new Map();
-  #workspace: { readonly directory: string; readonly lock: FileLock } | undefined;
+  #workspace: Staging | undefined;
   #since: number | undefined;
-  #next = 0;
 
   constructor({ layout, superblock, pool, options }: FsckInit) {
     this.layout = layout;
@@ -141,13 +140,16 @@ export class FsckContext {
 
   /** A path that nothing has, in a directory of this run on the store's file system. @throws an errno on a read-only store */
   fresh(prefix: string): string {
-    this.#workspace ??= openWorkspace(this.layout.staging);
-    return join(this.#workspace.directory, `${prefix}-${this.#next++}`);
+    return this.#staging.fresh(prefix);
   }
 
   get workspace(): string {
-    this.#workspace ??= openWorkspace(this.layout.staging);
-    return this.#workspace.directory;
+    return this.#staging.directory;
+  }
+
+  /** As every handle's (format/store.md, "Staging"), but the directories of the dead stay: they are findings. */
+  get #staging(): Staging {
+    return (this.#workspace ??= Staging.createBesideDead(this.layout.staging));
   }
 
   /** Moves something out of the way without deleting it: somebody may be using it. */
@@ -173,20 +175,9 @@ export class FsckContext {
   }
 
   close(): void {
-    if (!this.#workspace) return;
-    rmSync(this.#workspace.directory, { recursive: true, force: true });
-    this.#workspace.lock.release();
+    this.#workspace?.close();
     this.#workspace = undefined;
   }
-}
-
-/** As every handle's (format/store.md, "Staging"), but without sweeping those of the dead: they are findings. */
-function openWorkspace(staging: string): { directory: string; lock: FileLock } {
-  const directory = join(staging, `work-${randomBytes(8).toString("hex")}`);
-  mkdirSync(directory, { mode: 0o700 });
-  const lock = FileLock.try(join(directory, "owner"));
-  if (!lock) throw new Error(`another process took ${directory}`);
-  return { directory, lock };
 }
 
 /** Results as they come, at most `limit` under way; stops when the signal says so. */

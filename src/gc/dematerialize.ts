@@ -23,10 +23,15 @@ export interface DropRequest {
   readonly only?: ReadonlySet<string>;
   /** Leave what was used in the last so many ms. Default 0. */
   readonly keepYounger?: number | undefined;
-  /** The image whose lease the caller has itself, exclusively. */
-  readonly own?: BlobDigest;
+  /** The image whose lease the caller has itself, shared. */
+  readonly own?: OwnLease;
   readonly dryRun?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface OwnLease {
+  readonly manifestDigest: BlobDigest;
+  readonly lease: FileLock;
 }
 
 /** Under locks/gc. */
@@ -75,19 +80,12 @@ export async function dematerializeImage(context: GcContext, digest: BlobDigest,
 /** Trees of an image whose lease the caller holds; nobody else's use of it is disturbed. */
 export async function dematerializeOwn(
   context: GcContext,
-  { lease, own, only }: { lease: FileLock; own: BlobDigest; only: ReadonlySet<string> },
+  { own, only }: { own: OwnLease; only: ReadonlySet<string> },
   signal: AbortSignal,
 ): Promise<DematerializeResult> {
-  // while locks/gc is ours nobody takes a lease exclusively
   using lock = await FileLock.acquire(context.layout.lock("gc"), { signal });
   void lock;
-  const images = readImages(context, 0);
-  if (!lease.tryExclusive()) return await dropTrees(context, { images: images.values(), only, signal });
-  try {
-    return await dropTrees(context, { images: images.values(), only, own, signal });
-  } finally {
-    lease.share();
-  }
+  return await dropTrees(context, { images: readImages(context, 0).values(), only, own, signal });
 }
 
 /** Gone, or why not. Nobody can get hold of the tree between the look and the rename: every image that has it is claimed. */
@@ -101,10 +99,17 @@ async function dropTree(
   const young = users.find(({ lastUse }) => Date.now() - lastUse < keepYounger);
   if (young) return { kind: "young", lastUse: young.lastUse };
   const claims: FileLock[] = [];
+  let isOwn = false;
   let gone: string | undefined;
+  // without a pause: whoever finds the lease of an image taken for more than some milliseconds counts that as absent
   try {
     for (const { record } of users) {
-      if (record.manifestDigest === own) continue;
+      if (record.manifestDigest === own?.manifestDigest) {
+        // while locks/gc is ours nobody else takes a lease exclusively
+        isOwn = own.lease.tryExclusive();
+        if (!isOwn) return { kind: "handle" };
+        continue;
+      }
       const claim = context.leases.claim(record.manifestDigest);
       if (!claim) return { kind: "handle" };
       claims.push(claim);
@@ -116,6 +121,7 @@ async function dropTree(
     if (!dryRun) gone = moveTreeAway(context.layout, treeId);
   } finally {
     for (const claim of claims) claim.release();
+    if (isOwn) own?.lease.share();
   }
   if (gone !== undefined) await rm(gone, { recursive: true, force: true });
   return undefined;

@@ -20,6 +20,8 @@ export function removeImage(context: GcContext, round: Round, { record, referenc
   try {
     if (context.leases.lastUse(manifestDigest) !== lastUse) return undefined;
     const unused = round.users.drop(manifestDigest);
+    // another process may have recorded an image with the same config since
+    if (!round.users.has(configDigest)) round.users.refresh();
     round.images.delete(manifestDigest);
     round.tally.images.push(manifestDigest);
     round.tally.references.push(...references.map(({ reference, platform }) => ({ reference, platform, manifestDigest })));

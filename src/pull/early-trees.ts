@@ -5,7 +5,7 @@ import { composeLayers, ensureTrees, type TreesContext } from "./trees.ts";
 export interface EarlyTreesOptions extends TreesContext {
   /** Bottom to top; one may stand there twice. */
   readonly diffIds: readonly DiffId[];
-  /** Called at once when a tree cannot be made. */
+  /** Called at once when a tree cannot be made; none is begun after it. */
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -35,22 +35,24 @@ export class EarlyTrees {
 
   /** A tree depends on the layers below it, all of which are composed each time: so only when there is as much anew as there was. */
   #begin(): void {
-    const { diffIds, core, onFailure } = this.#options;
+    const { diffIds, core } = this.#options;
     const missing = diffIds.findIndex((diffId) => !this.#ready.has(diffId));
     const lower = diffIds.slice(0, Math.max(missing, 0));
     if (this.#work !== undefined || lower.length <= this.#begun.layers) return;
     const entries = lower.reduce((sum, diffId) => sum + (core.layers.record(diffId)?.entries ?? 0), 0);
     if (entries < 2 * this.#begun.entries) return;
     this.#begun = { layers: lower.length, entries };
-    this.#work = this.#make(lower)
-      .catch(onFailure)
-      .finally(() => {
-        this.#work = undefined;
-        this.#begin();
-      });
+    this.#work = this.#make(lower);
   }
 
+  /** Never rejects: nobody may be waiting for it. */
   async #make(diffIds: readonly DiffId[]): Promise<void> {
-    await ensureTrees(diffIds, await composeLayers(diffIds, this.#options), this.#options);
+    try {
+      await ensureTrees(diffIds, await composeLayers(diffIds, this.#options), this.#options);
+      this.#work = undefined;
+      this.#begin();
+    } catch (error) {
+      this.#options.onFailure(error);
+    }
   }
 }

@@ -15,6 +15,7 @@ import type { LayerProgress, ProgressEvent } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
 import { Spool } from "./spool.ts";
 import type { StoreCore } from "./store-core.ts";
+import { untilSettled } from "./until-settled.ts";
 
 export interface LayerContext {
   readonly core: StoreCore;
@@ -154,20 +155,6 @@ async function skipLayer(
 function spoolOf(layer: LayerIdentity, { core, provenFor }: LayerContext): string {
   const path = core.layout.download(layer.descriptor.digest);
   return provenFor === undefined ? path : `${path}-${proofKey(proofOf(layer, provenFor))}`;
-}
-
-/** Another pull's failure is not ours: whoever waits tries itself. */
-function untilSettled(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) return abort();
-    signal.addEventListener("abort", abort, { once: true });
-    const done = (): void => {
-      signal.removeEventListener("abort", abort);
-      resolve();
-    };
-    work.then(done, done);
-  });
 }
 
 async function lockAndIngest(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {

@@ -2,6 +2,7 @@
  * An image from its source: manifest -> config -> layers -> trees -> image record -> reference. Nothing is visible under its final name
  * before it is complete, and everything written is in the order of format/store.md.
  */
+import { existsSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
 import type { BlobDigest } from "../image/digest.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
@@ -65,7 +66,7 @@ export async function fetchImage(asked: PullRequest, started: number): Promise<I
     const record = await recordImage(request, manifest, config);
     const stats = statsOf(fetched, { before, after: core.written, started });
     const cached = !config.fetched && fetched.every((layer) => layer === undefined);
-    return await publishImage(request, { record, lease, cached, stats, named: manifest.named });
+    return await publishImage(request, { record, config: config.bytes, lease, cached, stats, named: manifest.named });
   } catch (error) {
     lease.release();
     throw error;
@@ -85,14 +86,13 @@ async function ensureLayers(
   const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }] as const).reverse());
   const budget = new ImageBudget(limits.imageBytes, (error) => abort.abort(error));
   const context = { core, source, reference, relay, force, buildIndex, durability, keepBlobs, limits, budget, provenFor, signal };
-  const queue = await core.downloads();
   const isThere = ({ diffId }: LayerIdentity): number => (!force && core.layers.state(diffId) === "present" ? 1 : 0);
   const layers = [...distinct.values()].map((layer) => ({ ...layer, there: isThere(layer) }));
   // what is there is told first, so that progress knows what is to come; what takes longest begins first, or all would wait for it at the end
   const longestFirst = layers.toSorted((a, b) => b.there - a.there || b.descriptor.size - a.descriptor.size || a.index - b.index);
   const trees = earlyTrees(config, { ...request, signal }, (error) => abort.abort(error));
   const works = longestFirst.map((layer) =>
-    queue.add(async () => {
+    core.queued(signal, async () => {
       const traffic = await ensureLayer(layer, context);
       trees?.ready(layer.diffId);
       return traffic;
@@ -149,13 +149,15 @@ async function recordImage({ core }: PullRequest<StoreCore>, manifest: ResolvedM
   return { manifestDigest, configDigest, config: config.config, layers, bootId: core.bootId, indexed, trees: {} };
 }
 
+interface PublishedParts extends Omit<ImageParts, "composed"> {
+  readonly config: Uint8Array;
+  readonly named: BlobDigest;
+}
+
 /** Trees, then the image record, then the reference. */
-async function publishImage(
-  request: PullRequest<StoreCore>,
-  parts: Omit<ImageParts, "composed"> & { readonly named: BlobDigest },
-): Promise<Image> {
+async function publishImage(request: PullRequest<StoreCore>, parts: PublishedParts): Promise<Image> {
   const { core, profile, platform, relay, eager } = request;
-  const { record } = parts;
+  const { record, config } = parts;
   const composed = await composeLayers(
     record.layers.map(({ diffId }) => diffId),
     treesContext(request),
@@ -164,6 +166,8 @@ async function publishImage(
   const before = core.images.record(record.manifestDigest, (code, message) => relay.warn(code, message));
   const ids = composed.map(({ treeId }) => treeId);
   const checked = eager || ids.every((id) => !isRealDirectory(core.layout.tree(id)) || core.treeMarks.state(id) === "trusted");
+  // found in the store, it may have gone since with another image that had it
+  if (!existsSync(core.layout.config(record.configDigest))) core.images.writeDocument("config", record.configDigest, config);
   core.images.writeRecord({ ...record, ...withTrees(before, { bootId: record.bootId, profile, ids, checked }) });
   const { manifestDigest } = record;
   const named = parts.named === manifestDigest ? {} : { namedDigest: parts.named };

@@ -10,6 +10,7 @@ import type { FileName, FileStat, ImageFiles, ReadRange } from "../view/image-fi
 import type { RootfsResult } from "../view/make-rootfs.ts";
 import type { ExportImageOptions, ExportResult } from "./export-image.ts";
 import type { MaterializeRootfsOptions } from "./materialize-rootfs.ts";
+import { untilSettled } from "./until-settled.ts";
 
 export interface PullStats {
   /** Bytes of layer blobs fetched by this pull. */
@@ -111,11 +112,17 @@ export class Image {
 
   /** Makes the layer directories that are not there yet; idempotent. A failed or cancelled attempt can be repeated. */
   async materialize(options: MaterializeImageOptions = {}): Promise<void> {
-    this.#made ??= this.#make(options.signal).catch((error: unknown) => {
-      this.#made = undefined;
+    const { signal } = options;
+    // another call's failure, or its signal, is not this one's
+    for (let other = this.#made; other !== undefined; other = this.#made) {
+      await untilSettled(other, signal);
+      if (this.#made === other) return;
+    }
+    const made = this.#make(signal).catch((error: unknown) => {
+      if (this.#made === made) this.#made = undefined;
       throw error;
     });
-    return this.#made;
+    return (this.#made = made);
   }
 
   /**

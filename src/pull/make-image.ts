@@ -50,7 +50,7 @@ export async function makeImage(
       const only = new Set(composed.map(({ treeId }) => treeId));
       return core.run(signal, async (own) => {
         const { dematerializeOwn } = await import("../gc/dematerialize.ts");
-        return dematerializeOwn(await core.whole(), { lease, own: record.manifestDigest, only }, own);
+        return dematerializeOwn(await core.whole(), { own: { lease, manifestDigest: record.manifestDigest }, only }, own);
       });
     },
     materialize: (signal) =>

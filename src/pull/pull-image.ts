@@ -33,6 +33,8 @@ async function fromStore(request: PullRequest, started: number): Promise<Image |
   } catch (error) {
     if (request.policy === "never" || !isDamage(error)) throw error;
     request.relay.warn(error.code, error.message);
+    // trees come after leases in the order of locks
+    request.holds.release();
     return undefined;
   }
 }

@@ -31,7 +31,12 @@ export class Spool implements Disposable {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
       const lock = FileLock.try(path);
       if (lock === undefined) return undefined;
-      if (fstatSync(lock.fd).nlink > 0) return new Spool(lock, size);
+      try {
+        if (fstatSync(lock.fd).nlink > 0) return new Spool(lock, size);
+      } catch (error) {
+        lock.release();
+        throw error;
+      }
       // removed between open and lock
       lock.release();
       return undefined;
@@ -70,10 +75,9 @@ export class Spool implements Disposable {
     }
   }
 
-  /** What is here is wrong, or not needed any more. */
+  /** What is here is wrong, or not needed any more. The file goes at the end: until then it may be filled anew. */
   clear(): void {
     this.#truncate();
-    rmSync(this.#lock.path, { force: true });
   }
 
   /** The whole blob, verified by the caller, goes to `path`. */
@@ -85,8 +89,11 @@ export class Spool implements Disposable {
 
   /** What is here stays for the next. */
   [Symbol.dispose](): void {
-    if (this.#length === 0) rmSync(this.#lock.path, { force: true });
-    this.#lock.release();
+    try {
+      if (this.#length === 0) rmSync(this.#lock.path, { force: true });
+    } finally {
+      this.#lock.release();
+    }
   }
 
   /** Written before it is passed on: the chunk's memory is the receiver's then. */

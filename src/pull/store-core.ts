@@ -28,7 +28,7 @@ const LAYERS_IN_FLIGHT = 3;
 
 /** Of p-queue, whose own declarations need the DOM's: what stands here, its users' programs are compiled against. */
 interface Downloads {
-  add<T>(work: () => Promise<T>, options?: { readonly priority?: number }): Promise<T>;
+  add<T>(work: () => Promise<T>, options?: { readonly signal?: AbortSignal }): Promise<T>;
 }
 
 export class StoreCore {
@@ -121,9 +121,19 @@ export class StoreCore {
       .catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${String(error)}`));
   }
 
-  /** Bounds the layers in flight of all pulls of this handle. */
-  downloads(): Promise<Downloads> {
-    return (this.#downloads ??= import("p-queue").then(({ default: Queue }) => new Queue({ concurrency: LAYERS_IN_FLIGHT })));
+  /** Bounds the layers in flight of all pulls of this handle. Work that waits for others is given up at once when the signal says so. */
+  async queued<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const queue = await (this.#downloads ??= import("p-queue").then(({ default: Queue }) => new Queue({ concurrency: LAYERS_IN_FLIGHT })));
+    signal.throwIfAborted();
+    // the queue's own signal would not wait for the end of work that has begun, and let another begin beside it
+    const waiting = new AbortController();
+    const giveUp = (): void => waiting.abort(signal.reason);
+    signal.addEventListener("abort", giveUp, { once: true });
+    const begin = (): Promise<T> => {
+      signal.removeEventListener("abort", giveUp);
+      return work();
+    };
+    return queue.add(begin, { signal: waiting.signal });
   }
 
   /** After a pull that brought something: in the background. */

@@ -80,7 +80,8 @@ export class Catalog {
     // whoever comes again and again would else keep all others out
     if (this.#open && isCatalogWanted(this.#options.layout)) {
       await this.#close();
-      await sleep(LONGEST_PAUSE_MS, undefined, { signal });
+      await sleep(LONGEST_PAUSE_MS);
+      signal?.throwIfAborted();
     }
     const { database } = (this.#open ??= await this.#openLocked(signal));
     try {

@@ -18,10 +18,9 @@ export function sweepDownloads(directory: string, options: { readonly now?: numb
     const path = join(directory, name);
     const stat = statSync(path, { throwIfNoEntry: false });
     if (!stat || now - stat.mtimeMs < KEPT_MS) return [];
-    const lock = FileLock.try(path);
+    using lock = FileLock.try(path);
     if (lock === undefined) return [];
     if (!dryRun) rmSync(path, { force: true });
-    lock.release();
     return [{ name, bytes: stat.size }];
   });
 }

@@ -38,7 +38,8 @@ export async function initializeStore(layout: StoreLayout, profile: Profile | un
 function refuseForeign(layout: StoreLayout): void {
   const ours = new Set(["CACHEDIR.TAG", ...layout.directories.map((path) => path.slice(layout.root.length + 1).split("/")[0])]);
   const foreign = readdirSync(layout.root).find((name) => !ours.has(name));
-  if (foreign === undefined) return;
+  // with a superblock by now it is a store: another process was quicker
+  if (foreign === undefined || existsSync(layout.superblock)) return;
   const message = `${JSON.stringify(layout.root)} is not empty and not a store (it has ${JSON.stringify(foreign)}); choose an empty or new directory`;
   throw new ShaleError("NOT_A_STORE", message, { path: layout.root });
 }

@@ -26,6 +26,11 @@ export class Staging {
       if (name.startsWith("work-")) sweep(join(root, name));
       else sweepFile(join(root, name));
     }
+    return Staging.createBesideDead(root);
+  }
+
+  /** The same, without sweeping. */
+  static createBesideDead(root: string): Staging {
     for (;;) {
       const directory = join(root, `work-${randomBytes(8).toString("hex")}`);
       mkdirSync(directory, { mode: 0o700 });
@@ -41,8 +46,11 @@ export class Staging {
 
   /** Removes the directory and all in it; idempotent. */
   close(): void {
-    rmSync(this.directory, { recursive: true, force: true });
-    this.#lock.release();
+    try {
+      rmSync(this.directory, { recursive: true, force: true });
+    } finally {
+      this.#lock.release();
+    }
   }
 }
 
@@ -68,8 +76,6 @@ function sweepFile(path: string): void {
 }
 
 function sweep(directory: string): void {
-  const lock = tryOwn(directory);
-  if (!lock) return;
-  rmSync(directory, { recursive: true, force: true });
-  lock.release();
+  using lock = tryOwn(directory);
+  if (lock) rmSync(directory, { recursive: true, force: true });
 }

@@ -2,7 +2,8 @@
  * What is known of trees, in their lock files: the boot in which a tree was made or compared with its layer, and whether it is on the
  * disk with all that its names lead to. See format/store.md, "Durability".
  */
-import { fsyncSync, ftruncateSync, lstatSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, constants, fsyncSync, ftruncateSync, lstatSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { isErrno } from "../errors.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { StoreLayout } from "./layout.ts";
 import { isRealDirectory } from "./planted.ts";
@@ -91,7 +92,7 @@ export class TreeMarks {
   }
 
   #read(treeId: string): { readonly boot: string; readonly durable: boolean } {
-    const text = readFileSync(this.#layout.treeLock(treeId), { flag: "a+", encoding: "utf8" });
+    const text = readIfThere(this.#layout.treeLock(treeId));
     const durable = text.endsWith(DURABLE);
     const boot = durable ? text.slice(0, -DURABLE.length) : text;
     return { boot, durable: durable && BOOT_ID.test(boot) };
@@ -101,5 +102,20 @@ export class TreeMarks {
     writeSync(lock.fd, text, 0);
     // what a crash left behind it
     ftruncateSync(lock.fd, text.length);
+  }
+}
+
+function readIfThere(path: string): string {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return "";
+    throw error;
+  }
+  try {
+    return readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
   }
 }

@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { removeImage } from "../../src/gc/remove.ts";
+import { emptyTally } from "../../src/gc/result.ts";
+import { readImages } from "../../src/gc/roots.ts";
 import { Users } from "../../src/gc/users.ts";
 import type { GcResult } from "../../src/index.ts";
 import { coreOf } from "../../src/pull/open-store.ts";
 import { FileLock } from "../../src/system/file-lock.ts";
-import { startStore, type StoreHarness } from "../support/store-harness.ts";
+import { layer, startStore, type StoreHarness } from "../support/store-harness.ts";
 
 const NOW = { keepYounger: 0 } as const;
 
@@ -224,4 +227,43 @@ test("`gc()` leaves a file of one layer that another layer's file would be in an
   const again = await harness.pull(dressed.reference, { pullPolicy: "never" });
   assert.equal(readFileSync(join(again.layers[0]!, "f"), "utf8"), "the same");
   assert.deepEqual(again.layers, kept.layers);
+});
+
+/** Two manifests of one config. */
+async function inTwoForms(harness: StoreHarness): Promise<string[]> {
+  const entries = [{ path: "file", content: "the same" }];
+  const forms = [await layer(entries, { compression: "gzip" }), await layer(entries, { compression: "none" })];
+  return forms.map((form, index) => harness.push(`form/${index}`, [form]).reference);
+}
+
+test("`removeImage()` keeps a config that another image has since a moment ago", async () => {
+  await using harness = await startStore();
+  const [first, second] = await inTwoForms(harness);
+  const { manifestDigest } = await harness.pull(first!);
+  const core = await coreOf(await harness.store()).whole();
+  const images = readImages(core, 0);
+  const known = images.get(manifestDigest)!;
+  const round = { images, users: new Users(core), options: NOW, tally: emptyTally(), gone: new Set<never>() };
+  await harness.pull(second!);
+  assert.ok(removeImage(core, round, known));
+  assert.ok(existsSync(core.layout.config(known.record.configDigest)));
+  assert.ok(!existsSync(core.layout.manifest(manifestDigest)));
+});
+
+test("`pull()` writes the config that it found in the store, should that have gone with another image meanwhile", async () => {
+  await using harness = await startStore();
+  const [first, second] = await inTwoForms(harness);
+  const { manifestDigest } = await harness.pull(first!);
+  const core = await coreOf(await harness.store()).whole();
+  const config = core.layout.config(core.images.record(manifestDigest, core.warn)!.configDigest);
+  const image = await (
+    await harness.client()
+  ).pull(second!, {
+    onProgress: ({ kind }) => {
+      if (kind === "tree-skipped") rmSync(config);
+    },
+  });
+  await image.close();
+  assert.notEqual(image.manifestDigest, manifestDigest);
+  assert.ok(existsSync(config));
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { ShaleError } from "../../src/index.ts";
 import { startChild } from "../support/start-child.ts";
 import { run } from "../support/run.ts";
@@ -62,6 +63,26 @@ test("`image.dematerialize()` leaves trees that another handle has, its own proc
   const store = await harness.store();
   await store.remove(first);
   assert.deepEqual((await store.gc({ keepYounger: 0 })).images, [], "the lease is held all the time");
+});
+
+test("`image.dematerialize()` hides the image from nobody, however long it takes", async () => {
+  await using harness = await startStore();
+  const directories = Array.from({ length: 8000 }, (_, index) => ({ path: `d${index}`, type: "directory" }) as const);
+  const { reference } = await harness.pushEntries("many/directories", directories);
+  await using image = await (await harness.client()).pull(reference);
+  const store = await harness.store();
+  const ended = new AbortController();
+  const dropping = image.dematerialize().finally(() => ended.abort());
+  while (existsSync(image.layers[0]!)) await delay(1);
+  let looks = 0;
+  for (; !ended.signal.aborted; looks++) {
+    const found = await store.image(reference, { materialize: "lazy" });
+    assert.ok(found);
+    await found.close();
+    await delay(1);
+  }
+  assert.ok(looks > 0);
+  assert.equal((await dropping).trees.length, 1);
 });
 
 test("`store.dematerialize()` leaves leased and mounted trees, and the next pull makes again what it dropped", async () => {

@@ -1,10 +1,15 @@
 /** Trees of the lower layers are made while the upper ones still come. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type { ProgressEvent } from "../../src/index.ts";
+import { EarlyTrees, type EarlyTreesOptions } from "../../src/pull/early-trees.ts";
+import { Holds } from "../../src/pull/holds.ts";
+import { coreOf } from "../../src/pull/open-store.ts";
+import { ProgressRelay } from "../../src/pull/progress-relay.ts";
 import { startStore } from "../support/store-harness.ts";
 
 const LOWER = [[{ path: "bottom", content: "bottom" }], [{ path: "middle", content: "middle" }]];
@@ -57,4 +62,36 @@ test("`pull()` heals what the making of a lower tree finds damaged while the upp
   assert.equal(readFileSync(join(pulled!.layers[0]!, "bottom"), "utf8"), "bottom");
   assert.equal(readFileSync(join(pulled!.layers[1]!, "middle"), "utf8"), "middle");
   assert.deepEqual(harness.staged(), []);
+});
+
+test("`EarlyTrees` tells its owner what fails between two trees, and nobody else", async () => {
+  await using harness = await startStore();
+  const { reference, image } = await harness.pushEntries("some/image", ...LOWER, TOP);
+  await harness.pull(reference, { materialize: "lazy" });
+  const core = await coreOf(await harness.store()).whole();
+  using holds = new Holds();
+  const failures: unknown[] = [];
+  const diffIds = image.layers.map(({ diffId }) => diffId);
+  const options: EarlyTreesOptions = {
+    core,
+    profile: core.profile,
+    force: false,
+    relay: new ProgressRelay(undefined),
+    holds,
+    signal: new AbortController().signal,
+    diffIds,
+    onFailure: (error) => failures.push(error),
+  };
+  const trees = new EarlyTrees(options);
+  trees.ready(diffIds[0]!);
+  const record = join(core.layout.layer(diffIds[1]!), "layer.json");
+  rmSync(record);
+  mkdirSync(record);
+  trees.ready(diffIds[1]!);
+  for (let tries = 0; failures.length === 0 && tries < 100; tries++) await delay(10);
+  await trees.end();
+  assert.deepEqual(
+    failures.map((error) => (error as NodeJS.ErrnoException).code),
+    ["EISDIR"],
+  );
 });

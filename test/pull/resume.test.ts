@@ -128,6 +128,16 @@ test("`keepBlobs` keeps each blob as it came, and a later store without the laye
   assert.equal(harness.blobRequests(), 0);
 });
 
+test("`keepBlobs` keeps a blob that came wrong the first time and right the second", async () => {
+  await using harness = await startStore({ client: { keepBlobs: true } });
+  const { reference, image } = await harness.pushEntries("some/image", [{ path: "file", content: randomBytes(300_000) }]);
+  const { digest, content } = image.layers[0]!;
+  harness.registry.misbehave({ match: new RegExp(digest), times: 1, action: { kind: "flip", at: 100_000 } });
+  assert.equal((await harness.watch(reference)).error, undefined);
+  assert.ok(readFileSync(harness.file("blobs", digest.replace(":", "-"))).equals(content as Uint8Array));
+  assert.deepEqual(readdirSync(harness.file("staging", "downloads")), []);
+});
+
 test("`keepBlobs` does not keep a kept blob that is wrong", async () => {
   await using harness = await startStore({ client: { keepBlobs: true } });
   const blob = await layer([{ path: "file", content: CONTENT }]);

@@ -3,7 +3,10 @@ import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "n
 import { join } from "node:path";
 import { test } from "node:test";
 import { openStore } from "../../src/index.ts";
+import { initializeStore } from "../../src/store/initialize.ts";
+import { StoreLayout } from "../../src/store/layout.ts";
 import { Staging } from "../../src/store/staging.ts";
+import { readSuperblock } from "../../src/store/superblock.ts";
 import { durableWrite } from "../../src/system/durable-write.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
@@ -65,4 +68,13 @@ test("`openStore()` of one new directory by many at once makes one store", async
   const stores = await Promise.all(Array.from({ length: 8 }, () => openStore(path)));
   assert.equal(new Set(stores.map((store) => store.profile)).size, 1);
   await Promise.all(stores.map((store) => store.close()));
+});
+
+test("`initializeStore()` takes a store that another process has completed since it was looked for", async () => {
+  await using root = await temporaryDirectory();
+  const path = join(root.path, "store");
+  const store = await openStore(path, { profile: "userxattr" });
+  const layout = new StoreLayout(store.path);
+  assert.deepEqual(await initializeStore(layout, undefined), readSuperblock(layout.superblock, layout.root));
+  await store.close();
 });
