@@ -1,10 +1,10 @@
 /** One layer into the store: fetched and ingested by exactly one pull, of this process or another; the others wait and watch. */
-import { rmSync } from "node:fs";
 import { isErrno, ShaleError } from "../errors.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source } from "../source/source.ts";
 import { readGeneration } from "../store/generation.ts";
+import { removeLayerDirectory } from "../store/layers.ts";
 import { proofKey } from "../store/proofs.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { LayerBlob } from "./layer-blob.ts";
@@ -286,7 +286,7 @@ async function ingestOnce(
 
 /** Published, the directory has gone already; given up, nothing of it stays. */
 function removedAtEnd(directory: string): Disposable {
-  return { [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }) };
+  return { [Symbol.dispose]: () => removeLayerDirectory(directory) };
 }
 
 interface Staged {

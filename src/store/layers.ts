@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   utimesSync,
@@ -98,12 +99,11 @@ export class Layers {
 
   /** Completes a staged directory that holds sidecar and headers, and makes it the layer; one that is there with the same bytes stays. */
   publish(staged: string, record: Omit<LayerRecord, "bootId">): void {
-    if (this.record(record.diffId) && this.#isSame(staged, record.diffId)) return rmSync(staged, { recursive: true, force: true });
+    if (this.record(record.diffId) && this.#isSame(staged, record.diffId)) return removeLayerDirectory(staged);
     this.#writeRecord(staged, { ...record, bootId: this.#bootId });
     const path = this.#layout.layer(record.diffId);
     // swapped at once, so that nobody finds the layer absent
-    if (existsSync(path) && exchangeNames(toByteString(staged), toByteString(path)))
-      return rmSync(staged, { recursive: true, force: true });
+    if (existsSync(path) && exchangeNames(toByteString(staged), toByteString(path))) return removeLayerDirectory(staged);
     this.withdraw(record.diffId, `${staged}-replaced`);
     renameSync(staged, path);
   }
@@ -137,7 +137,7 @@ export class Layers {
       if (isErrno(error, "ENOENT")) return;
       throw error;
     }
-    rmSync(staged, { recursive: true, force: true });
+    removeLayerDirectory(staged);
   }
 
   /** One barrier for many layers: after it they are trusted in later boots too. Blocks until the disk has everything. */
@@ -190,4 +190,19 @@ export class Layers {
 
 function formatRecord(record: LayerRecord): string {
   return `${JSON.stringify(record)}\n`;
+}
+
+/**
+ * Deletes the directory of a layer that nobody sees, staged or withdrawn. By the names that it has: that takes no file descriptor, and
+ * none left may be why the layer was given up. No error if it is not there.
+ */
+export function removeLayerDirectory(directory: string): void {
+  for (const name of [SIDECAR, HEADERS, LAYER_RECORD, `${LAYER_RECORD}.new`, DURABLE]) rmSync(join(directory, name), { force: true });
+  try {
+    rmdirSync(directory);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return;
+    if (!isErrno(error, "ENOTEMPTY")) throw error;
+    rmSync(directory, { recursive: true, force: true });
+  }
 }
