@@ -13,31 +13,14 @@ export async function acquireCatalogLock(layout: StoreLayout, signal?: AbortSign
   return await FileLock.acquire(layout.lock("db"), { signal });
 }
 
-/** What an open of a lock file says when the store is gone, cannot be written, or the machine is at its end. */
-const UNUSABLE = [
-  "ENOENT",
-  "ENOTDIR",
-  "ELOOP",
-  "EROFS",
-  "EACCES",
-  "EPERM",
-  "EMFILE",
-  "ENFILE",
-  "ENOMEM",
-  "ENOSPC",
-  "EDQUOT",
-  "EIO",
-  "ESTALE",
-] as const;
-
-/** True while another waits for the lock that the caller has, or the store is gone or read-only: then nothing is worth holding it. */
+/** True while another waits for the lock that the caller has, or cannot be seen to wait, for whatever reason: then nothing is worth holding it. */
 export function isCatalogWanted(layout: StoreLayout): boolean {
   try {
     const nobody = FileLock.try(layout.lock("db-waiting"));
     nobody?.release();
     return nobody === undefined;
   } catch (error) {
-    if (isErrno(error, ...UNUSABLE)) return true;
+    if (isErrno(error)) return true;
     throw error;
   }
 }

@@ -101,23 +101,14 @@ export class Catalog {
   #linger(since: number): void {
     if (!this.#open) return;
     this.#timer = setTimeout(() => {
-      if (this.#isTimeToClose(since))
-        this.idle().catch((error: unknown) => this.#options.warn("ERROR", `the chunk index did not close: ${String(error)}`));
+      const idle = performance.now() - since;
+      const files = filesToMerge(this.#open?.database);
+      const isTime = isCatalogWanted(this.#options.layout)
+        ? files < TOO_MANY_FILES || idle > patience(files)
+        : idle > LINGER_MS && (files < MERGED_FILES || idle > patience(files));
+      if (isTime) this.idle().catch((error: unknown) => this.#options.warn("ERROR", `the chunk index did not close: ${String(error)}`));
       else this.#linger(since);
     }, POLL_MS).unref();
-  }
-
-  /** Never throws: nobody could catch it. */
-  #isTimeToClose(since: number): boolean {
-    const idle = performance.now() - since;
-    const files = filesToMerge(this.#open?.database);
-    try {
-      if (isCatalogWanted(this.#options.layout)) return files < TOO_MANY_FILES || idle > patience(files);
-    } catch {
-      // no descriptor, a failing disk: whoever comes next is told
-      return true;
-    }
-    return idle > LINGER_MS && (files < MERGED_FILES || idle > patience(files));
   }
 
   /** With too many files to merge, those who wait do so until it is done: it would else never be. */

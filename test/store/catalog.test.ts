@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -185,19 +185,17 @@ test("`Catalog.session()` of one handle lets another in, though it has always mo
   await hogging;
 });
 
-test("A `Catalog` that cannot see who waits for it closes, and the next session tells the reason", async () => {
+test("A `Catalog` that cannot see who waits for it lets go of its lock", async () => {
   await using own = await setup();
   const { layout, layers } = own;
   const catalog = own.open();
   assert.ok(await isComplete(catalog, layers));
   rmSync(layout.lock("db-waiting"), { force: true });
   mkdirSync(layout.lock("db-waiting"));
-  // its timer throws into nothing, or it lets go of the lock
   const isFree = (): boolean => {
     using lock = FileLock.try(layout.lock("db"));
     return lock !== undefined;
   };
   while (!isFree()) await sleep(10);
-  await assert.rejects(isComplete(catalog, layers), { code: "EISDIR" });
-  rmdirSync(layout.lock("db-waiting"));
+  assert.ok(await isComplete(catalog, layers));
 });
