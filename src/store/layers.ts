@@ -5,6 +5,7 @@
 import {
   closeSync,
   existsSync,
+  lstatSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -197,7 +198,12 @@ function formatRecord(record: LayerRecord): string {
  * none left may be why the layer was given up. No error if it is not there.
  */
 export function removeLayerDirectory(directory: string): void {
-  for (const name of [SIDECAR, HEADERS, LAYER_RECORD, `${LAYER_RECORD}.new`, DURABLE]) rmSync(join(directory, name), { force: true });
+  // what stands in a layer's place may be a link to anywhere
+  if (!isRealDirectory(directory)) return rmSync(directory, { recursive: true, force: true });
+  for (const name of [SIDECAR, HEADERS, LAYER_RECORD, `${LAYER_RECORD}.new`, DURABLE]) {
+    const path = join(directory, name);
+    if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === true) rmSync(path, { force: true });
+  }
   try {
     rmdirSync(directory);
   } catch (error) {
