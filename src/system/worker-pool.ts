@@ -2,7 +2,7 @@
  * Worker threads for work that would block the event loop. The pool's owner gives the workers' module; that module calls
  * `serveWorker` with its handlers. Workers start at the first task and do not keep the process alive while idle.
  */
-import { parentPort, receiveMessageOnPort, Worker, type MessagePort, type Transferable } from "node:worker_threads";
+import { parentPort, receiveMessageOnPort, Worker, workerData, type MessagePort, type Transferable } from "node:worker_threads";
 import { ShaleError, type ErrorCode } from "../errors.ts";
 
 interface Request {
@@ -34,26 +34,41 @@ export interface TaskOptions {
  */
 const YOUNG_GENERATION_MB = 12;
 
+/**
+ * A worker must not be ended while it loads: a native module whose start is cut short (koffi's) aborts the whole process. So each has
+ * this flag, which it sets when its modules are loaded, and who ends it waits for that: `close`, and the end of the process.
+ */
+type Loaded = Int32Array<SharedArrayBuffer>;
+
+/** Those of every worker that lives. */
+const flags: Set<Loaded> = new Set();
+
+/** The longest that the end of a process waits for a worker that loads, in ms: it takes a tenth of a second, and is never to hang. */
+const LOADING_MS = 5000;
+
+function awaitLoading(): void {
+  for (const loaded of flags) Atomics.wait(loaded, 0, 0, LOADING_MS);
+}
+
 interface Member {
   readonly worker: Worker;
+  readonly loaded: Loaded;
   readonly pending: Map<number, { resolve: (value: never) => void; reject: (error: unknown) => void }>;
 }
 
 export class WorkerPool {
   readonly size: number;
   readonly #module: URL;
-  readonly #workerData: unknown;
   readonly #members: (Member | undefined)[];
   readonly #onLost: (error: ShaleError<"WORKER_FAILED">) => void;
   #nextId = 1;
   #closed = false;
 
   /** `onLost` is told once of each worker that died, after its tasks have failed; not of those that `close` ends. */
-  constructor(module: URL, options: { size: number; workerData?: unknown; onLost?: (error: ShaleError<"WORKER_FAILED">) => void }) {
+  constructor(module: URL, options: { size: number; onLost?: (error: ShaleError<"WORKER_FAILED">) => void }) {
     this.#module = module;
     this.#onLost = options.onLost ?? (() => {});
     this.size = options.size;
-    this.#workerData = options.workerData;
     this.#members = Array.from({ length: options.size });
   }
 
@@ -75,10 +90,10 @@ export class WorkerPool {
     });
   }
 
-  /** Ends the workers; pending tasks fail. */
+  /** Ends the workers, one that still loads when it has; pending tasks fail. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#members.map(async (member) => member?.worker.terminate()));
+    await Promise.all(this.#members.map(async (member) => member && end(member)));
   }
 
   #leastBusy(): number {
@@ -91,14 +106,21 @@ export class WorkerPool {
   #member(index: number): Member {
     const present = this.#members[index];
     if (present) return present;
+    const loaded = new Int32Array(new SharedArrayBuffer(4));
+    if (flags.size === 0) process.on("exit", awaitLoading);
+    flags.add(loaded);
     const worker = new Worker(this.#module, {
-      workerData: this.#workerData,
+      workerData: loaded,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
     });
-    const member: Member = { worker, pending: new Map() };
+    const member: Member = { worker, loaded, pending: new Map() };
     worker.on("message", (reply: Reply) => settle(member, reply));
     worker.on("error", (error) => this.#lost(index, member, error));
-    worker.on("exit", (code) => this.#lost(index, member, new Error(`worker exited with code ${code}`)));
+    worker.on("exit", (code) => {
+      flags.delete(loaded);
+      if (flags.size === 0) process.off("exit", awaitLoading);
+      this.#lost(index, member, new Error(`worker exited with code ${code}`));
+    });
     // after the listeners: adding one for messages refs the worker again
     worker.unref();
     this.#members[index] = member;
@@ -118,6 +140,13 @@ export class WorkerPool {
     member.pending.clear();
     if (!this.#closed) this.#onLost(error);
   }
+}
+
+async function end({ worker, loaded }: Member): Promise<void> {
+  worker.ref();
+  const gone = new Promise((resolve) => worker.once("exit", resolve));
+  await Promise.race([Atomics.waitAsync(loaded, 0, 0).value, gone]);
+  await worker.terminate();
 }
 
 function settle(member: Member, reply: Reply): void {
@@ -149,6 +178,8 @@ export type Handler = (payload: never) => Handled | Promise<Handled>;
 export async function serveWorker(handlers: Readonly<Record<string, Handler>>, background?: Background): Promise<never> {
   const port = parentPort;
   if (!port) throw new TypeError("serveWorker runs in a worker thread");
+  Atomics.store(workerData as Loaded, 0, 1);
+  Atomics.notify(workerData as Loaded, 0);
   const inbox: Request[] = [];
   let wake: () => void = () => {};
   port.on("message", (request: Request) => {

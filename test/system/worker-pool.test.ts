@@ -29,12 +29,12 @@ test("`WorkerPool` hands on errors with code, detail and cause", async () => {
 });
 
 /** What a program that has a pool prints. A file: workers inherit the options, and do not start with those of `-e`. */
-async function runProgram(use: string): Promise<string> {
+async function runProgram(use: string, module: URL = MODULE): Promise<string> {
   await using directory = await temporaryDirectory();
   const program = join(directory.path, "program.mjs");
   const pool = new URL("../../src/system/worker-pool.js", import.meta.url).href;
   const text = `import { WorkerPool } from "${pool}";
-    const pool = new WorkerPool(new URL("${MODULE.href}"), { size: 2, onLost: () => console.log("lost") });
+    const pool = new WorkerPool(new URL("${module.href}"), { size: 2, onLost: () => console.log("lost") });
     ${use}`;
   writeFileSync(program, text);
   return (await run(process.execPath, [program], { timeout: 20_000 })).toString();
@@ -47,6 +47,23 @@ test("`WorkerPool.warm()` starts workers that do not keep a process alive", asyn
 test("`WorkerPool.run()` with what cannot be sent does not keep a process alive", async () => {
   const use = 'await pool.run("echo", () => {}).catch((error) => console.log(error.name));';
   assert.equal(await runProgram(use), "DataCloneError\n");
+});
+
+for (const [how, use] of [
+  ["the process ends by itself", ""],
+  ["the process is told to end", "process.exit();"],
+  ["the pool is closed", "await pool.close();"],
+] as const) {
+  test(`\`WorkerPool\` cuts no worker short that loads its native modules when ${how}`, async () => {
+    const slow = new URL("../support/slow-worker.js", import.meta.url);
+    assert.equal(await runProgram(`pool.warm(); ${use}`, slow), "loaded\nloaded\n");
+  });
+}
+
+test("`WorkerPool.close()` waits for no worker that cannot be loaded", async () => {
+  const pool = new WorkerPool(new URL("file:///no/such/worker.js"), { size: 1 });
+  pool.warm();
+  await pool.close();
 });
 
 test("`WorkerPool` outlives a worker whose heap is full", async () => {
