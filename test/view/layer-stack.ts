@@ -22,11 +22,12 @@ export function stackLayers(layers: readonly (readonly TestEntry[])[]): Map<stri
   const tree: Tree = new Map([["", IMPLIED]]);
   for (const entries of layers) {
     const before = new Map(tree);
-    const markers = entries.filter(isMarker);
-    for (const { path } of markers) mark(tree, path);
-    for (const { path } of markers) imply(tree, parentOf(path), before);
+    for (const entry of entries) if (isMarker(entry)) mark(tree, entry.path);
     const own: Tree = new Map();
-    for (const entry of entries) if (!isMarker(entry)) put(tree, { entry, own, before });
+    for (const entry of entries) {
+      if (isMarker(entry)) imply(tree, parentOf(entry.path), before);
+      else put(tree, { entry, own, before });
+    }
   }
   return withLinks([...tree].map(([path, file]) => [path, { ...file }, file]));
 }
