@@ -5,16 +5,14 @@
  */
 import { createHash, hash, type Hash } from "node:crypto";
 import { closeSync, ftruncateSync, lstatSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
-import { toByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { applyToFile, processOwner } from "../store/attributes.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
 import { chunkPath } from "../store/layout.ts";
+import { MadeInodes } from "../store/made-inodes.ts";
 import { Shards } from "../store/planted.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
-import { makeDirectory } from "../system/make-directory.ts";
-import { renameUnlessThere } from "../system/syscalls.ts";
+import { renameIfAbsent } from "../system/rename-if-absent.ts";
 import type { Xattr } from "../tar/entry.ts";
 import type { StoredFile } from "./part.ts";
 
@@ -29,6 +27,8 @@ export interface ChunkWriterOptions {
   readonly umask: number;
   /** When this boot of the machine began to write here, ms since 1970: older files are read before they are trusted. */
   readonly trustedSince: number;
+  /** Of all writers of one handle. */
+  readonly made: SharedArrayBuffer;
 }
 
 /** What the image says of a file. `mode` is permission bits. */
@@ -48,8 +48,10 @@ interface Physical {
   readonly createMode: number;
 }
 
-/** Kept to save work only; past this many, checking again is cheaper than remembering. */
-const REMEMBERED = 200_000;
+/** After so many files that were not there, the next small one is written without a look: the rename tells as well. */
+const NEW_IN_A_ROW = 200;
+/** Bytes that are written in vain when that is wrong. */
+const SMALL = 64 * 1024;
 
 /** Attributes longer than this are worked out each time: remembering them would be for a stranger to fill. */
 const LONGEST_KEY = 1024;
@@ -57,10 +59,11 @@ const LONGEST_KEY = 1024;
 export class ChunkWriter {
   readonly #options: ChunkWriterOptions;
   readonly #physical = new Map<string, Physical>();
-  readonly #made = new Set<string>();
+  readonly #made: MadeInodes;
   readonly #shards = new Shards();
   readonly #self: Owner = processOwner();
   #next = 0;
+  #newInARow = 0;
   /** Re-read the content of chunks that are there already instead of trusting their attributes. */
   verifyContent = false;
   newChunks = 0;
@@ -68,6 +71,7 @@ export class ChunkWriter {
 
   constructor(options: ChunkWriterOptions) {
     this.#options = options;
+    this.#made = new MadeInodes(options.made);
   }
 
   /** Stores a file whose content is at hand. */
@@ -75,13 +79,12 @@ export class ChunkWriter {
     const chunk = hash("sha256", content, "buffer");
     const physical = this.#physicalOf(file);
     const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
-    const path = chunkPath(this.#options.chunks, inode);
-    const present = this.#made.has(path) ? "good" : this.#look(path, { chunk, size: content.length, file, physical });
-    if (present === "good") return { chunk, inode };
+    const whole: Whole = { chunk, inode, size: content.length, file, physical };
+    if (this.#made.has(inode) || this.#isThere(whole)) return { chunk, inode };
     const staged = this.#create(physical.createMode);
     try {
       writeAll(staged.fd, content, 0);
-      this.#publish(staged, path, { file, physical, size: content.length, mode: physical.createMode, replace: present === "wrong" });
+      this.#publish(staged, whole, physical.createMode);
     } finally {
       staged.discard();
     }
@@ -95,23 +98,16 @@ export class ChunkWriter {
       finish: (chunk, size) => {
         const physical = this.#physicalOf(file);
         const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
-        const path = chunkPath(this.#options.chunks, inode);
-        const present = this.#look(path, { chunk, size, file, physical });
-        if (present !== "good") this.#publish(staged, path, { file, physical, size, mode: 0o600, replace: present === "wrong" });
+        this.#publish(staged, { chunk, inode, size, file, physical }, 0o600);
         return { chunk, inode };
       },
       discard: () => staged.discard(),
     });
   }
 
-  /** Looks at every chunk again: other processes may have removed some. */
-  forget(): void {
-    this.#made.clear();
-  }
-
-  /** Forgets what it knows of the store, which other processes may change between two runs. */
+  /** Between two runs. */
   reset(): void {
-    this.forget();
+    this.#newInARow = 0;
     this.verifyContent = false;
     this.newChunks = this.newBytes = 0;
   }
@@ -132,9 +128,16 @@ export class ChunkWriter {
     return physical;
   }
 
+  /** False also where a look costs more than it is likely to save. */
+  #isThere(wanted: Whole): boolean {
+    return (wanted.size > SMALL || this.#newInARow < NEW_IN_A_ROW) && this.#look(wanted) === "good";
+  }
+
   /** One lstat tells a chunk that is whole and untouched; anything else is made again and replaced by rename. */
-  #look(path: string, wanted: { chunk: Uint8Array; size: number; file: FileAttributes; physical: Physical }): "good" | "absent" | "wrong" {
+  #look(wanted: Whole): "good" | "absent" | "wrong" {
+    const path = chunkPath(this.#options.chunks, wanted.inode);
     const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    this.#newInARow = stat ? 0 : this.#newInARow + 1;
     if (!stat) return "absent";
     const { attributes } = wanted.physical;
     const mtime = BigInt(wanted.file.mtime) * 1_000_000_000n + BigInt(wanted.file.mtimeNs);
@@ -145,9 +148,7 @@ export class ChunkWriter {
       Number(stat.gid) === attributes.gid &&
       stat.mtimeNs === mtime;
     const isOld = Number(stat.birthtimeMs) < this.#options.trustedSince;
-    if (!same || ((this.verifyContent || isOld) && hashFile(path)?.equals(wanted.chunk) !== true)) return "wrong";
-    this.#remember(path);
-    return "good";
+    return !same || ((this.verifyContent || isOld) && hashFile(path)?.equals(wanted.chunk) !== true) ? "wrong" : "good";
   }
 
   /** `mode` is what the file begins with; the umask may cut it. */
@@ -173,30 +174,32 @@ export class ChunkWriter {
     };
   }
 
-  #publish(staged: Staged, path: string, { file, physical, size, mode, replace }: Whole): void {
+  /** A good one that is there stays: trees may link it already. What is wrong is replaced. `mode` is what the file was created with. */
+  #publish(staged: Staged, whole: Whole, mode: number): void {
+    const { inode, file, physical, size } = whole;
+    const path = chunkPath(this.#options.chunks, inode);
     applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode });
     staged.close();
     this.#shards.check(path);
-    renameInto(staged.path, path, replace);
+    if (!renameIfAbsent(staged.path, path)) {
+      if (this.#look(whole) === "good") return;
+      renameSync(staged.path, path);
+    }
     staged.moved();
     this.newChunks++;
     this.newBytes += size;
-    this.#remember(path);
-  }
-
-  #remember(path: string): void {
-    if (this.#made.size < REMEMBERED) this.#made.add(path);
+    this.#made.add(inode);
   }
 }
 
-/** A file that has all its content. `mode` is what it was created with. */
+/** A file that has all its content. */
 interface Whole {
+  readonly chunk: Uint8Array;
+  readonly inode: Uint8Array;
+  /** Bytes. */
+  readonly size: number;
   readonly file: FileAttributes;
   readonly physical: Physical;
-  readonly size: number;
-  readonly mode: number;
-  /** Whether what is there now is wrong. */
-  readonly replace: boolean;
 }
 
 interface Staged {
@@ -245,19 +248,6 @@ export class ChunkStream {
 
   discard(): void {
     this.#end.discard();
-  }
-}
-
-/** One that another process published meanwhile stays: trees may link it already. What is wrong is replaced. */
-function renameInto(from: string, to: string, replace: boolean): void {
-  const move = (): unknown =>
-    replace ? renameSync(from, to) : renameUnlessThere(toByteString(from), toByteString(to)) || unlinkSync(from);
-  try {
-    move();
-  } catch (error) {
-    if (!isErrno(error, "ENOENT")) throw error;
-    makeDirectory(dirname(to));
-    move();
   }
 }
 

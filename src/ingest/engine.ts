@@ -20,8 +20,6 @@ export interface OpenRequest {
 
 export interface RunRequest {
   readonly verifyContent: boolean;
-  /** Chunks that were there may be there no more. */
-  readonly forget: boolean;
 }
 
 /** From a worker to the main thread, of layer number `layer`. */
@@ -77,9 +75,8 @@ export class Engine implements Background {
     return { value: undefined };
   }
 
-  #run({ verifyContent, forget }: RunRequest): Handled {
+  #run({ verifyContent }: RunRequest): Handled {
     this.#running = true;
-    if (forget) this.#chunks!.forget();
     this.#chunks!.verifyContent ||= verifyContent;
     return { value: undefined };
   }

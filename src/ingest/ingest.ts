@@ -8,6 +8,7 @@ import { isErrno, ShaleError } from "../errors.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import { processUmask } from "../store/attributes.ts";
+import { MadeInodes } from "../store/made-inodes.ts";
 import { revive, type WorkerPool } from "../system/worker-pool.ts";
 import type { ChunkWriterOptions } from "./chunk-writer.ts";
 import type { EngineEvent, IngestCounts, OpenRequest, RunRequest } from "./engine.ts";
@@ -22,7 +23,7 @@ export interface IngestOptions {
   readonly pool: WorkerPool;
   /** chunks/ of the store. */
   readonly chunks: string;
-  readonly writer: Omit<ChunkWriterOptions, "staging" | "chunks" | "umask">;
+  readonly writer: Omit<ChunkWriterOptions, "staging" | "chunks" | "umask" | "made">;
   /** The handle's staging directory. */
   readonly staging: string;
   /** What an Ingest before this one had made. */
@@ -70,6 +71,8 @@ export class Ingest {
   readonly #options: IngestOptions;
   readonly #layers = new Map<number, InFlight>();
   readonly #slabs: Slabs;
+  /** What was made since no layer was in flight. */
+  readonly made: MadeInodes = new MadeInodes();
   readonly #ports: MessagePort[] = [];
   readonly #opened: Promise<unknown>;
   #next = 0;
@@ -102,7 +105,7 @@ export class Ingest {
   async ingest(request: LayerRequest): Promise<IngestedLayer> {
     await this.#opened;
     if (this.failed) throw this.#failure;
-    await this.#run({ verifyContent: request.verifyContent, forget: request.forget ?? false });
+    await this.#run(request);
     try {
       const { parts, size } = await this.#inflate(request);
       if (this.failed) throw this.#failure;
@@ -142,13 +145,19 @@ export class Ingest {
     this.#ports.push(port1);
     let own = `${staging}/chunks-${worker}`;
     for (let number = worker; !makeFresh(own); own = `${staging}/chunks-${(number += pool.size)}`) stale.push(own);
-    const request: OpenRequest = { memory, port: port2, chunks: { ...writer, chunks, staging: own, umask: processUmask() } };
+    const request: OpenRequest = {
+      memory,
+      port: port2,
+      chunks: { ...writer, chunks, staging: own, umask: processUmask(), made: this.made.memory },
+    };
     return pool.run("ingest/open", request, { worker, transfer: [port2] });
   }
 
-  async #run(request: RunRequest): Promise<void> {
-    this.#running++;
+  async #run({ verifyContent, forget = false }: LayerRequest): Promise<void> {
+    // what others may have changed meanwhile
+    if (this.#running++ === 0 || forget) this.made.clear();
     const { pool } = this.#options;
+    const request: RunRequest = { verifyContent };
     await Promise.all(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/run", request, worker)));
   }
 

@@ -94,6 +94,7 @@ async function ensureLayers(
   const works = longestFirst.map((layer) =>
     core.queued(signal, async () => {
       const traffic = await ensureLayer(layer, context);
+      if (traffic?.ingested) request.holds.ingested.add(layer.diffId);
       trees?.ready(layer.diffId);
       return traffic;
     }),

@@ -112,10 +112,10 @@ function isTrusted(core: StoreCore, treeId: string): boolean {
 
 /** Keeps a tree that is what it must be. A wrong one is moved out of the way, not deleted: somebody may be running in it. */
 async function makeRight({ index, diffId, composed }: LayerTree, context: TreesContext, lock: FileLock): Promise<void> {
-  const { core, profile, relay, signal } = context;
+  const { core, relay, signal } = context;
   const { treeId } = composed;
   const target = core.layout.tree(treeId);
-  const task = taskOf({ diffId, composed }, core, profile);
+  const task = taskOf({ diffId, composed }, context);
   if (lstatSync(target, { throwIfNoEntry: false })) {
     const contents = core.treeMarks.state(treeId) === "unknown";
     if (await core.pool.run<boolean>("tree/check", { ...task, tree: target, contents } satisfies CheckTreeRequest))
@@ -130,7 +130,7 @@ async function makeRight({ index, diffId, composed }: LayerTree, context: TreesC
   core.treeMarks.made(lock);
 }
 
-function taskOf({ diffId, composed }: Pick<LayerTree, "diffId" | "composed">, core: StoreCore, profile: Profile): TreeTask {
+function taskOf({ diffId, composed }: Pick<LayerTree, "diffId" | "composed">, { core, profile, holds }: TreesContext): TreeTask {
   const { profile: native, owner } = core.superblock;
   return {
     sidecar: core.layers.sidecarPath(diffId),
@@ -140,6 +140,7 @@ function taskOf({ diffId, composed }: Pick<LayerTree, "diffId" | "composed">, co
     resolution: composed.resolution,
     trust: core.trust,
     vouchedBefore: core.layers.vouchedBefore(diffId),
+    made: holds.ingested.has(diffId) ? core.ingest.made.memory : undefined,
     profile,
     native,
     owner,

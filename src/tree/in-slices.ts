@@ -33,11 +33,11 @@ export async function inSlices(pool: WorkerPool, { total, make, signal, onAdvanc
 }
 
 /** Workers that so many entries are spread over. */
-export function lanesFor({ size }: WorkerPool, total: number): number {
+function lanesFor({ size }: WorkerPool, total: number): number {
   return Math.min(size, Math.ceil(total / SLICE));
 }
 
 /** Throws what one of them throws, once all have ended. */
-export async function allSettled(works: readonly Promise<void>[]): Promise<void> {
+async function allSettled(works: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(works)) if (result.status === "rejected") throw result.reason;
 }

@@ -4,15 +4,14 @@
  * so is one that somebody has changed, or that a crash of the machine has spoilt, and it is replaced.
  */
 import { closeSync, constants, fstatSync, linkSync, openSync, readSync, renameSync, rmSync, unlinkSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
-import { toByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import { applyToFile, processOwner } from "../store/attributes.ts";
 import { chunkPath } from "../store/layout.ts";
+import type { MadeInodes } from "../store/made-inodes.ts";
 import { Shards } from "../store/planted.ts";
 import type { Owner, PhysicalAttributes } from "../store/profile.ts";
-import { makeDirectory } from "../system/make-directory.ts";
-import { renameUnlessThere, tryReflink } from "../system/syscalls.ts";
+import { renameIfAbsent } from "../system/rename-if-absent.ts";
+import { tryReflink } from "../system/syscalls.ts";
 import { hasContent, looksRight, statUntouched } from "./link-check.ts";
 import type { SourceTrust } from "./source-trust.ts";
 
@@ -47,26 +46,30 @@ export class Linker {
   readonly #name: string;
   readonly #self: Owner = processOwner();
   readonly #trust: SourceTrust;
+  readonly #made: MadeInodes | undefined;
   readonly #shards = new Shards();
   readonly #buffer: Buffer = Buffer.allocUnsafe(256 * 1024);
   /** False once the file system was seen not to share blocks. */
   #reflinks = true;
   #next = 0;
 
-  /** `name` distinguishes the files in the making of several linkers in one staging directory. */
-  constructor(options: { chunks: string; staging: string; name: string; trust: SourceTrust }) {
+  /**
+   * `name` distinguishes the files in the making of several linkers in one staging directory. `made`: inodes that no tree has had yet, for
+   * their ingest has just made them; nobody can have changed those.
+   */
+  constructor(options: { chunks: string; staging: string; name: string; trust: SourceTrust; made?: MadeInodes | undefined }) {
     this.#chunks = options.chunks;
     this.#staging = options.staging;
     this.#name = options.name;
     this.#trust = options.trust;
+    this.#made = options.made;
   }
 
   /** @throws STORE_DAMAGED when no inode with this content is left */
   link(source: LinkSource, target: string | Buffer): void {
     for (const ordinal of overflowOrdinals(source.ordinal)) {
       const path = chunkPath(this.#chunks, source.inode, ordinal);
-      this.#shards.check(path);
-      if (!this.#isGood(path, source)) this.#make(source, path);
+      if (ordinal !== 0 || this.#made?.has(source.inode) !== true) this.#ensure(path, source);
       try {
         return linkSync(path, target);
       } catch (error) {
@@ -76,6 +79,11 @@ export class Linker {
         return linkSync(path, target);
       }
     }
+  }
+
+  #ensure(path: string, source: LinkSource): void {
+    this.#shards.check(path);
+    if (!this.#isGood(path, source)) this.#make(source, path);
   }
 
   #isGood(path: string, source: LinkSource): boolean {
@@ -146,16 +154,6 @@ export class Linker {
     }
     closeSync(fd);
     return undefined;
-  }
-}
-
-function renameIfAbsent(staged: string, path: string): boolean {
-  try {
-    return renameUnlessThere(toByteString(staged), toByteString(path));
-  } catch (error) {
-    if (!isErrno(error, "ENOENT")) throw error;
-    makeDirectory(dirname(path));
-    return renameUnlessThere(toByteString(staged), toByteString(path));
   }
 }
 

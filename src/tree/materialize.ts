@@ -1,9 +1,10 @@
 /** Making a tree: written in staging by the workers, published by one rename. */
-import { renameSync, rmSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { isRealDirectory } from "../store/planted.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
-import { allSettled, inSlices, lanesFor } from "./in-slices.ts";
+import { inSlices } from "./in-slices.ts";
+import { FOR_ONE, PHASES } from "./phases.ts";
 import type { ComposedLayer, TreeStep } from "./tasks.ts";
 import type { TreeTask } from "./tree-plan.ts";
 
@@ -32,15 +33,16 @@ export async function materializeTree(options: MaterializeOptions): Promise<void
 }
 
 async function writeTree({ pool, task, signal, onAdvanced }: MaterializeOptions, live: number): Promise<void> {
+  mkdirSync(task.tree, { mode: 0o700 });
   const run = (step: Omit<TreeStep, "task">, worker: number): Promise<void> =>
     pool.run("tree/step", { task, ...step } satisfies TreeStep, { worker });
-  // each worker reads the sidecar once, all at the same time
-  const first = (worker: number): Promise<void> => run({ from: 0, to: 0, directories: worker === 0, finish: false }, worker);
-  await allSettled(Array.from({ length: lanesFor(pool, live) }, (_, worker) => first(worker)));
-  const make = (range: { from: number; to: number }, worker: number): Promise<void> =>
-    run({ ...range, directories: false, finish: false }, worker);
-  await inSlices(pool, { total: live, make, signal, onAdvanced });
-  await run({ from: 0, to: 0, directories: false, finish: true }, 0);
+  for (const phase of PHASES) {
+    if (FOR_ONE.includes(phase)) await run({ phase, from: 0, to: live }, 0);
+    else {
+      const make = (range: { from: number; to: number }, worker: number): Promise<void> => run({ phase, ...range }, worker);
+      await inSlices(pool, { total: live, make, signal, onAdvanced: phase === "files" ? onAdvanced : () => {} });
+    }
+  }
 }
 
 function publish(staged: string, target: string): void {

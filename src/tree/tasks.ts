@@ -10,6 +10,7 @@ import { chunkPath } from "../store/layout.ts";
 import { checkTree } from "./check-tree.ts";
 import { composeImage } from "./compose.ts";
 import { LayerInodes } from "./layer-inodes.ts";
+import type { Phase } from "./phases.ts";
 import { readSidecar, readingSidecar } from "./read-sidecar.ts";
 import { treeId, type Resolution } from "./resolution.ts";
 import { SourceTrust } from "./source-trust.ts";
@@ -53,13 +54,12 @@ export interface CheckTreeRequest extends TreeTask {
   readonly contents: boolean;
 }
 
-/** A step of one tree; `from` and `to` bound the entries whose files are made. */
+/** A step of one tree: the entries [from, to) in one phase. */
 export interface TreeStep {
   readonly task: TreeTask;
+  readonly phase: Phase;
   readonly from: number;
   readonly to: number;
-  readonly directories: boolean;
-  readonly finish: boolean;
 }
 
 export class TreeTasks {
@@ -82,14 +82,11 @@ export class TreeTasks {
     this.#name = name;
   }
 
-  async #step({ task, from, to, directories, finish }: TreeStep): Promise<Handled> {
+  async #step({ task, phase, from, to }: TreeStep): Promise<Handled> {
     if (this.#current?.tree !== task.tree) {
       this.#current = { tree: task.tree, writer: new TreeWriter(new TreePlan(task, await readSidecar(task.sidecar)), this.#name) };
     }
-    const { writer } = this.#current;
-    if (directories) writer.makeDirectories();
-    writer.makeFiles(from, to);
-    if (finish) writer.finish();
+    this.#current.writer.run(phase, from, to);
     return { value: undefined };
   }
 }

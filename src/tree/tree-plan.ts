@@ -26,6 +26,8 @@ export interface TreeTask {
   readonly trust: TrustTerms;
   /** Of the layer: see LinkSource. */
   readonly vouchedBefore: number;
+  /** Memory of MadeInodes, for a layer that this very pull has ingested. */
+  readonly made?: SharedArrayBuffer | undefined;
 }
 
 export interface EntryRange {

@@ -1,16 +1,19 @@
 /**
- * Writes one tree from its layer's sidecar, in staging: directories first, then files (any range of entries by any worker), then
- * all that must come last. The image's symlinks appear when nothing else is written any more, so no path is ever walked through
- * one; directories get their attributes at the very end, deepest first.
+ * Writes one tree from its layer's sidecar, in staging, in phases: any range of entries by any worker, and no phase before the last one is
+ * done. The image's symlinks appear when nothing else is written any more, so no path is ever walked through one; directories get their
+ * attributes when all their names are there, and what could lock us out comes last, deepest first.
  */
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { Flag } from "../../format/index.ts";
 import { fsPath, type ByteString } from "../bytes.ts";
+import { isErrno } from "../errors.ts";
 import { applyToPath, processOwner } from "../store/attributes.ts";
+import { MadeInodes } from "../store/made-inodes.ts";
 import { S_IFCHR, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod, setPathXattr } from "../system/syscalls.ts";
 import { Linker } from "./link-source.ts";
 import { makeRegular, makeSpecial, tryLink } from "./make-node.ts";
+import type { Phase } from "./phases.ts";
 import { SourceTrust } from "./source-trust.ts";
 import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
 
@@ -21,19 +24,44 @@ export class TreeWriter {
 
   /** `name` tells this writer's temporary files from another's in the same staging directory. */
   constructor(plan: TreePlan, name: string) {
-    const { chunks, staging, trust } = plan.task;
+    const { chunks, staging, trust, made } = plan.task;
     this.#plan = plan;
-    this.#linker = new Linker({ chunks, staging, name, trust: new SourceTrust(chunks, trust) });
+    this.#linker = new Linker({
+      chunks,
+      staging,
+      name,
+      trust: new SourceTrust(chunks, trust),
+      made: made && new MadeInodes(made),
+    });
   }
 
-  /** The tree's own directory and all beneath it, 0700 for now. */
-  makeDirectories(): void {
-    const wanted = (entry: number): boolean => this.#plan.isDirectory(entry);
-    for (const { path } of this.#plan.entries({ wanted })) mkdirSync(fsPath(path), { mode: 0o700 });
+  /** Entries [from, to). */
+  run(phase: Phase, from: number, to: number): void {
+    switch (phase) {
+      case "directories":
+        return this.#makeDirectories(from, to);
+      case "files":
+        return this.#makeFiles(from, to);
+      case "specials":
+        return this.#makeSpecials(from, to);
+      case "links":
+        this.#makeMarkers();
+        return this.#makeLateLinks();
+      case "attributes":
+        return this.#applyAttributes(from, to);
+      case "attributes-last":
+        return this.#applyLast();
+    }
   }
 
-  /** Files with content or without, among the entries [from, to). */
-  makeFiles(from: number, to: number): void {
+  /** 0700 for now. The tree's own directory is there. */
+  #makeDirectories(from: number, to: number): void {
+    const wanted = (entry: number): boolean => entry > 0 && this.#plan.isDirectory(entry);
+    for (const { path } of this.#plan.entries({ from, to, wanted })) makeWithParents(path);
+  }
+
+  /** Files with content or without. */
+  #makeFiles(from: number, to: number): void {
     const plan = this.#plan;
     const wanted = (entry: number): boolean => plan.type(entry) === S_IFREG && plan.isLeader(entry);
     for (const { entry, path } of plan.entries({ from, to, wanted })) {
@@ -42,15 +70,31 @@ export class TreeWriter {
     }
   }
 
-  /** Everything else; the tree is then complete. */
-  finish(): void {
+  #makeSpecials(from: number, to: number): void {
     const plan = this.#plan;
     const wanted = (entry: number): boolean => plan.isSpecial(entry) && plan.isLeader(entry);
-    for (const { entry, path } of plan.entries({ wanted })) makeSpecial({ plan, entry, path, self: this.#self });
-    this.#makeMarkers();
-    this.#makeLateLinks();
-    const directories = [...plan.entries({ wanted: (entry) => plan.isDirectory(entry) })];
-    for (const { entry, path } of directories.reverse()) applyToPath(path, plan.attributes(entry), plan.time(entry), this.#self);
+    for (const { entry, path } of plan.entries({ from, to, wanted })) makeSpecial({ plan, entry, path, self: this.#self });
+  }
+
+  #applyAttributes(from: number, to: number): void {
+    for (const { entry, path } of this.#plan.entries({ from, to, wanted: (entry) => this.#isOpenDirectory(entry) === true }))
+      this.#applyTo(entry, path);
+  }
+
+  #applyLast(): void {
+    const closed = [...this.#plan.entries({ wanted: (entry) => this.#isOpenDirectory(entry) === false })];
+    for (const { entry, path } of closed.reverse()) this.#applyTo(entry, path);
+  }
+
+  #applyTo(entry: number, path: ByteString): void {
+    applyToPath(path, this.#plan.attributes(entry), this.#plan.time(entry), this.#self);
+  }
+
+  /** Whether we can still reach what is in the directory when it has its attributes; undefined for all else. */
+  #isOpenDirectory(entry: number): boolean | undefined {
+    if (!this.#plan.isDirectory(entry)) return undefined;
+    const { mode, uid } = this.#plan.attributes(entry);
+    return uid === this.#self.uid && (mode & 0o700) === 0o700;
   }
 
   /** Whiteouts and opaque directories, in the form that the profile's consumers know. */
@@ -91,6 +135,17 @@ export class TreeWriter {
     if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
     else if (plan.type(entry) === S_IFREG) makeRegular({ plan, entry, path, self: this.#self });
     else makeSpecial({ plan, entry, path, self: this.#self });
+  }
+}
+
+/** Another worker may be about to make the parents, or have made this one on the way to what is in it. */
+function makeWithParents(path: ByteString): void {
+  try {
+    mkdirSync(fsPath(path), { mode: 0o700 });
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return;
+    if (!isErrno(error, "ENOENT")) throw error;
+    mkdirSync(fsPath(path), { mode: 0o700, recursive: true });
   }
 }
 

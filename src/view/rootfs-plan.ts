@@ -9,7 +9,7 @@ import { MergedView, type Part } from "./merged-view.ts";
 /** How the content of files comes to the destination. */
 export type RootfsMode = "link" | "reflink" | "copy";
 
-export interface RootfsTask extends Omit<TreeTask, "sidecar" | "resolution" | "vouchedBefore"> {
+export interface RootfsTask extends Omit<TreeTask, "sidecar" | "resolution" | "vouchedBefore" | "made"> {
   /** Bottom to top. */
   readonly layers: readonly Pick<TreeTask, "sidecar" | "resolution" | "vouchedBefore">[];
   readonly mode: RootfsMode;
