@@ -11,6 +11,7 @@ import { acquireCatalogLock } from "../store/catalog-lock.ts";
 import { Catalog } from "../store/catalog.ts";
 import { INODE_ROW_BYTES, type CatalogLayer } from "../store/catalog-session.ts";
 import { INODE_ID_BYTES } from "../store/inode.ts";
+import { PendingEdges } from "../store/pending-edges.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import type { FsckContext } from "./context.ts";
 import { finding, type Finding, type FindingKind } from "./finding.ts";
@@ -36,12 +37,13 @@ interface CatalogFault {
 
 async function readCatalog(context: FsckContext): Promise<CatalogFault[]> {
   const { layout, known } = context;
-  if (known.size === 0 && !existsSync(layout.db)) return [];
+  if (!existsSync(layout.db) && isSubset(known.keys(), announcedLayers(context))) return [];
   if (!existsSync(join(layout.db, "CURRENT"))) return [{ kind: "catalog-missing", found: existsSync(layout.db) ? "no CURRENT" : "absent" }];
   const snapshot = snapshotPlace(context);
   try {
-    if (!(await takeSnapshot(context, snapshot))) return [{ kind: "catalog-busy", found: `locked for ${patienceOf(context)} ms` }];
-    return await compare(context, snapshot);
+    const announced = await takeSnapshot(context, snapshot);
+    if (!announced) return [{ kind: "catalog-busy", found: `locked for ${patienceOf(context)} ms` }];
+    return await compare(context, { snapshot, announced });
   } catch (error) {
     if (isErrno(error, "LEVEL_DATABASE_NOT_OPEN", "LEVEL_CORRUPTION", "LEVEL_IO_ERROR", "LEVEL_NOT_FOUND", "LEVEL_ITERATOR_NOT_OPEN")) {
       const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
@@ -69,7 +71,8 @@ function patienceOf({ options }: FsckContext): number {
   return options.patience ?? PATIENCE_MS;
 }
 
-async function takeSnapshot(context: FsckContext, snapshot: string): Promise<boolean> {
+/** The layers that were not yet entered then; undefined when the lock cannot be had. */
+async function takeSnapshot(context: FsckContext, snapshot: string): Promise<ReadonlySet<DiffId> | undefined> {
   const { layout, signal } = context;
   const patience = AbortSignal.timeout(patienceOf(context));
   let lock: FileLock | undefined;
@@ -77,13 +80,13 @@ async function takeSnapshot(context: FsckContext, snapshot: string): Promise<boo
     lock = await acquireCatalogLock(layout, signal ? AbortSignal.any([signal, patience]) : patience);
   } catch (error) {
     signal?.throwIfAborted();
-    if (patience.aborted) return false;
+    if (patience.aborted) return undefined;
     // nobody can be writing to what cannot be written
     if (!isErrno(error, "EROFS", "EACCES", "ENOENT")) throw error;
   }
   try {
     for (const name of readdirSync(layout.db)) if (name !== "LOCK") linkOrCopy(join(layout.db, name), join(snapshot, name));
-    return true;
+    return announcedLayers(context);
   } finally {
     lock?.release();
   }
@@ -101,7 +104,10 @@ function linkOrCopy(from: string, to: string): void {
 }
 
 /** Edges come sorted by inode, and so do each layer's inodes: one walk along both. */
-async function compare(context: FsckContext, snapshot: string): Promise<CatalogFault[]> {
+async function compare(
+  context: FsckContext,
+  { snapshot, announced }: { readonly snapshot: string; readonly announced: ReadonlySet<DiffId> },
+): Promise<CatalogFault[]> {
   const { Level } = await import("level");
   const database = new Level<Buffer, Buffer>(snapshot, { keyEncoding: "buffer", valueEncoding: "buffer", createIfMissing: false });
   await database.open();
@@ -110,7 +116,8 @@ async function compare(context: FsckContext, snapshot: string): Promise<CatalogF
     if (id?.toString() !== context.superblock.id)
       return [{ kind: "catalog-damaged", expected: context.superblock.id, found: id?.toString("latin1", 0, 100) ?? "absent" }];
     if (!complete) return [{ kind: "catalog-damaged", expected: "m:complete", found: "absent" }];
-    const walks = new Map([...context.known.values()].map(({ diffId, inodes }) => [diffId.slice(7), new LayerWalk(diffId, inodes)]));
+    const entered = [...context.known.values()].filter(({ diffId }) => !announced.has(diffId));
+    const walks = new Map(entered.map(({ diffId, inodes }) => [diffId.slice(7), new LayerWalk(diffId, inodes)]));
     const stale = new Set<string>();
     for await (const key of database.keys({ gte: Buffer.from("e"), lt: Buffer.from("f") })) {
       context.signal?.throwIfAborted();
@@ -125,6 +132,17 @@ async function compare(context: FsckContext, snapshot: string): Promise<CatalogF
   } finally {
     await database.close();
   }
+}
+
+/** Layers that the next session will enter. */
+function announcedLayers({ layout }: FsckContext): ReadonlySet<DiffId> {
+  const files = [...new PendingEdges(layout).files()];
+  return new Set(files.flatMap(({ layer }) => layer?.diffId ?? []));
+}
+
+function isSubset<T>(some: Iterable<T>, all: ReadonlySet<T>): boolean {
+  for (const one of some) if (!all.has(one)) return false;
+  return true;
 }
 
 /** What a layer needs and the edges that come by. */

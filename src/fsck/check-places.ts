@@ -16,6 +16,7 @@ const ROOT_NAMES: ReadonlySet<string> = new Set([
   "images",
   "blobs",
   "db",
+  "edges",
   "locks",
   "staging",
 ]);
@@ -34,6 +35,7 @@ export async function* checkPlaces(context: FsckContext): AsyncGenerator<Finding
   }
   yield* foreignNames(context, layout.root, (name) => ROOT_NAMES.has(name));
   yield* foreignNames(context, layout.layers, (name) => /^sha256-[0-9a-f]{64}$/.test(name));
+  yield* foreignNames(context, layout.edges, (name) => /^[0-9a-f]{64}-[0-9a-f]{16}$/.test(name));
   yield* foreignNames(context, layout.trees, (name) => /^[a-z2-7]{26}$/.test(name));
   yield* checkLocks(context);
 }

@@ -111,7 +111,8 @@ async function verifyAfterCrash(core: StoreCore, diffId: LayerIdentity["diffId"]
   if (await core.pool.run<boolean>("tree/verify-layer", request)) {
     // what the catalog was told of it may not have reached the disk either
     const inodes = await core.pool.run<Uint8Array>("tree/inodes", request);
-    await core.catalog.addLayer({ diffId, inodes }, signal);
+    core.catalog.announce({ diffId, inodes }, core.staging.fresh("edges"));
+    core.tidyCatalog();
     core.layers.makeDurable([diffId]);
     return true;
   }
@@ -299,22 +300,25 @@ interface Staged {
 }
 
 /** Edges before the layer, so that the catalog never under-counts, and no sweep between the two. False when chunks are gone. */
-function publish({ diffId }: LayerIdentity, { core, buildIndex, durability, signal }: LayerContext, staged: Staged): Promise<boolean> {
-  return core.catalog.session(async (session) => {
-    const path = core.layout.lock("sweep");
-    using sweep = await FileLock.acquire(path, { mode: "shared", signal });
-    void sweep;
-    const { directory, generation, inodes, size, entries } = staged;
-    if (
-      readGeneration(path) !== generation &&
-      !(await core.pool.run<boolean>("tree/chunks-there", { rows: inodes, chunks: core.layout.chunks }))
-    ) {
-      return false;
-    }
-    await session.addLayer({ diffId, inodes });
-    signal.throwIfAborted();
-    core.layers.publish(directory, { diffId, size, entries, indexed: buildIndex });
-    if (durability === "barrier") core.layers.makeDurable([diffId]);
-    return true;
-  }, signal);
+async function publish(
+  { diffId }: LayerIdentity,
+  { core, buildIndex, durability, signal }: LayerContext,
+  staged: Staged,
+): Promise<boolean> {
+  const path = core.layout.lock("sweep");
+  using sweep = await FileLock.acquire(path, { mode: "shared", signal });
+  const { directory, generation, inodes, size, entries } = staged;
+  if (
+    readGeneration(path) !== generation &&
+    !(await core.pool.run<boolean>("tree/chunks-there", { rows: inodes, chunks: core.layout.chunks }))
+  ) {
+    return false;
+  }
+  signal.throwIfAborted();
+  core.catalog.announce({ diffId, inodes }, core.staging.fresh("edges"));
+  core.layers.publish(directory, { diffId, size, entries, indexed: buildIndex });
+  sweep.release();
+  core.tidyCatalog();
+  if (durability === "barrier") core.layers.makeDurable([diffId]);
+  return true;
 }

@@ -51,6 +51,7 @@ export class StoreCore {
   readonly inFlight: Map<DiffId, Promise<unknown>> = new Map();
   readonly #workers: number;
   #durabilitySettled = false;
+  #tidying: Promise<void> | undefined;
   #downloads: Promise<Downloads> | undefined;
   #staging: Staging | undefined;
   #pool: WorkerPool | undefined;
@@ -136,6 +137,11 @@ export class StoreCore {
     return queue.add(begin, { signal: waiting.signal });
   }
 
+  /** After a layer was announced: in the background, and again at the end. */
+  tidyCatalog(): void {
+    this.#tidying = this.catalog.tidy().catch((error: unknown) => this.warn("ERROR", `the chunk index could not be written: ${String(error)}`));
+  }
+
   /** After a pull that brought something: in the background. */
   keepBudget(): void {
     if (!this.boot.isClosed) this.#budget?.check();
@@ -154,6 +160,8 @@ export class StoreCore {
   /** For its `boot`, when all that ran has ended. */
   async close(): Promise<void> {
     await this.#budget?.idle();
+    if (this.#tidying) this.tidyCatalog();
+    await this.#tidying;
     await this.catalog.idle();
     this.#ingest?.close();
     await this.#pool?.close();

@@ -9,10 +9,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Level } from "level";
 import { errnoOf } from "../system/errno.ts";
-import type { FileLock } from "../system/file-lock.ts";
+import { FileLock } from "../system/file-lock.ts";
 import { acquireCatalogLock, isCatalogWanted } from "./catalog-lock.ts";
 import { CatalogSession, type CatalogLayer } from "./catalog-session.ts";
 import type { StoreLayout } from "./layout.ts";
+import { PendingEdges } from "./pending-edges.ts";
 
 type Database = Level<Buffer, Buffer>;
 
@@ -44,6 +45,8 @@ const COMPLETE: Buffer = Buffer.from("m:complete");
 const SHORTAGES: readonly string[] = ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "EACCES", "EPERM", "EROFS"];
 
 export class Catalog {
+  /** Of layers that no session has seen yet. */
+  readonly pending: PendingEdges;
   readonly #options: CatalogOptions;
   #tail: Promise<unknown> = Promise.resolve();
   #open: OpenDatabase | undefined;
@@ -51,9 +54,31 @@ export class Catalog {
 
   constructor(options: CatalogOptions) {
     this.#options = options;
+    this.pending = new PendingEdges(options.layout);
   }
 
-  /** Records which inodes a layer uses. Idempotent; call before the layer is published. */
+  /**
+   * Says which inodes a layer uses, without waiting for anybody: every session knows it from its start. Call it before the layer is
+   * published, holding `sweep`; then `tidy`. `staged`: a path in staging that nothing has.
+   */
+  announce(layer: CatalogLayer, staged: string): void {
+    this.pending.add(layer, staged);
+  }
+
+  /** Enters what was announced, unless another has the database open: then that one, or the next, will. */
+  tidy(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.pending.isEmpty) return;
+      if (this.#open === undefined) {
+        const lock = FileLock.try(this.#options.layout.lock("db"));
+        if (lock === undefined) return;
+        this.#open = await this.#openUnder(lock);
+      }
+      await this.#use(this.#open, () => Promise.resolve());
+    });
+  }
+
+  /** Records which inodes a layer uses. Idempotent. */
   addLayer(layer: CatalogLayer, signal?: AbortSignal): Promise<void> {
     return this.session((session) => session.addLayer(layer), signal);
   }
@@ -76,16 +101,22 @@ export class Catalog {
 
   async #exclusive<T>(work: (session: CatalogSession) => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
-    clearTimeout(this.#timer);
     // whoever comes again and again would else keep all others out
     if (this.#open && isCatalogWanted(this.#options.layout)) {
       await this.#close();
       await sleep(LONGEST_PAUSE_MS);
       signal?.throwIfAborted();
     }
-    const { database } = (this.#open ??= await this.#openLocked(signal));
+    this.#open ??= await this.#openUnder(await acquireCatalogLock(this.#options.layout, signal));
+    return this.#use(this.#open, work);
+  }
+
+  async #use<T>({ database }: OpenDatabase, work: (session: CatalogSession) => Promise<T>): Promise<T> {
+    clearTimeout(this.#timer);
     try {
-      return await work(new CatalogSession(database));
+      const session = new CatalogSession(database);
+      await this.#enterPending(session);
+      return await work(session);
     } catch (error) {
       await this.#close();
       throw error;
@@ -126,8 +157,14 @@ export class Catalog {
     }
   }
 
-  async #openLocked(signal: AbortSignal | undefined): Promise<OpenDatabase> {
-    const lock = await acquireCatalogLock(this.#options.layout, signal);
+  async #enterPending(session: CatalogSession): Promise<void> {
+    for (const file of this.pending.files()) {
+      if (file.layer) await session.addLayer(file.layer);
+      this.pending.remove(file);
+    }
+  }
+
+  async #openUnder(lock: FileLock): Promise<OpenDatabase> {
     try {
       return { lock, database: (await this.#openValid()) ?? (await this.#rebuild()) };
     } catch (error) {

@@ -10,6 +10,7 @@ export class StoreLayout {
   readonly trees: string;
   readonly images: string;
   readonly db: string;
+  readonly edges: string;
   readonly locks: string;
   readonly staging: string;
 
@@ -20,6 +21,7 @@ export class StoreLayout {
     this.trees = join(root, "trees");
     this.images = join(root, "images");
     this.db = join(root, "db");
+    this.edges = join(root, "edges");
     this.locks = join(root, "locks");
     this.staging = join(root, "staging");
   }

@@ -12,7 +12,7 @@ export function isRealDirectory(path: string): boolean {
 
 /** @throws STORE_DAMAGED unless each of the store's own directories is one, or not there yet */
 export function refusePlanted(layout: StoreLayout): void {
-  for (const path of [...layout.directories, layout.db]) refuseOther(path);
+  for (const path of [...layout.directories, layout.db, layout.edges]) refuseOther(path);
 }
 
 /** The directories of chunks/ that one worker has looked at; each costs one lstat, once. */

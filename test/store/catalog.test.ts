@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -198,4 +198,61 @@ test("A `Catalog` that cannot see who waits for it lets go of its lock", async (
   };
   while (!isFree()) await sleep(10);
   assert.ok(await isComplete(catalog, layers));
+});
+
+function announce(catalog: Catalog, layout: StoreLayout, layer: CatalogLayer): void {
+  catalog.announce(layer, join(layout.staging, `edges-${randomBytes(4).toString("hex")}`));
+}
+
+test("`Catalog.announce()` waits for nobody, and every session knows what was announced, in whatever process", async () => {
+  await using at = await setup();
+  const [holder, other] = [at.open(), at.open()];
+  const release = Promise.withResolvers<void>();
+  const holding = holder.session(() => release.promise);
+  for (const layer of at.layers) announce(other, at.layout, layer);
+  await other.tidy();
+  assert.equal(readdirSync(at.layout.edges).length, 2, "another has the database");
+  release.resolve();
+  await holding;
+  assert.ok(await isComplete(holder, at.layers));
+  assert.deepEqual(readdirSync(at.layout.edges), []);
+  assert.deepEqual(readdirSync(at.layout.staging), []);
+});
+
+test("`Catalog.tidy()` enters what was announced when nobody has the database, and does not open it for nothing", async () => {
+  await using at = await setup();
+  const catalog = at.open();
+  await catalog.tidy();
+  assert.ok(!existsSync(at.layout.db));
+  for (const layer of at.layers) announce(catalog, at.layout, layer);
+  await catalog.tidy();
+  assert.deepEqual(readdirSync(at.layout.edges), []);
+  assert.ok(await isComplete(at.open(), at.layers));
+});
+
+test("`PendingEdges.among()` finds the inodes that an announced layer uses", async () => {
+  await using at = await setup();
+  const catalog = at.open();
+  const [layer] = at.layers;
+  const ids = [0, 17, ROWS - 1].map((row) => layer!.inodes.subarray(row * INODE_ROW_BYTES, row * INODE_ROW_BYTES + 20));
+  assert.equal(catalog.pending.among(ids).size, 0);
+  announce(catalog, at.layout, layer!);
+  const found = catalog.pending.among([...ids, Buffer.alloc(20)]);
+  assert.deepEqual([...found].sort(), ids.map((id) => Buffer.from(id).toString("latin1")).sort());
+});
+
+test("`Catalog` takes nothing from a file of edges that is damaged, and removes it", async () => {
+  await using at = await setup();
+  const catalog = at.open();
+  await catalog.session(() => Promise.resolve());
+  for (const layer of [layerOf("c"), layerOf("d")]) announce(catalog, at.layout, layer);
+  const [first, second] = readdirSync(at.layout.edges).map((name) => join(at.layout.edges, name));
+  truncateSync(first!, 1000 * INODE_ROW_BYTES + 64);
+  writeFileSync(second!, Buffer.alloc(statSync(second!).size));
+  symlinkSync("/etc/hostname", join(at.layout.edges, "planted"));
+  assert.deepEqual(
+    await catalog.session((session) => session.layers()),
+    at.layers.map(({ diffId }) => diffId),
+  );
+  assert.deepEqual(readdirSync(at.layout.edges), []);
 });
