@@ -66,9 +66,14 @@ export function showPlatform({ os, architecture, variant }: Platform): string {
   return showMessage([os, architecture, ...(variant === undefined ? [] : [variant])].join("/"));
 }
 
+/** Of a whole number, its digits in groups. Intl does it too, and takes 40 ms to load. */
+export function showNumber(count: number): string {
+  return String(count).replace(/\B(?=(?:\d{3})+$)/g, ",");
+}
+
 /** `1 layer`, `8,812 layers`. */
 export function showCount(count: number, noun: string): string {
-  return `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
+  return `${showNumber(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /**

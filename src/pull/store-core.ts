@@ -139,7 +139,9 @@ export class StoreCore {
 
   /** After a layer was announced: in the background, and again at the end. */
   tidyCatalog(): void {
-    this.#tidying = this.catalog.tidy().catch((error: unknown) => this.warn("ERROR", `the chunk index could not be written: ${String(error)}`));
+    this.#tidying = this.catalog
+      .tidy()
+      .catch((error: unknown) => this.warn("ERROR", `the chunk index could not be written: ${String(error)}`));
   }
 
   /** After a pull that brought something: in the background. */

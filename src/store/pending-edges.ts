@@ -15,6 +15,7 @@ import type { StoreLayout } from "./layout.ts";
 
 const DIGEST_BYTES = 32;
 const HEAD_BYTES: number = 2 * DIGEST_BYTES;
+const NOTHING = new Uint8Array(0);
 
 interface PendingFile {
   readonly path: string;
@@ -60,8 +61,9 @@ export class PendingEdges {
     if (this.isEmpty) return found;
     const wanted = new Set(ids.map((id) => latin1(id, 0)));
     for (const { layer } of this.files()) {
-      for (let row = 0; layer && row < layer.inodes.length; row += INODE_ROW_BYTES) {
-        const id = latin1(layer.inodes, row);
+      const inodes = layer?.inodes ?? NOTHING;
+      for (let row = 0; row < inodes.length; row += INODE_ROW_BYTES) {
+        const id = latin1(inodes, row);
         if (wanted.has(id)) found.add(id);
       }
     }

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { loadCommands } from "../../src/cli/commands.ts";
-import { nameOptions, showCount, showDuration, showJson, showMessage, showSize } from "../../src/cli/show.ts";
+import { nameOptions, showCount, showDuration, showJson, showMessage, showNumber, showSize } from "../../src/cli/show.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
@@ -60,6 +60,10 @@ test("showDuration() goes from hundredths to minutes", () => {
 });
 
 test("showCount() counts one in the singular", () => {
+  assert.deepEqual(
+    [0, 12, 999, 1000, 123_456, 1_234_567].map((count) => showNumber(count)),
+    ["0", "12", "999", "1,000", "123,456", "1,234,567"],
+  );
   assert.deepEqual([showCount(0, "layer"), showCount(1, "layer"), showCount(8812, "layer")], ["0 layers", "1 layer", "8,812 layers"]);
 });
 

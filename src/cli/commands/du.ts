@@ -5,7 +5,7 @@ import { openExistingStore } from "../open-store.ts";
 import { COMMON } from "../options.ts";
 import { print } from "../print.ts";
 import { Reporter } from "../reporter.ts";
-import { showAge, showBytesOf, showCount, showDigest, showJson, shortReference, showMessage } from "../show.ts";
+import { showAge, showBytesOf, showCount, showDigest, showJson, shortReference, showMessage, showNumber } from "../show.ts";
 import { renderTable, type Column } from "../table.ts";
 import { flag } from "../values.ts";
 import { listImages } from "./images.ts";
@@ -90,7 +90,7 @@ function sum({ images, chunks, bytes, unused, blobs, blobBytes, downloadBytes, t
     ...(unused > 0 ? [[size(unused), "of them unused: shale gc frees it"] as const] : []),
     ...(blobBytes > 0 ? [[size(blobBytes), `in ${showCount(blobs, "kept blob")}`] as const] : []),
     ...(downloadBytes > 0 ? [[size(downloadBytes), "in downloads to be continued"] as const] : []),
-    [trees.toLocaleString("en-US"), `layer ${trees === 1 ? "directory" : "directories"}, made of links to these files`],
+    [showNumber(trees), `layer ${trees === 1 ? "directory" : "directories"}, made of links to these files`],
   ] as const;
   const width = Math.max(...rows.map(([amount]) => amount.length));
   return rows.map(([amount, what]) => `${amount.padStart(width)} ${what}\n`).join("");

@@ -10,7 +10,7 @@ import { print, printItems } from "../print.ts";
 import { StatusLine } from "../progress/status-line.ts";
 import { registryOptions } from "../registry-options.ts";
 import { isTerminal, Reporter } from "../reporter.ts";
-import { showCount, showJson, showMessage } from "../show.ts";
+import { showCount, showJson, showMessage, showNumber } from "../show.ts";
 import { isColoured } from "../table.ts";
 import { measureFor, wrapText } from "../text-width.ts";
 import { UsageError } from "../usage-error.ts";
@@ -103,7 +103,7 @@ async function* tell({ line: { values }, context, path, status }: Check, all: Fi
   const { fsck } = await context.loadApi();
   const options = { level, repair: flag(values, "repair"), dryRun: flag(values, "dry-run"), workers: amount(values, "workers") };
   const onProgress = ({ phase, done, total }: { phase: string; done: number; total: number }): void =>
-    status.show(`checking ${phase}: ${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}`);
+    status.show(`checking ${phase}: ${showNumber(done)} of ${showNumber(total)}`);
   for await (const finding of fsck(path, { ...options, signal: context.signal, onProgress })) {
     all.push({ ...finding, trees: [], images: [] });
     if (finding.severity === "note" && flag(values, "no-notes")) continue;
@@ -188,6 +188,6 @@ function summary(findings: readonly Finding[], { values }: Line): string {
   if (findings.length === 0) return "clean";
   const { errors, warnings, notes, corrected } = counts(findings);
   const found = [showCount(errors, "error"), showCount(warnings, "warning"), showCount(notes, "note")].join(", ");
-  if (flag(values, "repair") && !flag(values, "dry-run")) return `${found}; ${corrected.toLocaleString("en-US")} corrected`;
+  if (flag(values, "repair") && !flag(values, "dry-run")) return `${found}; ${showNumber(corrected)} corrected`;
   return errors + warnings === 0 || flag(values, "repair") ? found : `${found}; shale fsck --repair puts right what is wrong`;
 }

@@ -7,7 +7,7 @@ import { COMMON, PLATFORM, PROFILE } from "../options.ts";
 import { print } from "../print.ts";
 import { StatusLine } from "../progress/status-line.ts";
 import { Reporter } from "../reporter.ts";
-import { showCount, showDuration, showJson, showMessage } from "../show.ts";
+import { showCount, showDuration, showJson, showMessage, showNumber } from "../show.ts";
 import { flag, text } from "../values.ts";
 import { UsageError } from "../usage-error.ts";
 
@@ -54,14 +54,12 @@ async function rootfs(line: Line, context: Context): Promise<void> {
     mode,
     fallback: flag(values, "fallback") ? "copy" : undefined,
     signal: context.signal,
-    onProgress: ({ entries, total }) => status.show(`making ${entries.toLocaleString("en-US")} of ${showCount(total, "name")}`),
+    onProgress: ({ entries, total }) => status.show(`making ${showNumber(entries)} of ${showCount(total, "name")}`),
   });
   status.clear();
   if (reporter.json)
     return await print(context, `${showJson({ reference: image.reference, manifestDigest: image.manifestDigest, mode, ...made })}\n`);
-  const ways = (["linked", "reflinked", "copied"] as const)
-    .filter((way) => made[way] > 0)
-    .map((way) => `${made[way].toLocaleString("en-US")} ${way}`);
+  const ways = (["linked", "reflinked", "copied"] as const).filter((way) => made[way] > 0).map((way) => `${showNumber(made[way])} ${way}`);
   reporter.note(
     `${showCount(made.entries, "name")}${ways.length > 0 ? `, files ${ways.join(", ")}` : ""}, ${showDuration(performance.now() - started)}`,
   );

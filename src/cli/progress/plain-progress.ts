@@ -1,6 +1,6 @@
 import type { ProgressEvent } from "../../index.ts";
 import type { Output } from "../command.ts";
-import { showCount, showMessage, showSize } from "../show.ts";
+import { showCount, showMessage, showSize, showNumber } from "../show.ts";
 import { retryText, shortDigest } from "./layer-lines.ts";
 import type { Progress } from "./progress.ts";
 import { PullTotal } from "./pull-total.ts";
@@ -100,7 +100,7 @@ export class PlainProgress implements Progress {
       case "retrying":
         return retryText(event);
       case "ingest-complete":
-        return `ingested ${showSize(event.bytes)} in ${event.entries.toLocaleString("en-US")} entries`;
+        return `ingested ${showSize(event.bytes)} in ${showNumber(event.entries)} entries`;
       case "layer-skipped":
         return event.reason === "in-store" ? "in the store already" : "ingested by another process";
       case "layer-failed":
