@@ -2,8 +2,7 @@
  * The last step of removing a layer that is out of sight: its chunks, those that no other layer uses. The layer's directory waits
  * in staging until all is done, so that a gc that was killed is finished by the next.
  */
-import { rm } from "node:fs/promises";
-import { existsSync, unlinkSync } from "node:fs";
+import { rmSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno, ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
@@ -11,13 +10,14 @@ import { INODE_ROW_BYTES, type CatalogSession } from "../store/catalog-session.t
 import { INODE_ID_BYTES } from "../store/inode.ts";
 import { SIDECAR } from "../store/layers.ts";
 import { chunkPath } from "../store/layout.ts";
-import { PROFILES } from "../store/profile.ts";
+import { bumpGeneration } from "../store/generation.ts";
+import { Shards } from "../store/planted.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { GcContext } from "./context.ts";
-import { bumpGeneration } from "../store/generation.ts";
+import type { FindChunksRequest, Form, FoundChunks } from "./find-chunks.ts";
 
-/** Inodes looked up at once. */
-const GROUP = 16;
+/** Inodes looked up, and removed, at once: some milliseconds. */
+const GROUP = 256;
 /** Longest time (ms) that the catalog and publishing are held at a stretch. */
 const SLICE_MS = 20;
 
@@ -27,29 +27,22 @@ export interface Swept {
   readonly bytes: number;
 }
 
-interface LayerTable {
-  /** As in the catalog. */
-  readonly rows: Uint8Array;
-  /** For each other profile the ids beside the rows. */
-  readonly others: readonly Uint8Array[];
-}
-
 /** `directory` is the removed layer's, in staging. The caller has its `use` lock: nobody brings it back meanwhile. */
 export async function sweepLayer(
   context: GcContext,
   { diffId, directory }: { diffId: DiffId; directory: string },
   signal?: AbortSignal,
 ): Promise<Swept> {
-  const table = await readTable(context, directory);
+  const found = await find(context, directory);
   const total = { chunks: 0, bytes: 0 };
-  const count = table.rows.length / INODE_ROW_BYTES;
+  const sweep: Sweep = { context, diffId, found, formsOf: formsByRow(found), shards: new Shards(), total };
+  const count = found.rows.length / INODE_ROW_BYTES;
   for (let from = 0; from < count;) {
     signal?.throwIfAborted();
-    const slice = { from, count, table, diffId, total };
-    from = await context.catalog.session((session) => sweepSlice(context, session, slice), signal);
+    from = await context.catalog.session((session) => sweepSlice(sweep, session, { from, count }), signal);
   }
   await context.catalog.session((session) => session.forgetLayer(diffId), signal);
-  await rm(directory, { recursive: true, force: true });
+  rmSync(directory, { recursive: true, force: true });
   return total;
 }
 
@@ -59,7 +52,7 @@ export async function weighLayer(
   { diffId, gone }: { diffId: DiffId; gone: ReadonlySet<DiffId> },
   signal?: AbortSignal,
 ): Promise<Swept> {
-  const { rows } = await readTable(context, context.layout.layer(diffId));
+  const rows = await readRows(context, context.layout.layer(diffId));
   const total = { chunks: 0, bytes: 0 };
   const count = rows.length / INODE_ROW_BYTES;
   for (let from = 0; from < count;) {
@@ -78,51 +71,96 @@ export async function weighLayer(
   return total;
 }
 
-/** Empty for a layer whose sidecar is damaged, or went first when the last removal was cut off: what only it used is left to fsck. */
-async function readTable(context: GcContext, directory: string): Promise<LayerTable> {
-  const { profile: native, owner } = context.superblock;
-  const request = { sidecar: join(directory, SIDECAR), native, owner, profiles: PROFILES.filter((profile) => profile !== native) };
+/** Nothing for a layer whose sidecar is damaged, or went first when the last removal was cut off: what only it used is left to fsck. */
+async function find({ superblock, layout, pool }: GcContext, directory: string): Promise<FoundChunks> {
+  const { profile: native, owner } = superblock;
+  const request: FindChunksRequest = { sidecar: join(directory, SIDECAR), native, owner, chunks: layout.chunks };
+  const nothing = { rows: new Uint8Array(0), ordinals: new Map(), forms: [] };
+  return await unlessDamaged(pool.run<FoundChunks>("gc/find-chunks", request), nothing);
+}
+
+async function readRows({ superblock, pool }: GcContext, directory: string): Promise<Uint8Array> {
+  const { profile: native, owner } = superblock;
+  return await unlessDamaged(
+    pool.run<Uint8Array>("tree/inodes", { sidecar: join(directory, SIDECAR), native, owner }),
+    new Uint8Array(0),
+  );
+}
+
+async function unlessDamaged<T>(reading: Promise<T>, nothing: T): Promise<T> {
   try {
-    return await context.pool.run<LayerTable>("tree/all-inodes", request);
+    return await reading;
   } catch (error) {
     if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
-    return { rows: new Uint8Array(0), others: [] };
+    return nothing;
   }
 }
 
-interface Slice {
-  readonly from: number;
-  readonly count: number;
-  readonly table: LayerTable;
+interface Sweep {
+  readonly context: GcContext;
   readonly diffId: DiffId;
+  readonly found: FoundChunks;
+  readonly formsOf: ReadonlyMap<number, readonly Form[]>;
+  readonly shards: Shards;
   readonly total: { chunks: number; bytes: number };
 }
 
+function formsByRow({ forms }: FoundChunks): Map<number, Form[]> {
+  const byRow = new Map<number, Form[]>();
+  for (const form of forms) {
+    const others = byRow.get(form.row);
+    if (others) others.push(form);
+    else byRow.set(form.row, [form]);
+  }
+  return byRow;
+}
+
 /** As many rows as the time allows; the number of the next. While the catalog is ours no layer can begin to use what nobody uses. */
-async function sweepSlice(context: GcContext, session: CatalogSession, { from, count, table, diffId, total }: Slice): Promise<number> {
-  const { rows } = table;
-  const gone = new Set([diffId]);
+async function sweepSlice(sweep: Sweep, session: CatalogSession, { from, count }: { from: number; count: number }): Promise<number> {
+  const { found, diffId, total } = sweep;
+  const { rows } = found;
+  const end = performance.now() + SLICE_MS / 2;
   const dead: number[] = [];
   let next = from;
-  for (const start = performance.now(); next < count && performance.now() - start < SLICE_MS / 2; next = Math.min(next + GROUP, count))
-    dead.push(...(await unusedRows(session, { rows, from: next, to: Math.min(next + GROUP, count) }, gone)));
+  do {
+    const to = Math.min(next + GROUP, count);
+    const unused = await unusedRows(session, { rows, from: next, to }, new Set([diffId]));
+    const removed = await removeRows(sweep, { unused, forms: await unusedForms(sweep, session, unused) });
+    for (const row of removed) dead.push(row);
+    next = unused[removed.length] ?? to;
+  } while (next < count && performance.now() < end);
   const ids = dead.map((row) => idOf(rows, row));
-  const forms = await unusedForms(context.layout.chunks, session, { table, dead, gone });
-  await unlinkAll(context, [...ids, ...forms]);
   await session.forgetEdges(diffId, rows.subarray(from * INODE_ROW_BYTES, next * INODE_ROW_BYTES), ids);
   total.chunks += dead.length;
   for (const row of dead) total.bytes += sizeOf(rows, row);
   return next;
 }
 
-/** Under the sweep's lock, which publishing waits for: never longer than a slice. */
-async function unlinkAll({ layout }: GcContext, ids: readonly Uint8Array[]): Promise<void> {
-  for (let next = 0; next < ids.length;) {
-    using sweep = await FileLock.acquire(layout.lock("sweep"));
-    bumpGeneration(sweep);
-    for (const start = performance.now(); next < ids.length && performance.now() - start < SLICE_MS; next++)
-      removeChunk(layout.chunks, ids[next]!);
+/** Under the sweep's lock, which publishing waits for: never longer than a slice. The rows, from the first, that the time sufficed for. */
+async function removeRows(
+  { context: { layout }, found, formsOf, shards }: Sweep,
+  { unused, forms }: { unused: readonly number[]; forms: ReadonlySet<Form> },
+): Promise<readonly number[]> {
+  if (unused.length === 0) return [];
+  using lock = await FileLock.acquire(layout.lock("sweep"));
+  bumpGeneration(lock);
+  const end = performance.now() + SLICE_MS;
+  for (const [done, row] of unused.entries()) {
+    if (done > 0 && performance.now() > end) return unused.slice(0, done);
+    const path = chunkPath(layout.chunks, idOf(found.rows, row));
+    shards.check(path);
+    unlink(path);
+    for (const ordinal of found.ordinals.get(row) ?? []) unlink(`${path}.${ordinal}`);
+    for (const form of formsOf.get(row) ?? []) {
+      if (!forms.has(form)) continue;
+      for (const ordinal of form.ordinals) {
+        const path = chunkPath(layout.chunks, form.id, ordinal);
+        shards.check(path);
+        unlink(path);
+      }
+    }
   }
+  return unused;
 }
 
 async function unusedRows(
@@ -135,30 +173,22 @@ async function unusedRows(
 }
 
 /** What other profiles made of these rows' files; a form that happens to be the file of another layer is that layer's. */
-async function unusedForms(
-  chunks: string,
-  session: CatalogSession,
-  { table, dead, gone }: { table: LayerTable; dead: readonly number[]; gone: ReadonlySet<DiffId> },
-): Promise<Uint8Array[]> {
-  const forms = table.others.flatMap((ids) => dead.map((row) => ids.subarray(row * INODE_ID_BYTES, (row + 1) * INODE_ID_BYTES)));
-  const present = forms.filter((id) => existsSync(chunkPath(chunks, id)) || existsSync(chunkPath(chunks, id, 1)));
-  return (await session.unusedWithout(present, gone)).map((index) => present[index]!);
+async function unusedForms({ diffId, formsOf }: Sweep, session: CatalogSession, rows: readonly number[]): Promise<Set<Form>> {
+  const forms = rows.flatMap((row) => formsOf.get(row) ?? []).sort((a, b) => Buffer.compare(a.id, b.id));
+  if (forms.length === 0) return new Set();
+  const unused = await session.unusedWithout(
+    forms.map(({ id }) => id),
+    new Set([diffId]),
+  );
+  return new Set(unused.map((index) => forms[index]!));
 }
 
-/** The inode and its ordinals, which are made without gaps but for those that EMLINK moved. */
-function removeChunk(chunks: string, id: Uint8Array): void {
-  for (const base of [0, 1_000_000]) for (let ordinal = base; unlinked(chunkPath(chunks, id, ordinal)) || ordinal === 0; ordinal++);
-}
-
-/** Most names that are tried are not there: a look is cheaper than an error. */
-function unlinked(path: string): boolean {
-  if (!existsSync(path)) return false;
+/** What an earlier removal that was cut off has unlinked is gone already. */
+function unlink(path: string): void {
   try {
     unlinkSync(path);
-    return true;
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return false;
-    throw error;
+    if (!isErrno(error, "ENOENT")) throw error;
   }
 }
 

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { removeImage } from "../../src/gc/remove.ts";
 import { emptyTally } from "../../src/gc/result.ts";
 import { readImages } from "../../src/gc/roots.ts";
+import { Trash } from "../../src/gc/trash.ts";
 import { Users } from "../../src/gc/users.ts";
 import type { GcResult } from "../../src/index.ts";
 import { coreOf } from "../../src/pull/open-store.ts";
@@ -243,7 +244,8 @@ test("`removeImage()` keeps a config that another image has since a moment ago",
   const core = await coreOf(await harness.store()).whole();
   const images = readImages(core, 0);
   const known = images.get(manifestDigest)!;
-  const round = { images, users: new Users(core), options: NOW, tally: emptyTally(), gone: new Set<never>() };
+  await using trash = new Trash(core.pool);
+  const round = { images, users: new Users(core), options: NOW, tally: emptyTally(), gone: new Set<never>(), trash };
   await harness.pull(second!);
   assert.ok(removeImage(core, round, known));
   assert.ok(existsSync(core.layout.config(known.record.configDigest)));
