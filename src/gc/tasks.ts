@@ -2,6 +2,7 @@
 import type { Handled, Handler } from "../system/worker-pool.ts";
 import { deleteDirectory } from "./delete-directory.ts";
 import { findChunks, type FindChunksRequest } from "./find-chunks.ts";
+import { helpUnlink, type UnlinkRequest } from "./unlink-together.ts";
 
 export interface DeleteRequest {
   readonly directory: string;
@@ -15,6 +16,7 @@ const NAMES = 16;
 export class GcTasks {
   readonly handlers: Readonly<Record<string, Handler>> = {
     "gc/find-chunks": async (request: FindChunksRequest) => ({ value: await findChunks(request) }),
+    "gc/unlink": (request: UnlinkRequest) => ({ value: helpUnlink(request) }),
     "gc/delete": (request: DeleteRequest) => this.#delete(request),
   };
   /** Directories that are being deleted, and how far that is. */

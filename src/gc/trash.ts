@@ -7,38 +7,51 @@ const SLICE_MS = 20;
 
 export class Trash implements AsyncDisposable {
   readonly #pool: WorkerPool;
-  /** What each worker has to do, one directory after the other. */
-  readonly #work: Promise<void>[];
-  #next = 0;
+  readonly #waiting: string[] = [];
+  /** By worker. */
+  readonly #working = new Map<number, Promise<void>>();
+  readonly #failures: unknown[] = [];
   #ended = false;
 
   constructor(pool: WorkerPool) {
     this.#pool = pool;
-    this.#work = Array.from({ length: pool.size }, () => Promise.resolve());
   }
 
   /** Begins to delete a directory in staging with all that is in it. */
   add(directory: string): void {
-    const worker = this.#next++ % this.#work.length;
-    const work = this.#work[worker]!.then(() => this.#delete(directory, worker));
-    this.#work[worker] = work;
-    // `empty` tells it
-    work.catch(() => undefined);
+    this.#waiting.push(directory);
+    this.#begin(0);
   }
 
   /** Resolves when all is gone. */
   async empty(): Promise<void> {
-    await Promise.all(this.#work);
+    await this.#idle();
+    if (this.#failures.length > 0) throw this.#failures[0];
   }
 
   /** Resolves when nothing is being deleted any more. What is left is left to the next collection. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true;
-    await Promise.allSettled(this.#work);
+    await this.#idle();
   }
 
-  async #delete(directory: string, worker: number): Promise<void> {
-    const request: DeleteRequest = { directory, slice: SLICE_MS };
-    while (!this.#ended && !(await this.#pool.run<boolean>("gc/delete", request, { worker })));
+  async #idle(): Promise<void> {
+    while (this.#working.size > 0) await Promise.all(this.#working.values());
+  }
+
+  #begin(worker: number): void {
+    if (this.#waiting.length === 0 || worker >= this.#pool.size || this.#working.has(worker)) return;
+    const work = this.#deleteAll(worker)
+      .catch((error: unknown) => this.#failures.push(error))
+      .then(() => void this.#working.delete(worker));
+    this.#working.set(worker, work);
+  }
+
+  /** What takes longer than a slice is worth another worker. */
+  async #deleteAll(worker: number): Promise<void> {
+    for (let directory = this.#waiting.shift(); directory !== undefined && !this.#ended; directory = this.#waiting.shift()) {
+      const request: DeleteRequest = { directory, slice: SLICE_MS };
+      while (!this.#ended && !(await this.#pool.run<boolean>("gc/delete", request, { worker }))) this.#begin(worker + 1);
+    }
   }
 }
