@@ -21,7 +21,7 @@ export async function keepBudget(context: GcContext, round: Round, keepBytes: nu
     options.signal?.throwIfAborted();
     const unused = removeImage(context, now, image);
     if (!unused) continue;
-    for (const treeId of unused.trees) await removeTree(context, now, treeId);
+    for (const treeId of unused.trees) removeTree(context, now, treeId);
     for (const diffId of unused.layers) await removeLayer(context, now, diffId);
     for (const digest of unused.blobs) removeBlob(context, now, digest);
   }

@@ -9,10 +9,13 @@
  * 6. with a budget: one image after the other, each with what only it had
  * 7. when asked: trees that nothing uses
  *
+ * A tree is out of sight by one rename; its files go while the later steps are under way.
+ *
  * A dry run takes the same decisions and stops before each deletion.
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { parseBlobDigest } from "../image/digest.ts";
 import { sweepDownloads } from "../store/downloads.ts";
 import { sweepProofs } from "../store/proofs.ts";
@@ -27,25 +30,28 @@ import { removeBlob, removeImage, removeLayer, removeTree } from "./remove.ts";
 import { emptyTally, type GcOptions, type GcResult } from "./result.ts";
 import { readImages } from "./roots.ts";
 import { KEEP_YOUNGER_MS, type Round } from "./round.ts";
+import { Trash } from "./trash.ts";
 import { Users } from "./users.ts";
 
 export async function collectGarbage(context: GcContext, options: GcOptions = {}): Promise<GcResult> {
   using lock = await FileLock.acquire(context.layout.lock("gc"), { signal: options.signal });
   void lock;
   const tally = emptyTally();
-  if (!options.dryRun) await reconcile(context, tally, options.signal);
+  await using trash = new Trash(context.pool);
+  if (!options.dryRun) await reconcile(context, { tally, trash }, options.signal);
   const images = readImages(context, options.keepYounger ?? KEEP_YOUNGER_MS);
   const users = new Users(context);
-  const round: Round = { images, users, options, tally, gone: new Set() };
+  const round: Round = { images, users, options, tally, gone: new Set(), trash };
   for (const image of images.values()) if (image.reasons.length === 0) removeImage(context, round, image);
   await removeUnused(context, round);
   if (options.keepBytes !== undefined) await keepBudget(context, round, options.keepBytes);
   if (options.trees) {
-    const dropped = await dropTrees(context, { images: images.values(), ...options, keepYounger: options.keepYounger ?? KEEP_YOUNGER_MS });
+    const dropped = await dropTrees(context, { images: images.values(), ...options, keepYounger: options.keepYounger ?? KEEP_YOUNGER_MS }, trash);
     tally.trees.push(...dropped.trees);
     tally.treesInUse.push(...dropped.inUse);
   }
   if (options.dryRun !== true) sweepProofs(context.layout, context.layers, context.warn);
+  await trash.empty();
   return tally;
 }
 
@@ -57,7 +63,8 @@ async function removeUnused(context: GcContext, round: Round): Promise<void> {
     options.signal?.throwIfAborted();
     if (users.has(id) || !/^[a-z2-7]{26}$/.test(id)) continue;
     mounted ??= mountedTrees(layout);
-    if (!mounted.has(id)) await removeTree(context, round, id);
+    if (!mounted.has(id)) removeTree(context, round, id);
+    await nextTurn();
   }
   for (const diffId of layers.list()) {
     options.signal?.throwIfAborted();

@@ -1,6 +1,6 @@
 /** Dropping trees while chunks stay: what is in use is left alone, and told. The next pull or `materialize` makes a tree again. */
 import { statSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { BlobDigest } from "../image/digest.ts";
 import { treesOf } from "../store/images.ts";
 import { FileLock } from "../system/file-lock.ts";
@@ -9,6 +9,7 @@ import { mountedTrees } from "./mounts.ts";
 import { moveTreeAway } from "./move-tree.ts";
 import type { TreeInUse } from "./result.ts";
 import { readImages, type KnownImage, type Reason } from "./roots.ts";
+import { Trash } from "./trash.ts";
 
 export interface DematerializeResult {
   /** Ids of the trees that were dropped. */
@@ -35,7 +36,7 @@ export interface OwnLease {
 }
 
 /** Under locks/gc. */
-export async function dropTrees(context: GcContext, request: DropRequest): Promise<DematerializeResult> {
+export async function dropTrees(context: GcContext, request: DropRequest, trash: Trash): Promise<DematerializeResult> {
   const usersOf = new Map<string, KnownImage[]>();
   for (const image of request.images) {
     for (const treeId of new Set(treesOf(image.record))) {
@@ -49,9 +50,10 @@ export async function dropTrees(context: GcContext, request: DropRequest): Promi
   const trees: string[] = [];
   const inUse: TreeInUse[] = [];
   for (const [treeId, users] of usersOf) {
+    await nextTurn();
     request.signal?.throwIfAborted();
     if (!statSync(context.layout.tree(treeId), { throwIfNoEntry: false })) continue;
-    const reason = await dropTree(context, { treeId, users, mounted }, request);
+    const reason = dropTree(context, { treeId, users, mounted, trash }, request);
     if (reason) inUse.push({ treeId, reason });
     else trees.push(treeId);
   }
@@ -74,7 +76,7 @@ export async function dematerializeImage(context: GcContext, digest: BlobDigest,
   const images = readImages(context, 0);
   const record = images.get(digest)?.record;
   const only = new Set(record && treesOf(record));
-  return await dropTrees(context, { images: images.values(), only, signal });
+  return await dropAndDelete(context, { images: images.values(), only, signal });
 }
 
 /** Trees of an image whose lease the caller holds; nobody else's use of it is disturbed. */
@@ -85,15 +87,22 @@ export async function dematerializeOwn(
 ): Promise<DematerializeResult> {
   using lock = await FileLock.acquire(context.layout.lock("gc"), { signal });
   void lock;
-  return await dropTrees(context, { images: readImages(context, 0).values(), only, own, signal });
+  return await dropAndDelete(context, { images: readImages(context, 0).values(), only, own, signal });
+}
+
+async function dropAndDelete(context: GcContext, request: DropRequest): Promise<DematerializeResult> {
+  await using trash = new Trash(context.pool);
+  const result = await dropTrees(context, request, trash);
+  await trash.empty();
+  return result;
 }
 
 /** Gone, or why not. Nobody can get hold of the tree between the look and the rename: every image that has it is claimed. */
-async function dropTree(
+function dropTree(
   context: GcContext,
-  { treeId, users, mounted }: { treeId: string; users: readonly KnownImage[]; mounted: () => ReadonlySet<string> },
+  { treeId, users, mounted, trash }: { treeId: string; users: readonly KnownImage[]; mounted: () => ReadonlySet<string>; trash: Trash },
   { keepYounger = 0, own, dryRun }: DropRequest,
-): Promise<Reason | undefined> {
+): Reason | undefined {
   const written = users.flatMap(({ reasons }) => reasons).find(({ kind }) => kind === "lease");
   if (written) return written;
   const young = users.find(({ lastUse }) => Date.now() - lastUse < keepYounger);
@@ -123,6 +132,6 @@ async function dropTree(
     for (const claim of claims) claim.release();
     if (isOwn) own?.lease.share();
   }
-  if (gone !== undefined) await rm(gone, { recursive: true, force: true });
+  if (gone !== undefined) trash.add(gone);
   return undefined;
 }

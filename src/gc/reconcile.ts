@@ -1,6 +1,5 @@
 /** What every collection begins with: the catalog knows every layer, and nothing of an earlier collection is half done. */
-import { readdirSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
@@ -9,9 +8,14 @@ import type { GcContext } from "./context.ts";
 import { mountedTrees } from "./mounts.ts";
 import { addSwept, type Tally } from "./result.ts";
 import { sweepLayer } from "./sweep-layer.ts";
+import type { Trash } from "./trash.ts";
 
 /** Reads the names of layers on both sides, and the sidecars of those alone that the catalog lacks. */
-export async function reconcile(context: GcContext, tally: Tally, signal: AbortSignal | undefined): Promise<void> {
+export async function reconcile(
+  context: GcContext,
+  { tally, trash }: { tally: Tally; trash: Trash },
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const { layers, catalog, pool, superblock } = context;
   const known = new Set(await catalog.session((session) => session.layers(), signal));
   for (const diffId of layers.list()) {
@@ -33,7 +37,7 @@ export async function reconcile(context: GcContext, tally: Tally, signal: AbortS
     if (removed !== undefined) await finishRemoval(context, { diffId: parseDiffId(`sha256:${removed}`), path }, { tally, signal });
     if (replaced === undefined) continue;
     mounted ??= mountedTrees(context.layout);
-    if (!mounted.has(replaced)) await rm(path, { recursive: true, force: true });
+    if (!mounted.has(replaced)) trash.add(path);
   }
 }
 
@@ -45,6 +49,6 @@ async function finishRemoval(
 ): Promise<void> {
   using use = FileLock.try(context.layout.layerUse(diffId));
   if (!use) return;
-  if (context.layers.state(diffId) !== "absent") return await rm(path, { recursive: true, force: true });
+  if (context.layers.state(diffId) !== "absent") return rmSync(path, { recursive: true, force: true });
   addSwept(tally, await sweepLayer(context, { diffId, directory: path }, signal));
 }

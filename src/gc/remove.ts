@@ -1,6 +1,5 @@
 /** The steps of removal, each for one object, under the lock that its users hold. False: something uses it after all. */
 import { renameSync, rmSync, statSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { digestHex, type BlobDigest, type DiffId } from "../image/digest.ts";
 import { FileLock } from "../system/file-lock.ts";
@@ -33,19 +32,16 @@ export function removeImage(context: GcContext, round: Round, { record, referenc
 }
 
 /** A tree that no record names. */
-export async function removeTree(context: GcContext, round: Round, treeId: string): Promise<boolean> {
+export function removeTree(context: GcContext, round: Round, treeId: string): boolean {
   const { layout } = context;
   const { users, options, tally } = round;
-  let gone: string | undefined;
-  {
-    using lock = FileLock.try(layout.treeLock(treeId));
-    if (!lock) return false;
-    users.refresh();
-    if (users.has(treeId)) return false;
-    tally.trees.push(treeId);
-    if (!options.dryRun) gone = moveTreeAway(layout, treeId);
-  }
-  if (gone !== undefined) await rm(gone, { recursive: true, force: true });
+  using lock = FileLock.try(layout.treeLock(treeId));
+  if (!lock) return false;
+  users.refresh();
+  if (users.has(treeId)) return false;
+  tally.trees.push(treeId);
+  const gone = options.dryRun ? undefined : moveTreeAway(layout, treeId);
+  if (gone !== undefined) round.trash.add(gone);
   return true;
 }
 
@@ -64,7 +60,7 @@ export async function removeLayer(context: GcContext, round: Round, diffId: Diff
     return true;
   }
   const removed = join(layout.staging, `removed-${digestHex(diffId)}`);
-  await rm(removed, { recursive: true, force: true });
+  rmSync(removed, { recursive: true, force: true });
   renameSync(layout.layer(diffId), removed);
   addSwept(tally, await sweepLayer(context, { diffId, directory: removed }, options.signal));
   return true;

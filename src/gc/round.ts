@@ -2,6 +2,7 @@
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import type { GcOptions, Tally } from "./result.ts";
 import type { KnownImage } from "./roots.ts";
+import type { Trash } from "./trash.ts";
 import type { Users } from "./users.ts";
 
 export interface Round {
@@ -12,6 +13,8 @@ export interface Round {
   readonly tally: Tally;
   /** Layers that are gone, or in a dry run would be. */
   readonly gone: Set<DiffId>;
+  /** Trees that are out of sight. */
+  readonly trash: Trash;
 }
 
 export const KEEP_YOUNGER_MS: number = 5 * 60 * 1000;

@@ -2,6 +2,7 @@
 import { threadId } from "node:worker_threads";
 import { Engine } from "../ingest/engine.ts";
 import { verifyBlob, type VerifyBlobRequest } from "../ingest/verify-blob.ts";
+import { GcTasks } from "../gc/tasks.ts";
 import { serveWorker, type Handled } from "../system/worker-pool.ts";
 import { TreeTasks } from "../tree/tasks.ts";
 import { ViewTasks } from "../view/tasks.ts";
@@ -12,4 +13,5 @@ const views: ViewTasks = new ViewTasks(`rootfs-${threadId}`);
 
 const verify = async (request: VerifyBlobRequest): Promise<Handled> => ({ value: await verifyBlob(request) });
 
-await serveWorker({ ...engine.handlers, ...trees.handlers, ...views.handlers, "ingest/verify-blob": verify }, engine);
+const removal: GcTasks = new GcTasks();
+await serveWorker({ ...engine.handlers, ...trees.handlers, ...views.handlers, ...removal.handlers, "ingest/verify-blob": verify }, engine);

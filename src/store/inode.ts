@@ -24,18 +24,21 @@ export function inodeId(chunk: Uint8Array, mtime: { seconds: number; nanoseconds
 }
 
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
+const LETTERS: Buffer = Buffer.from(ALPHABET);
 
 /** RFC 4648 base32 in lower case, without padding; a last group of fewer than 5 bits is filled with zeros. */
 export function base32(bytes: Uint8Array): string {
-  let text = "";
+  const text = Buffer.allocUnsafe(Math.ceil((bytes.length * 8) / 5));
+  let at = 0;
   let bits = 0;
   let count = 0;
   for (const byte of bytes) {
     bits = (bits << 8) | byte;
-    for (count += 8; count >= 5; count -= 5) text += ALPHABET[(bits >>> (count - 5)) & 31];
+    for (count += 8; count >= 5; count -= 5) text[at++] = LETTERS[(bits >>> (count - 5)) & 31]!;
     bits &= 0xff;
   }
-  return count > 0 ? text + ALPHABET[(bits << (5 - count)) & 31] : text;
+  if (count > 0) text[at] = LETTERS[(bits << (5 - count)) & 31]!;
+  return text.toString("latin1");
 }
 
 /** The bytes behind whole groups of lower-case base32; the caller has checked the alphabet. */

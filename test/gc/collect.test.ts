@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { removeImage } from "../../src/gc/remove.ts";
 import { emptyTally } from "../../src/gc/result.ts";
 import { readImages } from "../../src/gc/roots.ts";
+import { Trash } from "../../src/gc/trash.ts";
 import { Users } from "../../src/gc/users.ts";
 import type { GcResult } from "../../src/index.ts";
 import { coreOf } from "../../src/pull/open-store.ts";
@@ -83,6 +84,26 @@ test("`gc()` leaves no chunk behind when the last image goes, in any profile and
   assert.deepEqual(readdirSync(harness.file("trees")), []);
   assert.deepEqual(readdirSync(harness.file("layers")), []);
   for (const kind of ["manifests", "configs", "records", "references"]) assert.deepEqual(readdirSync(harness.file("images", kind)), []);
+  assert.deepEqual(harness.staged(), []);
+});
+
+test("`gc()` leaves no chunk behind of a layer with thousands of files, nor of one file that is there a thousand times", async () => {
+  await using harness = await startStore();
+  const many = Array.from({ length: 3000 }, (_, n) => ({ path: `${n}`, content: `${n % 2900}`, mtime: 1 }));
+  const equal = Array.from({ length: 1200 }, (_, n) => ({ path: `equal/${n}`, content: "the same", mtime: 1 }));
+  const { reference } = await harness.pushEntries("app", many, equal);
+  for (const profile of ["overlay", "oci"] as const) await harness.pull(reference, { profile });
+  const files = chunkFiles(harness);
+  assert.equal(files.length, 2 * 4200);
+  // one that EMLINK would have made, and what is none of ours
+  const [first = ""] = files;
+  writeFileSync(harness.file("chunks", first.slice(0, 2), `${first.slice(2, 32)}.1000000`), "");
+  writeFileSync(harness.file("chunks", first.slice(0, 2), "strange"), "");
+  const store = await harness.store();
+  await store.remove(reference);
+  const result = await store.gc(NOW);
+  assert.deepEqual([result.layers.length, result.chunks], [2, 2901]);
+  assert.deepEqual(chunkFiles(harness), [`${first.slice(0, 2)}strange`]);
   assert.deepEqual(harness.staged(), []);
 });
 
@@ -243,7 +264,8 @@ test("`removeImage()` keeps a config that another image has since a moment ago",
   const core = await coreOf(await harness.store()).whole();
   const images = readImages(core, 0);
   const known = images.get(manifestDigest)!;
-  const round = { images, users: new Users(core), options: NOW, tally: emptyTally(), gone: new Set<never>() };
+  await using trash = new Trash(core.pool);
+  const round = { images, users: new Users(core), options: NOW, tally: emptyTally(), gone: new Set<never>(), trash };
   await harness.pull(second!);
   assert.ok(removeImage(core, round, known));
   assert.ok(existsSync(core.layout.config(known.record.configDigest)));

@@ -3,7 +3,7 @@
  * that name something in the store, never times. Where a bound fails because less is done, lower it; where more is needed, say why.
  */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { before, after, test } from "node:test";
@@ -164,6 +164,51 @@ test("`shale pull` of an image that is there asks for as many calls for 500 file
   assert.deepEqual([...many!.byName].sort(), [...few!.byName].sort());
   assert.ok(many!.calls.open > 0, "the store's own calls were seen");
   assert.ok(many!.calls.open <= 12, `${many!.calls.open} files were opened`);
+});
+
+/** Upper bounds for each file more: its chunk and its name in the tree are unlinked, the chunk's folder and its copies looked for. */
+const REMOVAL_BOUNDS: Readonly<Record<Kind, number>> = {
+  open: 0.1,
+  write: 0.1,
+  close: 0.1,
+  utimens: 0,
+  rename: 0,
+  link: 0,
+  mkdir: 0,
+  stat: 1.2,
+  chmod: 0,
+  chown: 0,
+  read: 0.1,
+  unlink: 2.02,
+  sync: 0,
+};
+
+test("`Store#gc` asks the kernel for no more calls for each file that goes than it did", async (t) => {
+  const traces: Trace[] = [];
+  for (const count of [FEW, MANY]) {
+    const store = await newStore(`removed-${count}`);
+    const reference = `app:${count}`;
+    await run(process.execPath, [SHALE, "pull", `oci:${join(scope.path, `half-${count}`)}:half-${count}`, "--as", reference, "--store", store, "--quiet"]);
+    const [log, program] = [join(scope.path, "removal.log"), join(scope.path, "removal.mjs")];
+    const text = `
+      import { openStore } from ${JSON.stringify(new URL("../../src/index.js", import.meta.url).href)};
+      await using store = await openStore(${JSON.stringify(store)});
+      await store.remove(${JSON.stringify(reference)});
+      await store.gc({ keepYounger: 0 });`;
+    writeFileSync(program, text);
+    await run("strace", ["-f", "-y", "-s", "8", "-o", log, process.execPath, program]);
+    assert.equal(chunkFiles(store), 0);
+    traces.push(readTrace(readFileSync(log, "latin1"), store));
+  }
+  const [few, many] = traces;
+  const perFile = (kind: Kind): number => (many!.calls[kind] - few!.calls[kind]) / (MANY - FEW);
+  t.diagnostic(JSON.stringify(Object.fromEntries(many!.byName)));
+  for (const kind of Object.keys(KINDS) as Kind[]) t.diagnostic(`${kind}: ${perFile(kind).toFixed(2)}`);
+  assert.deepEqual(
+    (Object.keys(KINDS) as Kind[]).filter((kind) => perFile(kind) > REMOVAL_BOUNDS[kind]),
+    [],
+  );
+  assert.ok(perFile("unlink") > 1.8, "the store's own calls were seen");
 });
 
 /** What a process asks of the kernel for its second pull of an image, leases given back included. */
