@@ -51,6 +51,8 @@ export class RowSweeper {
       const to = Math.min(this.#next.row + GROUP, rows.length / INODE_ROW_BYTES);
       const unused = await unusedRows(session, { rows, from: this.#next.row, to }, new Set([this.#diffId]));
       const removed = await this.#remove(unused, await this.#unusedForms(session, unused), start + SLICE_MS.end);
+      // the next session knows of the layer that has come
+      if (removed === undefined) break;
       for (const row of unused.slice(0, removed.rows)) dead.push(row);
       this.#next = { row: unused[removed.rows] ?? to, files: removed.files };
     } while (!this.done && performance.now() < start + SLICE_MS.begin);
@@ -68,9 +70,12 @@ export class RowSweeper {
     return new Set((await session.unusedWithout(ids, new Set([this.#diffId]))).map((index) => forms[index]!));
   }
 
-  /** Under the sweep's lock. How many of these rows, from the first, are gone, and how many files of the one after them. */
-  async #remove(unused: readonly number[], forms: ReadonlySet<Form>, until: number): Promise<{ rows: number; files: number }> {
-    const { layout, pool } = this.#context;
+  /**
+   * Under the sweep's lock. How many of these rows, from the first, are gone, and how many files of the one after them; undefined when a
+   * layer that uses some of them was announced since the catalog was read.
+   */
+  async #remove(unused: readonly number[], forms: ReadonlySet<Form>, until: number): Promise<{ rows: number; files: number } | undefined> {
+    const { layout, pool, catalog } = this.#context;
     if (unused.length === 0) return { rows: 0, files: 0 };
     const paths: string[] = [];
     /** Where the paths of each row end, but of the last if that has more. */
@@ -82,7 +87,9 @@ export class RowSweeper {
       for (; !file.done && paths.length < GROUP; file = files.next()) paths.push(file.value);
       if (file.done) ends.push(paths.length);
     }
+    const ids = [...unused.map((row) => idOf(this.#found.rows, row)), ...[...forms].map(({ id }) => id)];
     using lock = await FileLock.acquire(layout.lock("sweep"));
+    if (catalog.pending.among(ids).size > 0) return undefined;
     bumpGeneration(lock);
     const gone = await unlinkTogether(pool, paths, until);
     const rows = ends.findLastIndex((end) => end <= gone) + 1;

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { removeImage } from "../../src/gc/remove.ts";
 import { emptyTally } from "../../src/gc/result.ts";
 import { readImages } from "../../src/gc/roots.ts";
 import { Trash } from "../../src/gc/trash.ts";
 import { Users } from "../../src/gc/users.ts";
+import { parseDiffId } from "../../src/image/digest.ts";
 import type { GcResult } from "../../src/index.ts";
 import { coreOf } from "../../src/pull/open-store.ts";
 import { FileLock } from "../../src/system/file-lock.ts";
@@ -25,6 +28,12 @@ async function twoImages(harness: StoreHarness): Promise<{ first: string; second
     { path: "second", content: "only in the second" },
   ]);
   return { first: first.reference, second: second.reference };
+}
+
+function isHeld(path: string): boolean {
+  const lock = FileLock.try(path);
+  lock?.release();
+  return lock === undefined;
 }
 
 function chunkFiles(harness: StoreHarness): string[] {
@@ -288,4 +297,32 @@ test("`pull()` writes the config that it found in the store, should that have go
   await image.close();
   assert.notEqual(image.manifestDigest, manifestDigest);
   assert.ok(existsSync(config));
+});
+
+test("`gc()` leaves a chunk that a layer claims between the look into the catalog and the sweep", async () => {
+  await using harness = await startStore();
+  const { first } = await twoImages(harness);
+  await harness.pull(first);
+  const store = await harness.store();
+  const { layout, superblock, pool, catalog, layers } = await coreOf(store).whole();
+  const claims = await Promise.all(
+    layers.list().map(async (diffId) => {
+      const request = { sidecar: layers.sidecarPath(diffId), native: superblock.profile, owner: superblock.owner };
+      return {
+        diffId: parseDiffId(`sha256:${createHash("sha256").update(diffId).digest("hex")}`),
+        inodes: await pool.run<Uint8Array>("tree/inodes", request),
+      };
+    }),
+  );
+  const chunks = chunkFiles(harness);
+  assert.equal(await store.remove(first), true);
+  const sweep = await FileLock.acquire(layout.lock("sweep"));
+  const collecting = store.gc(NOW);
+  // it has the catalog, and waits for the sweep
+  while (!isHeld(layout.lock("db"))) await sleep(5);
+  await sleep(100);
+  for (const claim of claims) catalog.announce(claim, join(layout.staging, `edges-${claim.diffId.slice(7, 20)}`));
+  sweep.release();
+  assert.equal((await collecting).chunks, 0);
+  assert.deepEqual(chunkFiles(harness), chunks);
 });
