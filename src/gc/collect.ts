@@ -46,7 +46,11 @@ export async function collectGarbage(context: GcContext, options: GcOptions = {}
   await removeUnused(context, round);
   if (options.keepBytes !== undefined) await keepBudget(context, round, options.keepBytes);
   if (options.trees) {
-    const dropped = await dropTrees(context, { images: images.values(), ...options, keepYounger: options.keepYounger ?? KEEP_YOUNGER_MS }, trash);
+    const dropped = await dropTrees(
+      context,
+      { images: images.values(), ...options, keepYounger: options.keepYounger ?? KEEP_YOUNGER_MS },
+      trash,
+    );
     tally.trees.push(...dropped.trees);
     tally.treesInUse.push(...dropped.inUse);
   }

@@ -70,15 +70,12 @@ async function find({ superblock, layout, pool }: GcContext, directory: string):
   const { profile: native, owner } = superblock;
   const request: FindChunksRequest = { sidecar: join(directory, SIDECAR), native, owner, chunks: layout.chunks };
   const nothing = { rows: new Uint8Array(0), ordinals: new Map(), forms: [] };
-  return await unlessDamaged(pool.run<FoundChunks>("gc/find-chunks", request), nothing);
+  return unlessDamaged(pool.run<FoundChunks>("gc/find-chunks", request), nothing);
 }
 
 async function readRows({ superblock, pool }: GcContext, directory: string): Promise<Uint8Array> {
   const { profile: native, owner } = superblock;
-  return await unlessDamaged(
-    pool.run<Uint8Array>("tree/inodes", { sidecar: join(directory, SIDECAR), native, owner }),
-    new Uint8Array(0),
-  );
+  return unlessDamaged(pool.run<Uint8Array>("tree/inodes", { sidecar: join(directory, SIDECAR), native, owner }), new Uint8Array(0));
 }
 
 async function unlessDamaged<T>(reading: Promise<T>, nothing: T): Promise<T> {
