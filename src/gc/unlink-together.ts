@@ -8,7 +8,8 @@ import { isErrno } from "../errors.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 
 export interface UnlinkRequest {
-  readonly paths: readonly string[];
+  /** With a NUL between them: one text is sent in a fraction of the time. */
+  readonly paths: string;
   /** Shared: the first path that nobody took, whether somebody met an error, then of each worker whether it is at it. */
   readonly state: Int32Array<SharedArrayBuffer>;
   readonly worker: number;
@@ -20,8 +21,8 @@ const WORKERS = 2;
 /** A place that no list reaches: nothing can be taken any more. */
 const END: number = 1 << 30;
 
-/** Paths taken at once: less than a millisecond. */
-const SHARE = 8;
+/** Paths taken at once: a millisecond. */
+const SHARE = 16;
 /** With fewer it is not worth it to ask others. */
 const MANY = 128;
 /** How often (ms) it is looked whether a worker that is waited for still lives. */
@@ -35,8 +36,9 @@ export async function unlinkTogether(pool: WorkerPool, paths: readonly string[],
   const helpers = paths.length < MANY ? 0 : pool.size;
   const state = new Int32Array(new SharedArrayBuffer(4 * (WORKERS + helpers)));
   const dead = new Set<number>();
+  const request = { paths: helpers > 0 ? paths.join("\0") : "", state };
   for (let worker = 0; worker < helpers; worker++)
-    pool.run("gc/unlink", { paths, state, worker } satisfies UnlinkRequest, { worker }).catch(() => dead.add(worker));
+    pool.run("gc/unlink", { ...request, worker } satisfies UnlinkRequest, { worker }).catch(() => dead.add(worker));
   while (unlinkShare(paths, state) && performance.now() < until) await nextTurn();
   const taken = Math.min(Atomics.exchange(state, NEXT, END), paths.length);
   for (let worker = 0; worker < helpers; worker++)
@@ -51,7 +53,7 @@ export async function unlinkTogether(pool: WorkerPool, paths: readonly string[],
 export function helpUnlink({ paths, state, worker }: UnlinkRequest): void {
   // before anything is taken: who sees 0 here after the end knows that nothing is unlinked any more
   Atomics.store(state, WORKERS + worker, 1);
-  while (unlinkShare(paths, state));
+  if (Atomics.load(state, NEXT) < END) for (const list = paths.split("\0"); unlinkShare(list, state););
   Atomics.store(state, WORKERS + worker, 0);
   Atomics.notify(state, WORKERS + worker);
 }

@@ -188,7 +188,16 @@ test("`Store#gc` asks the kernel for no more calls for each file that goes than 
   for (const count of [FEW, MANY]) {
     const store = await newStore(`removed-${count}`);
     const reference = `app:${count}`;
-    await run(process.execPath, [SHALE, "pull", `oci:${join(scope.path, `half-${count}`)}:half-${count}`, "--as", reference, "--store", store, "--quiet"]);
+    await run(process.execPath, [
+      SHALE,
+      "pull",
+      `oci:${join(scope.path, `half-${count}`)}:half-${count}`,
+      "--as",
+      reference,
+      "--store",
+      store,
+      "--quiet",
+    ]);
     const [log, program] = [join(scope.path, "removal.log"), join(scope.path, "removal.mjs")];
     const text = `
       import { openStore } from ${JSON.stringify(new URL("../../src/index.js", import.meta.url).href)};
