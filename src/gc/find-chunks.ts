@@ -49,7 +49,12 @@ interface Search {
 type Found = Map<number, number[]>;
 
 /** @throws SIDECAR_INVALID */
-export async function findChunks({ sidecar: path, native, owner, chunks }: FindChunksRequest): Promise<FoundChunks> {
+export async function findChunks(request: FindChunksRequest): Promise<FoundChunks> {
+  const { rows, ...search } = await readIds(request);
+  return { rows, ...byRow(search, readNames(search) ?? tryNames(search)) };
+}
+
+async function readIds({ sidecar: path, native, owner, chunks }: FindChunksRequest): Promise<Search & Pick<FoundChunks, "rows">> {
   const sidecar = await readSidecar(path);
   const profiles = [native, ...PROFILES.filter((profile) => profile !== native)];
   const [inodes, ...others] = profiles.map((profile) => new LayerInodes(sidecar, profile, owner));
@@ -67,8 +72,7 @@ export async function findChunks({ sidecar: path, native, owner, chunks }: FindC
     at += ids.write(id, at, "latin1");
     for (const other of others) at += other.inode(entry).copy(ids, at);
   }
-  const search: Search = { chunks, ids, width: profiles.length };
-  return { rows, ...byRow(search, readNames(search) ?? tryNames(search)) };
+  return { rows, chunks, ids, width: profiles.length };
 }
 
 function byRow({ ids, width }: Search, found: Found): Pick<FoundChunks, "ordinals" | "forms"> {
