@@ -2,6 +2,8 @@
  * Worker threads for work that would block the event loop. The pool's owner gives the workers' module; that module calls
  * `serveWorker` with its handlers. Workers start at the first task and do not keep the process alive while idle.
  */
+import { getCompileCacheDir } from "node:module";
+import { dirname } from "node:path";
 import { parentPort, receiveMessageOnPort, Worker, workerData, type MessagePort, type Transferable } from "node:worker_threads";
 import { ShaleError, type ErrorCode } from "../errors.ts";
 
@@ -111,6 +113,7 @@ export class WorkerPool {
     flags.add(loaded);
     const worker = new Worker(this.#module, {
       workerData: loaded,
+      env: environment(),
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
     });
     const member: Member = { worker, loaded, pending: new Map() };
@@ -140,6 +143,12 @@ export class WorkerPool {
     member.pending.clear();
     if (!this.#closed) this.#onLost(error);
   }
+}
+
+/** Where this thread keeps compiled code, its workers do: they do not find out by themselves. */
+function environment(): NodeJS.ProcessEnv {
+  const directory = getCompileCacheDir();
+  return directory === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(directory) };
 }
 
 async function end({ worker, loaded }: Member): Promise<void> {

@@ -38,10 +38,6 @@ export interface InodesRequest {
   readonly owner: Owner;
 }
 
-export interface AllInodesRequest extends InodesRequest {
-  readonly profiles: readonly Profile[];
-}
-
 export interface ChunksRequest {
   /** As the catalog has them. */
   readonly rows: Uint8Array;
@@ -66,7 +62,6 @@ export class TreeTasks {
   readonly handlers: Readonly<Record<string, Handler>> = {
     "tree/compose": (request: ComposeRequest) => compose(request),
     "tree/inodes": (request: InodesRequest) => inodesOf(request),
-    "tree/all-inodes": (request: AllInodesRequest) => allInodesOf(request),
     "tree/chunks-there": (request: ChunksRequest) => ({ value: chunksAreThere(request) }),
     "tree/check": (request: CheckTreeRequest) => isRight(request),
     "tree/index": (sidecar: string) => index(sidecar),
@@ -117,29 +112,7 @@ async function index(path: string): Promise<Handled> {
 /** The catalog's rows of a layer: every native inode that it uses, shadowed entries' included. */
 async function inodesOf({ sidecar: path, native, owner }: InodesRequest): Promise<Handled> {
   const sidecar = await readSidecar(path);
-  const { rows } = inodeTable(sidecar, new LayerInodes(sidecar, native, owner));
-  return { value: rows, transfer: [rows.buffer] };
-}
-
-/** The same, and beside each row the ids (20 bytes) that the file has in other profiles. */
-async function allInodesOf({ sidecar: path, native, owner, profiles }: AllInodesRequest): Promise<Handled> {
-  const sidecar = await readSidecar(path);
-  const { rows, entries } = inodeTable(sidecar, new LayerInodes(sidecar, native, owner));
-  const others = profiles.map((profile) => {
-    const inodes = new LayerInodes(sidecar, profile, owner);
-    return Buffer.concat(entries.map((entry) => inodes.inode(entry)));
-  });
-  return { value: { rows, others } };
-}
-
-function chunksAreThere({ rows, chunks }: ChunksRequest): boolean {
-  for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) {
-    if (!existsSync(chunkPath(chunks, rows.subarray(row, row + INODE_ID_BYTES)))) return false;
-  }
-  return true;
-}
-
-function inodeTable(sidecar: Sidecar, inodes: LayerInodes): { rows: Buffer<ArrayBuffer>; entries: readonly number[] } {
+  const inodes = new LayerInodes(sidecar, native, owner);
   const unique = new Map<string, number>();
   for (let entry = 1; entry < sidecar.count; entry++) {
     if (sidecar.chunk(entry) >= 0) unique.set(inodes.inode(entry).toString("latin1"), entry);
@@ -151,5 +124,12 @@ function inodeTable(sidecar: Sidecar, inodes: LayerInodes): { rows: Buffer<Array
     rows.writeUIntLE(sidecar.size(entry), at + INODE_ROW_BYTES - 6, 6);
     at += INODE_ROW_BYTES;
   }
-  return { rows, entries: [...unique.values()] };
+  return { value: rows, transfer: [rows.buffer] };
+}
+
+function chunksAreThere({ rows, chunks }: ChunksRequest): boolean {
+  for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) {
+    if (!existsSync(chunkPath(chunks, rows.subarray(row, row + INODE_ID_BYTES)))) return false;
+  }
+  return true;
 }
