@@ -1,6 +1,6 @@
 /** The workers' side of removal. */
+import { deleteDirectory } from "../system/delete-directory.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
-import { deleteDirectory } from "./delete-directory.ts";
 import { findChunks, type FindChunksRequest } from "./find-chunks.ts";
 import { helpUnlink, type UnlinkRequest } from "./unlink-together.ts";
 

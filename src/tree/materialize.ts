@@ -1,7 +1,9 @@
 /** Making a tree: written in staging by the workers, published by one rename. */
-import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, renameSync } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { isErrno } from "../errors.ts";
 import { isRealDirectory } from "../store/planted.ts";
+import { deleteDirectory } from "../system/delete-directory.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 import { inSlices } from "./in-slices.ts";
 import { FOR_ONE, PHASES } from "./phases.ts";
@@ -28,7 +30,7 @@ export async function materializeTree(options: MaterializeOptions): Promise<void
     options.signal?.throwIfAborted();
     publish(task.tree, target);
   } finally {
-    rmSync(task.tree, { recursive: true, force: true });
+    await removeStaged(task.tree);
   }
 }
 
@@ -43,6 +45,12 @@ async function writeTree({ pool, task, signal, onAdvanced }: MaterializeOptions,
       await inSlices(pool, { total: live, make, signal, onAdvanced: phase === "files" ? onAdvanced : () => {} });
     }
   }
+}
+
+/** What was not published. Others get their turn meanwhile. */
+async function removeStaged(tree: string): Promise<void> {
+  let names = 0;
+  for (const _ of deleteDirectory(tree)) if (++names % 64 === 0) await nextTurn();
 }
 
 function publish(staged: string, target: string): void {

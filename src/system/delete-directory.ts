@@ -1,6 +1,6 @@
 /**
  * Deletes a directory with all that is in it, a name at a time. Nothing is followed: a symlink goes like a file. Directories that their
- * owner made unreadable or read-only are opened first.
+ * owner made unreadable or read-only are opened first. It never has more than one file open: whoever has run out of them can still tidy up.
  */
 import { chmodSync, lstatSync, readdirSync, rmdirSync, unlinkSync, type Dirent } from "node:fs";
 import { dirname } from "node:path/posix";

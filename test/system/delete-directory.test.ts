@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { deleteDirectory } from "../../src/gc/delete-directory.ts";
+import { deleteDirectory } from "../../src/system/delete-directory.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 test("`deleteDirectory()` removes names of every kind, those that are no text too, and follows no symlink", async () => {
