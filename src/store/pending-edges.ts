@@ -38,9 +38,14 @@ export class PendingEdges {
   add({ diffId, inodes }: CatalogLayer, staged: string): void {
     const hex = diffId.slice("sha256:".length);
     const body = Buffer.concat([Buffer.from(hex, "hex"), inodes]);
-    writeFileSync(staged, Buffer.concat([hash("sha256", body, "buffer"), body]), { flag: "wx", mode: 0o600 });
-    makeDirectory(this.#directory);
-    renameSync(staged, join(this.#directory, `${hex}-${randomBytes(8).toString("hex")}`));
+    try {
+      writeFileSync(staged, Buffer.concat([hash("sha256", body, "buffer"), body]), { flag: "wx", mode: 0o600 });
+      makeDirectory(this.#directory);
+      renameSync(staged, join(this.#directory, `${hex}-${randomBytes(8).toString("hex")}`));
+    } catch (error) {
+      rmSync(staged, { force: true });
+      throw error;
+    }
   }
 
   *files(): Generator<PendingFile> {
