@@ -54,13 +54,14 @@ function inOrder(numbers: readonly number[]): number[] {
 
 test("`EdgeReader.some()` finds every edge of an inode, in whatever order they are asked for", async () => {
   // 0 to 4 edges each; the last inodes are not there at all
-  const edges = range(900).flatMap((number) => range(number % 5).map((layer) => edge(number, `layer ${layer}`)));
-  for (const order of [inOrder(range(1000)), range(1000), [...inOrder(range(1000)), ...range(1000)], inOrder(range(1000)).toReversed()]) {
-    await using reader = new EdgeReader(new Keys(edges));
+  const all = range(200);
+  const edgesOf = all.map((number) => range(number < 180 ? number % 5 : 0).map((layer) => edge(number, `layer ${layer}`)));
+  for (const order of [inOrder(all), all, [...inOrder(all), ...all], inOrder(all).toReversed()]) {
+    await using reader = new EdgeReader(new Keys(edgesOf.flat()));
     for (const number of order) {
       const seen: string[] = [];
       assert.equal(await reader.some(inode(number), (key) => (seen.push(key.toString("hex")), false)), false);
-      const own = edges.filter((key) => key.subarray(1, 21).equals(inode(number))).map((key) => key.toString("hex"));
+      const own = edgesOf[number]!.map((key) => key.toString("hex"));
       assert.deepEqual(seen, own.toSorted());
       assert.equal(await reader.some(inode(number), () => true), own.length > 0);
     }
