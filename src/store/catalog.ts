@@ -65,10 +65,12 @@ export class Catalog {
     this.pending.add(layer, staged);
   }
 
-  /** Enters what was announced, unless another has the database open: then that one, or the next, will. */
+  /** Enters what was announced, unless another has the database open, or waits for it: then that one, or the next, will. */
   tidy(): Promise<void> {
     return this.#inTurn(async () => {
       if (this.pending.isEmpty) return;
+      // whoever pulls again and again would else keep all others out
+      if (isCatalogWanted(this.#options.layout)) return this.#close();
       if (this.#open === undefined) {
         const lock = FileLock.try(this.#options.layout.lock("db"));
         if (lock === undefined) return;

@@ -230,6 +230,23 @@ test("`Catalog.tidy()` enters what was announced when nobody has the database, a
   assert.ok(await isComplete(at.open(), at.layers));
 });
 
+test("`Catalog.tidy()` keeps nobody out, however often it is called", async () => {
+  await using at = await setup();
+  const [pulling, other] = [at.open(), at.open()];
+  const done = new AbortController();
+  const pulls = (async () => {
+    while (!done.signal.aborted) {
+      if (pulling.pending.isEmpty) announce(pulling, at.layout, at.layers[0]!);
+      await pulling.tidy();
+      await sleep(1);
+    }
+  })();
+  for (let session = 0; session < 3; session++) await other.session(() => sleep(5));
+  await other.idle();
+  done.abort();
+  await pulls;
+});
+
 test("`PendingEdges.among()` finds the inodes that an announced layer uses", async () => {
   await using at = await setup();
   const catalog = at.open();
