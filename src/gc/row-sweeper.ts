@@ -11,7 +11,7 @@ import type { Form, FoundChunks } from "./find-chunks.ts";
 import { unlinkTogether } from "./unlink-together.ts";
 
 /** Inodes looked up, and files unlinked, at once: some milliseconds. */
-const GROUP = 512;
+const GROUP = 128;
 /** When no other group is begun, and when unlinking ends (ms): as long are the catalog and publishing held at a stretch. */
 const SLICE_MS = { begin: 10, end: 20 } as const;
 

@@ -34,7 +34,9 @@ test("The cost of one image in a store of two million files is its own", async (
   for (const step of ["pull", "gc"] as const) {
     const [keys, calls] = [many[step].levelKeys - few[step].levelKeys, many[step].calls - few[step].calls];
     context.diagnostic(`${step}: ${few[step].levelKeys} keys and ${few[step].calls} calls; in the large store ${keys} and ${calls} more`);
-    assert.ok(keys <= 5 * more + 2000, `${step}: ${keys} keys more for ${more} images more`);
+    // what a slice has no time for is looked up again: up to twice the keys, where all of the large store's would be ten times as many
+    const slack = step === "gc" ? few[step].levelKeys : 2000;
+    assert.ok(keys <= 5 * more + slack, `${step}: ${keys} keys more for ${more} images more`);
     assert.ok(calls <= 25 * more + 2000, `${step}: ${calls} calls more for ${more} images more`);
   }
   const { chunks } = many.gc.value as GcResult;
