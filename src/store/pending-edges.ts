@@ -3,12 +3,13 @@
  * database open. Whoever opens it next enters them first. One file a layer: format/store.md, "Edges".
  */
 import { hash, randomBytes } from "node:crypto";
-import { closeSync, constants, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { makeDirectory } from "../system/make-directory.ts";
 import { namesIn } from "../system/names-in.ts";
+import { openIfThere } from "../system/open-if-there.ts";
 import { INODE_ROW_BYTES, type CatalogLayer } from "./catalog-session.ts";
 import { INODE_ID_BYTES } from "./inode.ts";
 import type { StoreLayout } from "./layout.ts";
@@ -90,13 +91,8 @@ function decode(bytes: Buffer | undefined): CatalogLayer | undefined {
 
 /** Undefined also for what is no file. */
 function readIfThere(path: string): Buffer | undefined {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ELOOP", "ENXIO")) return undefined;
-    throw error;
-  }
+  const fd = openIfThere(path);
+  if (fd === undefined) return undefined;
   try {
     return readFileSync(fd);
   } catch (error) {
@@ -108,6 +104,6 @@ function readIfThere(path: string): Buffer | undefined {
 }
 
 /** An id as `among` gives it. */
-export function latin1(bytes: Uint8Array, at: number): string {
+function latin1(bytes: Uint8Array, at: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + at, INODE_ID_BYTES).toString("latin1");
 }

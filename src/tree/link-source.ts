@@ -3,13 +3,14 @@
  * or profile that nobody needed so far, or a file that gc took) is made from a sibling with the same content, by reflink or copy;
  * so is one that somebody has changed, or that a crash of the machine has spoilt, and it is replaced.
  */
-import { closeSync, constants, fstatSync, linkSync, openSync, readSync, renameSync, rmSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, linkSync, openSync, readSync, renameSync, rmSync, unlinkSync, writeSync } from "node:fs";
 import { isErrno, ShaleError } from "../errors.ts";
 import { applyToFile, processOwner } from "../store/attributes.ts";
 import { chunkPath } from "../store/layout.ts";
 import type { MadeInodes } from "../store/made-inodes.ts";
 import { Shards } from "../store/planted.ts";
 import type { Owner, PhysicalAttributes } from "../store/profile.ts";
+import { openIfThere } from "../system/open-if-there.ts";
 import { renameIfAbsent } from "../system/rename-if-absent.ts";
 import { tryReflink } from "../system/syscalls.ts";
 import { hasContent, looksRight, statUntouched } from "./link-check.ts";
@@ -139,7 +140,7 @@ export class Linker {
 
   /** Undefined when it is not there or has other bytes. */
   #openWhole(path: string, wanted: LinkSource): number | undefined {
-    const fd = openSource(path);
+    const fd = openIfThere(path);
     if (fd === undefined) return undefined;
     try {
       const stat = fstatSync(fd, { bigint: true });
@@ -154,16 +155,6 @@ export class Linker {
     }
     closeSync(fd);
     return undefined;
-  }
-}
-
-/** Undefined when no file is there. */
-function openSource(path: string): number | undefined {
-  try {
-    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ELOOP", "ENXIO")) return undefined;
-    throw error;
   }
 }
 

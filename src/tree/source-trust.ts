@@ -2,9 +2,10 @@
  * Which link sources need not be read before they are linked. After a crash of the machine a file may have its size, mode and time,
  * and zeros for content: what is older than this boot is known good only if its layer says so, or if somebody has read it since.
  */
-import { appendFileSync, closeSync, constants, openSync, readFileSync, type BigIntStats } from "node:fs";
+import { appendFileSync, closeSync, readFileSync, type BigIntStats } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { chunkPath } from "../store/layout.ts";
+import { openIfThere } from "../system/open-if-there.ts";
 import { hasContent } from "./link-check.ts";
 import type { LinkSource } from "./link-source.ts";
 
@@ -51,13 +52,8 @@ export class SourceTrust {
   }
 
   #isRight(path: string, source: LinkSource): boolean {
-    let fd: number;
-    try {
-      fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    } catch (error) {
-      if (isErrno(error, "ENOENT", "ELOOP", "ENXIO")) return false;
-      throw error;
-    }
+    const fd = openIfThere(path);
+    if (fd === undefined) return false;
     try {
       if (!hasContent(fd, source.chunk())) return false;
     } finally {
