@@ -2,10 +2,11 @@
  * Unfinished work. Each open store handle has a directory of its own under staging/, with a lock file inside that it holds
  * while it lives; a directory whose lock is free belongs to a process that died, and anybody may sweep it.
  */
-import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { fstatSync, lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
+import { deleteDirectory } from "../system/delete-directory.ts";
 import { FileLock } from "../system/file-lock.ts";
 
 const OWNER = "owner";
@@ -47,18 +48,18 @@ export class Staging {
   /** Removes the directory and all in it; idempotent. */
   close(): void {
     try {
-      rmSync(this.directory, { recursive: true, force: true });
+      removeOwned(this.directory);
     } finally {
       this.#lock.release();
     }
   }
 }
 
-/** A sweeper may take a directory between its mkdir and its lock: then the owner makes another. */
+/** A sweeper may take a directory between its mkdir and its lock, and the lock's file between its opening and its lock: then it is not ours. */
 function tryOwn(directory: string): FileLock | undefined {
   try {
     const lock = FileLock.try(join(directory, OWNER));
-    if (lock && existsSync(join(directory, OWNER))) return lock;
+    if (lock && fstatSync(lock.fd).nlink > 0) return lock;
     lock?.release();
     return undefined;
   } catch (error) {
@@ -77,5 +78,19 @@ function sweepFile(path: string): void {
 
 function sweep(directory: string): void {
   using lock = tryOwn(directory);
-  if (lock) rmSync(directory, { recursive: true, force: true });
+  if (lock) removeOwned(directory);
+}
+
+/**
+ * The lock's file goes last, so that nobody else sweeps what is being removed. Who comes between it and the directory finds that empty,
+ * makes the file again, and removes both.
+ */
+function removeOwned(directory: string): void {
+  try {
+    for (const name of readdirSync(directory)) if (name !== OWNER) for (const _ of deleteDirectory(join(directory, name)));
+    rmSync(join(directory, OWNER), { force: true });
+    rmdirSync(directory);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "ENOTEMPTY")) throw error;
+  }
 }

@@ -8,6 +8,7 @@ import { StoreLayout } from "../../src/store/layout.ts";
 import { Staging } from "../../src/store/staging.ts";
 import { readSuperblock } from "../../src/store/superblock.ts";
 import { durableWrite } from "../../src/system/durable-write.ts";
+import { run } from "../support/run.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 test("`Staging.create()` sweeps the directories of the dead and spares those of the living, its own process's too", async () => {
@@ -27,6 +28,22 @@ test("`Staging.create()` sweeps the directories of the dead and spares those of 
   second.close();
   alive.close();
   assert.deepEqual(readdirSync(root.path), ["replaced-tree"]);
+});
+
+test("`Staging.create()` in processes that sweep at the same time fails in none of them, and nothing is left", async () => {
+  await using root = await temporaryDirectory();
+  const program = `
+    import { mkdirSync, writeFileSync } from "node:fs";
+    import { Staging } from ${JSON.stringify(new URL("../../src/store/staging.js", import.meta.url))};
+    for (let round = 0; round < 200; round++) {
+      const staging = Staging.create(process.argv[1]);
+      mkdirSync(staging.fresh("tree"));
+      writeFileSync(staging.fresh("file"), "");
+      staging.close();
+    }`;
+  const children = [1, 2, 3].map(() => run(process.execPath, ["--input-type=module", "-e", program, root.path]));
+  await Promise.all(children);
+  assert.deepEqual(readdirSync(root.path), []);
 });
 
 test("`Staging.create()` removes small files that a durable write left an hour ago, and no younger ones", async () => {
