@@ -5,10 +5,9 @@ import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { VerifyBlobRequest } from "../ingest/verify-blob.ts";
 import type { SourceEvent } from "../source/source.ts";
-import type { Proof } from "../store/proofs.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { LayerContext, LayerTraffic } from "./ensure-layer.ts";
 import { isWrongBlob } from "./layer-blob.ts";
+import { proofOf, type LayerContext, type LayerTraffic } from "./layer-context.ts";
 import { refuseLargeBlob } from "./limits.ts";
 
 type Layer = LayerIdentity & { readonly index: number };
@@ -18,10 +17,6 @@ export function repositoryOf(reference: Reference): string {
   if (reference.transport === "docker") return `${reference.registry}/${reference.repository}`;
   if (reference.transport === "oci") return `oci:${reference.directory}`;
   return reference.file === "-" ? "" : `${reference.transport}:${reference.file}`;
-}
-
-export function proofOf({ descriptor, diffId }: LayerIdentity, repository: string): Proof {
-  return { repository, blob: descriptor.digest, content: diffId };
 }
 
 /** What came of the blob; undefined when no proof is asked for, or it is there. Wrong bytes are asked for once more. */
