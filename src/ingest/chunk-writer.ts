@@ -1,20 +1,23 @@
 /**
  * Makes link sources: for a file's content and attributes, the one inode in chunks/ that stands for them. A chunk is written in
- * staging under a name of its own and renamed into place when it is whole, with its final attributes; it is never seen half
- * written and never written again. A good one that is there already is kept.
+ * staging and gets its name in chunks/ when it is whole, with its final attributes; it is never seen half written and never written
+ * again. A good one that is there already is kept. Where the caller gives a place in a staged tree, the file is made there and linked
+ * into chunks/, else under a name of its own and renamed.
  */
 import { createHash, hash, type Hash } from "node:crypto";
-import { closeSync, ftruncateSync, lstatSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, linkSync, lstatSync, openSync, readSync, writeSync } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { applyToFile, processOwner } from "../store/attributes.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
 import { chunkPath } from "../store/layout.ts";
 import { MadeInodes } from "../store/made-inodes.ts";
 import { Shards } from "../store/planted.ts";
+import { ABSENT, PLACED, type Placing } from "../store/placing.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
-import { renameIfAbsent } from "../system/rename-if-absent.ts";
 import type { Xattr } from "../tar/entry.ts";
 import type { StoredFile } from "./part.ts";
+import { StagedFile } from "./staged-file.ts";
+import type { Place } from "./tree-places.ts";
 
 export interface ChunkWriterOptions {
   /** chunks/ of the store. */
@@ -74,32 +77,37 @@ export class ChunkWriter {
     this.#made = new MadeInodes(options.made);
   }
 
-  /** Stores a file whose content is at hand. */
-  put(content: Buffer, file: FileAttributes): StoredFile {
+  /** Stores a file whose content is at hand. `place`: in a staged tree. */
+  put(content: Buffer, file: FileAttributes, place?: Place): StoredFile {
     const chunk = hash("sha256", content, "buffer");
     const physical = this.#physicalOf(file);
     const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
     const whole: Whole = { chunk, inode, size: content.length, file, physical };
-    if (this.#made.has(inode) || this.#isThere(whole)) return { chunk, inode };
-    const staged = this.#create(physical.createMode);
+    const again = place?.used.has(inode) === true;
+    const made = this.#made.has(inode);
+    if (made && !again) return { chunk, inode, placing: this.#link(inode, place) };
+    // which of the image's equal files this is, the layer's end tells; in the store it may be there already, too
+    if (!made && this.#isThere(whole)) return { chunk, inode, placing: again ? ABSENT : this.#link(inode, place) };
+    const staged = this.#create(physical.createMode, place);
     try {
+      if (made && !staged.placed) return { chunk, inode, placing: ABSENT };
       writeAll(staged.fd, content, 0);
-      this.#publish(staged, whole, physical.createMode);
+      applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode: physical.createMode });
+      return { chunk, inode, placing: made ? staged.stay() : this.#publish(staged, whole, place) };
     } finally {
       staged.discard();
     }
-    return { chunk, inode };
   }
 
-  /** Stores a file piece by piece. */
-  stream(file: FileAttributes): ChunkStream {
-    const staged = this.#create(0o600);
+  /** Stores a file piece by piece; `place` as for `put`. */
+  stream(file: FileAttributes, place?: Place): ChunkStream {
+    const staged = this.#create(0o600, place);
     return new ChunkStream(staged.fd, {
       finish: (chunk, size) => {
         const physical = this.#physicalOf(file);
         const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
-        this.#publish(staged, { chunk, inode, size, file, physical }, 0o600);
-        return { chunk, inode };
+        applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode: 0o600 });
+        return { chunk, inode, placing: this.#publish(staged, { chunk, inode, size, file, physical }, place) };
       },
       discard: () => staged.discard(),
     });
@@ -151,44 +159,50 @@ export class ChunkWriter {
     return !same || ((this.verifyContent || isOld) && hashFile(path)?.equals(wanted.chunk) !== true) ? "wrong" : "good";
   }
 
-  /** `mode` is what the file begins with; the umask may cut it. */
-  #create(mode: number): Staged {
+  /** `mode` is what the file begins with; the umask may cut it. What has the place already is left alone. */
+  #create(mode: number, place: Place | undefined): StagedFile {
+    const fd = place && openIfFree(place.path, mode);
+    if (fd !== undefined) return new StagedFile(fd, place!.path, { placed: true });
     const path = `${this.#options.staging}/${this.#next++}`;
-    const fd = openSync(path, "wx", mode);
-    let open = true;
-    let renamed = false;
-    return {
-      path,
-      fd,
-      close: () => {
-        if (open) closeSync(fd);
-        open = false;
-      },
-      moved: () => (renamed = true),
-      discard: () => {
-        if (open) closeSync(fd);
-        open = false;
-        if (!renamed) unlinkSync(path);
-        renamed = true;
-      },
-    };
+    return new StagedFile(openSync(path, "wx", mode), path, { placed: false });
   }
 
-  /** A good one that is there stays: trees may link it already. What is wrong is replaced. `mode` is what the file was created with. */
-  #publish(staged: Staged, whole: Whole, mode: number): void {
-    const { inode, file, physical, size } = whole;
+  /** A good one that is there stays: trees may link it already. What is wrong is replaced. */
+  #publish(staged: StagedFile, whole: Whole, place: Place | undefined): Placing {
+    const { inode, size } = whole;
     const path = chunkPath(this.#options.chunks, inode);
-    applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode });
     staged.close();
     this.#shards.check(path);
-    if (!renameIfAbsent(staged.path, path)) {
-      if (this.#look(whole) === "good") return;
-      renameSync(staged.path, path);
+    if (!staged.appear(path)) {
+      if (this.#look(whole) === "good") {
+        if (staged.placed && place!.used.has(inode)) return staged.stay();
+        staged.discard();
+        return this.#link(inode, place);
+      }
+      staged.replace(path, `${this.#options.staging}/${this.#next++}`);
     }
-    staged.moved();
     this.newChunks++;
     this.newBytes += size;
     this.#made.add(inode);
+    if (!staged.placed) return ABSENT;
+    place!.used.add(inode);
+    return PLACED;
+  }
+
+  /** Gives the chunk, which is there, a place, unless it cannot have that. */
+  #link(inode: Uint8Array, place: Place | undefined): Placing {
+    if (!place) return ABSENT;
+    const chunk = chunkPath(this.#options.chunks, inode);
+    this.#shards.check(chunk);
+    try {
+      linkSync(chunk, place.path);
+    } catch (error) {
+      // gone meanwhile, or linked as often as can be: who writes the tree makes it again
+      if (isErrno(error, "EEXIST", "ENOTDIR", "ENOENT", "EMLINK", "ENAMETOOLONG")) return ABSENT;
+      throw error;
+    }
+    place.used.add(inode);
+    return PLACED;
   }
 }
 
@@ -200,15 +214,6 @@ interface Whole {
   readonly size: number;
   readonly file: FileAttributes;
   readonly physical: Physical;
-}
-
-interface Staged {
-  readonly path: string;
-  readonly fd: number;
-  close(): void;
-  moved(): void;
-  /** Idempotent; removes the file unless it has moved. */
-  discard(): void;
 }
 
 const ZEROS: Buffer = Buffer.alloc(64 * 1024);
@@ -248,6 +253,16 @@ export class ChunkStream {
 
   discard(): void {
     this.#end.discard();
+  }
+}
+
+/** Undefined when something has the name, or it cannot be one. */
+function openIfFree(path: string | Buffer, mode: number): number | undefined {
+  try {
+    return openSync(path, "wx", mode);
+  } catch (error) {
+    if (isErrno(error, "EEXIST", "ENOTDIR", "ENOENT", "EISDIR", "ENAMETOOLONG")) return undefined;
+    throw error;
   }
 }
 

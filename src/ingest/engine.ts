@@ -4,6 +4,7 @@
  * go to the main thread by a port.
  */
 import type { MessagePort } from "node:worker_threads";
+import { MadeInodes } from "../store/made-inodes.ts";
 import { pack, type Background, type Failure, type Handled, type Handler } from "../system/worker-pool.ts";
 import { ChunkWriter, type ChunkWriterOptions } from "./chunk-writer.ts";
 import { ingestSlab } from "./ingest-slab.ts";
@@ -11,6 +12,7 @@ import { LayerInflater, type InflatedLayer, type LayerTask } from "./layer-infla
 import { partTransfer, type Part } from "./part.ts";
 import { settleLayer, type SettleRequest } from "./settle-layer.ts";
 import { Slabs, type SlabMemory } from "./slabs.ts";
+import { TreePlaces } from "./tree-places.ts";
 
 export interface OpenRequest {
   readonly memory: SlabMemory;
@@ -20,6 +22,18 @@ export interface OpenRequest {
 
 export interface RunRequest {
   readonly verifyContent: boolean;
+  /** Number of the layer that is about to begin. */
+  readonly layer: number;
+  /** Undefined: its files are made in chunks/ alone. */
+  readonly tree: StagedTreeTask | undefined;
+}
+
+/** A tree that is staged while its layer is ingested. */
+export interface StagedTreeTask {
+  /** Empty, in staging. */
+  readonly directory: string;
+  /** Memory of MadeInodes: those that the image's trees have. */
+  readonly used: SharedArrayBuffer;
 }
 
 /** From a worker to the main thread, of layer number `layer`. */
@@ -42,6 +56,7 @@ export class Engine implements Background {
     "ingest/open": (request: OpenRequest) => this.#open(request),
     "ingest/run": (request: RunRequest) => this.#run(request),
     "ingest/layer": (task: LayerTask) => this.#start(task),
+    "ingest/leave-tree": (layer: number) => this.#leaveTree(layer),
     "ingest/pause": () => this.#pause(),
     "ingest/settle": (request: SettleRequest) => this.#settle(request),
   };
@@ -49,6 +64,8 @@ export class Engine implements Background {
   #port: MessagePort | undefined;
   #chunks: ChunkWriter | undefined;
   #layers: LayerInflater[] = [];
+  /** By the layer's number. */
+  readonly #places = new Map<number, TreePlaces>();
   #running = false;
   #seen = 0;
 
@@ -75,14 +92,25 @@ export class Engine implements Background {
     return { value: undefined };
   }
 
-  #run({ verifyContent }: RunRequest): Handled {
+  #run({ verifyContent, layer, tree }: RunRequest): Handled {
     this.#running = true;
+    if (tree !== undefined) this.#places.set(layer, new TreePlaces(tree.directory, new MadeInodes(tree.used)));
     this.#chunks!.verifyContent ||= verifyContent;
     return { value: undefined };
   }
 
   #start(task: LayerTask): Handled {
-    this.#layers.push(new LayerInflater(task, this.#slabs!, this.#chunks!, (part) => this.#sendPart(task.layer, part)));
+    const { layer } = task;
+    const places = this.#places.get(layer);
+    const emit = (part: Part): void => this.#sendPart(layer, part);
+    this.#layers.push(new LayerInflater(task, { slabs: this.#slabs!, chunks: this.#chunks!, places, emit }));
+    return { value: undefined };
+  }
+
+  /** The layer was given up: this worker makes nothing in its tree any more, whatever slabs of it are still to be read. */
+  #leaveTree(layer: number): Handled {
+    this.#places.delete(layer);
+    for (const inflater of this.#layers) if (inflater.task.layer === layer) this.#drop(inflater);
     return { value: undefined };
   }
 
@@ -98,6 +126,7 @@ export class Engine implements Background {
   #stop(): void {
     this.#running = false;
     for (const layer of this.#layers) this.#drop(layer);
+    this.#places.clear();
   }
 
   async #settle(request: SettleRequest): Promise<Handled> {
@@ -127,7 +156,7 @@ export class Engine implements Background {
     const ready = this.#slabs!.takeReady();
     if (!ready) return false;
     try {
-      this.#sendPart(ready.layer, ingestSlab(this.#slabs!.bytes(ready.slab), ready, this.#chunks!));
+      this.#sendPart(ready.layer, ingestSlab(this.#slabs!.bytes(ready.slab), ready, this.#chunks!, this.#places.get(ready.layer)));
     } catch (error) {
       this.#send({ kind: "failed", layer: ready.layer, failure: pack(error) });
     } finally {

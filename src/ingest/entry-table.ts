@@ -3,8 +3,21 @@
  * words. That is what keeps a layer of a million entries small.
  */
 import type { ByteString } from "../bytes.ts";
+import type { Placing } from "../store/placing.ts";
 import type { TarEntry, Xattr } from "../tar/entry.ts";
-import { DOUBLES, KIND_SHIFT, KINDS, MAJOR_SHIFT, PART_INODE_BYTES, SPARSE, TEXTS, WORDS, type Part, type StoredFile } from "./part.ts";
+import {
+  DOUBLES,
+  KIND_SHIFT,
+  KINDS,
+  MAJOR_SHIFT,
+  PART_INODE_BYTES,
+  PLACING_SHIFT,
+  SPARSE,
+  TEXTS,
+  WORDS,
+  type Part,
+  type StoredFile,
+} from "./part.ts";
 
 /** An entry of the layer's tar, and where its content went. */
 export interface EntryRow extends Pick<
@@ -39,6 +52,12 @@ export class EntryTable implements Iterable<EntryRow> {
     return new TableRow(this.#columns[at]!, index - this.#firsts[at]!);
   }
 
+  /** What the staged tree has of it, under the path that the entry spells. */
+  placing(index: number): Placing {
+    const at = this.#partOf(index);
+    return placingOf(this.#columns[at]!, index - this.#firsts[at]!);
+  }
+
   *[Symbol.iterator](): Generator<EntryRow> {
     for (let index = 0; index < this.count; index++) yield this.row(index);
   }
@@ -59,6 +78,10 @@ export class EntryTable implements Iterable<EntryRow> {
 
 interface Columns extends Omit<Part, "text"> {
   readonly text: Buffer;
+}
+
+function placingOf({ words }: Columns, row: number): Placing {
+  return ((words[row * WORDS]! >>> PLACING_SHIFT) & 3) as Placing;
 }
 
 const NO_XATTRS: readonly Xattr[] = [];
@@ -122,7 +145,11 @@ class TableRow implements EntryRow {
     const end = row * PART_INODE_BYTES;
     const start = end - PART_INODE_BYTES;
     const { inodes } = this.#columns;
-    return { chunk: inodes.subarray(start, start + 32), inode: inodes.subarray(start + 32, end) };
+    return {
+      chunk: inodes.subarray(start, start + 32),
+      inode: inodes.subarray(start + 32, end),
+      placing: placingOf(this.#columns, this.#row),
+    };
   }
 
   get path(): ByteString {

@@ -1,14 +1,16 @@
 /** Reads the entries of one slab, stores the content of its files, and keeps every other byte. */
 import { HeadersEncoder } from "../../format/headers-encoder.ts";
+import { ABSENT, PLACED } from "../store/placing.ts";
 import type { TarEntry } from "../tar/entry.ts";
 import { readEntry } from "../tar/read-entry.ts";
 import type { ChunkWriter, FileAttributes } from "./chunk-writer.ts";
 import { PartBuilder, type Part, type StoredFile } from "./part.ts";
 import type { ReadySlab } from "./slabs.ts";
 import { SparseFile } from "./sparse-file.ts";
+import type { Place, TreePlaces } from "./tree-places.ts";
 
-/** `bytes` is the slab's memory; `ready` says which bytes of it are whole entries. */
-export function ingestSlab(bytes: Buffer, ready: ReadySlab, chunks: ChunkWriter): Part {
+/** `bytes` is the slab's memory; `ready` says which bytes of it are whole entries; `places`: in the layer's tree, if one is staged. */
+export function ingestSlab(bytes: Buffer, ready: ReadySlab, chunks: ChunkWriter, places: TreePlaces | undefined): Part {
   const { start, end, offset } = ready;
   const part = new PartBuilder(ready.sequence);
   const headers = new HeadersEncoder();
@@ -18,8 +20,9 @@ export function ingestSlab(bytes: Buffer, ready: ReadySlab, chunks: ChunkWriter)
     const entry = readEntry(bytes, at, end, { base: offset - start, xattrLimit: Number.POSITIVE_INFINITY });
     if (entry === "end" || entry === "more") break;
     const hasData = entry.kind === "file" && entry.size > 0;
-    part.add(entry, hasData ? offset + (entry.data - start) : 0, hasData ? store(bytes, entry, chunks) : undefined);
-    if (hasData) {
+    if (!hasData) part.add(entry, 0, undefined, entry.kind === "directory" && places?.directory(entry) === true ? PLACED : ABSENT);
+    else {
+      part.add(entry, offset + (entry.data - start), store(bytes, entry, chunks, places?.file(entry)));
       headers.literal(bytes.subarray(kept, entry.data));
       noteData(headers, entry);
       kept = entry.data + entry.stored;
@@ -42,10 +45,10 @@ export function noteData(headers: HeadersEncoder, { sparse }: TarEntry): void {
   headers.endData();
 }
 
-function store(bytes: Buffer, entry: TarEntry, chunks: ChunkWriter): StoredFile {
+function store(bytes: Buffer, entry: TarEntry, chunks: ChunkWriter, place: Place | undefined): StoredFile {
   const content = bytes.subarray(entry.data, entry.data + entry.stored);
-  if (!entry.sparse) return chunks.put(content, fileAttributes(entry));
-  const file = new SparseFile(chunks.stream(fileAttributes(entry)), entry.sparse, entry.size);
+  if (!entry.sparse) return chunks.put(content, fileAttributes(entry), place);
+  const file = new SparseFile(chunks.stream(fileAttributes(entry), place), entry.sparse, entry.size);
   try {
     file.write(content);
     return file.finish();

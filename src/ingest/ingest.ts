@@ -11,7 +11,7 @@ import { processUmask } from "../store/attributes.ts";
 import { MadeInodes } from "../store/made-inodes.ts";
 import { revive, type WorkerPool } from "../system/worker-pool.ts";
 import type { ChunkWriterOptions } from "./chunk-writer.ts";
-import type { EngineEvent, IngestCounts, OpenRequest, RunRequest } from "./engine.ts";
+import type { EngineEvent, IngestCounts, OpenRequest, RunRequest, StagedTreeTask } from "./engine.ts";
 import type { InflatedLayer, LayerTask } from "./layer-inflater.ts";
 import { layerLimitError, type LayerLimits } from "./layer-limits.ts";
 import { partBytes, partTransfer, type Part } from "./part.ts";
@@ -37,6 +37,8 @@ export interface LayerRequest {
   readonly blob: AsyncIterable<Uint8Array>;
   /** Where sidecar and headers go: made here, empty before. */
   readonly directory: string;
+  /** Where the layer's tree is made, in the native profile, as far as the entries alone tell. */
+  readonly tree?: StagedTreeTask | undefined;
   readonly buildIndex: boolean;
   /** Re-read chunks that are there already. */
   readonly verifyContent: boolean;
@@ -99,23 +101,28 @@ export class Ingest {
   }
 
   /**
-   * Ingests one layer to its staged directory. Chunks are published as they come; nothing else is visible.
+   * Ingests one layer to its staged directory. Chunks are published as they come; nothing else is visible. When it throws, nobody writes
+   * in the staged tree any more.
    * @throws DIGEST_MISMATCH, LAYER_CORRUPT, TAR_INVALID, TAR_UNSUPPORTED, LIMIT_*, WORKER_FAILED, and what the blob throws
    */
   async ingest(request: LayerRequest): Promise<IngestedLayer> {
     await this.#opened;
     if (this.failed) throw this.#failure;
-    await this.#run(request);
+    const layer = this.#next++;
+    await this.#run(request, layer);
     try {
-      const { parts, size } = await this.#inflate(request);
+      const { parts, size } = await this.#inflate(request, layer);
       if (this.failed) throw this.#failure;
       request.onSettling();
       mkdirSync(request.directory, { mode: 0o700 });
-      const { diffId, directory, buildIndex, limits } = request;
-      const settle: SettleRequest = { diffId, directory, buildIndex, limits, parts, chunks: this.#options.chunks };
+      const { diffId, directory, tree, buildIndex, limits } = request;
+      const settle: SettleRequest = { diffId, directory, tree: tree?.directory, buildIndex, limits, parts, chunks: this.#options.chunks };
       const settling = this.#options.pool.run<SettledLayer>("ingest/settle", settle, { transfer: parts.flatMap(partTransfer) });
       this.#slabs.changed();
       return { ...(await settling), size };
+    } catch (error) {
+      await this.#leaveTree(layer);
+      throw error;
     } finally {
       await this.#rest();
     }
@@ -153,12 +160,18 @@ export class Ingest {
     return pool.run("ingest/open", request, { worker, transfer: [port2] });
   }
 
-  async #run({ verifyContent, forget = false }: LayerRequest): Promise<void> {
+  async #run({ verifyContent, tree, forget = false }: LayerRequest, layer: number): Promise<void> {
     // what others may have changed meanwhile
     if (this.#running++ === 0 || forget) this.made.clear();
     const { pool } = this.#options;
-    const request: RunRequest = { verifyContent };
+    const request: RunRequest = { verifyContent, layer, tree };
     await Promise.all(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/run", request, worker)));
+  }
+
+  /** A worker that lives answers between two slabs. */
+  async #leaveTree(layer: number): Promise<void> {
+    const { pool } = this.#options;
+    await Promise.allSettled(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/leave-tree", layer, worker)));
   }
 
   /** Lets the workers sleep when the last layer is done, and takes their counts. */
@@ -180,9 +193,8 @@ export class Ingest {
     return reply;
   }
 
-  async #inflate(request: LayerRequest): Promise<{ parts: Part[]; size: number }> {
+  async #inflate(request: LayerRequest, layer: number): Promise<{ parts: Part[]; size: number }> {
     const { descriptor, limits, signal } = request;
-    const layer = this.#next++;
     const ring = createRing();
     const progress = new SharedArrayBuffer(8);
     const inFlight: InFlight = {

@@ -18,6 +18,7 @@ import { PartBuilder, type Part } from "./part.ts";
 import { RingReader } from "./ring.ts";
 import { SLAB_BYTES, type Slabs } from "./slabs.ts";
 import { SparseFile } from "./sparse-file.ts";
+import type { TreePlaces } from "./tree-places.ts";
 
 export interface LayerTask {
   /** Number of the layer among those in flight. */
@@ -37,6 +38,15 @@ export interface InflatedLayer {
   readonly diffId: DiffId;
   /** Uncompressed bytes. */
   readonly size: number;
+}
+
+export interface InflaterSurroundings {
+  readonly slabs: Slabs;
+  readonly chunks: ChunkWriter;
+  /** In the layer's tree, if one is staged. */
+  readonly places: TreePlaces | undefined;
+  /** Is given the parts that no slab yields. */
+  readonly emit: (part: Part) => void;
 }
 
 /** Compressed bytes taken in one step. */
@@ -59,6 +69,7 @@ export class LayerInflater {
   readonly task: LayerTask;
   readonly #slabs: Slabs;
   readonly #chunks: ChunkWriter;
+  readonly #places: TreePlaces | undefined;
   readonly #emit: (part: Part) => void;
   readonly #ring: RingReader;
   readonly #blobHash: Hash;
@@ -79,10 +90,11 @@ export class LayerInflater {
   #archiveEnded = false;
   #failure: unknown;
 
-  constructor(task: LayerTask, slabs: Slabs, chunks: ChunkWriter, emit: (part: Part) => void) {
+  constructor(task: LayerTask, { slabs, chunks, places, emit }: InflaterSurroundings) {
     this.task = task;
     this.#slabs = slabs;
     this.#chunks = chunks;
+    this.#places = places;
     this.#emit = emit;
     this.#ring = new RingReader(task.ring);
     this.#blobHash = createHash(digestAlgorithm(task.blobDigest));
@@ -233,7 +245,7 @@ export class LayerInflater {
     headers.literal(bytes.subarray(at, entry.data));
     noteData(headers, entry);
     const add = (stored: ReturnType<ChunkStream["finish"]>): void => part.add(entry, offset + entry.data, stored);
-    const file = this.#chunks.stream(fileAttributes(entry));
+    const file = this.#chunks.stream(fileAttributes(entry), entry.kind === "file" ? this.#places?.file(entry) : undefined);
     const stream = entry.sparse ? new SparseFile(file, entry.sparse, entry.size) : file;
     this.#large = { stream, part, headers, add, data: entry.stored, padding: entry.end - entry.data - entry.stored };
     this.#start = entry.data;

@@ -62,6 +62,11 @@ export class LayerModel {
     this.#pathDepth = pathDepth;
   }
 
+  /** True when symlinks of the layer have led anywhere: then an entry may stand elsewhere than its path says. */
+  get redirected(): boolean {
+    return this.#followed > 0;
+  }
+
   /** Takes the next entry of the tar. @throws TAR_INVALID, LIMIT_PATH_DEPTH */
   add(entry: EntryRow): void {
     const row = this.#row++;

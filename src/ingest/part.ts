@@ -5,6 +5,7 @@
  */
 import type { EntryKind, TarEntry, Xattr } from "../tar/entry.ts";
 import { INODE_ID_BYTES } from "../store/inode.ts";
+import { ABSENT, type Placing } from "../store/placing.ts";
 
 export const KINDS: readonly (EntryKind | "ignored")[] = ["ignored", "file", "directory", "symlink", "hardlink", "char", "block", "fifo"];
 
@@ -13,7 +14,7 @@ export interface Part {
   readonly count: number;
   /** DOUBLES of each row: time, size, offset. */
   readonly doubles: Float64Array<ArrayBuffer>;
-  /** WORDS of each row: kind, mode and sparseness; owner; device; nanoseconds; row in `inodes`, counted from 1. */
+  /** WORDS of each row: kind, mode, sparseness and placing; owner; device; nanoseconds; row in `inodes`, counted from 1. */
   readonly words: Uint32Array<ArrayBuffer>;
   /** Path, link path and xattrs of each row, back to back. */
   readonly text: Uint8Array<ArrayBuffer>;
@@ -30,6 +31,7 @@ export const WORDS = 6;
 export const TEXTS = 3;
 export const KIND_SHIFT = 12;
 export const SPARSE: number = 1 << 16;
+export const PLACING_SHIFT = 17;
 export const MAJOR_SHIFT = 20;
 export const PART_INODE_BYTES: number = 32 + INODE_ID_BYTES;
 
@@ -37,6 +39,7 @@ export const PART_INODE_BYTES: number = 32 + INODE_ID_BYTES;
 export interface StoredFile {
   readonly chunk: Uint8Array;
   readonly inode: Uint8Array;
+  readonly placing: Placing;
 }
 
 export class PartBuilder {
@@ -52,13 +55,16 @@ export class PartBuilder {
     this.#sequence = sequence;
   }
 
-  /** `offset`: of the entry's data in the uncompressed layer; `stored`: undefined unless a file with content. */
-  add(entry: TarEntry, offset: number, stored: StoredFile | undefined): void {
+  /**
+   * `offset`: of the entry's data in the uncompressed layer; `stored`: undefined unless a file with content; `placing`: of a
+   * directory, or what the file has.
+   */
+  add(entry: TarEntry, offset: number, stored: StoredFile | undefined, placing: Placing = stored?.placing ?? ABSENT): void {
     if (stored) this.#inodes.push(stored.chunk, stored.inode);
     const { kind, mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, size } = entry;
     this.#doubles.push(mtime, size, offset);
     this.#words.push(
-      mode | (KINDS.indexOf(kind) << KIND_SHIFT) | (entry.sparse ? SPARSE : 0),
+      mode | (KINDS.indexOf(kind) << KIND_SHIFT) | (entry.sparse ? SPARSE : 0) | (placing << PLACING_SHIFT),
       uid,
       gid,
       ((devMajor << MAJOR_SHIFT) | devMinor) >>> 0,

@@ -19,6 +19,7 @@ import type { Inode } from "./layer-inode.ts";
 import type { LayerLimits } from "./layer-limits.ts";
 import { LayerModel } from "./layer-model.ts";
 import { placeLive, placeShadowed, type Placed } from "./place-entries.ts";
+import { placedEntries } from "./placed-entries.ts";
 import type { Part, StoredFile } from "./part.ts";
 
 export interface SettleRequest {
@@ -27,6 +28,8 @@ export interface SettleRequest {
   readonly parts: readonly Part[];
   /** An existing, empty directory in staging. */
   readonly directory: string;
+  /** The layer's tree in staging. */
+  readonly tree: string | undefined;
   readonly buildIndex: boolean;
   readonly limits: Pick<LayerLimits, "pathDepth" | "metadataBytes">;
   /** chunks/ of the store. */
@@ -38,6 +41,8 @@ export interface SettledLayer {
   readonly sidecarBytes: number;
   /** Rows for the catalog: every inode that the layer uses. */
   readonly inodes: Uint8Array<ArrayBuffer>;
+  /** What the staged tree has: see TreeTask. Undefined: none was asked for, or it is of no use. */
+  readonly placed: SharedArrayBuffer | undefined;
 }
 
 export async function settleLayer(request: SettleRequest, writer: ChunkWriter): Promise<SettledLayer> {
@@ -48,11 +53,12 @@ export async function settleLayer(request: SettleRequest, writer: ChunkWriter): 
   for (const row of rows) model.add(row);
   model.finish();
   const live = placeLive(model.root, rows, request);
+  const placed = request.tree === undefined ? undefined : placedEntries(live, { rows, model, tree: request.tree });
   await restoreAltered(live, request.chunks, writer);
-  const placed = [...live, ...placeShadowed(rows, live, request.limits.pathDepth)];
-  const sidecar = await writeSidecar(placed, { rows, diffId, live: live.length, indexed: request.buildIndex });
+  const all = [...live, ...placeShadowed(rows, live, request.limits.pathDepth)];
+  const sidecar = await writeSidecar(all, { rows, diffId, live: live.length, indexed: request.buildIndex });
   writeWhole(join(request.directory, SIDECAR), [sidecar]);
-  return { entries: placed.length, sidecarBytes: sidecar.length, inodes: inodeRows(rows, placed) };
+  return { entries: all.length, sidecarBytes: sidecar.length, inodes: inodeRows(rows, all), placed };
 }
 
 interface SidecarInput {

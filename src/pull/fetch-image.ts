@@ -10,12 +10,15 @@ import { formatPlatform } from "../image/platform.ts";
 import type { Source } from "../source/source.ts";
 import { isRealDirectory } from "../store/planted.ts";
 import { withTrees, type ImageRecord } from "../store/images.ts";
+import { MadeInodes } from "../store/made-inodes.ts";
 import type { Proof } from "../store/proofs.ts";
 import { FileLock } from "../system/file-lock.ts";
+import { removeStagedTree } from "../tree/materialize.ts";
 import { EarlyTrees } from "./early-trees.ts";
 import { ensureLayer } from "./ensure-layer.ts";
+import type { Holds } from "./holds.ts";
 import type { Image, PullStats } from "./image.ts";
-import type { LayerTraffic } from "./layer-context.ts";
+import type { LayerContext, LayerTraffic } from "./layer-context.ts";
 import { ImageBudget } from "./limits.ts";
 import { refuseLowDisk } from "./low-disk.ts";
 import { isIndexed, makeImage, type ImageParts } from "./make-image.ts";
@@ -71,6 +74,16 @@ export async function fetchImage(asked: PullRequest, started: number): Promise<I
   } catch (error) {
     lease.release();
     throw error;
+  } finally {
+    await removeTrees(request.holds);
+  }
+}
+
+/** Those that were staged, and no image's tree was made of. */
+async function removeTrees(holds: Holds): Promise<void> {
+  for (const diffId of holds.ingested.keys()) {
+    const tree = holds.takeTree(diffId);
+    if (tree !== undefined) await removeStagedTree(tree.directory);
   }
 }
 
@@ -80,13 +93,16 @@ async function ensureLayers(
   source: Source,
   request: PullRequest<StoreCore>,
 ): Promise<readonly (LayerTraffic | undefined)[]> {
-  const { core, reference, relay, force, buildIndex, durability, keepBlobs, limits, requireProof } = request;
+  const { core, reference, relay, force, buildIndex, durability, keepBlobs, limits, requireProof, profile, eager } = request;
+  // without the path index the entries of the sidecar stand in another order than the tree's plan has them
+  const used = eager && !force && buildIndex && profile === core.profile ? new MadeInodes().memory : undefined;
   const provenFor = requireProof ? repositoryOf(reference) : undefined;
   const abort = new AbortController();
   const signal = AbortSignal.any([request.signal, abort.signal]);
   const distinct = new Map(config.layers.map((layer, index) => [layer.diffId, { ...layer, index }] as const).reverse());
   const budget = new ImageBudget(limits.imageBytes, (error) => abort.abort(error));
-  const context = { core, source, reference, relay, force, buildIndex, durability, keepBlobs, limits, budget, provenFor, signal };
+  const asked = { reference, relay, force, buildIndex, durability, keepBlobs, limits };
+  const context: LayerContext = { ...asked, core, source, used, budget, provenFor, signal };
   const isThere = ({ diffId }: LayerIdentity): number => (!force && core.layers.state(diffId) === "present" ? 1 : 0);
   const layers = [...distinct.values()].map((layer) => ({ ...layer, there: isThere(layer) }));
   // what is there is told first, so that progress knows what is to come; what takes longest begins first, or all would wait for it at the end
@@ -95,7 +111,7 @@ async function ensureLayers(
   const works = longestFirst.map((layer) =>
     core.queued(signal, async () => {
       const traffic = await ensureLayer(layer, context);
-      if (traffic?.ingested) request.holds.ingested.add(layer.diffId);
+      if (traffic?.ingested) request.holds.ingested.set(layer.diffId, traffic.tree);
       trees?.ready(layer.diffId);
       return traffic;
     }),

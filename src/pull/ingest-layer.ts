@@ -1,9 +1,13 @@
 /** One layer, fetched, ingested and published by whoever holds its lock. Wrong bytes, and a gc that comes between, start it over. */
+import { mkdirSync } from "node:fs";
 import { isErrno, ShaleError } from "../errors.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
+import type { StagedTreeTask } from "../ingest/engine.ts";
 import { readGeneration } from "../store/generation.ts";
 import { removeLayerDirectory } from "../store/layers.ts";
 import { FileLock } from "../system/file-lock.ts";
+import { removeStagedTree } from "../tree/materialize.ts";
+import type { StagedTree } from "./holds.ts";
 import { LayerBlob } from "./layer-blob.ts";
 import { proofOf, spoolOf, type LayerContext, type LayerTraffic } from "./layer-context.ts";
 import { refuseLargeBlob } from "./limits.ts";
@@ -33,10 +37,10 @@ export async function ingestLayer(
     onResumed: (bytes) => relay.send({ kind: "download-resumed", diffId, index, bytes }),
   });
   const attempt = async (): Promise<LayerTraffic> => {
-    await ingestUndisturbed(layer, context, { recorder, blob });
+    const { tree } = await ingestUndisturbed(layer, context, { recorder, blob });
     blob.done();
     if (proof !== undefined) core.proofs.add(proof);
-    return { fetched: blob.fetched, resumed: blob.resumed, ingested: true };
+    return { fetched: blob.fetched, resumed: blob.resumed, ingested: true, tree };
   };
   try {
     return await attempt();
@@ -63,19 +67,49 @@ interface Feed {
 }
 
 /** A gc may take chunks that this ingest found there before it has published its claim to them; then it starts over. */
-async function ingestUndisturbed(layer: LayerIdentity & { index: number }, context: LayerContext, feed: Feed): Promise<void> {
-  for (let attempt = 0; attempt < 3; attempt++) if (await ingestOnce(layer, context, { ...feed, forget: attempt > 0 })) return;
+async function ingestUndisturbed(layer: LayerIdentity & { index: number }, context: LayerContext, feed: Feed): Promise<Ingested> {
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const ingested = await ingestStaging(layer, context, { ...feed, forget: attempt > 0 });
+    if (ingested) return ingested;
+  }
   throw new ShaleError("STORE_BUSY", `garbage collection kept removing what layer ${layer.diffId} needs; try again when it has ended`, {
     path: context.core.layout.root,
   });
 }
 
-/** False when chunks were removed meanwhile. */
+interface Ingested {
+  /** If one was staged, and is of use. */
+  readonly tree?: StagedTree | undefined;
+}
+
+interface Attempt extends Feed {
+  readonly forget: boolean;
+}
+
+/** Undefined when chunks were removed meanwhile. The tree that is staged meanwhile is given, or goes. */
+async function ingestStaging(
+  layer: LayerIdentity & { index: number },
+  context: LayerContext,
+  attempt: Attempt,
+): Promise<Ingested | undefined> {
+  const { used } = context;
+  if (used === undefined) return ingestOnce(layer, context, attempt);
+  const directory = context.core.staging.fresh("tree");
+  mkdirSync(directory, { mode: 0o700 });
+  let ingested: Ingested | undefined;
+  try {
+    return (ingested = await ingestOnce(layer, context, { ...attempt, tree: { directory, used } }));
+  } finally {
+    if (ingested?.tree === undefined) await removeStagedTree(directory);
+  }
+}
+
+/** Undefined when chunks were removed meanwhile. */
 async function ingestOnce(
   layer: LayerIdentity & { index: number },
   context: LayerContext,
-  { recorder, blob, forget }: Feed & { readonly forget: boolean },
-): Promise<boolean> {
+  { recorder, blob, forget, tree }: Attempt & { readonly tree?: StagedTreeTask },
+): Promise<Ingested | undefined> {
   const { core, relay, force, buildIndex, limits, budget, signal } = context;
   const { diffId, descriptor } = layer;
   const about: LayerProgress = { diffId, index: layer.index };
@@ -94,6 +128,7 @@ async function ingestOnce(
     diffId,
     descriptor,
     directory,
+    tree,
     buildIndex,
     verifyContent: force,
     forget,
@@ -121,12 +156,14 @@ async function ingestOnce(
     if (settling && isErrno(error, "ENOENT") && readGeneration(core.layout.lock("sweep")) !== generation) return undefined;
     throw error;
   });
-  if (ingested === undefined) return false;
+  if (ingested === undefined) return undefined;
   relay.send({ kind: "sidecar-complete", ...about, bytes: ingested.sidecarBytes });
-  const { inodes, size, entries: all } = ingested;
-  if (!(await publish(layer, context, { directory, generation, inodes, size, entries: all }))) return false;
+  const { inodes, size, entries: all, placed } = ingested;
+  if (!(await publish(layer, context, { directory, generation, inodes, size, entries: all }))) return undefined;
   relay.send({ kind: "ingest-complete", ...about, bytes: ingested.size, entries: ingested.entries });
-  return true;
+  // a file that was linked into the tree may have been removed since from chunks/, and made again as another inode
+  if (tree === undefined || placed === undefined || readGeneration(core.layout.lock("sweep")) !== generation) return {};
+  return { tree: { directory: tree.directory, placed } };
 }
 
 /** Published, the directory has gone already; given up, nothing of it stays. */

@@ -3,6 +3,7 @@ import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source } from "../source/source.ts";
 import { proofKey, type Proof } from "../store/proofs.ts";
+import type { StagedTree } from "./holds.ts";
 import type { ImageBudget, Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import type { StoreCore } from "./store-core.ts";
@@ -16,6 +17,8 @@ export interface LayerContext {
   readonly buildIndex: boolean;
   readonly durability: "deferred" | "barrier";
   readonly keepBlobs: boolean;
+  /** Memory of MadeInodes, for what the image's trees have: these are staged on the way. Undefined: none of the native profile is wanted. */
+  readonly used: SharedArrayBuffer | undefined;
   readonly limits: Limits;
   readonly budget: ImageBudget;
   /** The repository that must have given each layer's blob once; undefined: what the store has is anybody's. */
@@ -30,6 +33,8 @@ export interface LayerTraffic {
   readonly resumed: number;
   /** False: fetched to see that it is the right one, and no more. */
   readonly ingested: boolean;
+  /** Its receiver removes it. */
+  readonly tree?: StagedTree | undefined;
 }
 
 export function proofOf({ descriptor, diffId }: LayerIdentity, repository: string): Proof {

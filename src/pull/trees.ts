@@ -112,7 +112,7 @@ function isTrusted(core: StoreCore, treeId: string): boolean {
 
 /** Keeps a tree that is what it must be. A wrong one is moved out of the way, not deleted: somebody may be running in it. */
 async function makeRight({ index, diffId, composed }: LayerTree, context: TreesContext, lock: FileLock): Promise<void> {
-  const { core, relay, signal } = context;
+  const { core, relay, holds, signal } = context;
   const { treeId } = composed;
   const target = core.layout.tree(treeId);
   const task = taskOf({ diffId, composed }, context);
@@ -126,7 +126,9 @@ async function makeRight({ index, diffId, composed }: LayerTree, context: TreesC
   }
   core.treeMarks.forget(lock, treeId);
   const onAdvanced = (entries: number): void => relay.advance({ kind: "tree-advanced", diffId, index, entries, total: composed.live });
-  await materializeTree({ pool: core.pool, composed, task, target, signal, onAdvanced });
+  const staged = holds.takeTree(diffId);
+  const begun = staged ? { ...task, tree: staged.directory, placed: staged.placed } : task;
+  await materializeTree({ pool: core.pool, composed, task: begun, target, signal, onAdvanced });
   core.treeMarks.made(lock);
 }
 

@@ -6,7 +6,7 @@ import { isErrno } from "../errors.ts";
  * Makes a directory, mode 0700, and those above it, unless it is there. Node's recursive mkdir alone would tell of a failing disk that
  * the directory is not there (ENOENT).
  */
-export function makeDirectory(path: string): void {
+export function makeDirectory(path: string | Buffer): void {
   try {
     mkdirSync(path, 0o700);
   } catch (error) {

@@ -11,6 +11,7 @@ import type { MadeInodes } from "../store/made-inodes.ts";
 import { Shards } from "../store/planted.ts";
 import type { Owner, PhysicalAttributes } from "../store/profile.ts";
 import { openIfThere } from "../system/open-if-there.ts";
+import { linkIfAbsent } from "../system/link-if-absent.ts";
 import { renameIfAbsent } from "../system/rename-if-absent.ts";
 import { tryReflink } from "../system/syscalls.ts";
 import { hasContent, looksRight, statUntouched } from "./link-check.ts";
@@ -80,6 +81,15 @@ export class Linker {
         return linkSync(path, target);
       }
     }
+  }
+
+  /** The other way round: the file, like its source in all, is the source, unless that is there already; then it gives way to it. */
+  name(source: LinkSource, file: string | Buffer): void {
+    const path = chunkPath(this.#chunks, source.inode, source.ordinal);
+    this.#shards.check(path);
+    if (linkIfAbsent(file, path)) return;
+    unlinkSync(file);
+    this.link(source, file);
   }
 
   #ensure(path: string, source: LinkSource): void {

@@ -13,7 +13,7 @@ import type { TreeTask } from "./tree-plan.ts";
 export interface MaterializeOptions {
   readonly pool: WorkerPool;
   readonly composed: ComposedLayer;
-  /** `tree` is a path in staging that nothing has. */
+  /** `tree` is a path in staging: gone when this is done. */
   readonly task: TreeTask;
   /** Where the tree belongs. */
   readonly target: string;
@@ -24,18 +24,18 @@ export interface MaterializeOptions {
 /** Makes the tree unless it is there. Another process may publish the same tree first: then that one stays. */
 export async function materializeTree(options: MaterializeOptions): Promise<void> {
   const { task, target, composed } = options;
-  if (isRealDirectory(target)) return;
   try {
+    if (isRealDirectory(target)) return;
     await writeTree(options, composed.live);
     options.signal?.throwIfAborted();
     publish(task.tree, target);
   } finally {
-    await removeStaged(task.tree);
+    await removeStagedTree(task.tree);
   }
 }
 
 async function writeTree({ pool, task, signal, onAdvanced }: MaterializeOptions, live: number): Promise<void> {
-  mkdirSync(task.tree, { mode: 0o700 });
+  if (!task.placed) mkdirSync(task.tree, { mode: 0o700 });
   const run = (step: Omit<TreeStep, "task">, worker: number): Promise<void> =>
     pool.run("tree/step", { task, ...step } satisfies TreeStep, { worker });
   for (const phase of PHASES) {
@@ -47,8 +47,8 @@ async function writeTree({ pool, task, signal, onAdvanced }: MaterializeOptions,
   }
 }
 
-/** What was not published. Others get their turn meanwhile. */
-async function removeStaged(tree: string): Promise<void> {
+/** What was not published; idempotent. Others get their turn meanwhile. */
+export async function removeStagedTree(tree: string): Promise<void> {
   let names = 0;
   for (const _ of deleteDirectory(tree)) if (++names % 64 === 0) await nextTurn();
 }

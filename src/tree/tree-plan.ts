@@ -5,6 +5,7 @@
 import { Flag, type Sidecar } from "../../format/index.ts";
 import { toByteString, type ByteString } from "../bytes.ts";
 import type { ModificationTime } from "../store/attributes.ts";
+import { ABSENT, type Placing } from "../store/placing.ts";
 import { physicalAttributes, S_IFDIR, S_IFMT, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
 import { isLeader, LayerInodes, ordinalsOf, pathOf } from "./layer-inodes.ts";
 import type { LinkSource } from "./link-source.ts";
@@ -28,6 +29,8 @@ export interface TreeTask {
   readonly vouchedBefore: number;
   /** Memory of MadeInodes, for a layer that this very pull has ingested. */
   readonly made?: SharedArrayBuffer | undefined;
+  /** What the tree has already: the Placing of each live entry, a byte each. Undefined: the directory `tree` is not there yet. */
+  readonly placed?: SharedArrayBuffer | undefined;
 }
 
 export interface EntryRange {
@@ -46,6 +49,7 @@ export class TreePlan {
   readonly #native: LayerInodes;
   readonly #ordinals: Map<number, number>;
   readonly #directories: ReadonlyMap<ByteString, ResolvedDirectory>;
+  readonly #placed: Uint8Array | undefined;
 
   constructor(task: TreeTask, sidecar: Sidecar) {
     this.task = task;
@@ -56,6 +60,7 @@ export class TreePlan {
     this.#ordinals = ordinalsOf(this.#inodes);
     for (const { path, ordinal } of task.resolution.files) this.#ordinals.set(this.#leaderOf(sidecar.lookup(path)), ordinal);
     this.#directories = new Map(task.resolution.directories.map((directory) => [directory.path, directory]));
+    this.#placed = task.placed && new Uint8Array(task.placed);
   }
 
   /** Live entries [from, to) in file order, parents before children, with their places; making a place costs more than asking `wanted`. */
@@ -92,15 +97,25 @@ export class TreePlan {
     return type !== 0 && type !== S_IFREG && type !== S_IFDIR;
   }
 
+  /** What the tree has of it already. */
+  placing(entry: number): Placing {
+    return (this.#placed?.[entry] ?? ABSENT) as Placing;
+  }
+
   /** The first name of a hard-link group, or a file that is in none. */
   isLeader(entry: number): boolean {
     return isLeader(this.sidecar, entry);
   }
 
+  /** Of a linked file: which of the equal files of its image it is, from 0. */
+  ordinal(entry: number): number {
+    return this.#ordinals.get(this.#leaderOf(entry)) ?? 0;
+  }
+
   /** Of a linked file. */
   source(entry: number): LinkSource {
     const inode = this.#inodes.inode(entry);
-    const ordinal = this.#ordinals.get(this.#leaderOf(entry)) ?? 0;
+    const ordinal = this.ordinal(entry);
     const native = (): Uint8Array => (this.#native === this.#inodes ? inode : this.#native.inode(entry));
     const chunk = (): Uint8Array => this.sidecar.chunkId(this.sidecar.chunk(entry));
     const size = this.sidecar.size(entry);

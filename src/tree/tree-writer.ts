@@ -3,12 +3,13 @@
  * done. The image's symlinks appear when nothing else is written any more, so no path is ever walked through one; directories get their
  * attributes when all their names are there, and what could lock us out comes last, deepest first.
  */
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, unlinkSync } from "node:fs";
 import { Flag } from "../../format/index.ts";
 import { fsPath, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { applyToPath, processOwner } from "../store/attributes.ts";
 import { MadeInodes } from "../store/made-inodes.ts";
+import { ABSENT, COPIED, PLACED } from "../store/placing.ts";
 import { S_IFCHR, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod, setPathXattr } from "../system/syscalls.ts";
 import { Linker } from "./link-source.ts";
@@ -56,17 +57,23 @@ export class TreeWriter {
 
   /** 0700 for now. The tree's own directory is there. */
   #makeDirectories(from: number, to: number): void {
-    const wanted = (entry: number): boolean => entry > 0 && this.#plan.isDirectory(entry);
+    const wanted = (entry: number): boolean => entry > 0 && this.#plan.isDirectory(entry) && this.#plan.placing(entry) === ABSENT;
     for (const { path } of this.#plan.entries({ from, to, wanted })) makeWithParents(path);
   }
 
   /** Files with content or without. */
   #makeFiles(from: number, to: number): void {
     const plan = this.#plan;
-    const wanted = (entry: number): boolean => plan.type(entry) === S_IFREG && plan.isLeader(entry);
+    const isThere = (entry: number): boolean => plan.placing(entry) === PLACED && plan.ordinal(entry) === 0;
+    const wanted = (entry: number): boolean => plan.type(entry) === S_IFREG && plan.isLeader(entry) && !isThere(entry);
     for (const { entry, path } of plan.entries({ from, to, wanted })) {
-      if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
-      else makeRegular({ plan, entry, path, self: this.#self });
+      const placing = plan.placing(entry);
+      if (placing === COPIED && plan.ordinal(entry) > 0) this.#linker.name(plan.source(entry), fsPath(path));
+      else {
+        if (placing !== ABSENT) unlinkSync(fsPath(path));
+        if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
+        else makeRegular({ plan, entry, path, self: this.#self });
+      }
     }
   }
 

@@ -25,7 +25,7 @@ function row(kind: EntryRow["kind"], path: string, fields: Partial<EntryRow> = {
 
 const file = (path: string, fields?: Partial<EntryRow>): EntryRow => {
   const id = Buffer.from(`${serial++}`.padStart(20, "0"));
-  return row("file", path, { size: 1, stored: { chunk: Buffer.concat([id, Buffer.alloc(12)]), inode: id }, ...fields });
+  return row("file", path, { size: 1, stored: { chunk: Buffer.concat([id, Buffer.alloc(12)]), inode: id, placing: 0 }, ...fields });
 };
 const dir = (path: string, fields?: Partial<EntryRow>): EntryRow => row("directory", path, { mode: 0o755, ...fields });
 const symlink = (path: string, target: string): EntryRow => row("symlink", path, { linkPath: target as ByteString });

@@ -123,7 +123,9 @@ test("`EntryTable` gives back every row of a `PartBuilder`, and none of its buff
     fc.property(fc.array(fc.tuple(entry, fc.nat(2 ** 50), fc.boolean()), { maxLength: 12 }), (rows) => {
       const builder = new PartBuilder(7);
       const stored = rows.map(([, offset, has]) =>
-        has ? { chunk: Buffer.alloc(32, offset % 251), inode: Buffer.alloc(20, offset % 241) } : undefined,
+        has
+          ? { chunk: Buffer.alloc(32, offset % 251), inode: Buffer.alloc(20, offset % 241), placing: (offset % 3) as 0 | 1 | 2 }
+          : undefined,
       );
       rows.forEach(([one, offset], index) => builder.add(one, offset, stored[index]));
       const part = structuredClone(builder.build(Buffer.from("frame")), undefined);
