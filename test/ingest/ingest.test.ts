@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ShaleError } from "../../src/errors.ts";
 import { Ingest, type LayerRequest } from "../../src/ingest/ingest.ts";
 import { DEFAULT_LIMITS } from "../../src/pull/limits.ts";
+import { MadeInodes } from "../../src/store/made-inodes.ts";
+import { ABSENT, COPIED, PLACED } from "../../src/store/placing.ts";
 import { WorkerPool } from "../../src/system/worker-pool.ts";
 import { buildLayer, layerFromTar, type TestLayer } from "../../src/testing/index.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -158,3 +160,56 @@ test("`Ingest` takes more extended attributes than by default when the limit say
   const limits = { ...DEFAULT_LIMITS, xattrBytes: 1024 * 1024 };
   assert.equal((await here.ingest().ingest({ ...request, limits })).entries, 2);
 });
+
+const PLACED_CASES = [
+  {
+    name: "what each entry has there",
+    entries: [
+      { path: "d", type: "directory" },
+      { path: "d/f", content: "f" },
+      { path: "empty", content: "" },
+      { path: "equal", content: "f" },
+      { path: "link", type: "hardlink", target: "linked" },
+      { path: "linked", content: "linked" },
+    ],
+    // the root; d, empty, equal, link, linked; d/f
+    placed: [ABSENT, PLACED, ABSENT, COPIED, ABSENT, ABSENT, PLACED],
+    names: ["d", "d/f", "equal"],
+  },
+  {
+    name: "nothing, when an entry replaced another",
+    entries: [
+      { path: "f", content: "first" },
+      { path: "f", content: "second" },
+    ],
+    placed: undefined,
+    names: ["f"],
+  },
+  {
+    name: "nothing, when a symlink leads an entry elsewhere",
+    entries: [
+      { path: "to", type: "directory" },
+      { path: "from", type: "symlink", target: "to" },
+      { path: "from/f", content: "f" },
+    ],
+    placed: undefined,
+    names: ["from", "from/f", "to"],
+  },
+] as const;
+
+for (const { name, entries, placed, names } of PLACED_CASES) {
+  test(`\`Ingest\` makes the files of a layer in the tree that it is given, and tells ${name}`, { timeout: 20_000 }, async () => {
+    await using here = await place();
+    const layer = await buildLayer(entries, { compression: "none" });
+    const whole = async function* (): AsyncGenerator<Uint8Array> {
+      yield layer.content as Buffer;
+    };
+    const directory = join(here.staging, "tree");
+    mkdirSync(directory);
+    const tree = { directory, used: new MadeInodes().memory };
+    const settled = await here.ingest().ingest({ ...requestFor(layer, join(here.staging, "layer"), whole()), tree });
+    assert.deepEqual(settled.placed && [...new Uint8Array(settled.placed)], placed);
+    assert.deepEqual(readdirSync(directory, { recursive: true }).sort(), [...names]);
+    if (placed) assert.equal(lstatSync(join(directory, "d/f")).nlink, 2);
+  });
+}
