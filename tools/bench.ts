@@ -104,7 +104,7 @@ async function conditionsOf(options: Options, work: string): Promise<Conditions>
   const [machine, software] = [await describeMachine(work), await describeSoftware()];
   const date = new Date().toISOString().slice(0, 10);
   const cachesDropped = !options.keepCaches && (await dropCaches());
-  return { date, machine, software, rounds: options.rounds, cachesDropped, removals: 0 };
+  return { date, machine, software, rounds: options.rounds, cachesDropped, emptied: 0 };
 }
 
 async function tinyImage(work: string): Promise<BenchImage> {

@@ -1,6 +1,7 @@
 /** Pulls of an image that is there: in a running process, and as a new one. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { run } from "../../test/support/run.ts";
 import { reason, type Context, type Session } from "./context.ts";
 import { SHALE, STORE_CHILD } from "./peers.ts";
@@ -12,6 +13,8 @@ const PULLS = 200;
 /** The first dozens are those that V8 compiles, by threads whose calls are counted too. */
 const TRACED_PULLS = 100;
 const PROCESSES_PER_ROUND = 6;
+/** What was written in the last two seconds is read again by shale: it could be written once more with the same time. */
+const SETTLED_MS = 3000;
 
 export async function cachedPulls(context: Context, image: ServedImage): Promise<readonly TimesRow[]> {
   const rows: TimesRow[] = [];
@@ -23,6 +26,7 @@ export async function cachedPulls(context: Context, image: ServedImage): Promise
     const subject: Subject = { session, image, authorities: context.registries.authorities };
     try {
       await context.pull(session, image);
+      await delay(SETTLED_MS);
       rows.push(await inProcess(subject));
       starts.push(start(subject));
     } catch (error) {

@@ -3,7 +3,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Daemon } from "./containerd.ts";
-import { freeBytes, removeDirectory } from "./disk.ts";
+import { emptyFiles, freeBytes } from "./disk.ts";
 import { measure } from "./measure.ts";
 import { pullEnvironment, type Peer } from "./peers.ts";
 import { dropCaches, untilWritten } from "./quiet.ts";
@@ -11,7 +11,7 @@ import { warm, type Registries, type ServedImage } from "./registries.ts";
 import type { Conditions, Sample } from "./result.ts";
 
 const RESERVE_BYTES = 4 * 1024 ** 3;
-/** After a mass deletion ext4 is slow for some seconds. */
+/** What is freed is discarded on the device, and that takes its time. */
 const CALM_MS = 20_000;
 
 export interface ContextInit {
@@ -100,8 +100,8 @@ export class Context {
   async #makeRoom(bytes: number): Promise<void> {
     if (freeBytes(this.#work) > bytes) return;
     const old = await readdir(this.#work, { withFileTypes: true });
-    for (const entry of old) if (entry.isDirectory()) await removeDirectory(join(this.#work, entry.name));
-    this.conditions.removals++;
+    for (const entry of old) if (entry.isDirectory()) await emptyFiles(join(this.#work, entry.name));
+    this.conditions.emptied++;
     await untilWritten();
     await delay(CALM_MS);
     if (freeBytes(this.#work) < bytes) this.say(`little room is left in ${this.#work}`);

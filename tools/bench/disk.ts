@@ -1,5 +1,5 @@
 /** What a directory takes on the disk, and how a directory is got rid of when programs have mounted things in it. */
-import { lstatSync, readdirSync, readFileSync, statfsSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, statfsSync, truncateSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { run } from "../../test/support/run.ts";
 
@@ -39,10 +39,30 @@ export function freeBytes(directory: string): number {
   return bavail * bsize;
 }
 
+/**
+ * Frees the blocks of all files below it, and leaves the files: an ext4 without a journal searches past every inode that was freed in the
+ * last minutes, so that making files takes several times as long after a mass deletion. Unmounts what is mounted below it first.
+ */
+export async function emptyFiles(directory: string): Promise<void> {
+  await unmountBelow(directory);
+  const todo = [Buffer.from(directory)];
+  for (let path = todo.pop(); path; path = todo.pop()) {
+    for (const entry of readdirSync(path, { withFileTypes: true, encoding: "buffer" })) {
+      const child = Buffer.concat([path, Buffer.from("/"), entry.name]);
+      if (entry.isDirectory()) todo.push(child);
+      else if (entry.isFile() && lstatSync(child).size > 0) truncateSync(child);
+    }
+  }
+}
+
 /** Unmounts what is mounted below it first. */
 export async function removeDirectory(directory: string): Promise<void> {
-  for (const mount of mountsBelow(directory).toReversed()) await run("umount", ["--lazy", mount]);
+  await unmountBelow(directory);
   await rm(directory, { recursive: true, force: true });
+}
+
+async function unmountBelow(directory: string): Promise<void> {
+  for (const mount of mountsBelow(directory).toReversed()) await run("umount", ["--lazy", mount]);
 }
 
 /** In the order of mounting. */

@@ -43,13 +43,13 @@ export function floorWall(result: Result, image: string): number | undefined {
   return (median(floor.samples.map(sum)) + registryCpu(result, image)) / 2;
 }
 
-function conditions({ conditions: { date, machine, software, rounds, cachesDropped, removals }, peers }: Result): string {
+function conditions({ conditions: { date, machine, software, rounds, cachesDropped, emptied }, peers }: Result): string {
   const missing = peers.filter(({ missing }) => missing !== undefined).map(({ name, missing }) => `- not measured: ${name}: ${missing!}`);
   const lines = [
     `- ${date}; ${rounds} rounds`,
     `- ${machine}`,
     `- ${software}`,
-    `- page cache emptied before each round: ${cachesDropped ? "yes" : "no"}; earlier rounds removed for want of room: ${removals} times`,
+    `- page cache emptied before each round: ${cachesDropped ? "yes" : "no"}; files of earlier rounds emptied for want of room: ${emptied} times`,
   ];
   return [...lines, ...missing].join("\n");
 }

@@ -21,8 +21,8 @@ export interface Conditions {
   readonly rounds: number;
   /** Page cache emptied at the begin of each round. */
   readonly cachesDropped: boolean;
-  /** Times that earlier rounds were removed in the middle of the run, for want of room. */
-  removals: number;
+  /** Times that the files of earlier rounds were emptied in the middle of the run, for want of room. */
+  emptied: number;
 }
 
 export interface ImageFacts {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { callsBetweenMarks, countCalls } from "../../../tools/bench/cached.ts";
 import { withoutSpool } from "../../../tools/bench/context.ts";
-import { measureDisk } from "../../../tools/bench/disk.ts";
+import { emptyFiles, measureDisk } from "../../../tools/bench/disk.ts";
 import { measure } from "../../../tools/bench/measure.ts";
 import { parseOptions } from "../../../tools/bench/options.ts";
 import { choosePeers } from "../../../tools/bench/peers.ts";
@@ -103,4 +103,18 @@ test("`parseOptions()` refuses what it does not know", () => {
 test("`tools/bench/crate` pins the version that is compared", async () => {
   const lock = await readFile(new URL("../../../../tools/bench/crate/Cargo.lock", import.meta.url), "utf8");
   assert.match(lock, /name = "microsandbox-image"\nversion = "0\.3\.13"\n/);
+});
+
+test("`emptyFiles()` frees what files take, in whatever folder, and leaves the files", async () => {
+  await using directory = await temporaryDirectory();
+  await mkdir(join(directory.path, "d"));
+  await writeFile(join(directory.path, "d/file"), Buffer.alloc(1_000_000, 1));
+  await link(join(directory.path, "d/file"), join(directory.path, "d/again"));
+  await symlink("/etc/hostname", join(directory.path, "link"));
+  const before = measureDisk(directory.path);
+  await emptyFiles(directory.path);
+  const after = measureDisk(directory.path);
+  assert.equal(after.names, before.names);
+  assert.equal(after.inodes, before.inodes);
+  assert.ok(after.disk <= before.disk - 1_000_000, `${after.disk} of ${before.disk} bytes are left`);
 });

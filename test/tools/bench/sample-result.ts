@@ -15,7 +15,7 @@ export function sampleResult(): Result {
   ];
   const times = { image: "node", name: "shale", times: [0.001, 0.002, 0.003] };
   return {
-    conditions: { date: "2026-01-02", machine: "2 cores", software: "Node 24", rounds: 3, cachesDropped: true, removals: 1 },
+    conditions: { date: "2026-01-02", machine: "2 cores", software: "Node 24", rounds: 3, cachesDropped: true, emptied: 1 },
     images: [{ tag: "node", what: "base; nodejs", layers: 2, bytes: 165e6, entries: 41_500, unpacked: 477e6 }],
     peers: [{ name: "shale" }, { name: "podman" }, { name: "umoci & <others>" }, { name: "containerd", missing: "ctr not installed" }],
     cold,
