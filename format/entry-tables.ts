@@ -25,20 +25,44 @@ export class ModeTable {
   readonly bytes: GrowingBuffer = new GrowingBuffer();
   readonly xattrs: StringTable = new StringTable();
   readonly #rows = new Map<string, number>();
+  /** The last row found for each mode: nearly always the one that the next entry with that mode needs. */
+  readonly #recent = new Map<number, ModeRow>();
 
   get rows(): number {
     return this.#rows.size;
   }
 
-  row(entry: SidecarEntry): number {
-    const set = entry.xattrs.length === 0 ? 0 : 1 + this.xattrs.row(encodeXattrs(entry.xattrs));
-    const key = `${entry.mode} ${entry.uid} ${entry.gid} ${entry.rdevMajor} ${entry.rdevMinor} ${set}`;
+  row({ mode, uid, gid, rdevMajor, rdevMinor, xattrs }: ModeFields): number {
+    const set = xattrs.length === 0 ? 0 : 1 + this.xattrs.row(encodeXattrs(xattrs));
+    const recent = this.#recent.get(mode);
+    if (
+      recent &&
+      recent.uid === uid &&
+      recent.gid === gid &&
+      recent.set === set &&
+      recent.major === rdevMajor &&
+      recent.minor === rdevMinor
+    )
+      return recent.row;
+    const key = `${mode} ${uid} ${gid} ${rdevMajor} ${rdevMinor} ${set}`;
     let row = this.#rows.get(key);
     if (row === undefined) {
       row = this.#rows.size;
       this.#rows.set(key, row);
-      for (const value of [entry.mode, entry.uid, entry.gid, entry.rdevMajor, entry.rdevMinor, set]) this.bytes.u32(value);
+      for (const value of [mode, uid, gid, rdevMajor, rdevMinor, set]) this.bytes.u32(value);
     }
+    this.#recent.set(mode, { uid, gid, major: rdevMajor, minor: rdevMinor, set, row });
     return row;
   }
+}
+
+type ModeFields = Pick<SidecarEntry, "mode" | "uid" | "gid" | "rdevMajor" | "rdevMinor" | "xattrs">;
+
+interface ModeRow {
+  readonly uid: number;
+  readonly gid: number;
+  readonly major: number;
+  readonly minor: number;
+  readonly set: number;
+  readonly row: number;
 }

@@ -10,6 +10,6 @@ export { Sidecar } from "./sidecar.ts";
 export type { EntryRange, OpenSidecarOptions } from "./sidecar.ts";
 export { SidecarError } from "./sidecar-error.ts";
 export { encodeSidecar, SidecarWriter } from "./sidecar-writer.ts";
-export type { SidecarTail, SidecarWriterOptions } from "./sidecar-writer.ts";
+export type { SidecarAttributes, SidecarTail, SidecarWriterOptions } from "./sidecar-writer.ts";
 export { verifySidecar } from "./verify-sidecar.ts";
 export type { VerifiedSidecar } from "./verify-sidecar.ts";

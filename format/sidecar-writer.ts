@@ -1,9 +1,11 @@
-import { compareBytes, Flag, isPath, nameOf, parentOf } from "./entry.ts";
+import { Flag, isName, isPath, nameOf, parentOf } from "./entry.ts";
 import type { SidecarEntry } from "./entry.ts";
 import { ModeTable, StringTable } from "./entry-tables.ts";
 import { GrowingBuffer } from "./growing-buffer.ts";
 import { BLOCK, CHUNK_ROW, COLUMNS, MAX_LENGTH, MAX_PATH, NO_ROW } from "./columns.ts";
 import type { ColumnName } from "./columns.ts";
+import { NumberColumn } from "./number-column.ts";
+import type { BinContent, NumberWidth } from "./number-column.ts";
 import { encodeBinStart, encodeHeader } from "./sidecar-header.ts";
 import { loadXxh64 } from "./xxh64.ts";
 import type { Xxh64 } from "./xxh64.ts";
@@ -27,16 +29,31 @@ export interface SidecarTail {
   readonly chunks: Uint8Array;
 }
 
+/** An entry without its path. */
+export type SidecarAttributes = Omit<SidecarEntry, "path">;
+
+/** What an entry has in `#numbers`: time, size, offset; and in `#words`: end of the path, mode, nanoseconds, link, chunk. */
+const NUMBERS = 3;
+const WORDS = 5;
+
 /**
  * Encodes a sidecar, entry by entry in file order (sidecar.md, "Entries"): live entries first, the root before all; in the
  * indexed form they are sorted by `comparePaths`. Equal entries give equal bytes. An entry that the format cannot hold is
- * the caller's mistake: RangeError. Holds about 60 bytes an entry and the path bytes until `finish`, which doubles that.
+ * the caller's mistake: RangeError. Holds about 50 bytes an entry and the path bytes until `finish`, which adds the file's.
+ * Nothing of an entry is kept: one object may serve for all.
  */
 export class SidecarWriter {
   readonly #options: SidecarWriterOptions;
-  readonly #columns: Record<"path" | "dirPath" | EntryColumn | "dirPathEnd" | "dirFirst" | "hardLinks", GrowingBuffer>;
   readonly #modes: ModeTable = new ModeTable();
   readonly #targets: StringTable = new StringTable();
+  readonly #path: GrowingBuffer;
+  readonly #dirPath: GrowingBuffer = new GrowingBuffer();
+  readonly #dirPathEnd: GrowingBuffer = new GrowingBuffer();
+  readonly #dirFirst: GrowingBuffer = new GrowingBuffer();
+  readonly #hardLinks: GrowingBuffer = new GrowingBuffer();
+  #numbers: Float64Array;
+  #words: Uint32Array;
+  #flags: Uint8Array;
   #count = 0;
   #implicit = 0;
   #maxChunk = -1;
@@ -48,24 +65,11 @@ export class SidecarWriter {
     if (options.diffId.length !== 32) throw new RangeError("write sidecar: a diff ID has 32 bytes");
     if (!isUint(options.live, NO_ROW) || options.live === 0) throw new RangeError("write sidecar: the root is always live");
     this.#options = options;
-    const expected = options.expected ?? options.live;
-    const column = (width: number): GrowingBuffer => new GrowingBuffer(Math.min(expected * width, MAX_LENGTH / 4));
-    this.#columns = {
-      path: column(16),
-      pathEnd: column(4),
-      dirPath: new GrowingBuffer(),
-      dirPathEnd: new GrowingBuffer(),
-      dirFirst: new GrowingBuffer(),
-      offset: column(6),
-      size: column(6),
-      mode: column(4),
-      mtime: column(8),
-      mtimeNs: column(4),
-      whiteout: column(1),
-      link: column(4),
-      chunk: column(4),
-      hardLinks: new GrowingBuffer(),
-    };
+    const rows = Math.min(options.expected ?? options.live, MAX_LENGTH / 64) + 1;
+    this.#path = new GrowingBuffer(rows * 16);
+    this.#numbers = new Float64Array(rows * NUMBERS);
+    this.#words = new Uint32Array(rows * WORDS);
+    this.#flags = new Uint8Array(rows);
   }
 
   /** Entries added so far: the number of the next one. */
@@ -74,84 +78,126 @@ export class SidecarWriter {
   }
 
   add(entry: SidecarEntry): void {
-    checkEntry(entry);
-    const index = this.#count;
-    const flags = this.#flags(entry);
-    this.#addPath(entry.path);
-    const columns = this.#columns;
-    columns.offset.u48(entry.offset);
-    columns.size.u48(entry.size);
-    columns.mode.u32(this.#modes.row(entry));
-    columns.mtime.i64(entry.mtime);
-    columns.mtimeNs.u32(entry.mtimeNs);
-    columns.whiteout.u8(flags);
-    columns.link.u32(entry.target === "" ? 0 : 1 + this.#targets.row(entry.target));
-    columns.chunk.u32(entry.chunk === -1 ? NO_ROW : entry.chunk);
-    if (entry.leader !== -1) {
-      columns.hardLinks.u32(index);
-      columns.hardLinks.u32(entry.leader);
-    }
-    this.#maxChunk = Math.max(this.#maxChunk, entry.chunk);
-    this.#maxLeader = Math.max(this.#maxLeader, entry.leader);
-    if ((flags & Flag.implicit) !== 0) this.#implicit++;
-    this.#count++;
+    const { path } = entry;
+    if (this.#count >= this.#options.live) return this.#add("", path, entry);
+    if (!isPath(path)) throw notAPath();
+    this.#add(parentOf(path), nameOf(path), entry);
+  }
+
+  /** As `add`, for a live entry whose path is at hand in two parts; the root's are both empty. */
+  addNamed(directory: string, name: string, entry: SidecarAttributes): void {
+    if (this.#count >= this.#options.live) throw new RangeError("add sidecar entry: only live entries have a name in a directory");
+    if (this.#count > 0 && !isName(name)) throw notAPath();
+    if (directory !== this.#directory && !isPath(directory)) throw notAPath();
+    this.#add(directory, name, entry);
   }
 
   /** The file. The writer is not used again. */
   async finish({ order, chunks }: SidecarTail): Promise<Buffer> {
     const { indexed, live } = this.#options;
-    if (this.#count < live) throw new RangeError(`write sidecar: ${live} live entries were promised, ${this.#count} came`);
-    if (order.length !== this.#count - this.#implicit) throw new RangeError("write sidecar: order does not name every entry of the tar");
-    if (order.some((entry) => entry >= this.#count)) throw new RangeError("write sidecar: order names an entry that was not added");
-    if (this.#maxLeader >= this.#count) throw new RangeError("write sidecar: a leader was not added");
+    const count = this.#count;
+    if (count < live) throw new RangeError(`write sidecar: ${live} live entries were promised, ${count} came`);
+    if (order.length !== count - this.#implicit) throw new RangeError("write sidecar: order does not name every entry of the tar");
+    for (const entry of order) if (entry >= count) throw new RangeError("write sidecar: order names an entry that was not added");
+    if (this.#maxLeader >= count) throw new RangeError("write sidecar: a leader was not added");
     if (chunks.length % CHUNK_ROW !== 0 || this.#maxChunk >= chunks.length / CHUNK_ROW)
       throw new RangeError("write sidecar: an entry's chunk is not in the table");
-    if (indexed) this.#columns.dirFirst.u32(live);
-    const bins: Record<ColumnName, Uint8Array> = {
-      ...mapValues(this.#columns, (column) => column.view()),
-      mode: this.#modes.rows > 65_536 ? this.#columns.mode.view() : narrow(this.#columns.mode.view()),
-      order: littleEndian(order),
+    if (indexed) this.#dirFirst.u32(live);
+    const number = (first: number, width: NumberWidth): BinContent =>
+      new NumberColumn(this.#numbers, { first, stride: NUMBERS, width, rows: count });
+    const word = (first: number, width: NumberWidth): BinContent =>
+      new NumberColumn(this.#words, { first, stride: WORDS, width, rows: count });
+    const bins: Record<ColumnName, BinContent> = {
+      path: this.#path.view(),
+      pathEnd: word(0, 4),
+      dirPath: this.#dirPath.view(),
+      dirPathEnd: this.#dirPathEnd.view(),
+      dirFirst: this.#dirFirst.view(),
+      offset: number(2, 6),
+      size: number(1, 6),
+      mode: word(1, this.#modes.rows > 65_536 ? 4 : 2),
+      mtime: number(0, 8),
+      mtimeNs: word(2, 4),
+      whiteout: new NumberColumn(this.#flags, { width: 1, rows: count }),
+      link: word(3, 4),
+      chunk: word(4, 4),
+      order: new NumberColumn(order, { width: 4, rows: order.length }),
       modeTable: this.#modes.bytes.view(),
       xattrs: this.#modes.xattrs.bytes.view(),
       xattrsEnd: this.#modes.xattrs.ends.view(),
       linkPath: this.#targets.bytes.view(),
       linkPathEnd: this.#targets.ends.view(),
-      chunks,
+      hardLinks: this.#hardLinks.view(),
+      chunks: Buffer.from(chunks.buffer, chunks.byteOffset, chunks.length),
     };
-    return assemble(this.#options, this.#count, bins, await loadXxh64());
+    return assemble(this.#options, count, bins, await loadXxh64());
   }
 
-  #flags(entry: SidecarEntry): number {
+  #add(directory: string, name: string, entry: SidecarAttributes): void {
+    checkEntry(entry);
+    const { chunk, leader, target } = entry;
+    const index = this.#count;
+    const flags = this.#flagsOf(entry);
+    this.#addPath(directory, name);
+    if (index === this.#flags.length) this.#grow();
+    const number = index * NUMBERS;
+    this.#numbers[number] = entry.mtime;
+    this.#numbers[number + 1] = entry.size;
+    this.#numbers[number + 2] = entry.offset;
+    const word = index * WORDS;
+    this.#words[word] = this.#path.length;
+    this.#words[word + 1] = this.#modes.row(entry);
+    this.#words[word + 2] = entry.mtimeNs;
+    this.#words[word + 3] = target === "" ? 0 : 1 + this.#targets.row(target);
+    this.#words[word + 4] = chunk === -1 ? NO_ROW : chunk;
+    this.#flags[index] = flags;
+    if (leader !== -1) {
+      this.#hardLinks.u32(index);
+      this.#hardLinks.u32(leader);
+    }
+    if (chunk > this.#maxChunk) this.#maxChunk = chunk;
+    if (leader > this.#maxLeader) this.#maxLeader = leader;
+    if ((flags & Flag.implicit) !== 0) this.#implicit++;
+    this.#count++;
+  }
+
+  #flagsOf(entry: SidecarAttributes): number {
     const shadowed = this.#count >= this.#options.live;
     if (!shadowed && entry.flags & Flag.shadowed) throw new RangeError("add sidecar entry: a live entry is marked shadowed");
     if (entry.leader === -1 && entry.flags & Flag.hardLink) throw new RangeError("add sidecar entry: a hard link without its leader");
     return entry.flags | (shadowed ? Flag.shadowed : 0) | (entry.leader === -1 ? 0 : Flag.hardLink);
   }
 
-  #addPath(path: string): void {
-    const { path: bytes, pathEnd } = this.#columns;
+  #addPath(directory: string, name: string): void {
+    if (directory.length + name.length + (directory === "" ? 0 : 1) > MAX_PATH) throw notAPath();
     const live = this.#count < this.#options.live;
-    if (live && ((path === "") !== (this.#count === 0) || !isPath(path)))
-      throw new RangeError("add sidecar entry: not the path of an entry");
-    bytes.latin1(live && this.#options.indexed ? this.#placeName(path) : path);
-    pathEnd.u32(bytes.length);
+    if (live && (name === "") !== (this.#count === 0)) throw notAPath();
+    if (live && name !== "" && this.#options.indexed) this.#place(directory, name);
+    else if (directory !== "") this.#path.latin1(`${directory}/`);
+    this.#path.latin1(name);
   }
 
-  /** Opens the directory's row if the path is the first in it; the path's name is returned. */
-  #placeName(path: string): string {
-    if (path === "") return "";
-    const directory = parentOf(path);
-    const name = nameOf(path);
-    const order = this.#directory === undefined ? 1 : compareBytes(directory, this.#directory) || compareBytes(name, this.#name);
-    if (order <= 0) throw new RangeError("add sidecar entry: not in the order of comparePaths");
-    if (directory !== this.#directory) {
-      this.#columns.dirFirst.u32(this.#count);
-      this.#columns.dirPath.latin1(directory);
-      this.#columns.dirPathEnd.u32(this.#columns.dirPath.length);
-      this.#directory = directory;
-    }
+  /** Opens the directory's row if the name is the first in it. */
+  #place(directory: string, name: string): void {
+    const same = directory === this.#directory;
+    if (same ? name <= this.#name : this.#directory !== undefined && directory < this.#directory)
+      throw new RangeError("add sidecar entry: not in the order of comparePaths");
     this.#name = name;
-    return name;
+    if (same) return;
+    this.#directory = directory;
+    this.#dirFirst.u32(this.#count);
+    this.#dirPath.latin1(directory);
+    this.#dirPathEnd.u32(this.#dirPath.length);
+  }
+
+  #grow(): void {
+    const [numbers, words, flags] = [this.#numbers, this.#words, this.#flags];
+    this.#numbers = new Float64Array(numbers.length * 2);
+    this.#words = new Uint32Array(words.length * 2);
+    this.#flags = new Uint8Array(flags.length * 2);
+    this.#numbers.set(numbers);
+    this.#words.set(words);
+    this.#flags.set(flags);
   }
 }
 
@@ -164,28 +210,33 @@ export async function encodeSidecar(
   return writer.finish(input);
 }
 
-type EntryColumn = "pathEnd" | "offset" | "size" | "mode" | "mtime" | "mtimeNs" | "whiteout" | "link" | "chunk";
-
-const U32_MAX = 0xffff_ffff;
 const U48_MAX = 2 ** 48 - 1;
 
-function checkEntry(entry: SidecarEntry): void {
+function checkEntry(entry: SidecarAttributes): void {
+  const { mode, uid, gid, rdevMajor, rdevMinor, mtimeNs, size, offset, chunk, flags, leader } = entry;
+  // `x >>> 0 === x`: x is a u32
   const ok =
-    isUint(entry.mode, 0o177777) &&
-    isUint(entry.uid, U32_MAX) &&
-    isUint(entry.gid, U32_MAX) &&
-    isUint(entry.rdevMajor, U32_MAX) &&
-    isUint(entry.rdevMinor, U32_MAX) &&
+    mode >>> 0 === mode &&
+    mode <= 0o177777 &&
+    uid >>> 0 === uid &&
+    gid >>> 0 === gid &&
+    rdevMajor >>> 0 === rdevMajor &&
+    rdevMinor >>> 0 === rdevMinor &&
     Number.isSafeInteger(entry.mtime) &&
-    isUint(entry.mtimeNs, 999_999_999) &&
-    isUint(entry.size, U48_MAX) &&
-    isUint(entry.offset, U48_MAX) &&
-    isUint(entry.chunk + 1, U32_MAX) &&
-    isUint(entry.flags, 63) &&
-    isUint(entry.leader + 1, U32_MAX) &&
-    entry.path.length <= MAX_PATH &&
+    mtimeNs >>> 0 === mtimeNs &&
+    mtimeNs <= 999_999_999 &&
+    isUint(size, U48_MAX) &&
+    isUint(offset, U48_MAX) &&
+    (chunk + 1) >>> 0 === chunk + 1 &&
+    flags >>> 0 === flags &&
+    flags <= 63 &&
+    (leader + 1) >>> 0 === leader + 1 &&
     entry.target.length <= MAX_PATH;
   if (!ok) throw new RangeError("add sidecar entry: a value is not an integer, out of range or too long");
+}
+
+function notAPath(): RangeError {
+  return new RangeError("add sidecar entry: not the path of an entry");
 }
 
 function isUint(value: number, max: number): boolean {
@@ -193,7 +244,7 @@ function isUint(value: number, max: number): boolean {
 }
 
 /** Lays out the bins, then sums the blocks before `sums`. */
-function assemble(options: SidecarWriterOptions, count: number, bins: Record<ColumnName, Uint8Array>, xxh64: Xxh64): Buffer {
+function assemble(options: SidecarWriterOptions, count: number, bins: Record<ColumnName, BinContent>, xxh64: Xxh64): Buffer {
   const lengths: number[] = [...COLUMNS.map((name) => bins[name].length), 0];
   const header = { diffId: Buffer.from(options.diffId), count, live: options.live, indexed: options.indexed, lengths };
   let sumsAt = encodeHeader(header).length;
@@ -207,7 +258,7 @@ function assemble(options: SidecarWriterOptions, count: number, bins: Record<Col
   let at = encodeHeader(header).copy(file);
   for (const name of COLUMNS) {
     at += encodeBinStart(name, bins[name].length).copy(file, at);
-    file.set(bins[name], at);
+    bins[name].copy(file, at);
     at += bins[name].length;
   }
   at += sumsStart.copy(file, at);
@@ -220,21 +271,4 @@ function writeSums(file: Buffer, end: number, at: number, xxh64: Xxh64): void {
   for (let block = 0; block < end; block += BLOCK)
     row = file.writeBigUInt64LE(xxh64(file.subarray(block, Math.min(block + BLOCK, end))), row);
   file.writeBigUInt64LE(xxh64(file.subarray(at, row)), row);
-}
-
-/** u32 rows as u16 rows. */
-function narrow(column: Buffer): Buffer {
-  const narrowed = Buffer.allocUnsafeSlow(column.length / 2);
-  for (let at = 0; at < narrowed.length; at += 2) narrowed.writeUInt16LE(column.readUInt16LE(at * 2), at);
-  return narrowed;
-}
-
-function littleEndian(values: Uint32Array): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(values.length * 4);
-  values.forEach((value, row) => bytes.writeUInt32LE(value, row * 4));
-  return bytes;
-}
-
-function mapValues<K extends string, A, B>(record: Record<K, A>, map: (value: A) => B): Record<K, B> {
-  return Object.fromEntries(Object.entries<A>(record).map(([name, value]) => [name, map(value)])) as Record<K, B>;
 }

@@ -1,178 +1,132 @@
 /**
- * The entries of a whole layer, read where its parts have them: a row costs memory only while somebody holds it, and then two
- * words. That is what keeps a layer of a million entries small.
+ * The entries of a whole layer, read where its parts have them. An entry is its row's number; what is asked for is made anew
+ * each time, and kept by nobody: that is what keeps a layer of a million entries small.
  */
 import type { ByteString } from "../bytes.ts";
 import type { Placing } from "../store/placing.ts";
 import type { TarEntry, Xattr } from "../tar/entry.ts";
-import {
-  DOUBLES,
-  KIND_SHIFT,
-  KINDS,
-  MAJOR_SHIFT,
-  PART_INODE_BYTES,
-  PLACING_SHIFT,
-  SPARSE,
-  TEXTS,
-  WORDS,
-  type Part,
-  type StoredFile,
-} from "./part.ts";
+import { DOUBLES, KIND_SHIFT, KINDS, MAJOR_SHIFT, PART_INODE_BYTES, PLACING_SHIFT, SPARSE, TEXTS, WORDS, type Part, type StoredFile } from "./part.ts";
 
-/** An entry of the layer's tar, and where its content went. */
+/** An entry of the layer's tar, its names aside. */
 export interface EntryRow extends Pick<
   TarEntry,
-  "kind" | "path" | "linkPath" | "mode" | "uid" | "gid" | "devMajor" | "devMinor" | "mtime" | "mtimeNs" | "size" | "xattrs"
+  "kind" | "mode" | "uid" | "gid" | "devMajor" | "devMinor" | "mtime" | "mtimeNs" | "size" | "xattrs"
 > {
   /** Of the entry's data in the uncompressed layer; 0 unless a file with content. */
   readonly offset: number;
-  readonly stored: StoredFile | undefined;
   readonly sparse: boolean;
 }
 
-export class EntryTable implements Iterable<EntryRow> {
-  readonly count: number;
-  readonly #columns: readonly Columns[];
-  /** Number of the first row of each part. */
-  readonly #firsts: readonly number[];
-  #at = 0;
-
-  /** `parts` in sequence. */
-  constructor(parts: readonly Part[]) {
-    this.#columns = parts.map((part) => ({ ...part, text: Buffer.from(part.text.buffer, part.text.byteOffset, part.text.byteLength) }));
-    let count = 0;
-    this.#firsts = parts.map((part) => (count += part.count) - part.count);
-    this.count = count;
-  }
-
-  /** `index` is the entry's place in the tar, from 0. Each call gives an object of its own. */
-  row(index: number): EntryRow {
-    if (!(index >= 0 && index < this.count)) throw new RangeError(`the layer has no entry ${index}`);
-    const at = this.#partOf(index);
-    return new TableRow(this.#columns[at]!, index - this.#firsts[at]!);
-  }
-
-  /** What the staged tree has of it, under the path that the entry spells. */
-  placing(index: number): Placing {
-    const at = this.#partOf(index);
-    return placingOf(this.#columns[at]!, index - this.#firsts[at]!);
-  }
-
-  *[Symbol.iterator](): Generator<EntryRow> {
-    for (let index = 0; index < this.count; index++) yield this.row(index);
-  }
-
-  /** Rows are mostly asked for in turn. */
-  #partOf(index: number): number {
-    const holds = (part: number): boolean => index >= this.#firsts[part]! && index < this.#firsts[part]! + this.#columns[part]!.count;
-    if (holds(this.#at)) return this.#at;
-    let [low, high] = [0, this.#firsts.length - 1];
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if (this.#firsts[middle]! <= index) low = middle;
-      else high = middle - 1;
-    }
-    return (this.#at = low);
-  }
-}
-
-interface Columns extends Omit<Part, "text"> {
+interface Columns extends Pick<Part, "doubles" | "words" | "textEnds" | "inodes"> {
   readonly text: Buffer;
-}
-
-function placingOf({ words }: Columns, row: number): Placing {
-  return ((words[row * WORDS]! >>> PLACING_SHIFT) & 3) as Placing;
+  /** Rows of the table that it has: from `first` to before `end`. */
+  readonly first: number;
+  readonly end: number;
 }
 
 const NO_XATTRS: readonly Xattr[] = [];
 
-class TableRow implements EntryRow {
-  readonly #columns: Columns;
-  readonly #row: number;
+export class EntryTable {
+  readonly parts: readonly Part[];
+  readonly count: number;
+  readonly #columns: readonly Columns[];
+  /** The one that was asked last: rows are mostly asked for in turn. */
+  #last: Columns | undefined;
 
-  constructor(columns: Columns, row: number) {
-    this.#columns = columns;
-    this.#row = row;
+  /** `parts` in sequence. */
+  constructor(parts: readonly Part[]) {
+    this.parts = parts;
+    let end = 0;
+    this.#columns = parts.map(({ count, doubles, words, text, textEnds, inodes }) => {
+      const first = end;
+      end += count;
+      return { doubles, words, text: Buffer.from(text.buffer, text.byteOffset, text.byteLength), textEnds, inodes, first, end };
+    });
+    this.count = end;
   }
 
-  get kind(): EntryRow["kind"] {
-    return KINDS[(this.#word(0) >>> KIND_SHIFT) & 15]!;
-  }
-
-  get sparse(): boolean {
-    return (this.#word(0) & SPARSE) !== 0;
-  }
-
-  get mode(): number {
-    return this.#word(0) & 0o7777;
-  }
-
-  get uid(): number {
-    return this.#word(1);
-  }
-
-  get gid(): number {
-    return this.#word(2);
-  }
-
-  get devMajor(): number {
-    return this.#word(3) >>> MAJOR_SHIFT;
-  }
-
-  get devMinor(): number {
-    return this.#word(3) & ((1 << MAJOR_SHIFT) - 1);
-  }
-
-  get mtime(): number {
-    return this.#columns.doubles[this.#row * DOUBLES]!;
-  }
-
-  get mtimeNs(): number {
-    return this.#word(4);
-  }
-
-  get size(): number {
-    return this.#columns.doubles[this.#row * DOUBLES + 1]!;
-  }
-
-  get offset(): number {
-    return this.#columns.doubles[this.#row * DOUBLES + 2]!;
-  }
-
-  get stored(): StoredFile | undefined {
-    const row = this.#word(5);
-    if (row === 0) return undefined;
-    const end = row * PART_INODE_BYTES;
-    const start = end - PART_INODE_BYTES;
-    const { inodes } = this.#columns;
+  /** `index` is the entry's place in the tar, from 0. */
+  row(index: number): EntryRow {
+    const { doubles, words, first } = this.#columnsOf(index);
+    const double = (index - first) * DOUBLES;
+    const word = (index - first) * WORDS;
+    const kind = words[word]!;
+    const device = words[word + 3]!;
     return {
-      chunk: inodes.subarray(start, start + 32),
-      inode: inodes.subarray(start + 32, end),
-      placing: placingOf(this.#columns, this.#row),
+      kind: KINDS[(kind >>> KIND_SHIFT) & 15]!,
+      mode: kind & 0o7777,
+      sparse: (kind & SPARSE) !== 0,
+      uid: words[word + 1]!,
+      gid: words[word + 2]!,
+      devMajor: device >>> MAJOR_SHIFT,
+      devMinor: device & ((1 << MAJOR_SHIFT) - 1),
+      mtime: doubles[double]!,
+      mtimeNs: words[word + 4]!,
+      size: doubles[double + 1]!,
+      offset: doubles[double + 2]!,
+      xattrs: this.#xattrs(index),
     };
   }
 
-  get path(): ByteString {
-    return this.#text(0);
+  kind(index: number): EntryRow["kind"] {
+    const { words, first } = this.#columnsOf(index);
+    return KINDS[(words[(index - first) * WORDS]! >>> KIND_SHIFT) & 15]!;
   }
 
-  get linkPath(): ByteString {
-    return this.#text(1);
+  /** What the staged tree has of it, under the path that the entry spells. */
+  placing(index: number): Placing {
+    const { words, first } = this.#columnsOf(index);
+    return ((words[(index - first) * WORDS]! >>> PLACING_SHIFT) & 3) as Placing;
   }
 
-  get xattrs(): readonly Xattr[] {
-    const text = this.#text(2);
-    return text === "" ? NO_XATTRS : decodeXattrs(text);
+  offset(index: number): number {
+    const { doubles, first } = this.#columnsOf(index);
+    return doubles[(index - first) * DOUBLES + 2]!;
   }
 
-  #word(column: number): number {
-    return this.#columns.words[this.#row * WORDS + column]!;
+  path(index: number): ByteString {
+    return this.#text(index, 0);
   }
 
-  #text(column: number): ByteString {
-    const { text, textEnds } = this.#columns;
-    const at = this.#row * TEXTS + column;
+  linkPath(index: number): ByteString {
+    return this.#text(index, 1);
+  }
+
+  /** Views. */
+  stored(index: number): StoredFile | undefined {
+    const { words, inodes, first } = this.#columnsOf(index);
+    const end = words[(index - first) * WORDS + 5]! * PART_INODE_BYTES;
+    if (end === 0) return undefined;
+    const start = end - PART_INODE_BYTES;
+    return { chunk: inodes.subarray(start, start + 32), inode: inodes.subarray(start + 32, end), placing: this.placing(index) };
+  }
+
+  #xattrs(index: number): readonly Xattr[] {
+    const { textEnds, first } = this.#columnsOf(index);
+    const at = (index - first) * TEXTS + 2;
+    return textEnds[at] === textEnds[at - 1] ? NO_XATTRS : decodeXattrs(this.#text(index, 2));
+  }
+
+  #text(index: number, column: number): ByteString {
+    const { text, textEnds, first } = this.#columnsOf(index);
+    const at = (index - first) * TEXTS + column;
     return text.toString("latin1", at === 0 ? 0 : textEnds[at - 1]!, textEnds[at]) as ByteString;
+  }
+
+  #columnsOf(index: number): Columns {
+    const last = this.#last;
+    return last !== undefined && index >= last.first && index < last.end ? last : this.#seek(index);
+  }
+
+  #seek(index: number): Columns {
+    if (!(index >= 0 && index < this.count)) throw new RangeError(`the layer has no entry ${index}`);
+    let [low, high] = [0, this.#columns.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (this.#columns[middle]!.first <= index) low = middle;
+      else high = middle - 1;
+    }
+    return (this.#last = this.#columns[low]!);
   }
 }
 

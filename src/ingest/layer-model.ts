@@ -5,43 +5,26 @@
  */
 import { showBytes, type ByteString } from "../bytes.ts";
 import { ShaleError } from "../errors.ts";
-import { classifyName, isBelowWhiteout, normalizePath } from "../tar/entry-path.ts";
+import { classifyName, isBelowWhiteout, isOrdinaryName, MAX_PATH, normalizePath } from "../tar/entry-path.ts";
 import { layerLimitError } from "./layer-limits.ts";
-import type { EntryRow } from "./entry-table.ts";
+import type { EntryTable } from "./entry-table.ts";
 import { Inode } from "./layer-inode.ts";
 
-/** A name in the tree. */
-export class Node {
-  readonly name: ByteString;
-  /** Undefined while it is a hard link whose target has not come yet. */
-  inode: Inode | undefined;
-  /** The entry that made it what it is; -1 for a directory that no entry names. */
+export class Directory {
+  /** The entry that made it what it is; -1 if no entry names it. */
   row: number;
-  children: Map<ByteString, Node> | undefined;
+  opaque = false;
+  children: Map<ByteString, Child> | undefined;
   /** Names that lower layers lose here, with the entry that says so. */
   whiteouts: Map<ByteString, number> | undefined;
-  opaque = false;
 
-  constructor(name: ByteString, inode: Inode | undefined, row: number) {
-    this.name = name;
-    this.inode = inode;
+  constructor(row: number) {
     this.row = row;
   }
-
-  get isDirectory(): boolean {
-    return this.inode?.kind === "directory";
-  }
-
-  child(name: ByteString): Node | undefined {
-    return this.children?.get(name);
-  }
 }
 
-interface PendingLink {
-  readonly node: Node;
-  readonly target: ByteString;
-  readonly entry: EntryRow;
-}
+/** What a name stands for: a directory, or the entry that made it. */
+export type Child = Directory | number;
 
 /** As the kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
@@ -50,15 +33,23 @@ const FOLLOWED = 10_000_000;
 const FOLLOWED_PER_ENTRY = 100;
 
 export class LayerModel {
-  readonly root: Node = new Node("" as ByteString, new Inode(undefined), -1);
+  readonly root: Directory = new Directory(-1);
+  /** Of each entry whose name shares an inode with others, or did: that inode. */
+  readonly inodes: ReadonlyMap<number, Inode>;
+  readonly #inodes = new Map<number, Inode>();
+  readonly #entries: EntryTable;
   readonly #pathDepth: number;
-  readonly #parents = new Map<string, Node>();
-  readonly #pending = new Map<Node, PendingLink>();
-  #row = 0;
+  /** Directories by their path, normalized and as the archive spells it; paths below whiteouts lead to none. */
+  readonly #parents = new Map<string, Directory>();
+  /** Hard links whose targets have not come yet, with the targets. */
+  readonly #pending = new Map<number, ByteString>();
+  #added = 0;
   /** Components that symlinks have added to paths. */
   #followed = 0;
 
-  constructor({ pathDepth }: { readonly pathDepth: number }) {
+  constructor(entries: EntryTable, { pathDepth }: { readonly pathDepth: number }) {
+    this.inodes = this.#inodes;
+    this.#entries = entries;
     this.#pathDepth = pathDepth;
   }
 
@@ -67,27 +58,49 @@ export class LayerModel {
     return this.#followed > 0;
   }
 
-  /** Takes the next entry of the tar. @throws TAR_INVALID, LIMIT_PATH_DEPTH */
-  add(entry: EntryRow): void {
-    const row = this.#row++;
-    if (entry.kind === "ignored") return;
-    const path = this.#normalize(entry);
-    if (path === "") return this.#addRoot(entry, row);
+  /** Takes all entries, in the order of the tar. @throws TAR_INVALID, LIMIT_PATH_DEPTH */
+  build(): this {
+    for (let row = 0; row < this.#entries.count; row++) this.#add(row);
+    for (const row of this.#pending.keys()) this.#settleChain(row);
+    return this;
+  }
+
+  #add(row: number): void {
+    this.#added = row + 1;
+    if (this.#entries.kind(row) === "ignored") return;
+    const path = this.#entries.path(row);
+    const end = path.endsWith("/") ? path.length - 1 : path.length;
+    const slash = path.lastIndexOf("/", end - 1);
+    const directory = path.slice(0, Math.max(slash, 0));
+    const name = path.slice(slash + 1, end) as ByteString;
+    const parent = this.#parents.get(directory);
+    if (parent && isOrdinaryName(name) && path.length <= MAX_PATH) return this.#place(parent, ownText(name), row);
+    this.#addOther(row, { directory, name });
+  }
+
+  /** An entry in a directory that is not known yet, or whose name is not just a name. `spelled`: both as the archive has them. */
+  #addOther(row: number, spelled: { readonly directory: string; readonly name: string }): void {
+    const path = this.#normalize(this.#entries.path(row), row);
+    if (path === "") return this.#addRoot(row);
     const slash = path.lastIndexOf("/");
     const directory = path.slice(0, Math.max(slash, 0)) as ByteString;
     const name = ownText(path.slice(slash + 1));
     if (isBelowWhiteout(path)) return;
-    const meaning = classifyName(name, entry.offset);
+    const meaning = classifyName(name, this.#entries.offset(row));
     switch (meaning.kind) {
-      case "plain":
-        return this.#place(this.#parentOf(directory, entry), name, { entry, row });
+      case "plain": {
+        const parent = this.#parentOf(directory, row);
+        // else a dot or nothing follows the name: what was taken for the directory is the entry itself
+        if (spelled.name === name) this.#parents.set(ownText(spelled.directory), parent);
+        return this.#place(parent, name, row);
+      }
       case "whiteout": {
-        const parent = this.#markedDirectory(directory, entry);
+        const parent = this.#markedDirectory(directory, row);
         if (parent) (parent.whiteouts ??= new Map()).set(meaning.name, row);
         return;
       }
       case "opaque": {
-        const parent = this.#markedDirectory(directory, entry);
+        const parent = this.#markedDirectory(directory, row);
         if (parent) parent.opaque = true;
         return;
       }
@@ -97,102 +110,105 @@ export class LayerModel {
   }
 
   /** The directory that a marker speaks of. Below what this layer made a file there is nothing left to hide (umoci writes such whiteouts). */
-  #markedDirectory(directory: ByteString, entry: EntryRow): Node | undefined {
-    const found = this.#walk(directory, entry, { imply: true });
+  #markedDirectory(directory: ByteString, row: number): Directory | undefined {
+    const found = this.#walk(directory, row, { imply: true });
     return found === "blocked" ? undefined : found;
   }
 
-  /** Call after the last entry: settles hard links whose targets came later. @throws TAR_INVALID */
-  finish(): void {
-    for (const node of this.#pending.keys()) this.#settleChain(node);
-  }
-
   /** Follows links to links to the first that has an inode, then gives it to all on the way; each link is settled once. */
-  #settleChain(first: Node): void {
-    const chain = new Set<Node>();
-    let node: Node | undefined = first;
-    while (node && !node.inode) {
-      const link = this.#pending.get(node);
-      if (!link || chain.has(node)) break;
-      chain.add(node);
-      node = this.#lookup(link.target, link.entry);
+  #settleChain(first: number): void {
+    const chain = new Set<number>();
+    let child: Child | undefined = first;
+    while (typeof child === "number" && this.#isUnsettled(child) && !chain.has(child)) {
+      chain.add(child);
+      child = this.#lookup(this.#pending.get(child)!, child);
     }
-    for (const member of [...chain].reverse()) {
-      const link = this.#pending.get(member)!;
-      if (!node?.inode) throw invalid(link.entry, `is a hard link to ${quote(link.target)}, which this layer does not have`);
-      linkTo(node.inode, link);
-      node = member;
+    for (const link of [...chain].reverse()) {
+      if (child === undefined || (typeof child === "number" && this.#isUnsettled(child)))
+        throw this.#invalid(link, `is a hard link to ${quote(this.#pending.get(link)!)}, which this layer does not have`);
+      this.#linkTo(child, link);
+      child = link;
     }
   }
 
-  #normalize(entry: EntryRow): ByteString {
-    return normalizePath(entry.path, entry.offset, { maxDepth: this.#pathDepth });
+  #normalize(path: ByteString, row: number): ByteString {
+    return normalizePath(path, this.#entries.offset(row), { maxDepth: this.#pathDepth });
   }
 
-  #addRoot(entry: EntryRow, row: number): void {
-    if (entry.kind !== "directory") throw invalid(entry, "makes the root something other than a directory");
-    this.root.inode = new Inode(entry);
+  #addRoot(row: number): void {
+    if (this.#entries.kind(row) !== "directory") throw this.#invalid(row, "makes the root something other than a directory");
     this.root.row = row;
   }
 
-  #place(parent: Node, name: ByteString, { entry, row }: { entry: EntryRow; row: number }): void {
-    const present = parent.child(name);
-    if (entry.kind === "hardlink") return this.#placeLink(parent, name, { entry, row });
-    if (present?.isDirectory && entry.kind === "directory") {
-      present.inode = new Inode(entry);
+  #place(parent: Directory, name: ByteString, row: number): void {
+    const kind = this.#entries.kind(row);
+    if (kind === "hardlink") return this.#placeLink(parent, name, row);
+    if (kind === "directory") return this.#placeDirectory(parent, name, row);
+    if (kind === "symlink") this.#checkTarget(row);
+    if (kind === "char") this.#checkDevice(row);
+    this.#put(parent, name, row);
+  }
+
+  #placeDirectory(parent: Directory, name: ByteString, row: number): void {
+    const present = parent.children?.get(name);
+    if (present instanceof Directory) {
       present.row = row;
       return;
     }
-    if (entry.kind === "symlink") checkTarget(entry);
-    if (entry.kind === "char" && entry.devMajor === 0 && entry.devMinor === 0)
-      throw invalid(entry, "is a device 0:0, which overlayfs takes for a whiteout");
-    const node = new Node(name, new Inode(entry), row);
+    const directory = new Directory(row);
     // the file that it replaces hid whatever lower layers have here
-    node.opaque = present !== undefined && entry.kind === "directory";
-    this.#put(parent, node);
+    directory.opaque = present !== undefined;
+    this.#put(parent, name, directory);
   }
 
-  #placeLink(parent: Node, name: ByteString, { entry, row }: { entry: EntryRow; row: number }): void {
-    const target = normalizePath(entry.linkPath, entry.offset, { maxDepth: this.#pathDepth });
-    const found = this.#lookup(target, entry);
-    if (found && found === parent.child(name)) return;
-    const link: PendingLink = { node: new Node(name, undefined, row), target, entry };
-    if (found?.inode) linkTo(found.inode, link);
-    else this.#pending.set(link.node, link);
-    this.#put(parent, link.node);
+  #placeLink(parent: Directory, name: ByteString, row: number): void {
+    const target = this.#normalize(this.#entries.linkPath(row), row);
+    const found = this.#lookup(target, row);
+    if (found !== undefined && found === parent.children?.get(name)) return;
+    if (found === undefined || (typeof found === "number" && this.#isUnsettled(found))) this.#pending.set(row, target);
+    else this.#linkTo(found, row);
+    this.#put(parent, name, row);
   }
 
-  #put(parent: Node, node: Node): void {
-    const children = (parent.children ??= new Map());
-    if (children.has(node.name)) this.#parents.clear();
-    children.set(node.name, node);
+  #put(parent: Directory, name: ByteString, child: Child): void {
+    const children = (parent.children ??= new Map<ByteString, Child>());
+    if (children.has(name)) this.#parents.clear();
+    children.set(name, child);
+  }
+
+  /** True of a hard link without an inode. */
+  #isUnsettled(row: number): boolean {
+    return this.#entries.kind(row) === "hardlink" && !this.#inodes.has(row);
+  }
+
+  #linkTo(target: Child, link: number): void {
+    if (typeof target !== "number") throw this.#invalid(link, "is a hard link to a directory");
+    let inode = this.#inodes.get(target);
+    if (!inode) this.#inodes.set(target, (inode = new Inode(target, this.#entries)));
+    this.#inodes.set(link, inode);
+    inode.link(this.#entries.row(link));
   }
 
   /** The directory that a path of this layer names, its missing parts implied, symlinks followed within the layer. */
-  #parentOf(directory: ByteString, entry: EntryRow): Node {
+  #parentOf(directory: ByteString, row: number): Directory {
     const known = this.#parents.get(directory);
     if (known) return known;
-    const found = this.#walk(directory, entry, { imply: true });
-    if (!found || found === "blocked") throw invalid(entry, "has a parent that is no directory");
+    const found = this.#walk(directory, row, { imply: true });
+    if (!found || found === "blocked") throw this.#invalid(row, "has a parent that is no directory");
     this.#parents.set(directory, found);
     return found;
   }
 
   /** What a path names, a symlink in last place not followed; undefined if this layer does not have it. */
-  #lookup(path: ByteString, entry: EntryRow): Node | undefined {
+  #lookup(path: ByteString, row: number): Child | undefined {
     const slash = path.lastIndexOf("/");
-    const parent = this.#walk(path.slice(0, Math.max(slash, 0)) as ByteString, entry, { imply: false });
+    const parent = this.#walk(path.slice(0, Math.max(slash, 0)) as ByteString, row, { imply: false });
     if (path === "") return this.root;
-    return parent === "blocked" ? undefined : parent?.child(path.slice(slash + 1) as ByteString);
+    return parent === "blocked" ? undefined : parent?.children?.get(path.slice(slash + 1) as ByteString);
   }
 
-  #tooDeep(entry: EntryRow): ShaleError {
-    const what = `has an entry ${quote(entry.path)} that symlinks lead to a deeper path`;
-    return layerLimitError("LIMIT_PATH_DEPTH", what, { limit: "pathDepth", maximum: this.#pathDepth });
-  }
-
-  #walk(path: ByteString, entry: EntryRow, { imply }: { imply: boolean }): Node | "blocked" | undefined {
-    const stack: Node[] = [this.root];
+  #walk(path: ByteString, row: number, { imply }: { imply: boolean }): Directory | "blocked" | undefined {
+    const stack: Directory[] = [this.root];
     const todo = splitReversed(path);
     let followed = 0;
     for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
@@ -202,41 +218,60 @@ export class LayerModel {
         if (stack.length > 1) stack.pop();
         continue;
       }
-      let next = here.child(name as ByteString);
-      if (!next) {
+      let next = here.children?.get(name as ByteString);
+      if (next === undefined) {
         if (!imply) return undefined;
-        if (name.length > 255) throw invalid(entry, "leads through a symlink to a name that is too long");
-        if (stack.length > this.#pathDepth) throw this.#tooDeep(entry);
-        next = new Node(ownText(name), new Inode(undefined), -1);
-        (here.children ??= new Map()).set(next.name, next);
+        if (name.length > 255) throw this.#invalid(row, "leads through a symlink to a name that is too long");
+        if (stack.length > this.#pathDepth) throw this.#tooDeep(row);
+        next = new Directory(-1);
+        (here.children ??= new Map<ByteString, Child>()).set(ownText(name), next);
       }
-      if (next.isDirectory) stack.push(next);
-      else if (next.inode?.kind === "symlink") {
-        if (++followed > MAX_SYMLINKS) throw invalid(entry, "leads through too many symlinks");
-        if (next.inode.target.startsWith("/")) stack.length = 1;
-        const target = splitReversed(next.inode.target);
-        this.#followed += target.length;
-        if (this.#followed > FOLLOWED + FOLLOWED_PER_ENTRY * this.#row)
-          throw invalid(entry, "leads through symlinks longer than any image's");
-        todo.push(...target);
-      } else return "blocked";
+      if (typeof next !== "number") {
+        stack.push(next);
+        continue;
+      }
+      const link = this.#targetOf(next);
+      if (link === undefined) return "blocked";
+      if (++followed > MAX_SYMLINKS) throw this.#invalid(row, "leads through too many symlinks");
+      if (link.startsWith("/")) stack.length = 1;
+      const target = splitReversed(link);
+      this.#followed += target.length;
+      if (this.#followed > FOLLOWED + FOLLOWED_PER_ENTRY * this.#added)
+        throw this.#invalid(row, "leads through symlinks longer than any image's");
+      todo.push(...target);
     }
     // below a directory that is implied comes a name at least
-    if (imply && followed > 0 && stack.length > this.#pathDepth) throw this.#tooDeep(entry);
+    if (imply && followed > 0 && stack.length > this.#pathDepth) throw this.#tooDeep(row);
     return stack.at(-1);
   }
-}
 
-/** What symlink(2) takes: a path of 1 to 4095 bytes. */
-function checkTarget(entry: EntryRow): void {
-  const { length } = entry.linkPath;
-  if (length === 0 || length > 4095) throw invalid(entry, `is a symlink whose target has ${length} bytes, not 1 to 4095`);
-}
+  /** The target of a symlink, also where the name is a hard link to it; undefined for all else. */
+  #targetOf(row: number): ByteString | undefined {
+    const inode = this.#inodes.get(row)?.row ?? row;
+    return this.#entries.kind(inode) === "symlink" ? this.#entries.linkPath(inode) : undefined;
+  }
 
-function linkTo(inode: Inode, { node, entry }: PendingLink): void {
-  if (inode.kind === "directory") throw invalid(entry, "is a hard link to a directory");
-  node.inode = inode;
-  inode.link(entry);
+  /** What symlink(2) takes: a path of 1 to 4095 bytes. */
+  #checkTarget(row: number): void {
+    const { length } = this.#entries.linkPath(row);
+    if (length === 0 || length > 4095) throw this.#invalid(row, `is a symlink whose target has ${length} bytes, not 1 to 4095`);
+  }
+
+  #checkDevice(row: number): void {
+    const { devMajor, devMinor } = this.#entries.row(row);
+    if (devMajor === 0 && devMinor === 0) throw this.#invalid(row, "is a device 0:0, which overlayfs takes for a whiteout");
+  }
+
+  #tooDeep(row: number): ShaleError {
+    const what = `has an entry ${quote(this.#entries.path(row))} that symlinks lead to a deeper path`;
+    return layerLimitError("LIMIT_PATH_DEPTH", what, { limit: "pathDepth", maximum: this.#pathDepth });
+  }
+
+  #invalid(row: number, why: string): ShaleError<"TAR_INVALID"> {
+    const entry = showBytes(this.#entries.path(row), 300);
+    const message = `the layer's entry ${JSON.stringify(entry)} ${why}; the image is malformed`;
+    return new ShaleError("TAR_INVALID", message, { offset: this.#entries.offset(row), entry });
+  }
 }
 
 /** A slice of a string keeps all of it alive; a copy does not. */
@@ -246,14 +281,6 @@ function ownText(text: string): ByteString {
 
 function splitReversed(path: string): string[] {
   return path === "" ? [] : path.split("/").reverse();
-}
-
-function invalid(entry: EntryRow, why: string): ShaleError<"TAR_INVALID"> {
-  const name = showBytes(entry.path, 300);
-  return new ShaleError("TAR_INVALID", `the layer's entry ${JSON.stringify(name)} ${why}; the image is malformed`, {
-    offset: entry.offset,
-    entry: name,
-  });
 }
 
 function quote(path: ByteString): string {

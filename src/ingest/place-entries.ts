@@ -1,33 +1,22 @@
-/** The order in which a layer's names and entries stand in its sidecar: live ones first, then what later entries replaced. */
+/** The order in which a layer's live names stand in its sidecar. */
 import { Flag } from "../../format/index.ts";
 import { showBytes, type ByteString } from "../bytes.ts";
 import { ShaleError } from "../errors.ts";
-import { normalizePath } from "../tar/entry-path.ts";
+import { MAX_PATH } from "../tar/entry-path.ts";
 import type { EntryTable } from "./entry-table.ts";
 import { layerLimitError, type LayerLimits } from "./layer-limits.ts";
-import type { Node } from "./layer-model.ts";
+import type { Directory } from "./layer-model.ts";
 
-/** A name of the finished layer, or an entry that is no more. */
-export class Placed {
-  /** Shared by all names in it; the whole path is put together only when it is asked for. */
-  readonly #directory: string;
-  readonly name: string;
-  readonly node: Node | undefined;
-  readonly flags: number;
-  /** The entry behind it, or -1. */
-  readonly row: number;
-
-  constructor(directory: string, name: string, { node, flags, row }: Pick<Placed, "node" | "flags" | "row">) {
-    this.#directory = directory;
-    this.name = name;
-    this.node = node;
-    this.flags = flags;
-    this.row = row;
-  }
-
-  get path(): string {
-    return this.#directory === "" ? this.name : `${this.#directory}/${this.name}`;
-  }
+/** The names of the finished layer, by their number in its sidecar: the root first of all. */
+export interface LiveNames {
+  readonly count: number;
+  readonly names: readonly ByteString[];
+  /** Of each name, the path of the directory that it is in. */
+  readonly directories: readonly string[];
+  /** The entry behind each name, or -1. */
+  readonly rows: Int32Array;
+  /** Whiteout, opaque and implicit. */
+  readonly flags: Uint8Array;
 }
 
 export interface PlaceOptions {
@@ -36,92 +25,148 @@ export interface PlaceOptions {
   readonly limits: Pick<LayerLimits, "metadataBytes">;
 }
 
-interface Directory {
+interface PlacedDirectory {
   readonly path: string;
-  readonly node: Node;
+  readonly node: Directory;
 }
 
-/** Linux: PATH_MAX without its NUL. */
-const MAX_PATH = 4095;
+/** Every live name; whiteouts that a name of this layer makes needless are left out. */
+export function placeLive(root: Directory, entries: EntryTable, { buildIndex, limits }: PlaceOptions): LiveNames {
+  const directories = directoriesOf(root, entries, limits.metadataBytes);
+  const live = new Placing(namesIn(directories));
+  live.add("", "" as ByteString, { row: root.row, flags: directoryFlags(root) });
+  for (const directory of buildIndex ? sortByPath(directories) : directories) placeNames(directory, live, { entries, buildIndex });
+  return buildIndex ? live.done() : inTarOrder(live, entries.count);
+}
 
-/** Every live name, the root first of all; whiteouts that a name of this layer makes needless are left out. */
-export function placeLive(root: Node, rows: EntryTable, { buildIndex, limits }: PlaceOptions): Placed[] {
-  const directories = directoriesOf(root, rows, limits.metadataBytes);
-  if (buildIndex) directories.sort((a, b) => byBytes(a.path, b.path));
-  const live = [new Placed("", "", { node: root, flags: directoryFlags(root), row: root.row })];
-  for (const directory of directories) {
-    const names = namesIn(directory, rows);
-    if (buildIndex) names.sort((a, b) => byBytes(a.name, b.name));
-    for (const name of names) live.push(name);
+/** Names as they are placed. */
+class Placing {
+  count = 0;
+  readonly names: ByteString[] = [];
+  readonly directories: string[] = [];
+  readonly rows: Int32Array;
+  readonly flags: Uint8Array;
+
+  /** `room`: at most so many will come. */
+  constructor(room: number) {
+    this.rows = new Int32Array(room);
+    this.flags = new Uint8Array(room);
   }
-  return buildIndex ? live : live.sort(byRow);
+
+  add(directory: string, name: ByteString, { row, flags }: { readonly row: number; readonly flags: number }): void {
+    this.names.push(name);
+    this.directories.push(directory);
+    this.rows[this.count] = row;
+    this.flags[this.count++] = flags;
+  }
+
+  done(): LiveNames {
+    const { count, names, directories, rows, flags } = this;
+    return { count, names, directories, rows: rows.subarray(0, count), flags };
+  }
 }
 
-function directoriesOf(root: Node, rows: EntryTable, metadataBytes: number): Directory[] {
+function directoriesOf(root: Directory, entries: EntryTable, metadataBytes: number): PlacedDirectory[] {
   let bytes = 0;
-  const found: Directory[] = [{ path: "", node: root }];
+  const found: PlacedDirectory[] = [{ path: "", node: root }];
   for (let at = 0; at < found.length; at++) {
     const { path, node } = found[at]!;
-    if (path.length > MAX_PATH) throw tooLong(path, rows, node.row);
-    const prefix = path === "" ? "" : `${path}/`;
+    if (path.length > MAX_PATH) throw tooLong(path, entries, node.row);
+    const prefix = joinPath(path, "");
     // a symlink near the root makes short names long: what the archive spells costs nothing there
     bytes += prefix.length * ((node.children?.size ?? 0) + (node.whiteouts?.size ?? 0));
     if (bytes > metadataBytes) {
       throw layerLimitError("LIMIT_METADATA_BYTES", `has paths of ${bytes} bytes`, { limit: "metadataBytes", maximum: metadataBytes });
     }
-    for (const child of node.children?.values() ?? [])
-      if (child.children || child.whiteouts) found.push({ path: prefix + child.name, node: child });
+    if (!node.children) continue;
+    for (const [name, child] of node.children)
+      if (typeof child !== "number" && (child.children || child.whiteouts)) found.push({ path: prefix + name, node: child });
   }
   return found;
 }
 
-function namesIn({ path: directory, node }: Directory, rows: EntryTable): Placed[] {
-  const names: Placed[] = [];
-  for (const [name, row] of node.whiteouts ?? []) {
-    const same = node.child(name);
-    if (same) same.opaque ||= same.isDirectory;
-    else if (!node.opaque) names.push(new Placed(directory, name, { node: undefined, flags: Flag.whiteout, row }));
-  }
-  for (const child of node.children?.values() ?? []) {
-    const { name, row } = child;
-    if (directory.length + 1 + name.length > MAX_PATH && directory !== "") throw tooLong(`${directory}/${name}`, rows, row);
-    names.push(new Placed(directory, name, { node: child, flags: child.isDirectory ? directoryFlags(child) : 0, row }));
-  }
+/** At most, the root's own included. */
+function namesIn(directories: readonly PlacedDirectory[]): number {
+  let names = 1;
+  for (const { node } of directories) names += (node.children?.size ?? 0) + (node.whiteouts?.size ?? 0);
   return names;
 }
 
-function tooLong(path: string, rows: EntryTable, row: number): ShaleError<"TAR_INVALID"> {
+/** Sorting strings alone needs no call for each comparison. */
+function sortByPath(directories: readonly PlacedDirectory[]): PlacedDirectory[] {
+  const byPath = new Map(directories.map((directory) => [directory.path, directory]));
+  return [...byPath.keys()].sort().map((path) => byPath.get(path)!);
+}
+
+function placeNames(
+  directory: PlacedDirectory,
+  live: Placing,
+  { entries, buildIndex }: { entries: EntryTable; buildIndex: boolean },
+): void {
+  const { path, node } = directory;
+  const { children, whiteouts } = node;
+  const names: ByteString[] = [];
+  if (whiteouts) {
+    for (const name of whiteouts.keys()) {
+      const same = children?.get(name);
+      if (typeof same === "object") same.opaque = true;
+      else if (same === undefined && !node.opaque) names.push(name);
+    }
+  }
+  if (children) {
+    if (path.length + 256 > MAX_PATH) checkLengths(directory, entries);
+    for (const name of children.keys()) names.push(name);
+  }
+  if (buildIndex && !isSorted(names)) names.sort();
+  for (const name of names) {
+    const child = children?.get(name);
+    if (child === undefined) live.add(path, name, { row: whiteouts!.get(name)!, flags: Flag.whiteout });
+    else if (typeof child === "number") live.add(path, name, { row: child, flags: 0 });
+    else live.add(path, name, { row: child.row, flags: directoryFlags(child) });
+  }
+}
+
+function checkLengths({ path, node }: PlacedDirectory, entries: EntryTable): void {
+  for (const [name, child] of node.children ?? []) {
+    if (path.length + 1 + name.length > MAX_PATH) throw tooLong(`${path}/${name}`, entries, typeof child === "number" ? child : child.row);
+  }
+}
+
+/** With an empty name: what stands before names. */
+function joinPath(directory: string, name: string): string {
+  return directory === "" ? name : `${directory}/${name}`;
+}
+
+/** Archives are mostly made from sorted directories. */
+function isSorted(names: readonly ByteString[]): boolean {
+  for (let at = 1; at < names.length; at++) if (names[at - 1]! > names[at]!) return false;
+  return true;
+}
+
+function tooLong(path: string, entries: EntryTable, row: number): ShaleError<"TAR_INVALID"> {
   const entry = showBytes(path as ByteString, 300);
   const message = `the layer's entry "${entry}" has, its symlinks followed, a path of more than ${MAX_PATH} bytes; the image is malformed`;
-  return new ShaleError("TAR_INVALID", message, { offset: row < 0 ? 0 : rows.row(row).offset, entry });
+  return new ShaleError("TAR_INVALID", message, { offset: row < 0 ? 0 : entries.offset(row), entry });
 }
 
-function directoryFlags(node: Node): number {
-  return (node.opaque ? Flag.opaque : 0) | (node.row < 0 ? Flag.implicit : 0);
+function directoryFlags(directory: Directory): number {
+  return (directory.opaque ? Flag.opaque : 0) | (directory.row < 0 ? Flag.implicit : 0);
 }
 
-/** Of byte strings. */
-function byBytes(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** Tar order, the root before all, implied directories last. */
-function byRow(a: Placed, b: Placed): number {
-  if (a.name === "" || b.name === "") return a.name.length - b.name.length;
-  const rank = (placed: Placed): number => (placed.row < 0 ? Number.MAX_SAFE_INTEGER : placed.row);
-  return rank(a) - rank(b) || (a.path < b.path ? -1 : 1);
-}
-
-/** Entries that later ones replaced, markers, and what is no file at all, in tar order. */
-export function placeShadowed(rows: EntryTable, live: readonly Placed[], pathDepth: number): Placed[] {
-  const isLive = new Uint8Array(rows.count);
-  for (const { row } of live) if (row >= 0) isLive[row] = 1;
-  const shadowed: Placed[] = [];
-  for (let index = 0; index < rows.count; index++) {
-    if (isLive[index]) continue;
-    const { kind, path, offset } = rows.row(index);
-    const name = kind === "ignored" ? path : normalizePath(path, offset, { maxDepth: pathDepth });
-    shadowed.push(new Placed("", name, { node: undefined, flags: Flag.shadowed, row: index }));
+/** Tar order, the root before all, implied directories last and by their paths. */
+function inTarOrder(live: Placing, entries: number): LiveNames {
+  const numbers = new Int32Array(entries).fill(-1);
+  const implied = new Map<string, number>();
+  for (let number = 1; number < live.count; number++) {
+    const row = live.rows[number]!;
+    if (row >= 0) numbers[row] = number;
+    else implied.set(joinPath(live.directories[number]!, live.names[number]!), number);
   }
-  return shadowed;
+  const ordered = new Placing(live.count);
+  const add = (number: number): void =>
+    ordered.add(live.directories[number]!, live.names[number]!, { row: live.rows[number]!, flags: live.flags[number]! });
+  add(0);
+  for (const number of numbers) if (number > 0) add(number);
+  for (const path of [...implied.keys()].sort()) add(implied.get(path)!);
+  return ordered.done();
 }

@@ -4,7 +4,7 @@ import { ShaleError } from "../errors.ts";
 
 /** Linux: NAME_MAX, and PATH_MAX without its NUL. */
 const MAX_COMPONENT = 255;
-const MAX_PATH = 4095;
+export const MAX_PATH = 4095;
 const MAX_DEPTH = 1024;
 
 export interface PathOptions {
@@ -39,6 +39,14 @@ export function normalizePath(path: ByteString, offset: number, options?: PathOp
   const clean = hasGap ? joinNames(path) : first < 0 ? "" : path.slice(first, last);
   if (clean.length > MAX_PATH) throw refused(path, offset, `is longer than ${MAX_PATH} bytes`);
   return clean as ByteString;
+}
+
+/**
+ * True of most names: below a directory whose path is in order, such a name makes a path that is in order too (MAX_PATH aside),
+ * and it is `plain` for `classifyName`. Where it is false either may still hold.
+ */
+export function isOrdinaryName(name: ByteString): boolean {
+  return name.length > 0 && name.length <= MAX_COMPONENT && name.charCodeAt(0) !== 0x2e && !name.includes("\0");
 }
 
 function componentEnd(path: ByteString, from: number, offset: number): number {

@@ -3,66 +3,66 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ByteString } from "../../src/bytes.ts";
 import { ShaleError } from "../../src/errors.ts";
-import { LayerModel, type Node } from "../../src/ingest/layer-model.ts";
-import type { EntryRow } from "../../src/ingest/entry-table.ts";
+import { Directory, LayerModel } from "../../src/ingest/layer-model.ts";
+import type { TarEntry } from "../../src/tar/entry.ts";
+import { entryTableOf, type IngestedEntry } from "../support/entry-table-of.ts";
 
 let serial = 0;
 
-function row(kind: EntryRow["kind"], path: string, fields: Partial<EntryRow> = {}): EntryRow {
-  const numbers = { uid: 0, gid: 0, devMajor: 0, devMinor: 0, mtime: 0, mtimeNs: 0, size: 0, offset: 0 };
-  const base = {
-    kind,
-    path: path as ByteString,
-    linkPath: "" as ByteString,
-    mode: 0o644,
-    ...numbers,
-    xattrs: [],
-    stored: undefined,
-    sparse: false,
-  };
-  return { ...base, ...fields };
+function row(kind: TarEntry["kind"], path: string, fields: Partial<TarEntry> = {}): IngestedEntry {
+  const numbers = { uid: 0, gid: 0, devMajor: 0, devMinor: 0, mtime: 0, mtimeNs: 0, size: 0, start: 0, data: 0, end: 0, stored: 0 };
+  const entry = { kind, path: path as ByteString, linkPath: "" as ByteString, mode: 0o644, ...numbers, xattrs: [], ...fields };
+  return { entry, offset: 0, stored: undefined };
 }
 
-const file = (path: string, fields?: Partial<EntryRow>): EntryRow => {
+const file = (path: string, fields?: Partial<TarEntry>): IngestedEntry => {
   const id = Buffer.from(`${serial++}`.padStart(20, "0"));
-  return row("file", path, { size: 1, stored: { chunk: Buffer.concat([id, Buffer.alloc(12)]), inode: id, placing: 0 }, ...fields });
+  const stored = { chunk: Buffer.concat([id, Buffer.alloc(12)]), inode: id, placing: 0 } as const;
+  return { ...row("file", path, { size: 1, ...fields }), stored };
 };
-const dir = (path: string, fields?: Partial<EntryRow>): EntryRow => row("directory", path, { mode: 0o755, ...fields });
-const symlink = (path: string, target: string): EntryRow => row("symlink", path, { linkPath: target as ByteString });
-const link = (path: string, target: string, fields?: Partial<EntryRow>): EntryRow =>
+const dir = (path: string, fields?: Partial<TarEntry>): IngestedEntry => row("directory", path, { mode: 0o755, ...fields });
+const symlink = (path: string, target: string): IngestedEntry => row("symlink", path, { linkPath: target as ByteString });
+const link = (path: string, target: string, fields?: Partial<TarEntry>): IngestedEntry =>
   row("hardlink", path, { linkPath: target as ByteString, ...fields });
 
-function modelOf(...rows: readonly EntryRow[]): LayerModel {
-  const model = new LayerModel({ pathDepth: 1024 });
-  for (const entry of rows) model.add(entry);
-  model.finish();
-  return model;
+interface Layer {
+  readonly rows: readonly IngestedEntry[];
+  readonly model: LayerModel;
+}
+
+function layerOf(...rows: readonly IngestedEntry[]): Layer {
+  return { rows, model: new LayerModel(entryTableOf(rows, 3), { pathDepth: 1024 }).build() };
 }
 
 /** Every name: `d a/`, `f a/b`, `l c -> target`, with `=N` for the inode shared by others, `opaque` and whiteouts `w name`. */
-function show(model: LayerModel): string[] {
-  const inodes = new Map<unknown, string[]>();
+function show({ rows, model }: Layer): string[] {
+  const groups = new Map<unknown, string[]>();
   const lines: string[] = [];
-  const visit = (node: Node, path: string): void => {
-    if (node.opaque) lines.push(`opaque ${path || "."}`);
-    for (const name of node.whiteouts?.keys() ?? []) lines.push(`w ${path}${name}`);
-    for (const child of node.children?.values() ?? []) {
-      const name = path + child.name;
-      const { inode } = child;
-      if (inode && inode.kind !== "directory") inodes.set(inode, [...(inodes.get(inode) ?? []), name]);
-      const target = inode?.kind === "symlink" ? ` -> ${inode.target}` : "";
-      lines.push(`${inode?.kind} ${name}${child.isDirectory && child.row < 0 ? " implied" : ""}${target}`);
-      visit(child, `${name}/`);
+  const showFile = (made: number, name: string): void => {
+    const inode = model.inodes.get(made);
+    const { kind, linkPath } = rows[inode?.row ?? made]!.entry;
+    groups.set(inode ?? made, [...(groups.get(inode ?? made) ?? []), name]);
+    lines.push(`${kind} ${name}${kind === "symlink" ? ` -> ${linkPath}` : ""}`);
+  };
+  const visit = (directory: Directory, path: string): void => {
+    if (directory.opaque) lines.push(`opaque ${path || "."}`);
+    for (const name of directory.whiteouts?.keys() ?? []) lines.push(`w ${path}${name}`);
+    for (const [name, child] of directory.children ?? []) {
+      if (!(child instanceof Directory)) showFile(child, path + name);
+      else {
+        lines.push(`directory ${path}${name}${child.row < 0 ? " implied" : ""}`);
+        visit(child, `${path}${name}/`);
+      }
     }
   };
   visit(model.root, "");
-  for (const group of inodes.values()) if (group.length > 1) lines.push(`same ${group.sort().join(" ")}`);
+  for (const group of groups.values()) if (group.length > 1) lines.push(`same ${group.sort().join(" ")}`);
   return lines.sort();
 }
 
 interface Rule {
   readonly rule: string;
-  readonly rows: readonly EntryRow[];
+  readonly rows: readonly IngestedEntry[];
   readonly gives: readonly string[];
 }
 
@@ -163,10 +163,10 @@ const RULES: readonly Rule[] = [
 ];
 
 for (const { rule, rows, gives } of RULES) {
-  test(`\`LayerModel\`: ${rule}`, () => assert.deepEqual(show(modelOf(...rows)), gives));
+  test(`\`LayerModel\`: ${rule}`, () => assert.deepEqual(show(layerOf(...rows)), gives));
 }
 
-const REFUSED: readonly { rule: string; rows: readonly EntryRow[] }[] = [
+const REFUSED: readonly { rule: string; rows: readonly IngestedEntry[] }[] = [
   { rule: "a file as parent", rows: [file("a"), file("a/b")] },
   { rule: "a device as parent", rows: [row("char", "a"), file("a/b")] },
   { rule: "`..` in a path", rows: [file("a/../b")] },
@@ -189,17 +189,45 @@ const REFUSED: readonly { rule: string; rows: readonly EntryRow[] }[] = [
 for (const { rule, rows } of REFUSED) {
   test(`\`LayerModel\` refuses ${rule}`, () =>
     assert.throws(
-      () => modelOf(...rows),
+      () => layerOf(...rows),
       (error) => ShaleError.is(error, "TAR_INVALID"),
     ));
 }
 
 test("`LayerModel`: the header of a hard link speaks of the inode, and marks it for storing once more", () => {
-  const model = modelOf(file("a", { mode: 0o644 }), link("b", "a", { mode: 0o755, uid: 7, mtime: 9 }));
-  const inode = model.root.child("a" as ByteString)?.inode;
-  assert.deepEqual([inode?.mode, inode?.uid, inode?.mtime, inode?.altered], [0o755, 7, 9, true]);
-  const same = modelOf(file("a"), link("b", "a"));
-  assert.equal(same.root.child("a" as ByteString)?.inode?.altered, false);
+  const { inodes } = layerOf(file("a", { mode: 0o644 }), link("b", "a", { mode: 0o755, uid: 7, mtime: 9 })).model;
+  const inode = inodes.get(0)!;
+  const { mode, uid, mtime } = inode.attributes;
+  assert.deepEqual([mode, uid, mtime, inode.altered], [0o755, 7, 9, true]);
+  assert.equal(inodes.get(1), inode);
+  assert.equal(layerOf(file("a"), link("b", "a")).model.inodes.get(0)?.altered, false);
+});
+
+test("`LayerModel`: a path has one meaning in all its spellings, before and after a name in it is replaced", () => {
+  const spellings = ["a/b", "./a/b", "/a/b", "a//b", "a/./b", "a/b/", "a/b//", "a/b/.", "a/b/./"];
+  for (const spelling of spellings) {
+    const rows = [file(spelling), ...spellings.map((other) => file(other)), file("a/b/b/."), file("a")];
+    assert.throws(() => layerOf(...rows.slice(0, -1)), { code: "TAR_INVALID" });
+    rows.splice(-2, 1, file("a/c"));
+    assert.deepEqual(show(layerOf(...rows.slice(0, -1))), ["directory a implied", "file a/b", "file a/c"]);
+    assert.deepEqual(show(layerOf(...rows)), ["file a"]);
+    assert.throws(() => layerOf(...rows, file(spelling)), { code: "TAR_INVALID" });
+  }
+});
+
+test("`LayerModel` holds names in a known directory to the limits of all paths", () => {
+  const deep = "d/".repeat(1023);
+  layerOf(file(`${deep}a`), file(`${deep}b`));
+  const long = `${"n".repeat(250)}/`.repeat(16);
+  layerOf(file(`${long}a`), file(`${long}${"b".repeat(79)}`));
+  for (const [first, second, code] of [
+    [`${long}a`, `${long}${"b".repeat(80)}`, "TAR_INVALID"],
+    ["a/b", `a/${"n".repeat(256)}`, "TAR_INVALID"],
+    ["a/b", "a/..", "TAR_INVALID"],
+    ["a/b", "a/b\0c", "TAR_INVALID"],
+    [`${deep}a`, `${deep}b/c`, "LIMIT_PATH_DEPTH"],
+  ] as const)
+    assert.throws(() => layerOf(file(first), file(second)), { code });
 });
 
 test(
@@ -208,7 +236,7 @@ test(
   () => {
     const started = performance.now();
     const count = 100_000;
-    const many = (make: (index: number) => EntryRow): EntryRow[] => Array.from({ length: count }, (_, index) => make(index));
+    const many = (make: (index: number) => IngestedEntry): IngestedEntry[] => Array.from({ length: count }, (_, index) => make(index));
     for (const rows of [
       many((index) => file(`d/${index}`)),
       many(() => file("d/same")),
@@ -217,9 +245,7 @@ test(
       many((index) => file(`${"d/".repeat(200)}${index}`)),
       many((index) => (index % 2 ? file("x/y") : file("x"))).map((entry, index) => (index % 2 ? dir("x") : entry)),
     ]) {
-      const model = new LayerModel({ pathDepth: 1024 });
-      for (const entry of rows) model.add(entry);
-      model.finish();
+      new LayerModel(entryTableOf(rows), { pathDepth: 1024 }).build();
     }
     assert.ok(performance.now() - started < 15_000);
   },

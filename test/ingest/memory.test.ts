@@ -130,18 +130,18 @@ test("`EntryTable` gives back every row of a `PartBuilder`, and none of its buff
       rows.forEach(([one, offset], index) => builder.add(one, offset, stored[index]));
       const part = structuredClone(builder.build(Buffer.from("frame")), undefined);
       for (const buffer of partTransfer(part)) assert.ok(buffer.byteLength < 1_000_000);
-      const read = [...new EntryTable([part])];
-      assert.equal(read.length, rows.length);
-      read.forEach((row, index) => {
-        const [{ start: _s, data: _d, end: _e, stored: _b, ...expected }, offset] = rows[index]!;
-        const { stored: got, offset: at } = row;
-        for (const [key, value] of Object.entries(expected)) assert.deepEqual(row[key as keyof typeof row], value, key);
-        assert.equal(at, offset);
-        assert.deepEqual(
-          got && [Buffer.from(got.chunk), Buffer.from(got.inode)],
-          stored[index] && [stored[index].chunk, stored[index].inode],
-        );
-      });
+      const table = new EntryTable([part, part]);
+      assert.equal(table.count, rows.length * 2);
+      for (let index = 0; index < table.count; index++) {
+        const [{ start: _s, data: _d, end: _e, stored: _b, path, linkPath, ...expected }, offset] = rows[index % rows.length]!;
+        assert.deepEqual({ ...table.row(index) }, { ...expected, offset, sparse: false });
+        assert.deepEqual([table.kind(index), table.offset(index)], [expected.kind, offset]);
+        assert.deepEqual([table.path(index), table.linkPath(index)], [path, linkPath]);
+        const got = table.stored(index);
+        const put = stored[index % rows.length];
+        assert.deepEqual(got && [Buffer.from(got.chunk), Buffer.from(got.inode)], put && [put.chunk, put.inode]);
+      }
+      assert.throws(() => table.kind(table.count), RangeError);
     }),
     { numRuns: 40 },
   );

@@ -1,0 +1,78 @@
+/**
+ * Numbers ids in the order in which they first come. Ids are digests of one length, given as words where they lie: a layer has
+ * one for each file, and a string for each would be most of what numbering them costs.
+ */
+export class IdTable {
+  readonly #width: number;
+  /** Ids back to back, by number. */
+  #ids: Uint32Array<ArrayBuffer>;
+  /** Open addressing: 1 + number of an id, or 0. A power of two, at least twice as many as ids. */
+  #slots: Int32Array;
+  #count = 0;
+  /** Strangers choose the ids, and so could choose equal beginnings: what they cannot choose is these. */
+  readonly #first: number = oddNumber();
+  readonly #second: number = oddNumber();
+
+  /** `words`: of each id. `expected`: how many ids may come; more are fine. */
+  constructor(words: number, expected: number) {
+    this.#width = words;
+    const room = Math.max(expected, 16);
+    this.#ids = new Uint32Array(room * words);
+    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(room * 2)));
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The ids, in order; a view. */
+  get bytes(): Buffer {
+    return Buffer.from(this.#ids.buffer, 0, this.#count * this.#width * 4);
+  }
+
+  /** The number of the id that begins at word `at`, a new one if it has none. */
+  add(words: Uint32Array, at: number): number {
+    const slots = this.#slots;
+    const last = slots.length - 1;
+    let slot = this.#slotOf(words, at);
+    for (let found = slots[slot]!; found !== 0; found = slots[slot]!) {
+      if (this.#is(found - 1, words, at)) return found - 1;
+      slot = (slot + 1) & last;
+    }
+    const number = this.#count++;
+    if (this.#count * 2 > slots.length || this.#count * this.#width > this.#ids.length) this.#grow();
+    for (let word = 0; word < this.#width; word++) this.#ids[number * this.#width + word] = words[at + word]!;
+    if (slots === this.#slots) slots[slot] = number + 1;
+    else this.#enter(number);
+    return number;
+  }
+
+  #is(number: number, words: Uint32Array, at: number): boolean {
+    const from = number * this.#width;
+    for (let word = 0; word < this.#width; word++) if (this.#ids[from + word] !== words[at + word]) return false;
+    return true;
+  }
+
+  #slotOf(words: Uint32Array, at: number): number {
+    const mixed = Math.imul(words[at]!, this.#first) + Math.imul(words[at + 1]!, this.#second);
+    return ((mixed >>> 15) ^ mixed) & (this.#slots.length - 1);
+  }
+
+  #enter(number: number): void {
+    let slot = this.#slotOf(this.#ids, number * this.#width);
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & (this.#slots.length - 1);
+    this.#slots[slot] = number + 1;
+  }
+
+  #grow(): void {
+    const ids = new Uint32Array(this.#ids.length * 2);
+    ids.set(this.#ids);
+    this.#ids = ids;
+    this.#slots = new Int32Array(this.#slots.length * 2);
+    for (let number = 0; number < this.#count - 1; number++) this.#enter(number);
+  }
+}
+
+function oddNumber(): number {
+  return Math.floor(Math.random() * 2 ** 32) | 1;
+}
