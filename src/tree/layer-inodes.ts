@@ -1,6 +1,7 @@
 /** The inodes that the files of a layer have in a profile, worked out from its sidecar. */
 import type { Sidecar } from "../../format/index.ts";
 import type { ByteString } from "../bytes.ts";
+import { LayerEntries } from "./layer-entries.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
 import {
   physicalAttributes,
@@ -15,6 +16,8 @@ import {
 interface Known {
   readonly attributes: PhysicalAttributes;
   readonly encoded: Buffer;
+  /** The first row whose attributes are the same. */
+  readonly same: number;
 }
 
 export class LayerInodes {
@@ -22,11 +25,27 @@ export class LayerInodes {
   readonly #profile: Profile;
   readonly #owner: Owner;
   readonly #rows: (Known | undefined)[] = [];
+  readonly #firstRows = new Map<string, number>();
+  #entries: LayerEntries | undefined;
+  #ordinals: ReadonlyMap<number, number> | undefined;
 
   constructor(sidecar: Sidecar, profile: Profile, owner: Owner) {
     this.sidecar = sidecar;
     this.#profile = profile;
     this.#owner = owner;
+  }
+
+  /** For who walks the whole layer. */
+  get entries(): LayerEntries {
+    return (this.#entries ??= new LayerEntries(this.sidecar));
+  }
+
+  /**
+   * The ordinal that each linked file takes within its layer, by entry; absent means 0. The k-th file of one inode in file order
+   * takes ordinal k; the names of a hard-link group are one file and share their leader's.
+   */
+  get ordinals(): ReadonlyMap<number, number> {
+    return (this.#ordinals ??= ordinalsOf(this));
   }
 
   /** True for a regular file with content: one that is linked from chunks/. */
@@ -46,6 +65,15 @@ export class LayerInodes {
     return inodeId(sidecar.chunkId(sidecar.chunk(entry)), time, this.#known(entry).encoded);
   }
 
+  /**
+   * What tells the inode of a linked file from the layer's others. It goes by the attributes of the inode and not by what the image says:
+   * a profile may store two files alike that the image tells apart.
+   */
+  key(entry: number): string {
+    const { sidecar } = this;
+    return `${sidecar.chunk(entry)} ${sidecar.mtime(entry)} ${sidecar.mtimeNs(entry)} ${this.#known(entry).same}`;
+  }
+
   #known(entry: number): Known {
     const row = this.sidecar.modeRow(entry);
     const known = this.#rows[row];
@@ -55,35 +83,28 @@ export class LayerInodes {
     // type 0 with content is a whiteout marker that carried data: stored as the regular file that it was
     const mode = (logical.mode & S_IFMT) === 0 ? S_IFREG | logical.mode : logical.mode;
     const attributes = physicalAttributes(this.#profile, { ...logical, mode, xattrs }, this.#owner);
-    return (this.#rows[row] = { attributes, encoded: encodeAttributes(attributes) });
+    const encoded = encodeAttributes(attributes);
+    const text = encoded.toString("latin1");
+    const same = this.#firstRows.get(text) ?? row;
+    this.#firstRows.set(text, same);
+    return (this.#rows[row] = { attributes, encoded, same });
   }
 }
 
-/**
- * The ordinal that each linked file takes within its layer, by entry; absent means 0. The k-th file of one inode in file order
- * takes ordinal k; the names of a hard-link group are one file and share their leader's.
- */
-export function ordinalsOf(inodes: LayerInodes): Map<number, number> {
-  const { sidecar } = inodes;
-  const uses = new Uint32Array(sidecar.chunkCount);
-  for (const entry of distinctFiles(inodes)) uses[sidecar.chunk(entry)]!++;
+function ordinalsOf(inodes: LayerInodes): Map<number, number> {
+  const { linked, chunks } = inodes.entries;
+  const uses = new Uint32Array(inodes.sidecar.chunkCount);
+  for (const entry of linked) uses[chunks[entry]!]!++;
   const next = new Map<string, number>();
   const ordinals = new Map<number, number>();
-  for (const entry of distinctFiles(inodes)) {
-    if (uses[sidecar.chunk(entry)] === 1) continue;
-    // by the inode and not by what the image says: a profile may store two files alike that the image tells apart
-    const key = inodes.inode(entry).toString("latin1");
+  for (const entry of linked) {
+    if (uses[chunks[entry]!] === 1) continue;
+    const key = inodes.key(entry);
     const ordinal = next.get(key) ?? 0;
     next.set(key, ordinal + 1);
     if (ordinal > 0) ordinals.set(entry, ordinal);
   }
   return ordinals;
-}
-
-/** Linked files in file order, of a hard-link group the leader alone. */
-export function* distinctFiles(inodes: LayerInodes): Generator<number> {
-  const { sidecar } = inodes;
-  for (let entry = 1; entry < sidecar.live; entry++) if (inodes.isLinked(entry) && isLeader(sidecar, entry)) yield entry;
 }
 
 export function isLeader(sidecar: Sidecar, entry: number): boolean {

@@ -1,6 +1,6 @@
 /** The workers' side of trees: composition, and the writing of one tree in steps that several workers share. */
 import { existsSync } from "node:fs";
-import { indexSidecar, type Sidecar } from "../../format/index.ts";
+import { indexSidecar } from "../../format/index.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
@@ -87,12 +87,12 @@ export class TreeTasks {
 }
 
 async function compose({ layers, profile, owner }: ComposeRequest): Promise<Handled> {
-  const sidecars: Sidecar[] = [];
-  for (const { sidecar } of layers) sidecars.push(await readSidecar(sidecar));
-  const resolutions = composeImage(sidecars, profile, owner);
+  const inodes: LayerInodes[] = [];
+  for (const { sidecar } of layers) inodes.push(new LayerInodes(await readSidecar(sidecar), profile, owner));
+  const resolutions = composeImage(inodes);
   const composed = layers.map(({ diffId }, index): ComposedLayer => {
     const resolution = resolutions[index]!;
-    return { treeId: treeId(diffId, profile, resolution), resolution, live: sidecars[index]!.live };
+    return { treeId: treeId(diffId, profile, resolution), resolution, live: inodes[index]!.sidecar.live };
   });
   return { value: composed };
 }
