@@ -22,7 +22,7 @@ interface Known {
 
 export class LayerInodes {
   readonly sidecar: Sidecar;
-  readonly #profile: Profile;
+  readonly profile: Profile;
   readonly #owner: Owner;
   readonly #rows: (Known | undefined)[] = [];
   readonly #firstRows = new Map<string, number>();
@@ -31,7 +31,7 @@ export class LayerInodes {
 
   constructor(sidecar: Sidecar, profile: Profile, owner: Owner) {
     this.sidecar = sidecar;
-    this.#profile = profile;
+    this.profile = profile;
     this.#owner = owner;
   }
 
@@ -82,7 +82,7 @@ export class LayerInodes {
     const xattrs = logical.xattrs as readonly { name: string; value: string }[] as readonly NamedValue[];
     // type 0 with content is a whiteout marker that carried data: stored as the regular file that it was
     const mode = (logical.mode & S_IFMT) === 0 ? S_IFREG | logical.mode : logical.mode;
-    const attributes = physicalAttributes(this.#profile, { ...logical, mode, xattrs }, this.#owner);
+    const attributes = physicalAttributes(this.profile, { ...logical, mode, xattrs }, this.#owner);
     const encoded = encodeAttributes(attributes);
     const text = encoded.toString("latin1");
     const same = this.#firstRows.get(text) ?? row;
