@@ -33,6 +33,7 @@ export class TreeWriter {
       name,
       trust: new SourceTrust(chunks, trust),
       made: made && new MadeInodes(made),
+      ownTargets: true,
     });
   }
 
