@@ -3,15 +3,43 @@
  * Checked as EntryColumns checks them: what breaks the format throws SidecarError.
  */
 import { endianness } from "node:os";
-import { NO_ROW, type ColumnName } from "./columns.ts";
+import { CHUNK_ROW, NO_ROW, type ColumnName } from "./columns.ts";
 import { Flag } from "./entry.ts";
 import type { EntryColumns } from "./entry-columns.ts";
 import { invalid } from "./sidecar-error.ts";
 
 const SWAPPED: boolean = endianness() === "BE";
 
-/** The flags of each entry. */
-export function readFlags(columns: EntryColumns): Uint8Array {
+export class WholeColumns {
+  readonly flags: Uint8Array;
+  /** The row in the mode table. */
+  readonly modeRows: Uint16Array | Uint32Array;
+  /** The row in the chunk table, or NO_ROW. */
+  readonly chunks: Uint32Array;
+  /** Bytes of the unpacked file. */
+  readonly sizes: Float64Array;
+  readonly mtimes: Float64Array;
+  readonly mtimesNs: Uint32Array;
+  /** The chunk table. */
+  readonly #chunkIds: Buffer;
+
+  constructor(columns: EntryColumns) {
+    this.flags = readFlags(columns);
+    this.modeRows = checked(columns, "mode", columns.modeCount > 65_536 ? words(columns, "mode") : halfWords(columns), columns.modeCount);
+    this.chunks = checked(columns, "chunk", words(columns, "chunk"), columns.chunkCount, NO_ROW);
+    this.sizes = readSizes(columns);
+    this.mtimes = readTimes(columns);
+    this.mtimesNs = checked(columns, "mtimeNs", words(columns, "mtimeNs"), 1_000_000_000);
+    this.#chunkIds = columns.chunkTable();
+  }
+
+  /** The 32 bytes of a chunk id; do not change them. */
+  chunkId(row: number): Buffer {
+    return this.#chunkIds.subarray(row * CHUNK_ROW, (row + 1) * CHUNK_ROW);
+  }
+}
+
+function readFlags(columns: EntryColumns): Uint8Array {
   const flags = column(columns, "whiteout");
   for (let entry = 0; entry < columns.count; entry++) {
     const shadowed = entry >= columns.live ? Flag.shadowed : 0;
@@ -20,14 +48,22 @@ export function readFlags(columns: EntryColumns): Uint8Array {
   return flags;
 }
 
-/** The row of each entry in the mode table. */
-export function readModeRows(columns: EntryColumns): Uint16Array | Uint32Array {
-  return checked(columns, "mode", columns.modeCount > 65_536 ? words(columns, "mode") : halfWords(columns), columns.modeCount);
+function readSizes(columns: EntryColumns): Float64Array {
+  const bytes = column(columns, "size");
+  const sizes = new Float64Array(columns.count);
+  for (let entry = 0; entry < sizes.length; entry++) sizes[entry] = bytes.readUIntLE(entry * 6, 6);
+  return sizes;
 }
 
-/** The row of each entry in the chunk table, or NO_ROW. */
-export function readChunkRows(columns: EntryColumns): Uint32Array {
-  return checked(columns, "chunk", words(columns, "chunk"), columns.chunkCount, NO_ROW);
+function readTimes(columns: EntryColumns): Float64Array {
+  const bytes = column(columns, "mtime");
+  const times = new Float64Array(columns.count);
+  for (let entry = 0; entry < times.length; entry++) {
+    const time = bytes.readUInt32LE(entry * 8) + bytes.readInt32LE(entry * 8 + 4) * 2 ** 32;
+    if (!Number.isSafeInteger(time)) throw invalidAt(columns, "mtime", entry);
+    times[entry] = time;
+  }
+  return times;
 }
 
 function checked<T extends Uint16Array | Uint32Array>(columns: EntryColumns, name: ColumnName, rows: T, end: number, none = -1): T {

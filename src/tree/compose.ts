@@ -57,13 +57,14 @@ interface LowerUse {
 function resolveFiles(inodes: LayerInodes, shared: Uint8Array, users: Map<string, LowerUse>): ResolvedFile[] {
   if (!shared.includes(1)) return [];
   const { sidecar, ordinals: alone } = inodes;
-  const { linked, chunks } = inodes.entries;
+  const { linked } = inodes.entries;
+  const { chunks } = inodes.columns;
   const names = groupNames(sidecar);
   const here = new Map<string, { taken: Set<number>; next: number; files: { paths: readonly ByteString[]; ordinal: number }[] }>();
   const changed: ResolvedFile[] = [];
   for (const entry of linked) {
     if (shared[chunks[entry]!] === 0) continue;
-    const key = inodes.inode(entry).toString("latin1");
+    const key = inodes.inodeByColumns(entry).toString("latin1");
     const lower = users.get(key);
     let own = here.get(key);
     if (!own) here.set(key, (own = { taken: new Set(), next: 0, files: [] }));

@@ -1,7 +1,7 @@
 /** The live entries of a layer by what it takes to make them, found in one walk over whole columns. */
 import { Flag, type Sidecar } from "../../format/index.ts";
 import { NO_ROW } from "../../format/columns.ts";
-import { readChunkRows, readFlags, readModeRows } from "../../format/whole-columns.ts";
+import type { WholeColumns } from "../../format/whole-columns.ts";
 import { S_IFDIR, S_IFMT, S_IFREG } from "../store/profile.ts";
 
 /** Each list is in file order: parents before children. */
@@ -18,13 +18,8 @@ export class LayerEntries {
   readonly markers: Uint32Array;
   /** Directories that no entry of the tar names. */
   readonly implied: Uint32Array;
-  /** The chunk's row by entry, or NO_ROW. */
-  readonly chunks: Uint32Array;
 
-  constructor(sidecar: Sidecar) {
-    const flags = readFlags(sidecar);
-    const rows = readModeRows(sidecar);
-    this.chunks = readChunkRows(sidecar);
+  constructor(sidecar: Sidecar, { flags, modeRows, chunks }: WholeColumns) {
     const types = Uint16Array.from({ length: sidecar.modeCount }, (_, row) => sidecar.modeAt(row).mode & S_IFMT);
     const directories = new EntryList(sidecar.live);
     const files = new EntryList(sidecar.live);
@@ -33,7 +28,7 @@ export class LayerEntries {
     const markers = new EntryList(sidecar.live);
     const implied = new EntryList(sidecar.live);
     for (let entry = 0; entry < sidecar.live; entry++) {
-      const type = types[rows[entry]!]!;
+      const type = types[modeRows[entry]!]!;
       const flag = flags[entry]!;
       if ((flag & (Flag.whiteout | Flag.opaque)) !== 0) markers.add(entry);
       if ((flag & Flag.implicit) !== 0) implied.add(entry);
@@ -43,7 +38,7 @@ export class LayerEntries {
         if (type !== S_IFREG) specials.add(entry);
         else {
           files.add(entry);
-          if (this.chunks[entry] !== NO_ROW) linked.add(entry);
+          if (chunks[entry] !== NO_ROW) linked.add(entry);
         }
       }
     }

@@ -1,5 +1,6 @@
 /** The inodes that the files of a layer have in a profile, worked out from its sidecar. */
 import type { Sidecar } from "../../format/index.ts";
+import { WholeColumns } from "../../format/whole-columns.ts";
 import type { ByteString } from "../bytes.ts";
 import { LayerEntries } from "./layer-entries.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
@@ -26,6 +27,7 @@ export class LayerInodes {
   readonly #owner: Owner;
   readonly #rows: (Known | undefined)[] = [];
   readonly #firstRows = new Map<string, number>();
+  #columns: WholeColumns | undefined;
   #entries: LayerEntries | undefined;
   #ordinals: ReadonlyMap<number, number> | undefined;
 
@@ -36,8 +38,13 @@ export class LayerInodes {
   }
 
   /** For who walks the whole layer. */
+  get columns(): WholeColumns {
+    return (this.#columns ??= new WholeColumns(this.sidecar));
+  }
+
+  /** The same. */
   get entries(): LayerEntries {
-    return (this.#entries ??= new LayerEntries(this.sidecar));
+    return (this.#entries ??= new LayerEntries(this.sidecar, this.columns));
   }
 
   /**
@@ -55,14 +62,26 @@ export class LayerInodes {
 
   /** The physical attributes of an entry's inode. */
   attributes(entry: number): PhysicalAttributes {
-    return this.#known(entry).attributes;
+    return this.attributesAt(this.sidecar.modeRow(entry));
+  }
+
+  /** The same by the row of the mode table. */
+  attributesAt(row: number): PhysicalAttributes {
+    return this.#known(row).attributes;
   }
 
   /** The inode id (20 bytes) of a linked file. */
   inode(entry: number): Buffer {
     const { sidecar } = this;
     const time = { seconds: sidecar.mtime(entry), nanoseconds: sidecar.mtimeNs(entry) };
-    return inodeId(sidecar.chunkId(sidecar.chunk(entry)), time, this.#known(entry).encoded);
+    return inodeId(sidecar.chunkId(sidecar.chunk(entry)), time, this.#known(sidecar.modeRow(entry)).encoded);
+  }
+
+  /** The same from whole columns. */
+  inodeByColumns(entry: number): Buffer {
+    const { chunks, mtimes, mtimesNs, modeRows } = this.columns;
+    const time = { seconds: mtimes[entry]!, nanoseconds: mtimesNs[entry]! };
+    return inodeId(this.columns.chunkId(chunks[entry]!), time, this.#known(modeRows[entry]!).encoded);
   }
 
   /**
@@ -70,12 +89,11 @@ export class LayerInodes {
    * a profile may store two files alike that the image tells apart.
    */
   key(entry: number): string {
-    const { sidecar } = this;
-    return `${sidecar.chunk(entry)} ${sidecar.mtime(entry)} ${sidecar.mtimeNs(entry)} ${this.#known(entry).same}`;
+    const { chunks, mtimes, mtimesNs, modeRows } = this.columns;
+    return `${chunks[entry]} ${mtimes[entry]} ${mtimesNs[entry]} ${this.#known(modeRows[entry]!).same}`;
   }
 
-  #known(entry: number): Known {
-    const row = this.sidecar.modeRow(entry);
+  #known(row: number): Known {
     const known = this.#rows[row];
     if (known) return known;
     const logical = this.sidecar.modeAt(row);
@@ -92,7 +110,8 @@ export class LayerInodes {
 }
 
 function ordinalsOf(inodes: LayerInodes): Map<number, number> {
-  const { linked, chunks } = inodes.entries;
+  const { linked } = inodes.entries;
+  const { chunks } = inodes.columns;
   const uses = new Uint32Array(inodes.sidecar.chunkCount);
   for (const entry of linked) uses[chunks[entry]!]!++;
   const next = new Map<string, number>();

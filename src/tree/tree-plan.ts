@@ -2,6 +2,7 @@
  * What one tree must be, entry by entry: where each stands, the attributes of its inode, and for a file with content the link
  * source. Whoever writes a tree and whoever checks one go by this.
  */
+import { NO_ROW } from "../../format/columns.ts";
 import { Flag, type Sidecar } from "../../format/index.ts";
 import { toByteString, type ByteString } from "../bytes.ts";
 import type { ModificationTime } from "../store/attributes.ts";
@@ -88,7 +89,12 @@ export class TreePlan {
 
   /** A regular file with content. */
   isLinked(entry: number): boolean {
-    return this.#inodes.isLinked(entry);
+    return this.hasContent(entry) && this.type(entry) === S_IFREG;
+  }
+
+  /** The same of what is known to be a regular file. */
+  hasContent(entry: number): boolean {
+    return this.#inodes.columns.chunks[entry] !== NO_ROW;
   }
 
   /** Neither directory nor regular file nor whiteout: symlinks, devices, FIFOs. */
@@ -104,18 +110,18 @@ export class TreePlan {
 
   /** Of a linked file. */
   source(entry: number): LinkSource {
-    const { sidecar } = this;
-    const inode = this.#inodes.inode(entry);
+    const { columns } = this.#inodes;
+    const inode = this.#inodes.inodeByColumns(entry);
     return {
       inode,
-      ordinal: this.#ordinal(this.#leaderOf(entry)),
-      size: sidecar.size(entry),
-      attributes: this.#inodes.attributes(entry),
-      mtime: sidecar.mtime(entry),
-      mtimeNs: sidecar.mtimeNs(entry),
+      ordinal: this.#ordinal((columns.flags[entry]! & Flag.hardLink) === 0 ? entry : this.#leaderOf(entry)),
+      size: columns.sizes[entry]!,
+      attributes: this.#inodes.attributesAt(columns.modeRows[entry]!),
+      mtime: columns.mtimes[entry]!,
+      mtimeNs: columns.mtimesNs[entry]!,
       vouchedBefore: this.task.vouchedBefore,
       native: () => (this.#native === this.#inodes ? inode : this.#native.inode(entry)),
-      chunk: () => sidecar.chunkId(sidecar.chunk(entry)),
+      chunk: () => columns.chunkId(columns.chunks[entry]!),
     };
   }
 

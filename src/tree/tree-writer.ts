@@ -66,7 +66,7 @@ export class TreeWriter {
     const plan = this.#plan;
     for (const entry of within(plan.entries.files, from, to)) {
       const path = plan.place(entry);
-      if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
+      if (plan.hasContent(entry)) this.#linker.link(plan.source(entry), fsPath(path));
       else makeRegular({ plan, entry, path, self: this.#self });
     }
   }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { encodeSidecar, Flag, Sidecar } from "../../format/index.ts";
+import { WholeColumns } from "../../format/whole-columns.ts";
 import { S_IFDIR, S_IFMT, S_IFREG } from "../../src/store/profile.ts";
 import { LayerEntries, within } from "../../src/tree/layer-entries.ts";
 import { isLeader } from "../../src/tree/layer-inodes.ts";
@@ -11,7 +12,7 @@ test("`LayerEntries` has each live entry where its type, flags and content say",
   await fc.assert(
     fc.asyncProperty(arbitraryLayer, async ({ indexed }) => {
       using sidecar = await Sidecar.fromBytes(await encodeSidecar({ ...indexed, indexed: true }));
-      const found = new LayerEntries(sidecar);
+      const found = new LayerEntries(sidecar, new WholeColumns(sidecar));
       const live = Array.from({ length: sidecar.live }, (_, entry) => entry);
       const type = (entry: number): number => sidecar.mode(entry) & S_IFMT;
       const leaders = live.filter((entry) => type(entry) !== 0 && type(entry) !== S_IFDIR && isLeader(sidecar, entry));
