@@ -55,15 +55,14 @@ interface LowerUse {
 }
 
 function resolveFiles(inodes: LayerInodes, shared: Uint8Array, users: Map<string, LowerUse>): ResolvedFile[] {
-  if (!shared.includes(1)) return [];
-  const { sidecar, ordinals: alone } = inodes;
-  const { linked } = inodes.entries;
   const { chunks } = inodes.columns;
+  const candidates = inodes.entries.linked.filter((entry) => shared[chunks[entry]!] === 1);
+  if (candidates.length === 0) return [];
+  const { sidecar, ordinals: alone } = inodes;
   const names = groupNames(sidecar);
   const here = new Map<string, { taken: Set<number>; next: number; files: { paths: readonly ByteString[]; ordinal: number }[] }>();
   const changed: ResolvedFile[] = [];
-  for (const entry of linked) {
-    if (shared[chunks[entry]!] === 0) continue;
+  for (const entry of candidates) {
     const key = inodes.inodeByColumns(entry).toString("latin1");
     const lower = users.get(key);
     let own = here.get(key);

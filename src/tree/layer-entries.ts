@@ -19,36 +19,53 @@ export class LayerEntries {
   /** Directories that no entry of the tar names. */
   readonly implied: Uint32Array;
 
-  constructor(sidecar: Sidecar, { flags, modeRows, chunks }: WholeColumns) {
-    const types = Uint16Array.from({ length: sidecar.modeCount }, (_, row) => sidecar.modeAt(row).mode & S_IFMT);
-    const directories = new EntryList(sidecar.live);
-    const files = new EntryList(sidecar.live);
-    const linked = new EntryList(sidecar.live);
-    const specials = new EntryList(sidecar.live);
-    const markers = new EntryList(sidecar.live);
-    const implied = new EntryList(sidecar.live);
-    for (let entry = 0; entry < sidecar.live; entry++) {
-      const type = types[modeRows[entry]!]!;
-      const flag = flags[entry]!;
-      if ((flag & (Flag.whiteout | Flag.opaque)) !== 0) markers.add(entry);
-      if ((flag & Flag.implicit) !== 0) implied.add(entry);
-      if (type === S_IFDIR) {
-        if (entry > 0) directories.add(entry);
-      } else if (type !== 0 && ((flag & Flag.hardLink) === 0 || sidecar.leader(entry) === entry)) {
-        if (type !== S_IFREG) specials.add(entry);
-        else {
-          files.add(entry);
-          if (chunks[entry] !== NO_ROW) linked.add(entry);
-        }
-      }
-    }
-    this.directories = directories.entries();
-    this.files = files.entries();
-    this.linked = linked.entries();
-    this.specials = specials.entries();
-    this.markers = markers.entries();
-    this.implied = implied.entries();
+  constructor(sidecar: Sidecar, columns: WholeColumns) {
+    const kinds = kindsOf(sidecar, columns);
+    this.directories = select(kinds, DIRECTORY);
+    this.files = select(kinds, FILE);
+    this.linked = select(kinds, LINKED);
+    this.specials = select(kinds, SPECIAL);
+    this.markers = select(kinds, MARKER);
+    this.implied = select(kinds, IMPLIED);
   }
+}
+
+const DIRECTORY = 1;
+const FILE = 2;
+const LINKED = 4;
+const SPECIAL = 8;
+const MARKER = 16;
+const IMPLIED = 32;
+
+/** Of each live entry the lists that it is in, as bits. */
+function kindsOf(sidecar: Sidecar, { flags, modeRows, chunks }: WholeColumns): Uint8Array {
+  const kinds = new Uint8Array(sidecar.live);
+  const byRow = Uint8Array.from({ length: sidecar.modeCount }, (_, row) => kindOfType(sidecar.modeAt(row).mode & S_IFMT));
+  for (let entry = 0; entry < kinds.length; entry++) {
+    const flag = flags[entry]!;
+    const isFurtherName = (flag & Flag.hardLink) !== 0 && sidecar.leader(entry) !== entry;
+    let kind = isFurtherName ? 0 : byRow[modeRows[entry]!]!;
+    if (kind === FILE && chunks[entry] !== NO_ROW) kind |= LINKED;
+    if ((flag & (Flag.whiteout | Flag.opaque)) !== 0) kind |= MARKER;
+    if ((flag & Flag.implicit) !== 0) kind |= IMPLIED;
+    kinds[entry] = kind;
+  }
+  kinds[0]! &= ~DIRECTORY;
+  return kinds;
+}
+
+/** A whiteout has none. */
+function kindOfType(type: number): number {
+  if (type === S_IFDIR) return DIRECTORY;
+  if (type === S_IFREG) return FILE;
+  return type === 0 ? 0 : SPECIAL;
+}
+
+function select(kinds: Uint8Array, kind: number): Uint32Array {
+  const entries = new Uint32Array(kinds.length);
+  let count = 0;
+  for (let entry = 0; entry < kinds.length; entry++) if ((kinds[entry]! & kind) !== 0) entries[count++] = entry;
+  return entries.slice(0, count);
 }
 
 /** Those of a list that are at least `from` and less than `to`. */
@@ -64,21 +81,4 @@ function firstFrom(list: Uint32Array, entry: number): number {
     else high = middle;
   }
   return low;
-}
-
-class EntryList {
-  readonly #entries: Uint32Array;
-  #length = 0;
-
-  constructor(capacity: number) {
-    this.#entries = new Uint32Array(capacity);
-  }
-
-  add(entry: number): void {
-    this.#entries[this.#length++] = entry;
-  }
-
-  entries(): Uint32Array {
-    return this.#entries.slice(0, this.#length);
-  }
 }

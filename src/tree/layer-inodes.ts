@@ -110,20 +110,22 @@ export class LayerInodes {
 }
 
 function ordinalsOf(inodes: LayerInodes): Map<number, number> {
-  const { linked } = inodes.entries;
-  const { chunks } = inodes.columns;
-  const uses = new Uint32Array(inodes.sidecar.chunkCount);
-  for (const entry of linked) uses[chunks[entry]!]!++;
   const next = new Map<string, number>();
   const ordinals = new Map<number, number>();
-  for (const entry of linked) {
-    if (uses[chunks[entry]!] === 1) continue;
+  for (const entry of alikeFiles(inodes)) {
     const key = inodes.key(entry);
     const ordinal = next.get(key) ?? 0;
     next.set(key, ordinal + 1);
     if (ordinal > 0) ordinals.set(entry, ordinal);
   }
   return ordinals;
+}
+
+/** Linked files whose content another of the layer has, too. */
+function alikeFiles({ sidecar, entries: { linked }, columns: { chunks } }: LayerInodes): Uint32Array {
+  const uses = new Uint32Array(sidecar.chunkCount);
+  for (const entry of linked) uses[chunks[entry]!]!++;
+  return linked.filter((entry) => uses[chunks[entry]!]! > 1);
 }
 
 export function isLeader(sidecar: Sidecar, entry: number): boolean {

@@ -23,13 +23,13 @@ const BOUNDS = {
   write: 1.2,
   close: 1.2,
   utimens: 1.05,
-  rename: 1.9, // most folders of chunks/ are new here, so that many a rename is tried twice
+  rename: 1.75, // most folders of chunks/ are new here, so that many a rename is tried twice
   link: 1.05,
   mkdir: 0.9, // the same folders
-  stat: 2.4,
-  chmod: 0.15,
+  stat: 1.9,
+  chmod: 0.05,
   chown: 0.05,
-  read: 0.3,
+  read: 0.2,
   unlink: 0.05,
   sync: 0,
 } as const;
