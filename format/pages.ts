@@ -109,9 +109,8 @@ export class Pages {
     return this.copy(start, end - start).toString("latin1");
   }
 
-  /** A copy of `length` bytes. */
-  copy(start: number, length: number): Buffer {
-    const bytes = Buffer.allocUnsafe(length);
+  /** A copy of `length` bytes, in memory of the caller's if it gives some. */
+  copy(start: number, length: number, bytes: Buffer = Buffer.allocUnsafe(length)): Buffer {
     for (let filled = 0; filled < length;) {
       const at = (start + filled) & 0xffff;
       filled += this.#block((start + filled) >>> 16).copy(bytes, filled, at, Math.min(BLOCK, at + length - filled));

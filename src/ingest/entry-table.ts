@@ -5,7 +5,19 @@
 import type { ByteString } from "../bytes.ts";
 import type { Placing } from "../store/placing.ts";
 import type { TarEntry, Xattr } from "../tar/entry.ts";
-import { DOUBLES, KIND_SHIFT, KINDS, MAJOR_SHIFT, PART_INODE_BYTES, PLACING_SHIFT, SPARSE, TEXTS, WORDS, type Part, type StoredFile } from "./part.ts";
+import {
+  DOUBLES,
+  KIND_SHIFT,
+  KINDS,
+  MAJOR_SHIFT,
+  PART_INODE_BYTES,
+  PLACING_SHIFT,
+  SPARSE,
+  TEXTS,
+  WORDS,
+  type Part,
+  type StoredFile,
+} from "./part.ts";
 
 /** An entry of the layer's tar, its names aside. */
 export interface EntryRow extends Pick<

@@ -30,10 +30,10 @@ export async function makeImage(
   const diffIds = record.layers.map(({ diffId }) => diffId);
   const make = async (signal: AbortSignal, holds: Holds): Promise<void> => {
     if (!composed.some((tree) => tree.resolution) && composed.every(({ treeId }) => isRealDirectory(core.layout.tree(treeId)))) return;
-    const { composeLayers, ensureTrees } = await import("./trees.ts");
+    const { composeForTrees, ensureTrees } = await import("./trees.ts");
     const context = { ...treesContext(await wholeRequest(request)), signal, holds };
     const isKnown = composed.every((tree) => tree.resolution);
-    const known = isKnown ? (composed as readonly ComposedLayer[]) : await composeLayers(diffIds, context);
+    const known = isKnown ? (composed as readonly ComposedLayer[]) : await composeForTrees(diffIds, context);
     await ensureTrees(diffIds, known, context);
   };
   if (eager && !present) await make(request.signal, request.holds);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { DiffId } from "../image/digest.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
+import { allSettled, SLICE } from "../tree/in-slices.ts";
 import { materializeTree } from "../tree/materialize.ts";
 import type { CheckTreeRequest, ComposeRequest, ComposedLayer } from "../tree/tasks.ts";
 import type { TreeTask } from "../tree/tree-plan.ts";
@@ -27,9 +28,22 @@ export interface TreesContext {
 export function composeLayers(
   diffIds: readonly DiffId[],
   { core, profile }: Pick<TreesContext, "core" | "profile">,
+  worker?: number,
 ): Promise<ComposedLayer[]> {
   const layers = diffIds.map((diffId) => ({ diffId, sidecar: core.layers.sidecarPath(diffId) }));
-  return core.pool.run("tree/compose", { layers, profile, owner: core.superblock.owner } satisfies ComposeRequest);
+  const request: ComposeRequest = { layers, profile, owner: core.superblock.owner };
+  return core.pool.run("tree/compose", request, worker === undefined ? {} : { worker });
+}
+
+/**
+ * The same when the trees come next: every worker that will make them works it out, at the same time, for then each has the layers at hand.
+ * A layer of few entries is one worker's.
+ */
+export async function composeForTrees(diffIds: readonly DiffId[], context: TreesContext): Promise<ComposedLayer[]> {
+  const { layers, pool } = context.core;
+  const workers = diffIds.some((diffId) => (layers.record(diffId)?.entries ?? 0) > SLICE) ? pool.size : 1;
+  const [composed] = await allSettled(Array.from({ length: workers }, (_, worker) => composeLayers(diffIds, context, worker)));
+  return composed!;
 }
 
 /** Makes each tree that is not there, once in all processes. */

@@ -1,5 +1,4 @@
 /** What somebody may have put into a store's place: a symlink where a directory belongs is never followed. */
-import { dirname } from "node:path";
 import { ShaleError } from "../errors.ts";
 import type { StoreLayout } from "./layout.ts";
 
@@ -21,7 +20,7 @@ export class Shards {
 
   /** `path` of a chunk. @throws STORE_DAMAGED when its directory is something else */
   check(path: string): void {
-    const directory = dirname(path);
+    const directory = path.slice(0, path.lastIndexOf("/"));
     if (this.#seen.has(directory)) return;
     refuseOther(directory);
     this.#seen.add(directory);

@@ -3,18 +3,18 @@ import { dirname } from "node:path";
 import { isErrno } from "../errors.ts";
 import { makeDirectory } from "./make-directory.ts";
 
-/** A further name for a file; false when something has it already. Makes the directory that it belongs in. */
+/** A further name for a file; false when something has it already. Makes the directory that the name belongs in. */
 export function linkIfAbsent(from: string | Buffer, to: string): boolean {
   try {
-    return tryLink(from, to);
+    return link(from, to);
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
     makeDirectory(dirname(to));
-    return tryLink(from, to);
+    return link(from, to);
   }
 }
 
-function tryLink(from: string | Buffer, to: string): boolean {
+function link(from: string | Buffer, to: string): boolean {
   try {
     linkSync(from, to);
     return true;

@@ -29,7 +29,8 @@ export interface CheckTreeOptions {
 /** Every difference, in file order, then names that should not be there. */
 export function* checkTree(plan: TreePlan, options: CheckTreeOptions = {}): Generator<TreeDifference, void, undefined> {
   const expected = new Map<ByteString, Set<ByteString>>();
-  for (const { entry, path } of plan.entries()) {
+  for (let entry = 0; entry < plan.sidecar.live; entry++) {
+    const path = plan.place(entry);
     const place = plan.task.profile === "oci" && plan.flag(entry, Flag.whiteout) ? ociWhiteout(path) : path;
     if (entry > 0) note(expected, place);
     yield* checkEntry(plan, { entry, place }, options);
@@ -37,8 +38,11 @@ export function* checkTree(plan: TreePlan, options: CheckTreeOptions = {}): Gene
     if (plan.task.profile === "oci") note(expected, `${path}/${OCI_OPAQUE}` as ByteString);
     yield* checkOpaque(plan, path);
   }
-  for (const { entry, path } of plan.entries())
-    if (plan.sidecar.readdir(plan.sidecar.path(entry))) yield* extras(plan, path, expected.get(path));
+  for (let entry = 0; entry < plan.sidecar.live; entry++) {
+    if (!plan.sidecar.readdir(plan.sidecar.path(entry))) continue;
+    const path = plan.place(entry);
+    yield* extras(plan, path, expected.get(path));
+  }
 }
 
 interface Placed {

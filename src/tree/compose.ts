@@ -2,39 +2,50 @@
  * Composition: what each layer of an image takes from the layers below it. Two names of one image share an inode only if the
  * image says that they are hard links, and a directory that a layer only implies looks as the nearest lower layer made it.
  */
+import { CHUNK_ROW } from "../../format/columns.ts";
 import { Flag, type Sidecar } from "../../format/index.ts";
 import type { ByteString } from "../bytes.ts";
-import { S_IFDIR, S_IFMT, type NamedValue, type Owner, type Profile } from "../store/profile.ts";
-import { distinctFiles, LayerInodes, ordinalsOf, pathOf } from "./layer-inodes.ts";
+import { S_IFDIR, S_IFMT, type NamedValue } from "../store/profile.ts";
+import { pathOf, type LayerInodes } from "./layer-inodes.ts";
 import { EMPTY_RESOLUTION, type Resolution, type ResolvedDirectory, type ResolvedFile } from "./resolution.ts";
 
 /** Resolutions of the layers, bottom to top, as they were given. */
-export function composeImage(sidecars: readonly Sidecar[], profile: Profile, owner: Owner): Resolution[] {
-  if (sidecars.length < 2) return sidecars.map(() => EMPTY_RESOLUTION);
-  const shared = sharedChunks(sidecars);
+export function composeImage(layers: readonly LayerInodes[]): Resolution[] {
+  if (layers.length < 2) return layers.map(() => EMPTY_RESOLUTION);
+  const shared = sharedChunks(layers);
   const users = new Map<string, LowerUse>();
   const implied: Map<ByteString, ResolvedDirectory>[] = [];
-  return sidecars.map((sidecar, index) => {
-    const inodes = new LayerInodes(sidecar, profile, owner);
-    const directories = resolveDirectories(sidecars.slice(0, index), sidecar, implied);
-    return { directories, files: resolveFiles(inodes, shared, users) };
+  return layers.map((inodes, index) => {
+    const directories = resolveDirectories(layers.slice(0, index), inodes, implied);
+    return { directories, files: resolveFiles(inodes, shared[index]!, users) };
   });
 }
 
-/** Chunks that several layers hold, by their bytes: only their files can meet. */
-function sharedChunks(sidecars: readonly Sidecar[]): Set<string> {
-  const first = new Map<string, number>();
-  const shared = new Set<string>();
-  sidecars.forEach((sidecar, layer) => {
-    const table = sidecar.chunkTable();
-    for (let at = 0; at < table.length; at += 32) {
-      const key = table.toString("latin1", at, at + 32);
-      const known = first.get(key);
-      if (known === undefined) first.set(key, layer);
-      else if (known !== layer) shared.add(key);
+/** In sharedChunks: where several layers are; no layer's number, for those count from 1. */
+const SEVERAL = 0xffff;
+/** For each chunk: so many, that few chunks meet in one. */
+const SLOTS = 8;
+
+/**
+ * For each layer, by row of its chunk table: 1 for a chunk that another layer may hold, too. Only their files can meet. It goes by some bits
+ * of the chunk ids alone: two that have them in common are looked at in vain.
+ */
+function sharedChunks(layers: readonly LayerInodes[]): Uint8Array[] {
+  const tables = layers.map(({ sidecar }) => sidecar.chunkTable());
+  const bytes = tables.reduce((sum, { length }) => sum + length, CHUNK_ROW);
+  const slots = new Uint16Array(2 ** Math.ceil(Math.log2((bytes / CHUNK_ROW) * SLOTS)));
+  const slotAt = (table: Buffer, row: number): number => table.readUInt32LE(row * CHUNK_ROW) & (slots.length - 1);
+  tables.forEach((table, layer) => {
+    for (let row = 0; row < table.length / CHUNK_ROW; row++) {
+      const slot = slotAt(table, row);
+      slots[slot] = slots[slot] === 0 || slots[slot] === layer + 1 ? layer + 1 : SEVERAL;
     }
   });
-  return shared;
+  return tables.map((table) => {
+    const shared = new Uint8Array(table.length / CHUNK_ROW);
+    for (let row = 0; row < shared.length; row++) shared[row] = Number(slots[slotAt(table, row)] === SEVERAL);
+    return shared;
+  });
 }
 
 /** The ordinals of one inode that lower layers use, each with the paths that it has there. */
@@ -43,16 +54,16 @@ interface LowerUse {
   readonly ordinals: Map<ByteString, number>;
 }
 
-function resolveFiles(inodes: LayerInodes, shared: ReadonlySet<string>, users: Map<string, LowerUse>): ResolvedFile[] {
-  if (shared.size === 0) return [];
-  const { sidecar } = inodes;
-  const alone = ordinalsOf(inodes);
+function resolveFiles(inodes: LayerInodes, shared: Uint8Array, users: Map<string, LowerUse>): ResolvedFile[] {
+  const { chunks } = inodes.columns;
+  const candidates = inodes.entries.linked.filter((entry) => shared[chunks[entry]!] === 1);
+  if (candidates.length === 0) return [];
+  const { sidecar, ordinals: alone } = inodes;
   const names = groupNames(sidecar);
   const here = new Map<string, { taken: Set<number>; next: number; files: { paths: readonly ByteString[]; ordinal: number }[] }>();
   const changed: ResolvedFile[] = [];
-  for (const entry of distinctFiles(inodes)) {
-    if (!shared.has(sidecar.chunkId(sidecar.chunk(entry)).toString("latin1"))) continue;
-    const key = inodes.inode(entry).toString("latin1");
+  for (const entry of candidates) {
+    const key = inodes.inodeByColumns(entry).toString("latin1");
     const lower = users.get(key);
     let own = here.get(key);
     if (!own) here.set(key, (own = { taken: new Set(), next: 0, files: [] }));
@@ -105,17 +116,17 @@ function groupNames(sidecar: Sidecar): Map<number, ByteString[]> {
 const NO_XATTRS: readonly NamedValue[] = [];
 
 function resolveDirectories(
-  lower: readonly Sidecar[],
-  sidecar: Sidecar,
+  lower: readonly LayerInodes[],
+  { sidecar, entries }: LayerInodes,
   implied: Map<ByteString, ResolvedDirectory>[],
 ): ResolvedDirectory[] {
   const own = new Map<ByteString, ResolvedDirectory>();
   implied.push(own);
   if (lower.length === 0) return [];
-  for (let entry = 0; entry < sidecar.live; entry++) {
-    if ((sidecar.flags(entry) & Flag.implicit) === 0) continue;
+  const sidecars = lower.map((layer) => layer.sidecar);
+  for (const entry of entries.implied) {
     const path = pathOf(sidecar, entry);
-    const found = nearestDirectory(lower, path, implied);
+    const found = nearestDirectory(sidecars, path, implied);
     if (found && !isDefault(found)) own.set(path, found);
   }
   return [...own.values()];

@@ -1,7 +1,7 @@
 import type { WorkerPool } from "../system/worker-pool.ts";
 
-/** Entries that one request to a worker makes: small enough for progress and cancellation. */
-const SLICE = 4000;
+/** Entries that one request to a worker makes, so that fewer keep no two busy: small enough for progress and cancellation. */
+export const SLICE = 4000;
 
 export interface SlicesOptions {
   readonly total: number;
@@ -37,7 +37,11 @@ function lanesFor({ size }: WorkerPool, total: number): number {
   return Math.min(size, Math.ceil(total / SLICE));
 }
 
-/** Throws what one of them throws, once all have ended. */
-async function allSettled(works: readonly Promise<void>[]): Promise<void> {
-  for (const result of await Promise.allSettled(works)) if (result.status === "rejected") throw result.reason;
+/** What all give, or what one of them throws, once all have ended. */
+export async function allSettled<T>(works: readonly Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(works);
+  return results.map((result) => {
+    if (result.status === "rejected") throw result.reason;
+    return result.value;
+  });
 }

@@ -1,6 +1,8 @@
 /** The inodes that the files of a layer have in a profile, worked out from its sidecar. */
 import type { Sidecar } from "../../format/index.ts";
+import { WholeColumns } from "../../format/whole-columns.ts";
 import type { ByteString } from "../bytes.ts";
+import { LayerEntries } from "./layer-entries.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
 import {
   physicalAttributes,
@@ -15,18 +17,42 @@ import {
 interface Known {
   readonly attributes: PhysicalAttributes;
   readonly encoded: Buffer;
+  /** The first row whose attributes are the same. */
+  readonly same: number;
 }
 
 export class LayerInodes {
   readonly sidecar: Sidecar;
-  readonly #profile: Profile;
+  readonly profile: Profile;
   readonly #owner: Owner;
   readonly #rows: (Known | undefined)[] = [];
+  readonly #firstRows = new Map<string, number>();
+  #columns: WholeColumns | undefined;
+  #entries: LayerEntries | undefined;
+  #ordinals: ReadonlyMap<number, number> | undefined;
 
   constructor(sidecar: Sidecar, profile: Profile, owner: Owner) {
     this.sidecar = sidecar;
-    this.#profile = profile;
+    this.profile = profile;
     this.#owner = owner;
+  }
+
+  /** For who walks the whole layer. */
+  get columns(): WholeColumns {
+    return (this.#columns ??= new WholeColumns(this.sidecar));
+  }
+
+  /** The same. */
+  get entries(): LayerEntries {
+    return (this.#entries ??= new LayerEntries(this.sidecar, this.columns));
+  }
+
+  /**
+   * The ordinal that each linked file takes within its layer, by entry; absent means 0. The k-th file of one inode in file order
+   * takes ordinal k; the names of a hard-link group are one file and share their leader's.
+   */
+  get ordinals(): ReadonlyMap<number, number> {
+    return (this.#ordinals ??= ordinalsOf(this));
   }
 
   /** True for a regular file with content: one that is linked from chunks/. */
@@ -36,43 +62,58 @@ export class LayerInodes {
 
   /** The physical attributes of an entry's inode. */
   attributes(entry: number): PhysicalAttributes {
-    return this.#known(entry).attributes;
+    return this.attributesAt(this.sidecar.modeRow(entry));
+  }
+
+  /** The same by the row of the mode table. */
+  attributesAt(row: number): PhysicalAttributes {
+    return this.#known(row).attributes;
   }
 
   /** The inode id (20 bytes) of a linked file. */
   inode(entry: number): Buffer {
     const { sidecar } = this;
     const time = { seconds: sidecar.mtime(entry), nanoseconds: sidecar.mtimeNs(entry) };
-    return inodeId(sidecar.chunkId(sidecar.chunk(entry)), time, this.#known(entry).encoded);
+    return inodeId(sidecar.chunkId(sidecar.chunk(entry)), time, this.#known(sidecar.modeRow(entry)).encoded);
   }
 
-  #known(entry: number): Known {
-    const row = this.sidecar.modeRow(entry);
+  /** The same from whole columns. */
+  inodeByColumns(entry: number): Buffer {
+    const { chunks, mtimes, mtimesNs, modeRows } = this.columns;
+    const time = { seconds: mtimes[entry]!, nanoseconds: mtimesNs[entry]! };
+    return inodeId(this.columns.chunkId(chunks[entry]!), time, this.#known(modeRows[entry]!).encoded);
+  }
+
+  /**
+   * What tells the inode of a linked file from the layer's others. It goes by the attributes of the inode and not by what the image says:
+   * a profile may store two files alike that the image tells apart.
+   */
+  key(entry: number): string {
+    const { chunks, mtimes, mtimesNs, modeRows } = this.columns;
+    return `${chunks[entry]} ${mtimes[entry]} ${mtimesNs[entry]} ${this.#known(modeRows[entry]!).same}`;
+  }
+
+  #known(row: number): Known {
     const known = this.#rows[row];
     if (known) return known;
     const logical = this.sidecar.modeAt(row);
     const xattrs = logical.xattrs as readonly { name: string; value: string }[] as readonly NamedValue[];
     // type 0 with content is a whiteout marker that carried data: stored as the regular file that it was
     const mode = (logical.mode & S_IFMT) === 0 ? S_IFREG | logical.mode : logical.mode;
-    const attributes = physicalAttributes(this.#profile, { ...logical, mode, xattrs }, this.#owner);
-    return (this.#rows[row] = { attributes, encoded: encodeAttributes(attributes) });
+    const attributes = physicalAttributes(this.profile, { ...logical, mode, xattrs }, this.#owner);
+    const encoded = encodeAttributes(attributes);
+    const text = encoded.toString("latin1");
+    const same = this.#firstRows.get(text) ?? row;
+    this.#firstRows.set(text, same);
+    return (this.#rows[row] = { attributes, encoded, same });
   }
 }
 
-/**
- * The ordinal that each linked file takes within its layer, by entry; absent means 0. The k-th file of one inode in file order
- * takes ordinal k; the names of a hard-link group are one file and share their leader's.
- */
-export function ordinalsOf(inodes: LayerInodes): Map<number, number> {
-  const { sidecar } = inodes;
-  const uses = new Uint32Array(sidecar.chunkCount);
-  for (const entry of distinctFiles(inodes)) uses[sidecar.chunk(entry)]!++;
+function ordinalsOf(inodes: LayerInodes): Map<number, number> {
   const next = new Map<string, number>();
   const ordinals = new Map<number, number>();
-  for (const entry of distinctFiles(inodes)) {
-    if (uses[sidecar.chunk(entry)] === 1) continue;
-    // by the inode and not by what the image says: a profile may store two files alike that the image tells apart
-    const key = inodes.inode(entry).toString("latin1");
+  for (const entry of alikeFiles(inodes)) {
+    const key = inodes.key(entry);
     const ordinal = next.get(key) ?? 0;
     next.set(key, ordinal + 1);
     if (ordinal > 0) ordinals.set(entry, ordinal);
@@ -80,10 +121,11 @@ export function ordinalsOf(inodes: LayerInodes): Map<number, number> {
   return ordinals;
 }
 
-/** Linked files in file order, of a hard-link group the leader alone. */
-export function* distinctFiles(inodes: LayerInodes): Generator<number> {
-  const { sidecar } = inodes;
-  for (let entry = 1; entry < sidecar.live; entry++) if (inodes.isLinked(entry) && isLeader(sidecar, entry)) yield entry;
+/** Linked files whose content another of the layer has, too. */
+function alikeFiles({ sidecar, entries: { linked }, columns: { chunks } }: LayerInodes): Uint32Array {
+  const uses = new Uint32Array(sidecar.chunkCount);
+  for (const entry of linked) uses[chunks[entry]!]!++;
+  return linked.filter((entry) => uses[chunks[entry]!]! > 1);
 }
 
 export function isLeader(sidecar: Sidecar, entry: number): boolean {

@@ -5,14 +5,13 @@
  */
 import { closeSync, fstatSync, linkSync, openSync, readSync, renameSync, rmSync, unlinkSync, writeSync } from "node:fs";
 import { isErrno, ShaleError } from "../errors.ts";
-import { applyToFile, processOwner } from "../store/attributes.ts";
+import { applyToFile, processOwner, processUmask } from "../store/attributes.ts";
 import { chunkPath } from "../store/layout.ts";
 import type { MadeInodes } from "../store/made-inodes.ts";
 import { Shards } from "../store/planted.ts";
 import type { Owner, PhysicalAttributes } from "../store/profile.ts";
-import { openIfThere } from "../system/open-if-there.ts";
 import { linkIfAbsent } from "../system/link-if-absent.ts";
-import { renameIfAbsent } from "../system/rename-if-absent.ts";
+import { openIfThere } from "../system/open-if-there.ts";
 import { tryReflink } from "../system/syscalls.ts";
 import { hasContent, looksRight, statUntouched } from "./link-check.ts";
 import type { SourceTrust } from "./source-trust.ts";
@@ -34,6 +33,18 @@ export interface LinkSource {
   readonly chunk: () => Uint8Array;
 }
 
+export interface LinkerOptions {
+  readonly chunks: string;
+  readonly staging: string;
+  /** Distinguishes the files in the making of several linkers in one staging directory. */
+  readonly name: string;
+  readonly trust: SourceTrust;
+  /** Inodes that no tree has had yet, for their ingest has just made them; nobody can have changed those. */
+  readonly made?: MadeInodes | undefined;
+  /** Nobody else can write where the names are given: a missing source is made there. Anywhere else it could be swapped before it is linked. */
+  readonly ownTargets?: boolean;
+}
+
 /**
  * The ordinals that stand for one: itself, and those that EMLINK moves it to. No file of an image counts up that far, and each
  * belongs to its own ordinal alone, so that two files of an image still share no inode.
@@ -47,39 +58,37 @@ export class Linker {
   readonly #staging: string;
   readonly #name: string;
   readonly #self: Owner = processOwner();
+  readonly #umask: number = processUmask();
   readonly #trust: SourceTrust;
   readonly #made: MadeInodes | undefined;
+  readonly #ownTargets: boolean;
   readonly #shards = new Shards();
   readonly #buffer: Buffer = Buffer.allocUnsafe(256 * 1024);
   /** False once the file system was seen not to share blocks. */
   #reflinks = true;
   #next = 0;
 
-  /**
-   * `name` distinguishes the files in the making of several linkers in one staging directory. `made`: inodes that no tree has had yet, for
-   * their ingest has just made them; nobody can have changed those.
-   */
-  constructor(options: { chunks: string; staging: string; name: string; trust: SourceTrust; made?: MadeInodes | undefined }) {
-    this.#chunks = options.chunks;
-    this.#staging = options.staging;
-    this.#name = options.name;
-    this.#trust = options.trust;
-    this.#made = options.made;
+  constructor({ chunks, staging, name, trust, made, ownTargets = false }: LinkerOptions) {
+    this.#chunks = chunks;
+    this.#staging = staging;
+    this.#name = name;
+    this.#trust = trust;
+    this.#made = made;
+    this.#ownTargets = ownTargets;
   }
 
-  /** @throws STORE_DAMAGED when no inode with this content is left */
+  /** `target` is a name that nothing has. @throws STORE_DAMAGED when no inode with this content is left */
   link(source: LinkSource, target: string | Buffer): void {
     for (const ordinal of overflowOrdinals(source.ordinal)) {
       const path = chunkPath(this.#chunks, source.inode, ordinal);
-      if (ordinal !== 0 || this.#made?.has(source.inode) !== true) this.#ensure(path, source);
+      const isMade = ordinal === 0 && this.#made?.has(source.inode) === true;
       try {
-        return linkSync(path, target);
+        if (isMade || this.#isUntouched(path, source)) return linkSync(path, target);
       } catch (error) {
         if (isErrno(error, "EMLINK")) continue;
         if (!isErrno(error, "ENOENT")) throw error;
-        this.#make(source, path);
-        return linkSync(path, target);
       }
+      return this.#make(source, path, target);
     }
   }
 
@@ -92,9 +101,9 @@ export class Linker {
     this.link(source, file);
   }
 
-  #ensure(path: string, source: LinkSource): void {
+  #isUntouched(path: string, source: LinkSource): boolean {
     this.#shards.check(path);
-    if (!this.#isGood(path, source)) this.#make(source, path);
+    return this.#isGood(path, source);
   }
 
   #isGood(path: string, source: LinkSource): boolean {
@@ -102,34 +111,55 @@ export class Linker {
     return stat !== undefined && this.#trust.isWhole(path, stat, source);
   }
 
-  #make(source: LinkSource, path: string): void {
-    const staged = `${this.#staging}/${this.#name}-${this.#next++}`;
+  #make(source: LinkSource, path: string, target: string | Buffer): void {
+    if (this.#ownTargets) return this.#makeAt(target, path, source);
+    const staged = this.#fresh();
     try {
-      this.#copy(source, staged);
-      this.#publish(staged, path, source);
-    } catch (error) {
+      this.#makeAt(staged, path, source);
+      linkSync(staged, target);
+    } finally {
       rmSync(staged, { force: true });
+    }
+  }
+
+  /** Made under a name that nobody else can write to, and then linked into chunks/: nobody sees it there before it is whole. */
+  #makeAt(place: string | Buffer, path: string, source: LinkSource): void {
+    try {
+      this.#copy(source, place);
+      if (linkIfAbsent(place, path)) return;
+      if (!this.#isGood(path, source)) return this.#replace(path, place);
+      // another worker or process has made the same, which trees may hold already
+      unlinkSync(place);
+      linkSync(path, place);
+    } catch (error) {
+      rmSync(place, { force: true });
       throw error;
     }
   }
 
-  /** Another worker or process may make the same source; whoever comes second takes the first one's, which trees may hold already. */
-  #publish(staged: string, path: string, source: LinkSource): void {
-    if (renameIfAbsent(staged, path)) return;
-    if (this.#isGood(path, source)) unlinkSync(staged);
-    else renameSync(staged, path);
+  #replace(path: string, place: string | Buffer): void {
+    const staged = this.#fresh();
+    linkSync(place, staged);
+    renameSync(staged, path);
+  }
+
+  #fresh(): string {
+    return `${this.#staging}/${this.#name}-${this.#next++}`;
   }
 
   /** A new file with the content of a sibling and the attributes wanted. */
-  #copy(source: LinkSource, staged: string): void {
+  #copy(source: LinkSource, path: string | Buffer): void {
+    const { attributes } = source;
+    // with its mode from the start, unless that could forbid what comes before
+    const mode = attributes.xattrs.length === 0 ? attributes.mode & 0o777 & ~this.#umask : 0o600;
     const content = this.#openContent(source);
     try {
-      const target = openSync(staged, "wx", 0o600);
+      const target = openSync(path, "wx", mode);
       try {
         // never by path: copyFile would bring the owner and mode of the source along
         this.#reflinks &&= tryReflink(target, content);
-        if (!this.#reflinks) copyBytes(content, target, this.#buffer);
-        applyToFile(target, source.attributes, source, { self: this.#self, mode: 0o600 });
+        if (!this.#reflinks) this.#copyBytes(content, target, source);
+        applyToFile(target, attributes, source, { self: this.#self, mode });
       } finally {
         closeSync(target);
       }
@@ -138,14 +168,25 @@ export class Linker {
     }
   }
 
+  /** The content was of this size when it was opened. */
+  #copyBytes(content: number, target: number, source: LinkSource): void {
+    const buffer = this.#buffer;
+    for (let at = 0; at < source.size;) {
+      const read = readSync(content, buffer, 0, buffer.length, at);
+      if (read === 0) throw damaged(chunkPath(this.#chunks, source.inode));
+      for (let done = 0; done < read;) done += writeSync(target, buffer, done, read - done);
+      at += read;
+    }
+  }
+
   #openContent(source: LinkSource): number {
-    const same = chunkPath(this.#chunks, source.inode, 0);
-    const native = chunkPath(this.#chunks, source.native(), 0);
-    const fd = this.#openWhole(same, source) ?? (native === same ? undefined : this.#openWhole(native, source));
+    const same = chunkPath(this.#chunks, source.inode);
+    const fd = this.#openWhole(same, source);
     if (fd !== undefined) return fd;
-    const message =
-      "the content of a file is missing from the store or was changed there; pull the image again with `force`, or run shale fsck --repair";
-    throw new ShaleError("STORE_DAMAGED", message, { path: native });
+    const native = chunkPath(this.#chunks, source.native());
+    const other = native === same ? undefined : this.#openWhole(native, source);
+    if (other !== undefined) return other;
+    throw damaged(native);
   }
 
   /** Undefined when it is not there or has other bytes. */
@@ -168,10 +209,8 @@ export class Linker {
   }
 }
 
-function copyBytes(source: number, target: number, buffer: Buffer): void {
-  const readAt = (position: number): number => readSync(source, buffer, 0, buffer.length, position);
-  for (let at = 0, read = readAt(0); read > 0; read = readAt(at)) {
-    for (let done = 0; done < read;) done += writeSync(target, buffer, done, read - done);
-    at += read;
-  }
+function damaged(path: string): ShaleError<"STORE_DAMAGED"> {
+  const message =
+    "the content of a file is missing from the store or was changed there; pull the image again with `force`, or run shale fsck --repair";
+  return new ShaleError("STORE_DAMAGED", message, { path });
 }

@@ -1,6 +1,6 @@
 /** The workers' side of trees: composition, and the writing of one tree in steps that several workers share. */
 import { existsSync } from "node:fs";
-import { indexSidecar, type Sidecar } from "../../format/index.ts";
+import { indexSidecar } from "../../format/index.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
@@ -60,7 +60,7 @@ export interface TreeStep {
 
 export class TreeTasks {
   readonly handlers: Readonly<Record<string, Handler>> = {
-    "tree/compose": (request: ComposeRequest) => compose(request),
+    "tree/compose": (request: ComposeRequest) => this.#compose(request),
     "tree/inodes": (request: InodesRequest) => inodesOf(request),
     "tree/chunks-there": (request: ChunksRequest) => ({ value: chunksAreThere(request) }),
     "tree/check": (request: CheckTreeRequest) => isRight(request),
@@ -71,6 +71,8 @@ export class TreeTasks {
   readonly #name: string;
   /** The tree at hand: its sidecar is read once for all steps. */
   #current: { tree: string; writer: TreeWriter } | undefined;
+  /** By sidecar, what was composed last, for its trees are made next; while there is memory for it. */
+  readonly #composed = new Map<string, WeakRef<LayerInodes>>();
 
   /** `name` tells this worker's temporary files from another's. */
   constructor(name: string) {
@@ -78,23 +80,28 @@ export class TreeTasks {
   }
 
   async #step({ task, phase, from, to }: TreeStep): Promise<Handled> {
-    if (this.#current?.tree !== task.tree) {
-      this.#current = { tree: task.tree, writer: new TreeWriter(new TreePlan(task, await readSidecar(task.sidecar)), this.#name) };
-    }
+    if (this.#current?.tree !== task.tree) this.#current = { tree: task.tree, writer: new TreeWriter(await this.#plan(task), this.#name) };
     this.#current.writer.run(phase, from, to);
     return { value: undefined };
   }
-}
 
-async function compose({ layers, profile, owner }: ComposeRequest): Promise<Handled> {
-  const sidecars: Sidecar[] = [];
-  for (const { sidecar } of layers) sidecars.push(await readSidecar(sidecar));
-  const resolutions = composeImage(sidecars, profile, owner);
-  const composed = layers.map(({ diffId }, index): ComposedLayer => {
-    const resolution = resolutions[index]!;
-    return { treeId: treeId(diffId, profile, resolution), resolution, live: sidecars[index]!.live };
-  });
-  return { value: composed };
+  async #plan(task: TreeTask): Promise<TreePlan> {
+    const known = this.#composed.get(task.sidecar)?.deref();
+    return known?.profile === task.profile ? new TreePlan(task, known.sidecar, known) : new TreePlan(task, await readSidecar(task.sidecar));
+  }
+
+  async #compose({ layers, profile, owner }: ComposeRequest): Promise<Handled> {
+    const inodes: LayerInodes[] = [];
+    for (const { sidecar } of layers) inodes.push(new LayerInodes(await readSidecar(sidecar), profile, owner));
+    const resolutions = composeImage(inodes);
+    this.#composed.clear();
+    layers.forEach(({ sidecar }, index) => this.#composed.set(sidecar, new WeakRef(inodes[index]!)));
+    const composed = layers.map(({ diffId }, index): ComposedLayer => {
+      const resolution = resolutions[index]!;
+      return { treeId: treeId(diffId, profile, resolution), resolution, live: inodes[index]!.sidecar.live };
+    });
+    return { value: composed };
+  }
 }
 
 /** Whether the tree on disk is what it must be, extended attributes included. */

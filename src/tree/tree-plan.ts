@@ -2,12 +2,14 @@
  * What one tree must be, entry by entry: where each stands, the attributes of its inode, and for a file with content the link
  * source. Whoever writes a tree and whoever checks one go by this.
  */
+import { NO_ROW } from "../../format/columns.ts";
 import { Flag, type Sidecar } from "../../format/index.ts";
 import { toByteString, type ByteString } from "../bytes.ts";
 import type { ModificationTime } from "../store/attributes.ts";
 import { ABSENT, type Placing } from "../store/placing.ts";
 import { physicalAttributes, S_IFDIR, S_IFMT, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
-import { isLeader, LayerInodes, ordinalsOf, pathOf } from "./layer-inodes.ts";
+import { isLeader, LayerInodes, pathOf } from "./layer-inodes.ts";
+import type { LayerEntries } from "./layer-entries.ts";
 import type { LinkSource } from "./link-source.ts";
 import type { Resolution, ResolvedDirectory } from "./resolution.ts";
 import type { TrustTerms } from "./source-trust.ts";
@@ -33,12 +35,6 @@ export interface TreeTask {
   readonly placed?: SharedArrayBuffer | undefined;
 }
 
-export interface EntryRange {
-  readonly from?: number;
-  readonly to?: number;
-  readonly wanted?: (entry: number) => boolean;
-}
-
 const EPOCH: ModificationTime = { mtime: 0, mtimeNs: 0 };
 
 export class TreePlan {
@@ -47,30 +43,40 @@ export class TreePlan {
   readonly #root: ByteString;
   readonly #inodes: LayerInodes;
   readonly #native: LayerInodes;
-  readonly #ordinals: Map<number, number>;
+  /** Where the resolution says another than the layer. */
+  readonly #ordinals: ReadonlyMap<number, number>;
   readonly #directories: ReadonlyMap<ByteString, ResolvedDirectory>;
   readonly #placed: Uint8Array | undefined;
+  /** The directory that was asked for last: its row, and the place of what is in it less the name. */
+  #directory = -1;
+  #prefix = "";
 
-  constructor(task: TreeTask, sidecar: Sidecar) {
+  /** `inodes` of this layer in this profile, if they were worked out before. */
+  constructor(task: TreeTask, sidecar: Sidecar, inodes: LayerInodes = new LayerInodes(sidecar, task.profile, task.owner)) {
     this.task = task;
     this.sidecar = sidecar;
     this.#root = toByteString(task.tree);
-    this.#inodes = new LayerInodes(sidecar, task.profile, task.owner);
+    this.#inodes = inodes;
     this.#native = task.profile === task.native ? this.#inodes : new LayerInodes(sidecar, task.native, task.owner);
-    this.#ordinals = ordinalsOf(this.#inodes);
-    for (const { path, ordinal } of task.resolution.files) this.#ordinals.set(this.#leaderOf(sidecar.lookup(path)), ordinal);
+    this.#ordinals = new Map(task.resolution.files.map(({ path, ordinal }) => [this.#leaderOf(sidecar.lookup(path)), ordinal]));
     this.#directories = new Map(task.resolution.directories.map((directory) => [directory.path, directory]));
     this.#placed = task.placed && new Uint8Array(task.placed);
   }
 
-  /** Live entries [from, to) in file order, parents before children, with their places; making a place costs more than asking `wanted`. */
-  *entries({ from = 0, to = this.sidecar.live, wanted }: EntryRange = {}): Generator<{ entry: number; path: ByteString }> {
-    for (let entry = from; entry < to; entry++) if (!wanted || wanted(entry)) yield { entry, path: this.place(entry) };
+  /** Live entries by what they are. */
+  get entries(): LayerEntries {
+    return this.#inodes.entries;
   }
 
   place(entry: number): ByteString {
-    const path = pathOf(this.sidecar, entry);
-    return path === "" ? this.#root : (`${this.#root}/${path}` as ByteString);
+    if (entry === 0) return this.#root;
+    const row = this.sidecar.directoryOf(entry);
+    if (row !== this.#directory) {
+      const path = this.sidecar.directoryPath(row);
+      this.#prefix = path === "" ? `${this.#root}/` : `${this.#root}/${path}/`;
+      this.#directory = row;
+    }
+    return `${this.#prefix}${this.sidecar.name(entry)}` as ByteString;
   }
 
   isDirectory(entry: number): boolean {
@@ -88,7 +94,12 @@ export class TreePlan {
 
   /** A regular file with content. */
   isLinked(entry: number): boolean {
-    return this.#inodes.isLinked(entry);
+    return this.hasContent(entry) && this.type(entry) === S_IFREG;
+  }
+
+  /** The same of what is known to be a regular file. */
+  hasContent(entry: number): boolean {
+    return this.#inodes.columns.chunks[entry] !== NO_ROW;
   }
 
   /** Neither directory nor regular file nor whiteout: symlinks, devices, FIFOs. */
@@ -109,18 +120,26 @@ export class TreePlan {
 
   /** Of a linked file: which of the equal files of its image it is, from 0. */
   ordinal(entry: number): number {
-    return this.#ordinals.get(this.#leaderOf(entry)) ?? 0;
+    const { flags } = this.#inodes.columns;
+    const leader = (flags[entry]! & Flag.hardLink) === 0 ? entry : this.#leaderOf(entry);
+    return this.#ordinals.get(leader) ?? this.#inodes.ordinals.get(leader) ?? 0;
   }
 
   /** Of a linked file. */
   source(entry: number): LinkSource {
-    const inode = this.#inodes.inode(entry);
-    const ordinal = this.ordinal(entry);
-    const native = (): Uint8Array => (this.#native === this.#inodes ? inode : this.#native.inode(entry));
-    const chunk = (): Uint8Array => this.sidecar.chunkId(this.sidecar.chunk(entry));
-    const size = this.sidecar.size(entry);
-    const { vouchedBefore } = this.task;
-    return { inode, ordinal, size, attributes: this.#inodes.attributes(entry), ...this.time(entry), vouchedBefore, native, chunk };
+    const { columns } = this.#inodes;
+    const inode = this.#inodes.inodeByColumns(entry);
+    return {
+      inode,
+      ordinal: this.ordinal(entry),
+      size: columns.sizes[entry]!,
+      attributes: this.#inodes.attributesAt(columns.modeRows[entry]!),
+      mtime: columns.mtimes[entry]!,
+      mtimeNs: columns.mtimesNs[entry]!,
+      vouchedBefore: this.task.vouchedBefore,
+      native: () => (this.#native === this.#inodes ? inode : this.#native.inode(entry)),
+      chunk: () => columns.chunkId(columns.chunks[entry]!),
+    };
   }
 
   attributes(entry: number): PhysicalAttributes {

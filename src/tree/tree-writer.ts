@@ -14,6 +14,7 @@ import { S_IFCHR, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod, setPathXattr } from "../system/syscalls.ts";
 import { Linker } from "./link-source.ts";
 import { makeRegular, makeSpecial, tryLink } from "./make-node.ts";
+import { within } from "./layer-entries.ts";
 import type { Phase } from "./phases.ts";
 import { SourceTrust } from "./source-trust.ts";
 import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
@@ -33,6 +34,7 @@ export class TreeWriter {
       name,
       trust: new SourceTrust(chunks, trust),
       made: made && new MadeInodes(made),
+      ownTargets: true,
     });
   }
 
@@ -57,21 +59,21 @@ export class TreeWriter {
 
   /** 0700 for now. The tree's own directory is there. */
   #makeDirectories(from: number, to: number): void {
-    const wanted = (entry: number): boolean => entry > 0 && this.#plan.isDirectory(entry) && this.#plan.placing(entry) === ABSENT;
-    for (const { path } of this.#plan.entries({ from, to, wanted })) makeWithParents(path);
+    const plan = this.#plan;
+    for (const entry of within(plan.entries.directories, from, to)) if (plan.placing(entry) === ABSENT) makeWithParents(plan.place(entry));
   }
 
   /** Files with content or without. */
   #makeFiles(from: number, to: number): void {
     const plan = this.#plan;
-    const isThere = (entry: number): boolean => plan.placing(entry) === PLACED && plan.ordinal(entry) === 0;
-    const wanted = (entry: number): boolean => plan.type(entry) === S_IFREG && plan.isLeader(entry) && !isThere(entry);
-    for (const { entry, path } of plan.entries({ from, to, wanted })) {
+    for (const entry of within(plan.entries.files, from, to)) {
       const placing = plan.placing(entry);
+      if (placing === PLACED && plan.ordinal(entry) === 0) continue;
+      const path = plan.place(entry);
       if (placing === COPIED && plan.ordinal(entry) > 0) this.#linker.name(plan.source(entry), fsPath(path));
       else {
         if (placing !== ABSENT) unlinkSync(fsPath(path));
-        if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
+        if (plan.hasContent(entry)) this.#linker.link(plan.source(entry), fsPath(path));
         else makeRegular({ plan, entry, path, self: this.#self });
       }
     }
@@ -79,27 +81,26 @@ export class TreeWriter {
 
   #makeSpecials(from: number, to: number): void {
     const plan = this.#plan;
-    const wanted = (entry: number): boolean => plan.isSpecial(entry) && plan.isLeader(entry);
-    for (const { entry, path } of plan.entries({ from, to, wanted })) makeSpecial({ plan, entry, path, self: this.#self });
+    for (const entry of within(plan.entries.specials, from, to)) makeSpecial({ plan, entry, path: plan.place(entry), self: this.#self });
   }
 
   #applyAttributes(from: number, to: number): void {
-    for (const { entry, path } of this.#plan.entries({ from, to, wanted: (entry) => this.#isOpenDirectory(entry) === true }))
-      this.#applyTo(entry, path);
+    if (from === 0 && this.#isOpen(0)) this.#applyTo(0);
+    for (const entry of within(this.#plan.entries.directories, from, to)) if (this.#isOpen(entry)) this.#applyTo(entry);
   }
 
   #applyLast(): void {
-    const closed = [...this.#plan.entries({ wanted: (entry) => this.#isOpenDirectory(entry) === false })];
-    for (const { entry, path } of closed.reverse()) this.#applyTo(entry, path);
+    const closed = this.#plan.entries.directories.filter((entry) => !this.#isOpen(entry));
+    for (const entry of closed.reverse()) this.#applyTo(entry);
+    if (!this.#isOpen(0)) this.#applyTo(0);
   }
 
-  #applyTo(entry: number, path: ByteString): void {
-    applyToPath(path, this.#plan.attributes(entry), this.#plan.time(entry), this.#self);
+  #applyTo(entry: number): void {
+    applyToPath(this.#plan.place(entry), this.#plan.attributes(entry), this.#plan.time(entry), this.#self);
   }
 
-  /** Whether we can still reach what is in the directory when it has its attributes; undefined for all else. */
-  #isOpenDirectory(entry: number): boolean | undefined {
-    if (!this.#plan.isDirectory(entry)) return undefined;
+  /** Whether we can still reach what is in a directory when it has its attributes. */
+  #isOpen(entry: number): boolean {
     const { mode, uid } = this.#plan.attributes(entry);
     return uid === this.#self.uid && (mode & 0o700) === 0o700;
   }
@@ -107,8 +108,8 @@ export class TreeWriter {
   /** Whiteouts and opaque directories, in the form that the profile's consumers know. */
   #makeMarkers(): void {
     const { profile } = this.#plan.task;
-    const wanted = (entry: number): boolean => this.#plan.flag(entry, Flag.whiteout | Flag.opaque);
-    for (const { entry, path } of this.#plan.entries({ wanted })) {
+    for (const entry of this.#plan.entries.markers) {
+      const path = this.#plan.place(entry);
       if (this.#plan.flag(entry, Flag.whiteout)) {
         if (profile === "oci") makeMarkerFile(ociWhiteout(path));
         else mknod(path, S_IFCHR);
