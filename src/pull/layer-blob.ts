@@ -4,6 +4,7 @@ import type { Descriptor } from "../image/descriptor.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source, SourceEvent } from "../source/source.ts";
 import { ShaleError } from "../errors.ts";
+import { freeBuffer } from "../system/free-buffer.ts";
 import { Spool } from "./spool.ts";
 
 export interface LayerBlobInit {
@@ -47,7 +48,7 @@ export class LayerBlob implements Disposable {
     this.#spool = !this.#useKept && worthSpooling ? Spool.open(spool, descriptor.size) : undefined;
   }
 
-  /** One pass over the whole blob, not verified. */
+  /** One pass over the whole blob, not verified. A chunk is good until the next one is asked for. */
   bytes(): AsyncIterable<Uint8Array> {
     const { descriptor, kept, onResumed } = this.#init;
     this.resumed = this.#useKept ? descriptor.size : (this.#spool?.length ?? 0);
@@ -86,6 +87,8 @@ export class LayerBlob implements Disposable {
     for await (const chunk of source.readBlob(reference, descriptor, { offset, signal, avoid: this.#avoid, onEvent })) {
       this.fetched += chunk.length;
       yield chunk;
+      // the collector is in no hurry for what lies outside its heap: tens of megabytes, and the next chunk gets cold memory
+      freeBuffer(chunk);
     }
   }
 }

@@ -4,6 +4,7 @@ import { isIP, type LookupFunction } from "node:net";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
 import type { Dispatcher } from "undici";
 import type { HttpOptions } from "./http-client.ts";
+import { loadAgent } from "./load-agent.ts";
 import type { TlsSettings } from "./tls-settings.ts";
 
 export interface Way {
@@ -61,15 +62,15 @@ export class Connections {
   }
 
   async #make({ tls, publicOnly, connectTimeout }: Way, proxy: URL | undefined): Promise<Dispatcher> {
-    const undici = await import("undici");
     const connections = this.#options.connectionsPerHost;
     const timeout = connectTimeout ?? this.#options.connectTimeout;
     const secure = { timeout, ...(tls && secureOptions(tls)) };
     if (proxy === undefined) {
       const connect = { ...secure, preferH2: this.#options.http2, lookup: this.#lookup(publicOnly) };
-      return new undici.Agent({ connections, allowH2: this.#options.http2, h2Options: H2_OPTIONS, connect });
+      return new (loadAgent())({ connections, allowH2: this.#options.http2, h2Options: H2_OPTIONS, connect });
     }
-    return new undici.ProxyAgent({
+    const { ProxyAgent } = await import("undici");
+    return new ProxyAgent({
       uri: proxy.href,
       connections,
       connectTimeout: timeout,
