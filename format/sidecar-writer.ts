@@ -4,8 +4,7 @@ import { ModeTable, StringTable } from "./entry-tables.ts";
 import { GrowingBuffer } from "./growing-buffer.ts";
 import { BLOCK, CHUNK_ROW, COLUMNS, MAX_LENGTH, MAX_PATH, NO_ROW } from "./columns.ts";
 import type { ColumnName } from "./columns.ts";
-import { NumberColumn } from "./number-column.ts";
-import type { BinContent, NumberWidth } from "./number-column.ts";
+import { littleEndian, NumberColumns } from "./number-columns.ts";
 import { encodeBinStart, encodeHeader } from "./sidecar-header.ts";
 import { loadXxh64 } from "./xxh64.ts";
 import type { Xxh64 } from "./xxh64.ts";
@@ -32,14 +31,10 @@ export interface SidecarTail {
 /** An entry without its path. */
 export type SidecarAttributes = Omit<SidecarEntry, "path">;
 
-/** What an entry has in `#numbers`: time, size, offset; and in `#words`: end of the path, mode, nanoseconds, link, chunk. */
-const NUMBERS = 3;
-const WORDS = 5;
-
 /**
  * Encodes a sidecar, entry by entry in file order (sidecar.md, "Entries"): live entries first, the root before all; in the
  * indexed form they are sorted by `comparePaths`. Equal entries give equal bytes. An entry that the format cannot hold is
- * the caller's mistake: RangeError. Holds about 50 bytes an entry and the path bytes until `finish`, which adds the file's.
+ * the caller's mistake: RangeError. Holds about 40 bytes an entry and the path bytes until `finish`, which adds the file's.
  * Nothing of an entry is kept: one object may serve for all.
  */
 export class SidecarWriter {
@@ -51,9 +46,7 @@ export class SidecarWriter {
   readonly #dirPathEnd: GrowingBuffer = new GrowingBuffer();
   readonly #dirFirst: GrowingBuffer = new GrowingBuffer();
   readonly #hardLinks: GrowingBuffer = new GrowingBuffer();
-  #numbers: Float64Array;
-  #words: Uint32Array;
-  #flags: Uint8Array;
+  #columns: NumberColumns;
   #count = 0;
   #implicit = 0;
   #maxChunk = -1;
@@ -65,11 +58,9 @@ export class SidecarWriter {
     if (options.diffId.length !== 32) throw new RangeError("write sidecar: a diff ID has 32 bytes");
     if (!isUint(options.live, NO_ROW) || options.live === 0) throw new RangeError("write sidecar: the root is always live");
     this.#options = options;
-    const rows = Math.min(options.expected ?? options.live, MAX_LENGTH / 64) + 1;
+    const rows = Math.ceil(Math.min(Math.max(options.expected ?? options.live, 1), MAX_LENGTH / 64));
     this.#path = new GrowingBuffer(rows * 16);
-    this.#numbers = new Float64Array(rows * NUMBERS);
-    this.#words = new Uint32Array(rows * WORDS);
-    this.#flags = new Uint8Array(rows);
+    this.#columns = new NumberColumns(rows);
   }
 
   /** Entries added so far: the number of the next one. */
@@ -98,30 +89,28 @@ export class SidecarWriter {
     const count = this.#count;
     if (count < live) throw new RangeError(`write sidecar: ${live} live entries were promised, ${count} came`);
     if (order.length !== count - this.#implicit) throw new RangeError("write sidecar: order does not name every entry of the tar");
-    for (const entry of order) if (entry >= count) throw new RangeError("write sidecar: order names an entry that was not added");
+    for (let k = 0; k < order.length; k++)
+      if ((order[k] as number) >= count) throw new RangeError("write sidecar: order names an entry that was not added");
     if (this.#maxLeader >= count) throw new RangeError("write sidecar: a leader was not added");
     if (chunks.length % CHUNK_ROW !== 0 || this.#maxChunk >= chunks.length / CHUNK_ROW)
       throw new RangeError("write sidecar: an entry's chunk is not in the table");
     if (indexed) this.#dirFirst.u32(live);
-    const number = (first: number, width: NumberWidth): BinContent =>
-      new NumberColumn(this.#numbers, { first, stride: NUMBERS, width, rows: count });
-    const word = (first: number, width: NumberWidth): BinContent =>
-      new NumberColumn(this.#words, { first, stride: WORDS, width, rows: count });
-    const bins: Record<ColumnName, BinContent> = {
+    const columns = this.#columns;
+    const bins: Record<ColumnName, Buffer> = {
       path: this.#path.view(),
-      pathEnd: word(0, 4),
+      pathEnd: littleEndian(columns.pathEnd, count),
       dirPath: this.#dirPath.view(),
       dirPathEnd: this.#dirPathEnd.view(),
       dirFirst: this.#dirFirst.view(),
-      offset: number(2, 6),
-      size: number(1, 6),
-      mode: word(1, this.#modes.rows > 65_536 ? 4 : 2),
-      mtime: number(0, 8),
-      mtimeNs: word(2, 4),
-      whiteout: new NumberColumn(this.#flags, { width: 1, rows: count }),
-      link: word(3, 4),
-      chunk: word(4, 4),
-      order: new NumberColumn(order, { width: 4, rows: order.length }),
+      offset: littleEndian(columns.offset, count * 3),
+      size: littleEndian(columns.size, count * 3),
+      mode: littleEndian(this.#modes.rows > 65_536 ? columns.mode.subarray(0, count) : Uint16Array.from(columns.mode.subarray(0, count))),
+      mtime: littleEndian(columns.mtime, count * 2),
+      mtimeNs: littleEndian(columns.mtimeNs, count),
+      whiteout: Buffer.from(columns.flags.buffer, 0, count),
+      link: littleEndian(columns.link, count),
+      chunk: littleEndian(columns.chunk, count),
+      order: littleEndian(order),
       modeTable: this.#modes.bytes.view(),
       xattrs: this.#modes.xattrs.bytes.view(),
       xattrsEnd: this.#modes.xattrs.ends.view(),
@@ -135,22 +124,26 @@ export class SidecarWriter {
 
   #add(directory: string, name: string, entry: SidecarAttributes): void {
     checkEntry(entry);
-    const { chunk, leader, target } = entry;
+    const { mtime, size, offset, chunk, leader, target } = entry;
     const index = this.#count;
     const flags = this.#flagsOf(entry);
     this.#addPath(directory, name);
-    if (index === this.#flags.length) this.#grow();
-    const number = index * NUMBERS;
-    this.#numbers[number] = entry.mtime;
-    this.#numbers[number + 1] = entry.size;
-    this.#numbers[number + 2] = entry.offset;
-    const word = index * WORDS;
-    this.#words[word] = this.#path.length;
-    this.#words[word + 1] = this.#modes.row(entry);
-    this.#words[word + 2] = entry.mtimeNs;
-    this.#words[word + 3] = target === "" ? 0 : 1 + this.#targets.row(target);
-    this.#words[word + 4] = chunk === -1 ? NO_ROW : chunk;
-    this.#flags[index] = flags;
+    if (index === this.#columns.room) this.#columns = this.#columns.grown();
+    const columns = this.#columns;
+    columns.pathEnd[index] = this.#path.length;
+    columns.offset[index * 3] = offset;
+    columns.offset[index * 3 + 1] = offset >>> 16;
+    columns.offset[index * 3 + 2] = offset / 2 ** 32;
+    columns.size[index * 3] = size;
+    columns.size[index * 3 + 1] = size >>> 16;
+    columns.size[index * 3 + 2] = size / 2 ** 32;
+    columns.mode[index] = this.#modes.row(entry);
+    columns.mtime[index * 2] = mtime;
+    columns.mtime[index * 2 + 1] = Math.floor(mtime / 2 ** 32);
+    columns.mtimeNs[index] = entry.mtimeNs;
+    columns.flags[index] = flags;
+    columns.link[index] = target === "" ? 0 : 1 + this.#targets.row(target);
+    columns.chunk[index] = chunk === -1 ? NO_ROW : chunk;
     if (leader !== -1) {
       this.#hardLinks.u32(index);
       this.#hardLinks.u32(leader);
@@ -188,16 +181,6 @@ export class SidecarWriter {
     this.#dirFirst.u32(this.#count);
     this.#dirPath.latin1(directory);
     this.#dirPathEnd.u32(this.#dirPath.length);
-  }
-
-  #grow(): void {
-    const [numbers, words, flags] = [this.#numbers, this.#words, this.#flags];
-    this.#numbers = new Float64Array(numbers.length * 2);
-    this.#words = new Uint32Array(words.length * 2);
-    this.#flags = new Uint8Array(flags.length * 2);
-    this.#numbers.set(numbers);
-    this.#words.set(words);
-    this.#flags.set(flags);
   }
 }
 
@@ -244,7 +227,7 @@ function isUint(value: number, max: number): boolean {
 }
 
 /** Lays out the bins, then sums the blocks before `sums`. */
-function assemble(options: SidecarWriterOptions, count: number, bins: Record<ColumnName, BinContent>, xxh64: Xxh64): Buffer {
+function assemble(options: SidecarWriterOptions, count: number, bins: Record<ColumnName, Buffer>, xxh64: Xxh64): Buffer {
   const lengths: number[] = [...COLUMNS.map((name) => bins[name].length), 0];
   const header = { diffId: Buffer.from(options.diffId), count, live: options.live, indexed: options.indexed, lengths };
   let sumsAt = encodeHeader(header).length;

@@ -104,6 +104,15 @@ export class EntryTable {
     return this.#text(index, 1);
   }
 
+  /** All paths in turn. The text of a part is decoded at once: what is kept of a path must be copied, or it keeps that alive. */
+  eachPath(visit: (path: ByteString, row: number) => void): void {
+    for (const { text, textEnds, first, end } of this.#columns) {
+      const all = text.toString("latin1") as ByteString;
+      for (let row = first, at = 0; row < end; row++, at += TEXTS)
+        visit(all.slice(at === 0 ? 0 : textEnds[at - 1], textEnds[at]) as ByteString, row);
+    }
+  }
+
   /** Views. */
   stored(index: number): StoredFile | undefined {
     const { words, inodes, first } = this.#columnsOf(index);

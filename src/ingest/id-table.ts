@@ -6,7 +6,7 @@ export class IdTable {
   readonly #width: number;
   /** Ids back to back, by number. */
   #ids: Uint32Array<ArrayBuffer>;
-  /** Open addressing: 1 + number of an id, or 0. A power of two, at least twice as many as ids. */
+  /** Open addressing: 1 + number of an id, or 0. A power of two, at least twice the ids. */
   #slots: Int32Array;
   #count = 0;
   /** Strangers choose the ids, and so could choose equal beginnings: what they cannot choose is these. */

@@ -10,11 +10,14 @@ import { layerLimitError } from "./layer-limits.ts";
 import type { EntryTable } from "./entry-table.ts";
 import { Inode } from "./layer-inode.ts";
 
+/** A directory of the tree; its name is its key in its parent. */
 export class Directory {
   /** The entry that made it what it is; -1 if no entry names it. */
   row: number;
   opaque = false;
   children: Map<ByteString, Child> | undefined;
+  /** Those of `children` that are directories, once more: most names are none. */
+  directories: Map<ByteString, Directory> | undefined;
   /** Names that lower layers lose here, with the entry that says so. */
   whiteouts: Map<ByteString, number> | undefined;
 
@@ -26,6 +29,8 @@ export class Directory {
 /** What a name stands for: a directory, or the entry that made it. */
 export type Child = Directory | number;
 
+/** V8 copies slices that are shorter (SlicedString::kMinLength). */
+const SHORTEST_SLICE = 13;
 /** As the kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
 /** Following symlinks costs as many steps as their targets have components: what all entries together may take. */
@@ -60,27 +65,26 @@ export class LayerModel {
 
   /** Takes all entries, in the order of the tar. @throws TAR_INVALID, LIMIT_PATH_DEPTH */
   build(): this {
-    for (let row = 0; row < this.#entries.count; row++) this.#add(row);
+    this.#entries.eachPath((path, row) => this.#add(path, row));
     for (const row of this.#pending.keys()) this.#settleChain(row);
     return this;
   }
 
-  #add(row: number): void {
+  #add(path: ByteString, row: number): void {
     this.#added = row + 1;
     if (this.#entries.kind(row) === "ignored") return;
-    const path = this.#entries.path(row);
     const end = path.endsWith("/") ? path.length - 1 : path.length;
     const slash = path.lastIndexOf("/", end - 1);
     const directory = path.slice(0, Math.max(slash, 0));
     const name = path.slice(slash + 1, end) as ByteString;
     const parent = this.#parents.get(directory);
     if (parent && isOrdinaryName(name) && path.length <= MAX_PATH) return this.#place(parent, ownText(name), row);
-    this.#addOther(row, { directory, name });
+    this.#addOther(path, row, { directory, name });
   }
 
   /** An entry in a directory that is not known yet, or whose name is not just a name. `spelled`: both as the archive has them. */
-  #addOther(row: number, spelled: { readonly directory: string; readonly name: string }): void {
-    const path = this.#normalize(this.#entries.path(row), row);
+  #addOther(raw: ByteString, row: number, spelled: { readonly directory: string; readonly name: string }): void {
+    const path = this.#normalize(raw, row);
     if (path === "") return this.#addRoot(row);
     const slash = path.lastIndexOf("/");
     const directory = path.slice(0, Math.max(slash, 0)) as ByteString;
@@ -91,7 +95,7 @@ export class LayerModel {
       case "plain": {
         const parent = this.#parentOf(directory, row);
         // else a dot or nothing follows the name: what was taken for the directory is the entry itself
-        if (spelled.name === name) this.#parents.set(ownText(spelled.directory), parent);
+        if (spelled.name === name && spelled.directory !== directory) this.#parents.set(ownText(spelled.directory), parent);
         return this.#place(parent, name, row);
       }
       case "whiteout": {
@@ -172,7 +176,10 @@ export class LayerModel {
 
   #put(parent: Directory, name: ByteString, child: Child): void {
     const children = (parent.children ??= new Map<ByteString, Child>());
-    if (children.has(name)) this.#parents.clear();
+    const present = children.get(name);
+    if (present !== undefined) this.#parents.clear();
+    if (typeof child === "object") (parent.directories ??= new Map<ByteString, Directory>()).set(name, child);
+    else if (typeof present === "object") parent.directories!.delete(name);
     children.set(name, child);
   }
 
@@ -195,7 +202,7 @@ export class LayerModel {
     if (known) return known;
     const found = this.#walk(directory, row, { imply: true });
     if (!found || found === "blocked") throw this.#invalid(row, "has a parent that is no directory");
-    this.#parents.set(directory, found);
+    this.#parents.set(ownText(directory), found);
     return found;
   }
 
@@ -223,8 +230,7 @@ export class LayerModel {
         if (!imply) return undefined;
         if (name.length > 255) throw this.#invalid(row, "leads through a symlink to a name that is too long");
         if (stack.length > this.#pathDepth) throw this.#tooDeep(row);
-        next = new Directory(-1);
-        (here.children ??= new Map<ByteString, Child>()).set(ownText(name), next);
+        this.#put(here, ownText(name), (next = new Directory(-1)));
       }
       if (typeof next !== "number") {
         stack.push(next);
@@ -276,7 +282,7 @@ export class LayerModel {
 
 /** A slice of a string keeps all of it alive; a copy does not. */
 function ownText(text: string): ByteString {
-  return Buffer.from(text, "latin1").toString("latin1") as ByteString;
+  return (text.length < SHORTEST_SLICE ? text : Buffer.from(text, "latin1").toString("latin1")) as ByteString;
 }
 
 function splitReversed(path: string): string[] {

@@ -10,6 +10,8 @@ import type { Directory } from "./layer-model.ts";
 /** The names of the finished layer, by their number in its sidecar: the root first of all. */
 export interface LiveNames {
   readonly count: number;
+  /** How many of them have no entry behind them. */
+  readonly implied: number;
   readonly names: readonly ByteString[];
   /** Of each name, the path of the directory that it is in. */
   readonly directories: readonly string[];
@@ -34,14 +36,15 @@ interface PlacedDirectory {
 export function placeLive(root: Directory, entries: EntryTable, { buildIndex, limits }: PlaceOptions): LiveNames {
   const directories = directoriesOf(root, entries, limits.metadataBytes);
   const live = new Placing(namesIn(directories));
-  live.add("", "" as ByteString, { row: root.row, flags: directoryFlags(root) });
+  live.add("", "" as ByteString, root.row, directoryFlags(root));
   for (const directory of buildIndex ? sortByPath(directories) : directories) placeNames(directory, live, { entries, buildIndex });
   return buildIndex ? live.done() : inTarOrder(live, entries.count);
 }
 
-/** Names as they are placed. */
+/** Live names as they are found. */
 class Placing {
   count = 0;
+  implied = 0;
   readonly names: ByteString[] = [];
   readonly directories: string[] = [];
   readonly rows: Int32Array;
@@ -53,16 +56,17 @@ class Placing {
     this.flags = new Uint8Array(room);
   }
 
-  add(directory: string, name: ByteString, { row, flags }: { readonly row: number; readonly flags: number }): void {
+  add(directory: string, name: ByteString, row: number, flags: number): void {
     this.names.push(name);
     this.directories.push(directory);
+    if (row < 0) this.implied++;
     this.rows[this.count] = row;
     this.flags[this.count++] = flags;
   }
 
   done(): LiveNames {
-    const { count, names, directories, rows, flags } = this;
-    return { count, names, directories, rows: rows.subarray(0, count), flags };
+    const { count, implied, names, directories, rows, flags } = this;
+    return { count, implied, names, directories, rows: rows.subarray(0, count), flags };
   }
 }
 
@@ -78,9 +82,8 @@ function directoriesOf(root: Directory, entries: EntryTable, metadataBytes: numb
     if (bytes > metadataBytes) {
       throw layerLimitError("LIMIT_METADATA_BYTES", `has paths of ${bytes} bytes`, { limit: "metadataBytes", maximum: metadataBytes });
     }
-    if (!node.children) continue;
-    for (const [name, child] of node.children)
-      if (typeof child !== "number" && (child.children || child.whiteouts)) found.push({ path: prefix + name, node: child });
+    if (!node.directories) continue;
+    for (const [name, child] of node.directories) if (child.children || child.whiteouts) found.push({ path: prefix + name, node: child });
   }
   return found;
 }
@@ -105,24 +108,19 @@ function placeNames(
 ): void {
   const { path, node } = directory;
   const { children, whiteouts } = node;
-  const names: ByteString[] = [];
-  if (whiteouts) {
-    for (const name of whiteouts.keys()) {
-      const same = children?.get(name);
-      if (typeof same === "object") same.opaque = true;
-      else if (same === undefined && !node.opaque) names.push(name);
-    }
+  const names = children ? [...children.keys()] : [];
+  if (children && path.length + 256 > MAX_PATH) checkLengths(directory, entries);
+  for (const name of whiteouts?.keys() ?? []) {
+    const same = children?.get(name);
+    if (typeof same === "object") same.opaque = true;
+    else if (same === undefined && !node.opaque) names.push(name);
   }
-  if (children) {
-    if (path.length + 256 > MAX_PATH) checkLengths(directory, entries);
-    for (const name of children.keys()) names.push(name);
-  }
-  if (buildIndex && !isSorted(names)) names.sort();
+  if (buildIndex) names.sort();
   for (const name of names) {
     const child = children?.get(name);
-    if (child === undefined) live.add(path, name, { row: whiteouts!.get(name)!, flags: Flag.whiteout });
-    else if (typeof child === "number") live.add(path, name, { row: child, flags: 0 });
-    else live.add(path, name, { row: child.row, flags: directoryFlags(child) });
+    if (child === undefined) live.add(path, name, whiteouts!.get(name)!, Flag.whiteout);
+    else if (typeof child === "number") live.add(path, name, child, 0);
+    else live.add(path, name, child.row, directoryFlags(child));
   }
 }
 
@@ -135,12 +133,6 @@ function checkLengths({ path, node }: PlacedDirectory, entries: EntryTable): voi
 /** With an empty name: what stands before names. */
 function joinPath(directory: string, name: string): string {
   return directory === "" ? name : `${directory}/${name}`;
-}
-
-/** Archives are mostly made from sorted directories. */
-function isSorted(names: readonly ByteString[]): boolean {
-  for (let at = 1; at < names.length; at++) if (names[at - 1]! > names[at]!) return false;
-  return true;
 }
 
 function tooLong(path: string, entries: EntryTable, row: number): ShaleError<"TAR_INVALID"> {
@@ -164,7 +156,7 @@ function inTarOrder(live: Placing, entries: number): LiveNames {
   }
   const ordered = new Placing(live.count);
   const add = (number: number): void =>
-    ordered.add(live.directories[number]!, live.names[number]!, { row: live.rows[number]!, flags: live.flags[number]! });
+    ordered.add(live.directories[number]!, live.names[number]!, live.rows[number]!, live.flags[number]!);
   add(0);
   for (const number of numbers) if (number > 0) add(number);
   for (const path of [...implied.keys()].sort()) add(implied.get(path)!);

@@ -58,7 +58,8 @@ export interface WrittenSidecar {
 
 export async function writeSidecar(input: SidecarInput): Promise<WrittenSidecar> {
   const { diffId, indexed, entries, live, contents } = input;
-  const writer = new SidecarWriter({ diffId, indexed, live: live.count, expected: live.count + entries.count / 64 });
+  const expected = entries.count + live.implied;
+  const writer = new SidecarWriter({ diffId, indexed, live: live.count, expected });
   const order = new Uint32Array(entries.count).fill(NONE);
   const leaders = leadersOf(input);
   for (let number = 0; number < live.count; number++) {

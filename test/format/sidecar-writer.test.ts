@@ -61,6 +61,54 @@ describe("SidecarWriter", () => {
     }
   });
 
+  it("`SidecarWriter` gives the same bytes however many entries were expected", async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryLayer, fc.oneof(fc.double({ min: -1, max: 50, noNaN: true }), fc.nat(4)), async ({ indexed }, expected) => {
+        const writer = new SidecarWriter({ ...indexed, indexed: true, expected });
+        for (const entry of indexed.entries) writer.add(entry);
+        assert.deepEqual(await writer.finish(indexed), await encodeSidecar({ ...indexed, indexed: true }));
+      }),
+    );
+  });
+
+  it("`addNamed()` is `add()` for a path in two parts", async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryLayer, async (forms) => {
+        for (const form of ["indexed", "unindexed"] as const) {
+          const layer = forms[form];
+          const writer = new SidecarWriter({ ...layer, indexed: form === "indexed" });
+          layer.entries.forEach((entry, number) => {
+            const slash = entry.path.lastIndexOf("/");
+            if (number >= layer.live) writer.add(entry);
+            else writer.addNamed(entry.path.slice(0, Math.max(slash, 0)), entry.path.slice(slash + 1), entry);
+          });
+          assert.deepEqual(await writer.finish(layer), await encodeSidecar({ ...layer, indexed: form === "indexed" }));
+        }
+      }),
+    );
+  });
+
+  it("`addNamed()` refuses what is no name in a directory, and entries that have none", () => {
+    for (const [parent, name] of [
+      ["", ""],
+      ["", ".."],
+      ["", "a/b"],
+      ["a", "a\0b"],
+      ["/a", "b"],
+      ["a//b", "c"],
+      ["a/..", "c"],
+      ["a", "b".repeat(2 ** 20)],
+    ] as const) {
+      const writer = new SidecarWriter({ diffId: Buffer.alloc(32), indexed: true, live: 2 });
+      writer.addNamed("", "", root);
+      assert.throws(() => writer.addNamed(parent, name, entryOf("")), RangeError, `${parent}, ${name.slice(0, 9)}`);
+    }
+    const writer = new SidecarWriter({ diffId: Buffer.alloc(32), indexed: true, live: 1 });
+    assert.throws(() => writer.addNamed("", "a", root), RangeError);
+    writer.addNamed("", "", root);
+    assert.throws(() => writer.addNamed("", "a", entryOf("")), RangeError);
+  });
+
   for (const [what, fields] of [
     ["a size of 2^48", { size: 2 ** 48 }],
     ["a time that is no integer", { mtime: 0.5 }],

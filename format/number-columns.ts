@@ -1,0 +1,54 @@
+/** The columns of fixed width while entries are added: each already holds the words of the file, in this machine's byte order. */
+export class NumberColumns {
+  pathEnd: Uint32Array<ArrayBuffer>;
+  /** Three u16 an entry. */
+  offset: Uint16Array<ArrayBuffer>;
+  size: Uint16Array<ArrayBuffer>;
+  mode: Uint32Array<ArrayBuffer>;
+  /** Two u32 an entry. */
+  mtime: Uint32Array<ArrayBuffer>;
+  mtimeNs: Uint32Array<ArrayBuffer>;
+  flags: Uint8Array<ArrayBuffer>;
+  link: Uint32Array<ArrayBuffer>;
+  chunk: Uint32Array<ArrayBuffer>;
+  /** Entries that there is room for. */
+  room: number;
+
+  constructor(room: number) {
+    this.room = room;
+    this.pathEnd = new Uint32Array(room);
+    this.offset = new Uint16Array(room * 3);
+    this.size = new Uint16Array(room * 3);
+    this.mode = new Uint32Array(room);
+    this.mtime = new Uint32Array(room * 2);
+    this.mtimeNs = new Uint32Array(room);
+    this.flags = new Uint8Array(room);
+    this.link = new Uint32Array(room);
+    this.chunk = new Uint32Array(room);
+  }
+
+  /** Twice as many rows; the old arrays are left behind. */
+  grown(): NumberColumns {
+    const grown = new NumberColumns(this.room * 2);
+    grown.pathEnd.set(this.pathEnd);
+    grown.offset.set(this.offset);
+    grown.size.set(this.size);
+    grown.mode.set(this.mode);
+    grown.mtime.set(this.mtime);
+    grown.mtimeNs.set(this.mtimeNs);
+    grown.flags.set(this.flags);
+    grown.link.set(this.link);
+    grown.chunk.set(this.chunk);
+    return grown;
+  }
+}
+
+const BIG_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 0;
+
+/** The first `length` words as the bytes of the file; a view where the machine's order is the file's. */
+export function littleEndian(words: Uint16Array | Uint32Array, length: number = words.length): Buffer {
+  const width = words.BYTES_PER_ELEMENT;
+  const bytes = Buffer.from(words.buffer, words.byteOffset, length * width);
+  if (!BIG_ENDIAN) return bytes;
+  return width === 2 ? Buffer.from(bytes).swap16() : Buffer.from(bytes).swap32();
+}
