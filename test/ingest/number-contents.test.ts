@@ -10,7 +10,11 @@ import { entryTableOf, type IngestedEntry } from "../support/entry-table-of.ts";
 function file(chunk: number, inode: number, size = chunk): IngestedEntry {
   const numbers = { mode: 0o644, uid: 0, gid: 0, devMajor: 0, devMinor: 0, mtime: 0, mtimeNs: 0, start: 0, data: 0, end: 0, stored: 0 };
   const entry: TarEntry = { kind: "file", path: "f" as ByteString, linkPath: "" as ByteString, xattrs: [], size, ...numbers };
-  return { entry, offset: 512, stored: size === 0 ? undefined : { chunk: Buffer.alloc(32, chunk), inode: Buffer.alloc(20, inode) } };
+  return {
+    entry,
+    offset: 512,
+    stored: size === 0 ? undefined : { chunk: Buffer.alloc(32, chunk), inode: Buffer.alloc(20, inode), placing: 0 },
+  };
 }
 
 function row(inode: number, size: number): Buffer {
@@ -35,7 +39,7 @@ test("`numberContents()` lists a restored inode in place of what its entry broug
   const entries = entryTableOf(files, 2);
   const restored = (row: number): Inode => {
     const inode = new Inode(row, entries);
-    inode.restore({ chunk: Buffer.alloc(32, 6), inode: Buffer.alloc(20, 99) });
+    inode.restore({ chunk: Buffer.alloc(32, 6), inode: Buffer.alloc(20, 99), placing: 0 });
     return inode;
   };
   const list = (row: number, isLive: boolean): Buffer =>

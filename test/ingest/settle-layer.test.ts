@@ -40,7 +40,8 @@ function ingested({ kind, path, target, content, mode }: Draft, index: number): 
   const numbers = { uid: 0, gid: 0, devMajor: 0, devMinor: 0, mtime: 0, mtimeNs: 0, start: 0, data: 0, end: 0, stored: size };
   const linkPath = (kind === "symlink" || kind === "hardlink" ? target : "") as ByteString;
   const entry: TarEntry = { kind, path: path as ByteString, linkPath, mode, size, xattrs: [], ...numbers };
-  const stored = size > 0 ? { chunk: Buffer.alloc(32, size), inode: Buffer.alloc(20, size * 8 + (mode & 7)) } : undefined;
+  const stored =
+    size > 0 ? { chunk: Buffer.alloc(32, size), inode: Buffer.alloc(20, size * 8 + (mode & 7)), placing: 0 as const } : undefined;
   return { entry, offset: stored ? 512 * (index + 1) : 0, stored };
 }
 
@@ -60,7 +61,7 @@ test("`settleLayer()` gives sidecars that hold, the indexed one being the index 
     mkdirSync(into);
     const request = { diffId: parseDiffId(`sha256:${"0".repeat(64)}`), parts: entryTableOf(entries, 3).parts, directory: into, buildIndex };
     const limits = { pathDepth: 64, metadataBytes: 2 ** 20 };
-    await settleLayer({ ...request, limits, chunks: directory.path }, noWriter);
+    await settleLayer({ ...request, tree: undefined, limits, chunks: directory.path }, noWriter);
     return readFileSync(join(into, "sidecar"));
   };
   await fc.assert(
