@@ -97,7 +97,12 @@ async function diskRows(context: Context, images: readonly ServedImage[]): Promi
   const unique = await uniqueBytes(compared);
   const bytes = { peer: UNIQUE, images: tags, disk: unique.map(({ bytes }) => bytes) };
   const inBlocks = { peer: "the same in blocks of 4 KiB", images: tags, disk: unique.map(({ inBlocks }) => inBlocks) };
-  return [bytes, inBlocks, ...(await sharedDisk(context, compared))];
+  const asInodes = {
+    peer: "these, other attributes and copies within a layer told apart",
+    images: tags,
+    disk: unique.map(({ asInodes }) => asInodes),
+  };
+  return [bytes, inBlocks, asInodes, ...(await sharedDisk(context, compared))];
 }
 
 async function conditionsOf(options: Options, work: string): Promise<Conditions> {

@@ -50,26 +50,38 @@ export interface UniqueBytes {
   readonly bytes: number;
   /** Each content in whole blocks of 4 KiB. */
   readonly inBlocks: number;
+  /** The same of what cannot be one inode: other attributes, and equal files within a layer, count again. */
+  readonly asInodes: number;
 }
 
 /** Of the distinct contents of all files of the images so far, for each image of the list. */
 export async function uniqueBytes(images: readonly BenchImage[]): Promise<UniqueBytes[]> {
   const known = new Set<string>();
-  let [bytes, inBlocks] = [0, 0];
+  let [bytes, inBlocks, asInodes] = [0, 0, 0];
   const sums: UniqueBytes[] = [];
   for (const image of images) {
-    for await (const { entry } of allEntries(image)) {
+    const seen = new Map<string, number>();
+    for await (const { layer, entry } of allEntries(image)) {
       const hash = createHash("sha256");
       for await (const part of entry.content) hash.update(part);
       const id = hash.digest("hex");
-      if (known.has(id)) continue;
-      known.add(id);
-      bytes += entry.header.size;
-      inBlocks += Math.ceil(entry.header.size / BLOCK_BYTES) * BLOCK_BYTES;
+      const { mode, uid, gid, mtime, pax, size } = entry.header;
+      const file = JSON.stringify([id, mode, uid, gid, mtime, pax]);
+      const copies = (seen.get(`${layer} ${file}`) ?? 0) + 1;
+      seen.set(`${layer} ${file}`, copies);
+      const blocks = Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES;
+      if (isNew(known, `${copies} ${file}`)) asInodes += blocks;
+      if (!isNew(known, id)) continue;
+      bytes += size;
+      inBlocks += blocks;
     }
-    sums.push({ bytes, inBlocks });
+    sums.push({ bytes, inBlocks, asInodes });
   }
   return sums;
+}
+
+function isNew(known: Set<string>, id: string): boolean {
+  return known.size < known.add(id).size;
 }
 
 async function ensureMade(tag: string, plan: Plan): Promise<LayoutImage> {
