@@ -66,7 +66,7 @@ export async function uniqueBytes(images: readonly BenchImage[]): Promise<Unique
       for await (const part of entry.content) hash.update(part);
       const id = hash.digest("hex");
       const { mode, uid, gid, mtime, pax, size } = entry.header;
-      const file = JSON.stringify([id, mode, uid, gid, mtime, pax]);
+      const file = JSON.stringify([id, mode, uid, gid, mtime, attributesIn(pax)]);
       const copies = (seen.get(`${layer} ${file}`) ?? 0) + 1;
       seen.set(`${layer} ${file}`, copies);
       const blocks = Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES;
@@ -78,6 +78,12 @@ export async function uniqueBytes(images: readonly BenchImage[]): Promise<Unique
     sums.push({ bytes, inBlocks, asInodes });
   }
   return sums;
+}
+
+/** Of PAX records, what becomes an attribute of the file: xattrs, and a time with a fraction. */
+function attributesIn(pax: unknown): [string, string][] {
+  const records = Object.entries((pax ?? {}) as Record<string, string>);
+  return records.filter(([key, value]) => key.startsWith("SCHILY.xattr.") || (key === "mtime" && value.includes(".")));
 }
 
 function isNew(known: Set<string>, id: string): boolean {
