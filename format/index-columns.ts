@@ -31,9 +31,17 @@ interface Numbering {
 
 function rewrite(columns: EntryColumns, writer: SidecarWriter, { sorted, numbers }: Numbering): Promise<Buffer> {
   const { count, live } = columns;
+  // of each group that a live name leads, the first: another may be that in this order
+  const firsts = new Map<number, number>();
+  const leaderOf = (leader: number, number: number): number => {
+    if (leader >= live) return numbers[leader] as number;
+    const first = firsts.get(leader) ?? number;
+    firsts.set(leader, first);
+    return first;
+  };
   for (let number = 0; number < count; number++) {
     const entry = columns.entry(number < live ? (sorted[number] as number) : number);
-    writer.add(entry.leader === -1 ? entry : { ...entry, leader: numbers[entry.leader] as number });
+    writer.add(entry.leader === -1 ? entry : { ...entry, leader: leaderOf(entry.leader, number) });
   }
   const order = Uint32Array.from({ length: columns.tarCount }, (_, k) => numbers[columns.tarEntry(k)] as number);
   return writer.finish({ order, chunks: columns.chunkTable() });

@@ -189,7 +189,7 @@ function arrange({ live, shadowed, diffId, indexed }: Arrangement): Layer {
   const entries = drafts.map((one, number) => ({
     ...one.entry,
     flags: one.entry.flags | (number >= live.length ? Flag.shadowed : 0) | (one.leads === undefined ? 0 : Flag.hardLink),
-    leader: one.leads === undefined ? -1 : drafts.indexOf(one.leads),
+    leader: one.leads === undefined ? -1 : drafts.findIndex(({ leads }) => leads === one.leads),
     chunk: one.content === -1 ? -1 : (rows.get(one.content) ?? -1),
     offset: offsets.get(one) ?? 0,
   }));
