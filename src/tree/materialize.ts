@@ -1,6 +1,6 @@
 /** Making a tree: written in staging by the workers, published by one rename. */
-import { mkdirSync, renameSync } from "node:fs";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { mkdirSync, renameSync, rmdirSync } from "node:fs";
+import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { isErrno } from "../errors.ts";
 import { isRealDirectory } from "../store/planted.ts";
 import { deleteDirectory } from "../system/delete-directory.ts";
@@ -47,10 +47,37 @@ async function writeTree({ pool, task, signal, onAdvanced }: MaterializeOptions,
   }
 }
 
-/** What was not published; idempotent. Others get their turn meanwhile. */
+/** Descriptors that a failed pull held are free in a moment. */
+const RETRY_MS = 20;
+const TRIES = 50;
+
+/** What was not published; idempotent. Others get their turn meanwhile. Where descriptors have run out it waits for one, a second at most. */
 export async function removeStagedTree(tree: string): Promise<void> {
+  for (let tries = TRIES; ; tries--) {
+    try {
+      return await removeTree(tree);
+    } catch (error) {
+      if (tries === 0 || !isErrno(error, "EMFILE", "ENFILE")) throw error;
+    }
+    await delay(RETRY_MS);
+  }
+}
+
+async function removeTree(tree: string): Promise<void> {
+  if (removeEmpty(tree)) return;
   let names = 0;
   for (const _ of deleteDirectory(tree)) if (++names % 64 === 0) await nextTurn();
+}
+
+/** Needs no descriptor; false when something is in it. */
+function removeEmpty(directory: string): boolean {
+  try {
+    rmdirSync(directory);
+  } catch (error) {
+    if (isErrno(error, "ENOTEMPTY", "EEXIST")) return false;
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  return true;
 }
 
 function publish(staged: string, target: string): void {
