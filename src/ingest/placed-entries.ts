@@ -32,20 +32,29 @@ export function placedEntries(live: LiveNames, { entries, model, tree }: StagedL
     if (placing !== ABSENT && model.inodes.has(row)) unlinkSync(fsPath(join(root, live.directories[number]!, live.names[number]!)));
     else placed[number] = placing;
   }
-  for (let row = 0; row < entries.count; row++)
-    if (isLive[row] === 0 && entries.placing(row) !== ABSENT && !isLiveDirectory(row, entries, model)) return undefined;
+  for (let row = 0; row < entries.count; row++) if (isLive[row] === 0 && !leavesNothing(row, entries, model)) return undefined;
   return memory;
+}
+
+/**
+ * Whether what was made for an entry that is no more is a directory of the finished layer, as when an archive names one twice. For a file
+ * that has no place at least the directory was made that it would have been in.
+ */
+function leavesNothing(row: number, entries: EntryTable, model: LayerModel): boolean {
+  const kind = entries.kind(row);
+  if ((kind !== "file" && kind !== "directory") || entries.path(row).includes(".wh.")) return true;
+  const path = normalizePath(entries.path(row), entries.offset(row));
+  if (kind === "directory") return isDirectory(path, model);
+  return entries.placing(row) === ABSENT && isDirectory(path.slice(0, Math.max(path.lastIndexOf("/"), 0)), model);
 }
 
 function join(...names: readonly string[]): ByteString {
   return names.filter((name) => name !== "").join("/") as ByteString;
 }
 
-/** Archives name a directory twice now and then. */
-function isLiveDirectory(row: number, entries: EntryTable, { root }: LayerModel): boolean {
-  if (entries.kind(row) !== "directory") return false;
+function isDirectory(path: string, { root }: LayerModel): boolean {
   let child: Child | undefined = root;
-  for (const name of normalizePath(entries.path(row), entries.offset(row)).split("/"))
+  for (const name of path === "" ? [] : path.split("/"))
     child = child instanceof Directory ? child.children?.get(name as ByteString) : undefined;
   return child instanceof Directory;
 }

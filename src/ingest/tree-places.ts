@@ -14,9 +14,16 @@ import type { TarEntry } from "../tar/entry.ts";
 const MAX_PATH = 4095;
 /** Directories remembered; beyond it they are asked for again. */
 const MOST_KNOWN = 50_000;
+/**
+ * Directories that no entry names are free for who writes the archive, and cost the disk: a path has hundreds. So each entry
+ * may bring two, and some more are there for all; the limits of the finished layer judge the rest.
+ */
+const FREE_DIRECTORIES = 1000;
+const DIRECTORIES_PER_ENTRY = 2;
+const MOST_MISSING = 64;
 
 export interface Place {
-  /** In a directory that is there; something may stand there. */
+  /** In a directory that is there, unless a file has its name; something may stand there already. */
   readonly path: string | Buffer;
   /** Inodes that the image's trees have: equal files of an image share none. */
   readonly used: MadeInodes;
@@ -27,6 +34,8 @@ export class TreePlaces {
   readonly #used: MadeInodes;
   /** Directories that are there, with their places. */
   readonly #known: Set<string>;
+  /** That may still be made. */
+  #left = FREE_DIRECTORIES;
 
   /** `root`: the tree's directory, which is there; `used`: of all trees of the image. */
   constructor(root: string, used: MadeInodes) {
@@ -50,6 +59,7 @@ export class TreePlaces {
 
   /** Names that mean something else, or are none at all, are for whoever reads the whole layer. */
   #pathOf({ path }: TarEntry): ByteString | undefined {
+    this.#left += DIRECTORIES_PER_ENTRY;
     if (path.includes(".wh.")) return undefined;
     try {
       const normal = normalizePath(path, 0);
@@ -63,15 +73,26 @@ export class TreePlaces {
 
   #make(directory: ByteString): boolean {
     if (this.#known.has(directory)) return true;
+    const missing = this.#missing(directory);
+    if (missing > this.#left) return false;
+    this.#left -= missing;
     try {
       makeDirectory(fsPath(directory));
     } catch (error) {
-      // a file stands there, or on the way
-      if (isErrno(error, "ENOTDIR", "EEXIST")) return false;
+      // a file stands on the way
+      if (isErrno(error, "ENOTDIR")) return false;
       throw error;
     }
     if (this.#known.size >= MOST_KNOWN) this.#known.clear();
-    this.#known.add(directory);
+    this.#known.add(this.#root).add(directory);
     return true;
+  }
+
+  /** Directories from the nearest that is known; infinitely many when they are more than any archive has. */
+  #missing(directory: string): number {
+    let missing = 0;
+    for (let path = directory; !this.#known.has(path); path = path.slice(0, path.lastIndexOf("/")))
+      if (++missing > MOST_MISSING) return Number.POSITIVE_INFINITY;
+    return missing;
   }
 }

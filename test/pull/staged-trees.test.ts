@@ -45,6 +45,13 @@ const IMAGES: Readonly<Record<string, readonly (readonly TestEntry[])[]>> = {
   "a directory twice": [[directory("d", 0o700), { path: "d/f", content: "f" }, directory("d", 0o711)]],
   "a directory in a file's place": [[{ path: "x", content: "x" }, directory("x"), { path: "x/y", content: "y" }]],
   "a file in a directory's place": [[directory("x"), { path: "x/y", content: "y" }, { path: "x", content: "x" }]],
+  "a file in the place of a directory whose only file the store has": [
+    [{ path: "e", ...A }],
+    [
+      { path: "x/y", ...A },
+      { path: "x", content: "x" },
+    ],
+  ],
   "a symlink in a file's place": [[{ path: "x", content: "x" }, symlink("x", "/etc/passwd")]],
   "a file in a symlink's place": [[symlink("x", "/etc/passwd"), { path: "x", content: "x" }]],
   "files behind a symlink": [[directory("usr/bin"), symlink("bin", "usr/bin"), { path: "bin/sh", content: "sh" }]],
