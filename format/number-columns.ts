@@ -43,7 +43,7 @@ export class NumberColumns {
   }
 }
 
-const BIG_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 0;
+export const BIG_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 0;
 
 /** The first `length` words as the bytes of the file; a view where the machine's order is the file's. */
 export function littleEndian(words: Uint16Array | Uint32Array, length: number = words.length): Buffer {

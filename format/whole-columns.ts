@@ -2,13 +2,11 @@
  * Columns of all entries at once, for who walks them all: one copy and one loop, where each entry by itself would be a dozen calls.
  * Checked as EntryColumns checks them: what breaks the format throws SidecarError.
  */
-import { endianness } from "node:os";
 import { CHUNK_ROW, NO_ROW, type ColumnName } from "./columns.ts";
 import { Flag } from "./entry.ts";
 import type { EntryColumns } from "./entry-columns.ts";
+import { BIG_ENDIAN } from "./number-columns.ts";
 import { invalid } from "./sidecar-error.ts";
-
-const SWAPPED: boolean = endianness() === "BE";
 
 export class WholeColumns {
   readonly flags: Uint8Array;
@@ -73,13 +71,13 @@ function checked<T extends Uint16Array | Uint32Array>(columns: EntryColumns, nam
 
 function halfWords(columns: EntryColumns): Uint16Array {
   const bytes = column(columns, "mode");
-  if (SWAPPED) bytes.swap16();
+  if (BIG_ENDIAN) bytes.swap16();
   return new Uint16Array(bytes.buffer, 0, bytes.length / 2);
 }
 
 function words(columns: EntryColumns, name: ColumnName): Uint32Array {
   const bytes = column(columns, name);
-  if (SWAPPED) bytes.swap32();
+  if (BIG_ENDIAN) bytes.swap32();
   return new Uint32Array(bytes.buffer, 0, bytes.length / 4);
 }
 

@@ -121,7 +121,7 @@ export class Ingest {
       this.#slabs.changed();
       return { ...(await settling), size };
     } catch (error) {
-      await this.#leaveTree(layer);
+      if (request.tree) await this.#leaveTree(layer);
       throw error;
     } finally {
       await this.#rest();

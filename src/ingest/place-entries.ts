@@ -131,7 +131,7 @@ function checkLengths({ path, node }: PlacedDirectory, entries: EntryTable): voi
 }
 
 /** With an empty name: what stands before names. */
-function joinPath(directory: string, name: string): string {
+export function joinPath(directory: string, name: string): string {
   return directory === "" ? name : `${directory}/${name}`;
 }
 

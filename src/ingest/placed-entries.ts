@@ -5,7 +5,7 @@ import { ABSENT } from "../store/placing.ts";
 import { normalizePath } from "../tar/entry-path.ts";
 import type { EntryTable } from "./entry-table.ts";
 import { Directory, type Child, type LayerModel } from "./layer-model.ts";
-import type { LiveNames } from "./place-entries.ts";
+import { joinPath, type LiveNames } from "./place-entries.ts";
 
 export interface StagedLayer {
   readonly entries: EntryTable;
@@ -29,7 +29,8 @@ export function placedEntries(live: LiveNames, { entries, model, tree }: StagedL
     if (row < 0) continue;
     isLive[row] = 1;
     const placing = entries.placing(row);
-    if (placing !== ABSENT && model.inodes.has(row)) unlinkSync(fsPath(join(root, live.directories[number]!, live.names[number]!)));
+    if (placing !== ABSENT && model.inodes.has(row))
+      unlinkSync(fsPath(`${root}/${joinPath(live.directories[number]!, live.names[number]!)}` as ByteString));
     else placed[number] = placing;
   }
   for (let row = 0; row < entries.count; row++) if (isLive[row] === 0 && !leavesNothing(row, entries, model)) return undefined;
@@ -46,10 +47,6 @@ function leavesNothing(row: number, entries: EntryTable, model: LayerModel): boo
   const path = normalizePath(entries.path(row), entries.offset(row));
   if (kind === "directory") return isDirectory(path, model);
   return entries.placing(row) === ABSENT && isDirectory(path.slice(0, Math.max(path.lastIndexOf("/"), 0)), model);
-}
-
-function join(...names: readonly string[]): ByteString {
-  return names.filter((name) => name !== "").join("/") as ByteString;
 }
 
 function isDirectory(path: string, { root }: LayerModel): boolean {

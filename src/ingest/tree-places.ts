@@ -7,11 +7,9 @@ import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import type { MadeInodes } from "../store/made-inodes.ts";
 import { makeDirectory } from "../system/make-directory.ts";
-import { normalizePath } from "../tar/entry-path.ts";
+import { MAX_PATH, normalizePath } from "../tar/entry-path.ts";
 import type { TarEntry } from "../tar/entry.ts";
 
-/** Linux: PATH_MAX without its NUL. */
-const MAX_PATH = 4095;
 /** Directories remembered; beyond it they are asked for again. */
 const MOST_KNOWN = 50_000;
 /**
