@@ -1,20 +1,25 @@
 /**
  * The workers' side of ingest. Every worker can inflate the layers given to it and create the files of any slab, whoever filled
- * it: with two workers both cores stay busy for one layer as for many. Requests come through the worker pool; parts and results
+ * it, and follows the layers of the worker before it: with two workers both cores stay busy for one layer as for many. Requests come through the worker pool; parts and results
  * go to the main thread by a port.
  */
 import type { MessagePort } from "node:worker_threads";
+import type { DiffId } from "../image/digest.ts";
 import { MadeInodes } from "../store/made-inodes.ts";
 import { pack, type Background, type Failure, type Handled, type Handler } from "../system/worker-pool.ts";
 import { ChunkWriter, type ChunkWriterOptions } from "./chunk-writer.ts";
 import { ingestSlab } from "./ingest-slab.ts";
+import { LayerFollower } from "./layer-follower.ts";
 import { LayerInflater, type InflatedLayer, type LayerTask } from "./layer-inflater.ts";
 import { partTransfer, type Part } from "./part.ts";
 import { settleLayer, type SettleRequest } from "./settle-layer.ts";
-import { Slabs, type SlabMemory } from "./slabs.ts";
+import { Slabs, type FilledSlab, type SlabMemory } from "./slabs.ts";
 import { TreePlaces } from "./tree-places.ts";
 
 export interface OpenRequest {
+  /** This worker's number, from 0, and how many there are. */
+  readonly worker: number;
+  readonly workers: number;
   readonly memory: SlabMemory;
   readonly port: MessagePort;
   readonly chunks: ChunkWriterOptions;
@@ -40,6 +45,7 @@ export interface StagedTreeTask {
 export type EngineEvent =
   | { readonly kind: "part"; readonly layer: number; readonly part: Part }
   | { readonly kind: "inflated"; readonly layer: number; readonly result: InflatedLayer }
+  | { readonly kind: "hashed"; readonly layer: number; readonly diffId: DiffId }
   | { readonly kind: "failed"; readonly layer: number; readonly failure: Failure };
 
 export interface IngestCounts {
@@ -56,16 +62,21 @@ export class Engine implements Background {
     "ingest/open": (request: OpenRequest) => this.#open(request),
     "ingest/run": (request: RunRequest) => this.#run(request),
     "ingest/layer": (task: LayerTask) => this.#start(task),
-    "ingest/leave-tree": (layer: number) => this.#leaveTree(layer),
+    "ingest/leave": (layer: number) => this.#leave(layer),
     "ingest/pause": () => this.#pause(),
     "ingest/settle": (request: SettleRequest) => this.#settle(request),
   };
   #slabs: Slabs | undefined;
   #port: MessagePort | undefined;
   #chunks: ChunkWriter | undefined;
+  #worker = 0;
+  #workers = 1;
   #layers: LayerInflater[] = [];
   /** By the layer's number. */
   readonly #places = new Map<number, TreePlaces>();
+  readonly #followers = new Map<number, LayerFollower>();
+  /** Layers that were given up: slabs of theirs may still come, and mean nothing without those before. No number is used again. */
+  readonly #left = new Set<number>();
   #running = false;
   #seen = 0;
 
@@ -75,6 +86,7 @@ export class Engine implements Background {
 
   async step(): Promise<boolean> {
     this.#seen = this.#slabs!.eventCount;
+    if (this.#followOne()) return true;
     if (this.#slabs!.readyCount < ENOUGH_READY && (await this.#inflateOne())) return true;
     return this.#createOne() || (await this.#inflateOne());
   }
@@ -84,8 +96,11 @@ export class Engine implements Background {
   }
 
   /** Again after another worker died: nothing is left of what was before. */
-  #open({ memory, port, chunks }: OpenRequest): Handled {
+  #open({ worker, workers, memory, port, chunks }: OpenRequest): Handled {
     this.#stop();
+    this.#left.clear();
+    this.#worker = worker;
+    this.#workers = workers;
     this.#slabs = new Slabs(memory);
     this.#port = port;
     this.#chunks = new ChunkWriter(chunks);
@@ -100,17 +115,16 @@ export class Engine implements Background {
   }
 
   #start(task: LayerTask): Handled {
-    const { layer } = task;
-    const places = this.#places.get(layer);
-    const emit = (part: Part): void => this.#sendPart(layer, part);
-    this.#layers.push(new LayerInflater(task, { slabs: this.#slabs!, chunks: this.#chunks!, places, emit }));
+    const follower = (this.#worker + 1) % this.#workers;
+    this.#layers.push(new LayerInflater(task, { slabs: this.#slabs!, follower }));
     return { value: undefined };
   }
 
   /** The layer was given up: this worker makes nothing in its tree any more, whatever slabs of it are still to be read. */
-  #leaveTree(layer: number): Handled {
+  #leave(layer: number): Handled {
     this.#places.delete(layer);
     for (const inflater of this.#layers) if (inflater.task.layer === layer) this.#drop(inflater);
+    this.#unfollow(layer);
     return { value: undefined };
   }
 
@@ -127,6 +141,7 @@ export class Engine implements Background {
     this.#running = false;
     for (const layer of this.#layers) this.#drop(layer);
     this.#places.clear();
+    for (const layer of this.#followers.keys()) this.#unfollow(layer);
   }
 
   async #settle(request: SettleRequest): Promise<Handled> {
@@ -152,17 +167,59 @@ export class Engine implements Background {
     return false;
   }
 
+  /** Comes before all else: nobody else can do it, and it is what gives the others slabs. */
+  #followOne(): boolean {
+    const filled = this.#slabs!.takePassed(this.#worker);
+    if (!filled) return false;
+    const { slab, layer, content } = filled;
+    const published = content === "entries" && !this.#left.has(layer);
+    try {
+      if (!this.#left.has(layer)) this.#follow(filled);
+    } catch (error) {
+      this.#send({ kind: "failed", layer, failure: pack(error) });
+      this.#unfollow(layer);
+    } finally {
+      if (published) this.#slabs!.publish(slab);
+      else this.#slabs!.release(slab);
+    }
+    return true;
+  }
+
+  #follow(filled: FilledSlab): void {
+    const { layer, content } = filled;
+    const follower = this.#followers.get(layer) ?? new LayerFollower();
+    this.#followers.set(layer, follower);
+    const part = follower.take(this.#bytes(filled), filled, { chunks: this.#chunks!, places: this.#places.get(layer) });
+    if (part) this.#sendPart(layer, part);
+    if (content !== "end") return;
+    this.#send({ kind: "hashed", layer, diffId: follower.diffId() });
+    this.#followers.delete(layer);
+  }
+
+  #unfollow(layer: number): void {
+    const follower = this.#followers.get(layer);
+    this.#left.add(layer);
+    this.#followers.delete(layer);
+    // last: it may fail
+    follower?.discard();
+  }
+
   #createOne(): boolean {
     const ready = this.#slabs!.takeReady();
     if (!ready) return false;
+    const { slab, layer } = ready;
     try {
-      this.#sendPart(ready.layer, ingestSlab(this.#slabs!.bytes(ready.slab), ready, this.#chunks!, this.#places.get(ready.layer)));
+      this.#sendPart(layer, ingestSlab(this.#bytes(ready), ready, this.#chunks!, this.#places.get(layer)));
     } catch (error) {
-      this.#send({ kind: "failed", layer: ready.layer, failure: pack(error) });
+      this.#send({ kind: "failed", layer, failure: pack(error) });
     } finally {
-      this.#slabs!.release(ready.slab);
+      this.#slabs!.release(slab);
     }
     return true;
+  }
+
+  #bytes({ slab, end }: FilledSlab): Buffer {
+    return this.#slabs!.bytes(slab).subarray(0, end);
   }
 
   #drop(layer: LayerInflater): void {

@@ -5,24 +5,28 @@ import type { TarEntry } from "../tar/entry.ts";
 import { readEntry } from "../tar/read-entry.ts";
 import type { ChunkWriter, FileAttributes } from "./chunk-writer.ts";
 import { PartBuilder, type Part, type StoredFile } from "./part.ts";
-import type { ReadySlab } from "./slabs.ts";
+import type { FilledSlab } from "./slabs.ts";
 import { SparseFile } from "./sparse-file.ts";
 import type { Place, TreePlaces } from "./tree-places.ts";
 
-/** `bytes` is the slab's memory; `ready` says which bytes of it are whole entries; `places`: in the layer's tree, if one is staged. */
-export function ingestSlab(bytes: Buffer, ready: ReadySlab, chunks: ChunkWriter, places: TreePlaces | undefined): Part {
-  const { start, end, offset } = ready;
-  const part = new PartBuilder(ready.sequence);
+/** `bytes` is the slab's memory; `places`: in the layer's tree, if one is staged. */
+export function ingestSlab(
+  bytes: Buffer,
+  { sequence, end, offset }: FilledSlab,
+  chunks: ChunkWriter,
+  places: TreePlaces | undefined,
+): Part {
+  const part = new PartBuilder(sequence);
   const headers = new HeadersEncoder();
-  let kept = start;
-  for (let at = start; at < end;) {
+  let kept = 0;
+  for (let at = 0; at < end;) {
     // what an entry may have was measured when the slab was cut
-    const entry = readEntry(bytes, at, end, { base: offset - start, xattrLimit: Number.POSITIVE_INFINITY });
+    const entry = readEntry(bytes, at, end, { base: offset, xattrLimit: Number.POSITIVE_INFINITY });
     if (entry === "end" || entry === "more") break;
     const hasData = entry.kind === "file" && entry.size > 0;
     if (!hasData) part.add(entry, 0, undefined, entry.kind === "directory" && places?.directory(entry) === true ? PLACED : ABSENT);
     else {
-      part.add(entry, offset + (entry.data - start), store(bytes, entry, chunks, places?.file(entry)));
+      part.add(entry, offset + entry.data, store(bytes, entry, chunks, places?.file(entry)));
       headers.literal(bytes.subarray(kept, entry.data));
       noteData(headers, entry);
       kept = entry.data + entry.stored;

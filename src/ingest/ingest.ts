@@ -56,12 +56,17 @@ export interface IngestedLayer extends SettledLayer {
   readonly size: number;
 }
 
+interface HashedLayer extends InflatedLayer {
+  readonly diffId: DiffId;
+}
+
 interface InFlight {
   readonly parts: Part[];
-  readonly done: PromiseWithResolvers<InflatedLayer>;
+  readonly done: PromiseWithResolvers<HashedLayer>;
   readonly ring: RingWriter;
   readonly progress: Float64Array;
   inflated: InflatedLayer | undefined;
+  diffId: DiffId | undefined;
   received: number;
   entries: number;
   /** Bytes of memory that the parts take, and may take. */
@@ -86,7 +91,7 @@ export class Ingest {
   constructor(options: IngestOptions) {
     this.#options = options;
     this.#counts = options.counts ?? { newChunks: 0, newBytes: 0 };
-    const memory = createSlabMemory();
+    const memory = createSlabMemory(options.pool.size);
     this.#slabs = new Slabs(memory);
     const stale: string[] = [];
     const opens = Array.from({ length: options.pool.size }, (_, worker) => this.#open(worker, memory, stale));
@@ -121,7 +126,7 @@ export class Ingest {
       this.#slabs.changed();
       return { ...(await settling), size };
     } catch (error) {
-      if (request.tree) await this.#leaveTree(layer);
+      await this.#leave(layer);
       throw error;
     } finally {
       await this.#rest();
@@ -153,6 +158,8 @@ export class Ingest {
     let own = `${staging}/chunks-${worker}`;
     for (let number = worker; !makeFresh(own); own = `${staging}/chunks-${(number += pool.size)}`) stale.push(own);
     const request: OpenRequest = {
+      worker,
+      workers: pool.size,
       memory,
       port: port2,
       chunks: { ...writer, chunks, staging: own, umask: processUmask(), made: this.made.memory },
@@ -169,9 +176,9 @@ export class Ingest {
   }
 
   /** A worker that lives answers between two slabs. */
-  async #leaveTree(layer: number): Promise<void> {
+  async #leave(layer: number): Promise<void> {
     const { pool } = this.#options;
-    await Promise.allSettled(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/leave-tree", layer, worker)));
+    await Promise.allSettled(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/leave", layer, worker)));
   }
 
   /** Lets the workers sleep when the last layer is done, and takes their counts. */
@@ -203,6 +210,7 @@ export class Ingest {
       ring: new RingWriter(ring, () => this.#slabs.changed()),
       progress: new Float64Array(progress),
       inflated: undefined,
+      diffId: undefined,
       received: 0,
       entries: 0,
       metadata: 0,
@@ -260,10 +268,14 @@ export class Ingest {
       case "inflated":
         layer.inflated = event.result;
         break;
+      case "hashed":
+        layer.diffId = event.diffId;
+        break;
       case "failed":
         return this.#fail(event.layer, revive(event.failure));
     }
-    if (layer.inflated && layer.received === layer.inflated.parts) layer.done.resolve(layer.inflated);
+    const { inflated, diffId, received } = layer;
+    if (inflated && diffId && received === inflated.parts) layer.done.resolve({ ...inflated, diffId });
   }
 
   #fail(layer: number, error: unknown): void {
@@ -290,7 +302,7 @@ function tooMuchMetadata(maximum: number): ShaleError {
 }
 
 /** The blob digest first: bytes that are not what the manifest names prove nothing about the config. */
-function verify(inflated: InflatedLayer, { descriptor, diffId }: LayerRequest): void {
+function verify(inflated: HashedLayer, { descriptor, diffId }: LayerRequest): void {
   mismatch("blob", descriptor.digest, inflated.blobDigest);
   mismatch("diff ID", diffId, inflated.diffId);
 }

@@ -1,24 +1,17 @@
 /**
- * One layer on its way through one worker: compressed bytes from its ring, hashed, inflated into slabs, hashed again, and cut at
- * entry boundaries. A file that does not fit a slab is stored from here, piece by piece. Every byte to the end of the stream is
- * hashed, what follows the archive's end included.
+ * One layer on its way through one worker: compressed bytes from its ring, hashed, inflated into slabs, and cut at entry boundaries. An
+ * entry that does not fit a slab is cut in pieces. All slabs go to the worker that follows, in order, which hashes them: every byte to
+ * the end of the stream, what follows the archive's end included.
  */
 import { createHash, type Hash } from "node:crypto";
-import { HeadersEncoder } from "../../format/headers-encoder.ts";
 import { ShaleError } from "../errors.ts";
-import { digestAlgorithm, parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
+import { digestAlgorithm, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { measureEntry, type EntryExtent } from "../tar/measure-entry.ts";
-import { readEntry } from "../tar/read-entry.ts";
 import type { ScanOptions } from "../tar/scan.ts";
-import type { ChunkStream, ChunkWriter } from "./chunk-writer.ts";
 import { createInflater, sniffCompression, type Inflater } from "./inflate.ts";
-import { fileAttributes, noteData } from "./ingest-slab.ts";
 import { LayerBudget, type LayerLimits } from "./layer-limits.ts";
-import { PartBuilder, type Part } from "./part.ts";
 import { RingReader } from "./ring.ts";
-import { SLAB_BYTES, type Slabs } from "./slabs.ts";
-import { SparseFile } from "./sparse-file.ts";
-import type { TreePlaces } from "./tree-places.ts";
+import { SLAB_BYTES, type SlabContent, type Slabs } from "./slabs.ts";
 
 export interface LayerTask {
   /** Number of the layer among those in flight. */
@@ -35,18 +28,14 @@ export interface LayerTask {
 export interface InflatedLayer {
   readonly parts: number;
   readonly blobDigest: BlobDigest;
-  readonly diffId: DiffId;
   /** Uncompressed bytes. */
   readonly size: number;
 }
 
 export interface InflaterSurroundings {
   readonly slabs: Slabs;
-  readonly chunks: ChunkWriter;
-  /** In the layer's tree, if one is staged. */
-  readonly places: TreePlaces | undefined;
-  /** Is given the parts that no slab yields. */
-  readonly emit: (part: Part) => void;
+  /** The worker that gets the slabs. */
+  readonly follower: number;
 }
 
 /** Compressed bytes taken in one step. */
@@ -54,48 +43,40 @@ const STEP = 64 * 1024;
 /** Bytes that tell the compression. */
 const MAGIC = 4;
 
-/** A file larger than a slab, on its way to its chunk. */
-interface LargeFile {
-  readonly stream: ChunkStream | SparseFile;
-  readonly part: PartBuilder;
-  readonly headers: HeadersEncoder;
-  readonly add: (stored: ReturnType<ChunkStream["finish"]>) => void;
-  /** Bytes of data, then of padding, still to come. */
+/** An entry larger than a slab, of which pieces have still to be handed on. */
+interface LargeEntry {
+  /** Bytes to the end of its data, and of its padding. */
   data: number;
-  padding: number;
+  end: number;
 }
 
 export class LayerInflater {
   readonly task: LayerTask;
   readonly #slabs: Slabs;
-  readonly #chunks: ChunkWriter;
-  readonly #places: TreePlaces | undefined;
-  readonly #emit: (part: Part) => void;
+  readonly #follower: number;
   readonly #ring: RingReader;
   readonly #blobHash: Hash;
-  readonly #layerHash: Hash = createHash("sha256");
   readonly #progress: Float64Array;
   readonly #budget: LayerBudget;
   readonly #scan: Pick<ScanOptions, "headerLimit" | "xattrLimit">;
   #inflater: Inflater | undefined;
   #slab = -1;
-  /** Bytes [start, fill) of the slab are not yet handed on. */
-  #start = 0;
+  /** Bytes that the slab has. */
   #fill = 0;
   #size = 0;
   #sequence = 0;
-  #large: LargeFile | undefined;
+  #large: LargeEntry | undefined;
   /** Entries before this offset in the layer have been counted. */
   #measured = 0;
   #archiveEnded = false;
+  /** All bytes have been handed on. */
+  #finished = false;
   #failure: unknown;
 
-  constructor(task: LayerTask, { slabs, chunks, places, emit }: InflaterSurroundings) {
+  constructor(task: LayerTask, { slabs, follower }: InflaterSurroundings) {
     this.task = task;
     this.#slabs = slabs;
-    this.#chunks = chunks;
-    this.#places = places;
-    this.#emit = emit;
+    this.#follower = follower;
     this.#ring = new RingReader(task.ring);
     this.#blobHash = createHash(digestAlgorithm(task.blobDigest));
     this.#progress = new Float64Array(task.progress);
@@ -139,8 +120,9 @@ export class LayerInflater {
   }
 
   async #advance(): Promise<"busy" | "idle" | InflatedLayer> {
-    if (this.#fill === SLAB_BYTES && !this.#cut()) return "idle";
+    if (this.#fill >= Math.min(this.#large?.end ?? SLAB_BYTES, SLAB_BYTES) && !this.#cut()) return "idle";
     if (this.#slab < 0 && !this.#takeSlab()) return "idle";
+    if (this.#finished) return this.#end();
     const ended = this.#ring.ended;
     const input = this.#ring.peek(STEP);
     if (!ended && input.length < (this.#inflater ? 1 : MAGIC)) return "idle";
@@ -149,21 +131,17 @@ export class LayerInflater {
     const { consumed, produced } = await this.#inflater.step(input, room, input.length === 0);
     this.#blobHash.update(input.subarray(0, consumed));
     this.#ring.consume(consumed);
-    this.#took(room.subarray(0, produced));
-    if (consumed === 0 && produced === 0 && input.length === 0) return this.#finish();
+    this.#took(produced);
+    if (consumed === 0 && produced === 0 && input.length === 0) this.#finish();
     return "busy";
   }
 
-  /** Gives back what it holds; nothing of the layer stays but whole chunks. */
+  /** Gives back what it holds. */
   close(): void {
     this.#ring.abort();
     this.#inflater?.close();
     if (this.#slab >= 0) this.#slabs.release(this.#slab);
     this.#slab = -1;
-    const large = this.#large;
-    this.#large = undefined;
-    // last: it may fail
-    large?.stream.discard();
   }
 
   #takeSlab(): boolean {
@@ -171,20 +149,19 @@ export class LayerInflater {
     return this.#slab >= 0;
   }
 
-  #took(bytes: Buffer): void {
-    this.#layerHash.update(bytes);
-    this.#fill += bytes.length;
-    this.#size += bytes.length;
+  #took(bytes: number): void {
+    this.#fill += bytes;
+    this.#size += bytes;
     this.#progress[0] = this.#size;
-    this.#budget.addBytes(bytes.length);
+    this.#budget.addBytes(bytes);
   }
 
   /** Hands on what is whole, and makes room; false while no free slab can take the tail. */
   #cut(): boolean {
-    if (this.#large) return this.#feedLarge();
+    if (this.#large) return this.#handPiece(this.#large);
     if (this.#archiveEnded) return this.#keepRest();
     const bytes = this.#slabs.bytes(this.#slab);
-    let at = this.#start;
+    let at = 0;
     for (;;) {
       const entry = measureEntry(bytes, at, this.#fill, { ...this.#scan, base: this.#size - this.#fill });
       if (entry === "end") {
@@ -194,9 +171,8 @@ export class LayerInflater {
       if (entry === "more") break;
       this.#measure(entry, at);
       if (entry.end > this.#fill) {
-        if (at > this.#start) break;
-        if (entry.end - at > SLAB_BYTES || at === 0) return this.#openLarge(at);
-        break;
+        if (at > 0) break;
+        return this.#handPiece((this.#large = { data: entry.data + entry.stored, end: entry.end }));
       }
       at = entry.end;
     }
@@ -211,101 +187,59 @@ export class LayerInflater {
     this.#budget.addEntry(entry);
   }
 
-  /** Queues [start, boundary) for any worker, and carries the tail over to a slab of its own. */
   #hand(boundary: number): boolean {
-    const tail = this.#fill - boundary;
     if (boundary === 0) throw this.#truncated("headers of an entry exceed 1 MiB");
-    const next = tail === 0 ? -1 : this.#slabs.takeFree();
-    if (tail > 0 && next < 0) return false;
-    if (tail > 0) this.#slabs.bytes(this.#slab).copy(this.#slabs.bytes(next), 0, boundary, this.#fill);
-    if (boundary > this.#start) {
-      const offset = this.#size - this.#fill + this.#start;
-      this.#slabs.publish({
-        slab: this.#slab,
-        layer: this.task.layer,
-        sequence: this.#sequence++,
-        start: this.#start,
-        end: boundary,
-        offset,
-      });
-    } else this.#slabs.release(this.#slab);
-    this.#slab = next;
-    this.#start = 0;
-    this.#fill = tail;
+    return this.#give("entries", boundary);
+  }
+
+  /** What the slab has of a large entry. */
+  #handPiece(large: LargeEntry, layerEnds = false): boolean {
+    const count = Math.min(large.end, this.#fill);
+    const last = layerEnds || count === large.end;
+    if (!this.#give(last ? "last-piece" : "piece", count)) return false;
+    large.data -= count;
+    large.end -= count;
+    if (last) this.#large = undefined;
     return true;
-  }
-
-  #openLarge(at: number): boolean {
-    const bytes = this.#slabs.bytes(this.#slab);
-    const offset = this.#size - this.#fill;
-    const entry = readEntry(bytes, at, this.#fill, { ...this.#scan, base: offset });
-    if (typeof entry === "string") throw this.#truncated("an entry's headers are not whole");
-    const part = new PartBuilder(this.#sequence++);
-    const headers = new HeadersEncoder();
-    headers.literal(bytes.subarray(at, entry.data));
-    noteData(headers, entry);
-    const add = (stored: ReturnType<ChunkStream["finish"]>): void => part.add(entry, offset + entry.data, stored);
-    const file = this.#chunks.stream(fileAttributes(entry), entry.kind === "file" ? this.#places?.file(entry) : undefined);
-    const stream = entry.sparse ? new SparseFile(file, entry.sparse, entry.size) : file;
-    this.#large = { stream, part, headers, add, data: entry.stored, padding: entry.end - entry.data - entry.stored };
-    this.#start = entry.data;
-    return this.#feedLarge();
-  }
-
-  /** Moves what the slab has of the large file to its chunk; always makes room. */
-  #feedLarge(): boolean {
-    const large = this.#large!;
-    const bytes = this.#slabs.bytes(this.#slab);
-    const data = Math.min(large.data, this.#fill - this.#start);
-    if (data > 0) large.stream.write(bytes.subarray(this.#start, this.#start + data));
-    large.data -= data;
-    this.#start += data;
-    if (large.data === 0) this.#padLarge(large, bytes);
-    if (this.#start === this.#fill) this.#start = this.#fill = 0;
-    if (this.#fill < SLAB_BYTES) return true;
-    return this.#cut();
-  }
-
-  #padLarge(large: LargeFile, bytes: Buffer): void {
-    const padding = Math.min(large.padding, this.#fill - this.#start);
-    large.headers.literal(bytes.subarray(this.#start, this.#start + padding));
-    large.padding -= padding;
-    this.#start += padding;
-    if (large.padding === 0) this.#endLarge(large);
-  }
-
-  #endLarge(large: LargeFile): void {
-    this.#large = undefined;
-    large.add(large.stream.finish());
-    this.#emit(large.part.build(large.headers.frame()));
   }
 
   /** Bytes after the archive's end belong to the layer, and to no entry. */
   #keepRest(): boolean {
-    if (this.#fill > this.#start) {
-      const headers = new HeadersEncoder();
-      headers.literal(this.#slabs.bytes(this.#slab).subarray(this.#start, this.#fill));
-      this.#emit(new PartBuilder(this.#sequence++).build(headers.frame()));
-    }
-    this.#start = this.#fill = 0;
+    return this.#fill === 0 || this.#give("rest", this.#fill);
+  }
+
+  /** Hands on the slab's bytes before `boundary`, and carries the tail over to a slab of its own; false while there is none. */
+  #give(content: SlabContent, boundary: number): boolean {
+    const tail = this.#fill - boundary;
+    const next = tail === 0 ? -1 : this.#slabs.takeFree();
+    if (tail > 0 && next < 0) return false;
+    if (tail > 0) this.#slabs.bytes(this.#slab).copy(this.#slabs.bytes(next), 0, boundary, this.#fill);
+    const [sequence, offset] = [this.#sequence, this.#size - this.#fill];
+    this.#slabs.pass({ slab: this.#slab, content, layer: this.task.layer, sequence, end: boundary, offset }, this.#follower);
+    if (content !== "piece" && content !== "end") this.#sequence++;
+    this.#slab = next;
+    this.#fill = tail;
     return true;
   }
 
-  #finish(): InflatedLayer {
-    if (this.#large) this.#feedLarge();
-    if (this.#large?.data === 0) this.#endLarge(this.#large);
-    if (this.#large) throw this.#truncated("a file's data is cut off");
-    if (this.#fill > this.#start && !this.#archiveEnded) this.#finishEntries();
-    else this.#keepRest();
-    const blobDigest = this.#blobDigest();
-    const diffId = parseDiffId(`sha256:${this.#layerHash.digest("hex")}`);
-    return { parts: this.#sequence, blobDigest, diffId, size: this.#size };
+  /** Hands on what is left of the layer. */
+  #finish(): void {
+    if (this.#large && this.#large.data > this.#fill) throw this.#truncated("a file's data is cut off");
+    if (this.#large) this.#handPiece(this.#large, true);
+    else if (this.#archiveEnded) this.#keepRest();
+    else if (this.#fill > 0) this.#finishEntries();
+    this.#finished = true;
+  }
+
+  #end(): InflatedLayer {
+    this.#give("end", 0);
+    return { parts: this.#sequence, blobDigest: this.#blobDigest(), size: this.#size };
   }
 
   /** The last slab: its entries must be whole. */
   #finishEntries(): void {
     const bytes = this.#slabs.bytes(this.#slab);
-    let at = this.#start;
+    let at = 0;
     while (at < this.#fill) {
       const entry = measureEntry(bytes, at, this.#fill, { ...this.#scan, base: this.#size - this.#fill, final: true });
       if (entry === "end") break;
@@ -317,7 +251,7 @@ export class LayerInflater {
   }
 
   #truncated(why: string): ShaleError<"TAR_INVALID"> {
-    return new ShaleError("TAR_INVALID", `the layer's tar archive is damaged: ${why}`, { offset: this.#size - this.#fill + this.#start });
+    return new ShaleError("TAR_INVALID", `the layer's tar archive is damaged: ${why}`, { offset: this.#size - this.#fill });
   }
 }
 

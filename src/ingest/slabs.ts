@@ -1,7 +1,8 @@
 /**
  * The memory that uncompressed bytes pass through: a fixed set of 1 MiB slabs, shared by all workers. A slab is free, being
- * filled by the worker that inflates, or ready: cut at an entry boundary, waiting for any worker to create its files.
- * Recycling them is what keeps page faults away and memory flat.
+ * filled by the worker that inflates, or ready: cut at an entry boundary, waiting for any worker to create its files, or a piece of a
+ * larger entry, waiting for the one worker that gets all pieces of it, in order. Recycling them is what keeps page faults away and
+ * memory flat.
  */
 
 export const SLAB_BYTES: number = 1024 * 1024;
@@ -11,28 +12,42 @@ const EVENT = 0;
 const FREE = 1;
 const READY = 2;
 const CONTROL_BYTES = 64;
-/** Of each ready slab: layer, sequence number, start and end of its bytes, offset in the layer (high, low word). */
+/** Of each filled slab: content, layer, sequence number, end of its bytes, offset in the layer (high, low word). */
 const FIELDS = 6;
+/** Of each worker's pieces: how many were taken, how many put there, and their slabs, in a ring in which all slabs have room. */
+const TAKEN = 0;
+const PUT = 1;
+const QUEUE: number = 2 + SLAB_COUNT;
 
 export interface SlabMemory {
   readonly control: SharedArrayBuffer;
   readonly slabs: SharedArrayBuffer;
 }
 
-/** Bytes [start, end) of a slab: whole entries of a layer, or what follows its last entry. */
-export interface ReadySlab {
+/** What the bytes of a slab are: see `CONTENTS`. */
+export type SlabContent = (typeof CONTENTS)[number];
+
+/**
+ * Whole entries; a piece of an entry that is larger than a slab, of which the first begins with its headers; the piece that no other
+ * follows; what comes after the archive's end; nothing more, the layer ends.
+ */
+const CONTENTS = ["entries", "piece", "last-piece", "rest", "end"] as const;
+
+/** The bytes of a slab before `end`. */
+export interface FilledSlab {
   readonly slab: number;
+  readonly content: SlabContent;
   readonly layer: number;
-  /** Place among the layer's parts, from 0. */
+  /** Place among the layer's parts, from 0; of the pieces of one entry the same. */
   readonly sequence: number;
-  readonly start: number;
   readonly end: number;
-  /** Offset of `start` in the uncompressed layer. */
+  /** Of the slab's first byte in the uncompressed layer. */
   readonly offset: number;
 }
 
-export function createSlabMemory(): SlabMemory {
-  const control = new SharedArrayBuffer(CONTROL_BYTES + SLAB_COUNT * FIELDS * 4);
+/** For workers number 0 to `workers` - 1. */
+export function createSlabMemory(workers: number): SlabMemory {
+  const control = new SharedArrayBuffer(CONTROL_BYTES + (SLAB_COUNT * FIELDS + workers * QUEUE) * 4);
   new Int32Array(control)[FREE] = (1 << SLAB_COUNT) - 1;
   return { control, slabs: new SharedArrayBuffer(SLAB_BYTES * SLAB_COUNT) };
 }
@@ -40,11 +55,13 @@ export function createSlabMemory(): SlabMemory {
 export class Slabs {
   readonly #control: Int32Array;
   readonly #fields: Int32Array;
+  readonly #queues: Int32Array;
   readonly #bytes: Buffer[];
 
   constructor(memory: SlabMemory) {
     this.#control = new Int32Array(memory.control, 0, CONTROL_BYTES / 4);
-    this.#fields = new Int32Array(memory.control, CONTROL_BYTES);
+    this.#fields = new Int32Array(memory.control, CONTROL_BYTES, SLAB_COUNT * FIELDS);
+    this.#queues = new Int32Array(memory.control, CONTROL_BYTES + SLAB_COUNT * FIELDS * 4);
     this.#bytes = Array.from({ length: SLAB_COUNT }, (_, slab) => Buffer.from(memory.slabs, slab * SLAB_BYTES, SLAB_BYTES));
   }
 
@@ -62,18 +79,36 @@ export class Slabs {
     this.changed();
   }
 
-  publish(ready: ReadySlab): void {
-    const { slab, layer, sequence, start, end, offset } = ready;
-    this.#fields.set([layer, sequence, start, end, Math.floor(offset / 2 ** 32), offset | 0], slab * FIELDS);
+  /** Behind those that `worker` has yet to take; only one worker may do this for it. */
+  pass({ slab, content, layer, sequence, end, offset }: FilledSlab, worker: number): void {
+    const fields = [CONTENTS.indexOf(content), layer, sequence, end, Math.floor(offset / 2 ** 32), offset | 0];
+    this.#fields.set(fields, slab * FIELDS);
+    const queue = worker * QUEUE;
+    const put = Atomics.load(this.#queues, queue + PUT);
+    this.#queues[queue + 2 + (put % SLAB_COUNT)] = slab;
+    Atomics.store(this.#queues, queue + PUT, (put + 1) % (2 * SLAB_COUNT));
+    this.changed();
+  }
+
+  /** By `worker` itself. */
+  takePassed(worker: number): FilledSlab | undefined {
+    const queue = worker * QUEUE;
+    const taken = Atomics.load(this.#queues, queue + TAKEN);
+    if (taken === Atomics.load(this.#queues, queue + PUT)) return undefined;
+    const slab = this.#queues[queue + 2 + (taken % SLAB_COUNT)]!;
+    Atomics.store(this.#queues, queue + TAKEN, (taken + 1) % (2 * SLAB_COUNT));
+    return this.#filled(slab);
+  }
+
+  /** A slab that was passed: for any worker. */
+  publish(slab: number): void {
     Atomics.or(this.#control, READY, 1 << slab);
     this.changed();
   }
 
-  takeReady(): ReadySlab | undefined {
+  takeReady(): FilledSlab | undefined {
     const slab = this.#take(READY);
-    if (slab < 0) return undefined;
-    const [layer, sequence, start, end, high, low] = this.#fields.subarray(slab * FIELDS, slab * FIELDS + FIELDS) as unknown as number[];
-    return { slab, layer: layer!, sequence: sequence!, start: start!, end: end!, offset: high! * 2 ** 32 + (low! >>> 0) };
+    return slab < 0 ? undefined : this.#filled(slab);
   }
 
   get readyCount(): number {
@@ -95,6 +130,12 @@ export class Slabs {
 
   wait(seen: number, milliseconds: number): void {
     Atomics.wait(this.#control, EVENT, seen, milliseconds);
+  }
+
+  #filled(slab: number): FilledSlab {
+    const fields = this.#fields.subarray(slab * FIELDS, slab * FIELDS + FIELDS) as unknown as number[];
+    const [content, layer, sequence, end, high, low] = fields;
+    return { slab, content: CONTENTS[content!]!, layer: layer!, sequence: sequence!, end: end!, offset: high! * 2 ** 32 + (low! >>> 0) };
   }
 
   #take(set: number): number {

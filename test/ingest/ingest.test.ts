@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { hash } from "node:crypto";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ShaleError } from "../../src/errors.ts";
@@ -69,15 +70,15 @@ interface Place extends AsyncDisposable {
   ingest(): Ingest;
 }
 
-/** One worker; the last Ingest made is told of its death. */
-async function place(): Promise<Place> {
+/** The last Ingest made is told of a worker's death. */
+async function place(size = 1): Promise<Place> {
   const directory = await temporaryDirectory();
   const [chunks, staging] = [join(directory.path, "chunks"), join(directory.path, "staging")];
   mkdirSync(chunks);
   mkdirSync(staging);
   const owner = { uid: process.geteuid!(), gid: process.getegid!() };
   let last: Ingest | undefined;
-  const pool: WorkerPool = new WorkerPool(MODULE, { size: 1, onLost: (error) => last?.fail(error) });
+  const pool: WorkerPool = new WorkerPool(MODULE, { size, onLost: (error) => last?.fail(error) });
   return {
     chunks,
     staging,
@@ -147,6 +148,71 @@ test("`Ingest` leaves no file in staging of a large file that it cannot publish"
   };
   await assert.rejects(ingest.ingest(requestFor(layer, join(here.staging, "layer"), blob())));
   assert.deepEqual(readdirSync(here.staging, { recursive: true }), ["chunks-0"]);
+});
+
+for (const workers of [1, 2, 3]) {
+  test(`\`Ingest\` stores small and large files of several layers at once with ${workers} workers`, { timeout: 60_000 }, async () => {
+    await using here = await place(workers);
+    const contents = (layer: number): Buffer[] =>
+      [4, 1_500_000, 1_048_576, 1_048_064, 3_000_000, 700_000, 700_000, 9, 2_097_152, 2_096_640, 17].map((size, file) =>
+        Buffer.alloc(size, `${layer}${String.fromCharCode(97 + file)}; `),
+      );
+    const layers = await Promise.all(
+      [0, 1, 2, 3].map(async (number) => ({
+        number,
+        built: await buildLayer(
+          contents(number).map((content, index) => ({ path: `f${index}`, content })),
+          { compression: number % 2 === 0 ? "gzip" : "none" },
+        ),
+      })),
+    );
+    const ingest = here.ingest();
+    const ingested = layers.map(({ number, built }) => {
+      const blob = async function* (): AsyncGenerator<Uint8Array> {
+        const bytes = built.content as Buffer;
+        for (let at = 0; at < bytes.length; at += 100_003) yield bytes.subarray(at, at + 100_003);
+      };
+      return ingest.ingest(requestFor(built, join(here.staging, `layer-${number}`), blob()));
+    });
+    for (const { entries } of await Promise.all(ingested)) assert.equal(entries, 12);
+    const digest = (bytes: Buffer): string => hash("sha256", bytes);
+    const stored = readdirSync(here.chunks, { recursive: true, withFileTypes: true }).filter((one) => one.isFile());
+    assert.deepEqual(
+      stored.map(({ parentPath, name }) => digest(readFileSync(join(parentPath, name)))).sort(),
+      layers.flatMap(({ number }) => contents(number).map(digest)).sort(),
+    );
+  });
+}
+
+test("`Ingest` leaves nothing of a large file when its layer is given up, while another layer goes on", { timeout: 20_000 }, async () => {
+  await using here = await place(2);
+  const layer = await buildLayer([{ path: "f", content: Buffer.alloc(4_000_000, "x") }], { compression: "none" });
+  const other = await buildLayer([{ path: "o", content: Buffer.alloc(2_000_000, "o") }], { compression: "none" });
+  const ingest = here.ingest();
+  const goOn = Promise.withResolvers<undefined>();
+  const staged = (): string[] =>
+    readdirSync(here.staging, { recursive: true })
+      .map(String)
+      .filter((name) => /\/\d+$/.test(name));
+  const slow = async function* (): AsyncGenerator<Uint8Array> {
+    yield (other.content as Buffer).subarray(0, 512);
+    await goOn.promise;
+    yield (other.content as Buffer).subarray(512);
+  };
+  const going = ingest.ingest(requestFor(other, join(here.staging, "other"), slow()));
+  const broken = async function* (): AsyncGenerator<Uint8Array> {
+    yield (layer.content as Buffer).subarray(0, 2_500_000);
+    while (staged().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    throw new Error("the connection is gone");
+  };
+  await assert.rejects(ingest.ingest(requestFor(layer, join(here.staging, "layer"), broken())), /the connection is gone/);
+  assert.deepEqual(staged(), []);
+  goOn.resolve(undefined);
+  assert.equal((await going).entries, 2);
+  const whole = async function* (): AsyncGenerator<Uint8Array> {
+    yield layer.content as Buffer;
+  };
+  assert.equal((await ingest.ingest(requestFor(layer, join(here.staging, "again"), whole()))).entries, 2);
 });
 
 test("`Ingest` takes more extended attributes than by default when the limit says so", { timeout: 20_000 }, async () => {

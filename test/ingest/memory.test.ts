@@ -6,7 +6,7 @@ import type { ByteString } from "../../src/bytes.ts";
 import { EntryTable } from "../../src/ingest/entry-table.ts";
 import { PartBuilder, partTransfer } from "../../src/ingest/part.ts";
 import { createRing, RING_BYTES, RingReader, RingWriter } from "../../src/ingest/ring.ts";
-import { createSlabMemory, SLAB_COUNT, Slabs, type ReadySlab } from "../../src/ingest/slabs.ts";
+import { createSlabMemory, SLAB_COUNT, Slabs, type FilledSlab } from "../../src/ingest/slabs.ts";
 import type { TarEntry } from "../../src/tar/entry.ts";
 
 test("`RingWriter` and `RingReader` hand over every byte in order through many wraps, past 2^32 positions", async () => {
@@ -57,30 +57,47 @@ test("`RingWriter.abort()` ends a `write()` that waits for room", async () => {
   assert.equal(await writing, false);
 });
 
-test("`Slabs` gives each slab to one taker, and ready ones with all that was said of them", () => {
-  const slabs = new Slabs(createSlabMemory());
+test("`Slabs` gives each slab to one taker: those passed to a worker in order, published ones to any, with all that was said of them", () => {
+  const slabs = new Slabs(createSlabMemory(3));
   const taken = Array.from({ length: SLAB_COUNT }, () => slabs.takeFree());
   assert.equal(new Set(taken).size, SLAB_COUNT);
   assert.equal(slabs.takeFree(), -1);
-  assert.equal(slabs.takeReady(), undefined);
-  const ready = taken.map((slab, sequence): ReadySlab => ({
+  const contents: FilledSlab["content"][] = ["entries", "piece", "last-piece", "rest", "end"];
+  const filled = taken.map((slab, sequence): FilledSlab => ({
     slab,
+    content: contents[sequence % contents.length]!,
     layer: 1000 + slab,
     sequence,
-    start: slab,
-    end: 1_048_576,
+    end: 1_048_576 - slab,
     offset: 2 ** 31 * sequence + 512 * slab,
   }));
-  for (const one of ready) slabs.publish(one);
+  // more often than there are slabs, so that each queue wraps, with all slabs in one of them too
+  for (let round = 0; round < 7; round++) {
+    const [first, others] = [filled.slice(0, round * 2 + 4), filled.slice(round * 2 + 4)];
+    for (const one of first) slabs.pass(one, 2);
+    for (const one of others) slabs.pass(one, 0);
+    assert.equal(slabs.takePassed(1), undefined);
+    assert.deepEqual(
+      first.map(() => slabs.takePassed(2)),
+      first,
+    );
+    assert.deepEqual(
+      others.map(() => slabs.takePassed(0)),
+      others,
+    );
+    assert.equal(slabs.takePassed(2) ?? slabs.takePassed(0), undefined);
+  }
+  assert.equal(slabs.takeReady(), undefined);
+  for (const { slab } of filled) slabs.publish(slab);
   assert.equal(slabs.readyCount, SLAB_COUNT);
-  const got = ready.map(() => slabs.takeReady()).sort((a, b) => a!.sequence - b!.sequence);
-  assert.deepEqual(got, ready);
+  const got = filled.map(() => slabs.takeReady()).sort((a, b) => a!.sequence - b!.sequence);
+  assert.deepEqual(got, filled);
   slabs.release(3);
   assert.equal(slabs.takeFree(), 3);
 });
 
 test("`Slabs.wait()` does not sleep through a change that came after the count was taken", () => {
-  const slabs = new Slabs(createSlabMemory());
+  const slabs = new Slabs(createSlabMemory(1));
   const seen = slabs.eventCount;
   slabs.changed();
   const started = performance.now();
