@@ -1,6 +1,6 @@
 /**
  * The workers' side of ingest. Every worker can inflate the layers given to it and create the files of any slab, whoever filled
- * it, and follows the layers of the worker before it: with two workers both cores stay busy for one layer as for many. Requests come through the worker pool; parts and results
+ * it; of a layer that is alone the next worker also hashes what comes out: both cores stay busy for one layer as for many. Requests come through the worker pool; parts and results
  * go to the main thread by a port.
  */
 import type { MessagePort } from "node:worker_threads";
@@ -115,8 +115,14 @@ export class Engine implements Background {
   }
 
   #start(task: LayerTask): Handled {
-    const follower = (this.#worker + 1) % this.#workers;
-    this.#layers.push(new LayerInflater(task, { slabs: this.#slabs!, follower }));
+    let follower: number | undefined;
+    const pass = (filled: FilledSlab): void => {
+      follower ??= this.#slabs!.inflating === 1 ? (this.#worker + 1) % this.#workers : this.#worker;
+      if (follower === this.#worker) this.#follow(filled);
+      else this.#slabs!.pass(filled, follower);
+    };
+    this.#slabs!.addInflating(1);
+    this.#layers.push(new LayerInflater(task, { slabs: this.#slabs!, pass }));
     return { value: undefined };
   }
 
@@ -170,22 +176,26 @@ export class Engine implements Background {
   /** Comes before all else: nobody else can do it, and it is what gives the others slabs. */
   #followOne(): boolean {
     const filled = this.#slabs!.takePassed(this.#worker);
-    if (!filled) return false;
+    if (filled) this.#follow(filled);
+    return filled !== undefined;
+  }
+
+  /** Slabs of a layer in order. */
+  #follow(filled: FilledSlab): void {
     const { slab, layer, content } = filled;
-    const published = content === "entries" && !this.#left.has(layer);
+    const followed = !this.#left.has(layer);
     try {
-      if (!this.#left.has(layer)) this.#follow(filled);
+      if (followed) this.#take(filled);
     } catch (error) {
       this.#send({ kind: "failed", layer, failure: pack(error) });
       this.#unfollow(layer);
     } finally {
-      if (published) this.#slabs!.publish(slab);
+      if (followed && content === "entries") this.#slabs!.publish(filled);
       else this.#slabs!.release(slab);
     }
-    return true;
   }
 
-  #follow(filled: FilledSlab): void {
+  #take(filled: FilledSlab): void {
     const { layer, content } = filled;
     const follower = this.#followers.get(layer) ?? new LayerFollower();
     this.#followers.set(layer, follower);
@@ -224,6 +234,7 @@ export class Engine implements Background {
 
   #drop(layer: LayerInflater): void {
     this.#layers = this.#layers.filter((other) => other !== layer);
+    this.#slabs!.addInflating(-1);
     layer.close();
   }
 

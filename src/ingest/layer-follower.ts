@@ -1,6 +1,6 @@
 /**
- * A layer's uncompressed bytes, slab by slab, in the worker that follows the one that inflates them: hashes all of them, and stores the
- * files that are larger than a slab. Large files come in a row in many layers: the other core would be without work.
+ * A layer's uncompressed bytes, slab by slab: hashes all of them, and stores the files that are larger than a slab. In one worker from the
+ * first slab to the last: that which inflates them, or the next. Large files come in a row in many layers, and would keep one core busy alone.
  */
 import { createHash, type Hash } from "node:crypto";
 import { HeadersEncoder } from "../../format/headers-encoder.ts";

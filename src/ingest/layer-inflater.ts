@@ -1,7 +1,7 @@
 /**
  * One layer on its way through one worker: compressed bytes from its ring, hashed, inflated into slabs, and cut at entry boundaries. An
- * entry that does not fit a slab is cut in pieces. All slabs go to the worker that follows, in order, which hashes them: every byte to
- * the end of the stream, what follows the archive's end included.
+ * entry that does not fit a slab is cut in pieces. All slabs go to who follows the layer, in order: every byte to the end of the stream,
+ * what comes after the archive's end included.
  */
 import { createHash, type Hash } from "node:crypto";
 import { ShaleError } from "../errors.ts";
@@ -11,7 +11,7 @@ import type { ScanOptions } from "../tar/scan.ts";
 import { createInflater, sniffCompression, type Inflater } from "./inflate.ts";
 import { LayerBudget, type LayerLimits } from "./layer-limits.ts";
 import { RingReader } from "./ring.ts";
-import { SLAB_BYTES, type SlabContent, type Slabs } from "./slabs.ts";
+import { SLAB_BYTES, type FilledSlab, type SlabContent, type Slabs } from "./slabs.ts";
 
 export interface LayerTask {
   /** Number of the layer among those in flight. */
@@ -34,8 +34,8 @@ export interface InflatedLayer {
 
 export interface InflaterSurroundings {
   readonly slabs: Slabs;
-  /** The worker that gets the slabs. */
-  readonly follower: number;
+  /** Takes a slab over. */
+  readonly pass: (filled: FilledSlab) => void;
 }
 
 /** Compressed bytes taken in one step. */
@@ -53,7 +53,7 @@ interface LargeEntry {
 export class LayerInflater {
   readonly task: LayerTask;
   readonly #slabs: Slabs;
-  readonly #follower: number;
+  readonly #pass: (filled: FilledSlab) => void;
   readonly #ring: RingReader;
   readonly #blobHash: Hash;
   readonly #progress: Float64Array;
@@ -73,10 +73,10 @@ export class LayerInflater {
   #finished = false;
   #failure: unknown;
 
-  constructor(task: LayerTask, { slabs, follower }: InflaterSurroundings) {
+  constructor(task: LayerTask, { slabs, pass }: InflaterSurroundings) {
     this.task = task;
     this.#slabs = slabs;
-    this.#follower = follower;
+    this.#pass = pass;
     this.#ring = new RingReader(task.ring);
     this.#blobHash = createHash(digestAlgorithm(task.blobDigest));
     this.#progress = new Float64Array(task.progress);
@@ -214,11 +214,11 @@ export class LayerInflater {
     const next = tail === 0 ? -1 : this.#slabs.takeFree();
     if (tail > 0 && next < 0) return false;
     if (tail > 0) this.#slabs.bytes(this.#slab).copy(this.#slabs.bytes(next), 0, boundary, this.#fill);
-    const [sequence, offset] = [this.#sequence, this.#size - this.#fill];
-    this.#slabs.pass({ slab: this.#slab, content, layer: this.task.layer, sequence, end: boundary, offset }, this.#follower);
+    const [slab, sequence, offset] = [this.#slab, this.#sequence, this.#size - this.#fill];
     if (content !== "piece" && content !== "end") this.#sequence++;
     this.#slab = next;
     this.#fill = tail;
+    this.#pass({ slab, content, layer: this.task.layer, sequence, end: boundary, offset });
     return true;
   }
 

@@ -11,6 +11,7 @@ export const SLAB_COUNT = 16;
 const EVENT = 0;
 const FREE = 1;
 const READY = 2;
+const INFLATING = 3;
 const CONTROL_BYTES = 64;
 /** Of each filled slab: content, layer, sequence number, end of its bytes, offset in the layer (high, low word). */
 const FIELDS = 6;
@@ -80,12 +81,11 @@ export class Slabs {
   }
 
   /** Behind those that `worker` has yet to take; only one worker may do this for it. */
-  pass({ slab, content, layer, sequence, end, offset }: FilledSlab, worker: number): void {
-    const fields = [CONTENTS.indexOf(content), layer, sequence, end, Math.floor(offset / 2 ** 32), offset | 0];
-    this.#fields.set(fields, slab * FIELDS);
+  pass(filled: FilledSlab, worker: number): void {
+    this.#describe(filled);
     const queue = worker * QUEUE;
     const put = Atomics.load(this.#queues, queue + PUT);
-    this.#queues[queue + 2 + (put % SLAB_COUNT)] = slab;
+    this.#queues[queue + 2 + (put % SLAB_COUNT)] = filled.slab;
     Atomics.store(this.#queues, queue + PUT, (put + 1) % (2 * SLAB_COUNT));
     this.changed();
   }
@@ -100,9 +100,10 @@ export class Slabs {
     return this.#filled(slab);
   }
 
-  /** A slab that was passed: for any worker. */
-  publish(slab: number): void {
-    Atomics.or(this.#control, READY, 1 << slab);
+  /** For any worker. */
+  publish(filled: FilledSlab): void {
+    this.#describe(filled);
+    Atomics.or(this.#control, READY, 1 << filled.slab);
     this.changed();
   }
 
@@ -118,6 +119,15 @@ export class Slabs {
     return count;
   }
 
+  /** How many layers all workers together are inflating; each adds and takes its own. */
+  get inflating(): number {
+    return Atomics.load(this.#control, INFLATING);
+  }
+
+  addInflating(count: 1 | -1): void {
+    Atomics.add(this.#control, INFLATING, count);
+  }
+
   /** The number to give to `wait`: taken before looking for work, it makes a change in between end the wait at once. */
   get eventCount(): number {
     return Atomics.load(this.#control, EVENT);
@@ -130,6 +140,10 @@ export class Slabs {
 
   wait(seen: number, milliseconds: number): void {
     Atomics.wait(this.#control, EVENT, seen, milliseconds);
+  }
+
+  #describe({ slab, content, layer, sequence, end, offset }: FilledSlab): void {
+    this.#fields.set([CONTENTS.indexOf(content), layer, sequence, end, Math.floor(offset / 2 ** 32), offset | 0], slab * FIELDS);
   }
 
   #filled(slab: number): FilledSlab {

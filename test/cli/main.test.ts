@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { readProjectFile } from "../../tools/project.ts";
 import { buildImage, buildLayer, startRegistry } from "../../src/testing/index.ts";
 import type { RecordedRequest, TestImage } from "../../src/testing/index.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -193,4 +194,19 @@ test("shale keeps compiled code where only its user can write, and runs as well 
 test("shale tells its own version", async () => {
   const { version } = JSON.parse(await readFile(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
   assert.deepEqual(await end(start(["--version"])), { code: 0, stdout: `${version}\n`, stderr: "" });
+});
+
+test("shale tells who has an older Node.js than package.json asks for, and runs with the oldest", async () => {
+  const { engines } = JSON.parse(await readProjectFile("package.json")) as { engines: { node: string } };
+  const oldest = engines.node.replace(/^>=/, "");
+  const runAs = (version: string): Promise<Ended> => {
+    const code = `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "${version}" } })`;
+    return end(spawn(process.execPath, ["--import", `data:text/javascript,${encodeURIComponent(code)}`, MAIN, "--version"]));
+  };
+  for (const version of [`${oldest}.0`, "23.0.0"]) assert.equal((await runAs(version)).code, 0, version);
+  for (const version of ["20.20.2", "22.18.9"]) {
+    const { code, stdout, stderr } = await runAs(version);
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.equal(stderr, `shale: this is Node.js ${version}, and ${oldest} or later is needed; put a later one first on the PATH\n`);
+  }
 });

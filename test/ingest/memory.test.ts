@@ -88,7 +88,7 @@ test("`Slabs` gives each slab to one taker: those passed to a worker in order, p
     assert.equal(slabs.takePassed(2) ?? slabs.takePassed(0), undefined);
   }
   assert.equal(slabs.takeReady(), undefined);
-  for (const { slab } of filled) slabs.publish(slab);
+  for (const one of filled) slabs.publish(one);
   assert.equal(slabs.readyCount, SLAB_COUNT);
   const got = filled.map(() => slabs.takeReady()).sort((a, b) => a!.sequence - b!.sequence);
   assert.deepEqual(got, filled);
