@@ -26,6 +26,7 @@ export async function coldPulls(context: Context, image: ServedImage, options: {
     for (const peer of context.order(round)) {
       const row = rows.find(({ peer: name }) => name === peer.name)!;
       if (row.failure !== undefined) continue;
+      await context.beginRun([image], peer);
       await using session = await context.open(peer);
       try {
         const sample = await context.pull(session, image);

@@ -6,11 +6,13 @@ import type { Daemon } from "./containerd.ts";
 import { emptyFiles, freeBytes } from "./disk.ts";
 import { measure } from "./measure.ts";
 import { pullEnvironment, type Peer } from "./peers.ts";
-import { dropCaches, untilWritten } from "./quiet.ts";
+import { cachedShare, dropCaches, untilWritten } from "./quiet.ts";
 import { warm, type Registries, type ServedImage } from "./registries.ts";
 import type { Conditions, Sample } from "./result.ts";
 
 const RESERVE_BYTES = 4 * 1024 ** 3;
+/** Of the memory: what earlier runs of a round may fill. Beyond it a run can take half as long again, which pages it gets being chance. */
+const MOST_CACHED = 0.25;
 /** What is freed is discarded on the device, and that takes its time. */
 const CALM_MS = 20_000;
 
@@ -51,6 +53,15 @@ export class Context {
   async beginRound(images: readonly ServedImage[], peers: readonly Peer[]): Promise<void> {
     const bytes = images.reduce((sum, { facts }) => sum + facts.bytes + facts.unpacked * 1.5, 0);
     await this.#makeRoom(bytes * (peers.length + 1) + RESERVE_BYTES);
+    await this.#emptyCaches(images, peers);
+  }
+
+  /** In the middle of a round: as at its begin, for this peer, if the memory has filled. */
+  async beginRun(images: readonly ServedImage[], peer: Peer): Promise<void> {
+    if (this.conditions.cachesDropped && cachedShare() > MOST_CACHED) await this.#emptyCaches(images, [peer]);
+  }
+
+  async #emptyCaches(images: readonly ServedImage[], peers: readonly Peer[]): Promise<void> {
     if (this.conditions.cachesDropped) await dropCaches();
     for (const image of images) await warm(image);
     for (const peer of peers) {

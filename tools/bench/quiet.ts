@@ -24,7 +24,17 @@ export async function dropCaches(): Promise<boolean> {
   }
 }
 
+/** The part of the memory, 0 to 1, that pages of files and the kernel's names and inodes take. */
+export function cachedShare(): number {
+  return memoryKib("Cached", "Buffers", "SReclaimable") / memoryKib("MemTotal");
+}
+
 function pendingKib(): number {
-  const lines = readFileSync("/proc/meminfo", "utf8").matchAll(/^(?:Dirty|Writeback):\s+(\d+) kB$/gm);
-  return Array.from(lines).reduce((sum, [, kib]) => sum + Number(kib), 0);
+  return memoryKib("Dirty", "Writeback");
+}
+
+/** The sum of these lines of /proc/meminfo. */
+function memoryKib(...names: readonly string[]): number {
+  const lines = readFileSync("/proc/meminfo", "utf8").matchAll(/^(\w+):\s+(\d+) kB$/gm);
+  return Array.from(lines).reduce((sum, [, name, kib]) => sum + (names.includes(name!) ? Number(kib) : 0), 0);
 }
