@@ -11,7 +11,7 @@ import { warm, type Registries, type ServedImage } from "./registries.ts";
 import type { Conditions, Sample } from "./result.ts";
 
 const RESERVE_BYTES = 4 * 1024 ** 3;
-/** Of the memory: what earlier runs of a round may fill. Beyond it a run can take half as long again, which pages it gets being chance. */
+/** Of the memory: what earlier runs of a round may fill. Of images that fill more, late runs were seen to take half as long again. */
 const MOST_CACHED = 0.25;
 /** What is freed is discarded on the device, and that takes its time. */
 const CALM_MS = 20_000;
