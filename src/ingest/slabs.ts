@@ -1,8 +1,7 @@
 /**
- * The memory that uncompressed bytes pass through: a fixed set of 1 MiB slabs, shared by all workers. A slab is free, being
- * filled by the worker that inflates, or ready: cut at an entry boundary, waiting for any worker to create its files, or a piece of a
- * larger entry, waiting for the one worker that gets all pieces of it, in order. Recycling them is what keeps page faults away and
- * memory flat.
+ * The memory that uncompressed bytes pass through: a fixed set of 1 MiB slabs, shared by all workers. A slab is free; being filled by the
+ * worker that inflates; passed, in order, to the worker that follows the layer, if that is another; or ready: whole entries, waiting for
+ * any worker to create their files. Recycling them is what keeps page faults away and memory flat.
  */
 
 export const SLAB_BYTES: number = 1024 * 1024;
@@ -15,7 +14,7 @@ const INFLATING = 3;
 const CONTROL_BYTES = 64;
 /** Of each filled slab: content, layer, sequence number, end of its bytes, offset in the layer (high, low word). */
 const FIELDS = 6;
-/** Of each worker's pieces: how many were taken, how many put there, and their slabs, in a ring in which all slabs have room. */
+/** Of what is passed to each worker: how many slabs it took, how many were put there, and which, in a ring in which all have room. */
 const TAKEN = 0;
 const PUT = 1;
 const QUEUE: number = 2 + SLAB_COUNT;

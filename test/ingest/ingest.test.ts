@@ -184,6 +184,46 @@ for (const workers of [1, 2, 3]) {
   });
 }
 
+test(
+  "`Ingest` lets the next worker store the large files of a layer that is alone, and else the one that inflates",
+  { timeout: 20_000 },
+  async () => {
+    await using here = await place(2);
+    const layer = await buildLayer([{ path: "f", content: Buffer.alloc(4_000_000, "x") }], { compression: "none" });
+    const ingest = here.ingest();
+    const staged = (): string[] =>
+      readdirSync(here.staging, { recursive: true })
+        .map(String)
+        .filter((name) => /\/\d+$/.test(name));
+    const stored = async (directory: string): Promise<string | undefined> => {
+      let where: string | undefined;
+      const broken = async function* (): AsyncGenerator<Uint8Array> {
+        yield (layer.content as Buffer).subarray(0, 2_500_000);
+        while (staged().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+        where = staged()[0]!.split("/")[0];
+        throw new Error("the connection is gone");
+      };
+      await assert.rejects(ingest.ingest(requestFor(layer, join(here.staging, directory), broken())), /the connection is gone/);
+      return where;
+    };
+    // layers take turns in being inflated by worker 0 and worker 1
+    assert.equal(await stored("0"), "chunks-1");
+    assert.equal(await stored("1"), "chunks-0");
+    const goOn = Promise.withResolvers<undefined>();
+    const slow = async function* (): AsyncGenerator<Uint8Array> {
+      yield (layer.content as Buffer).subarray(0, 512);
+      await goOn.promise;
+      yield (layer.content as Buffer).subarray(512);
+    };
+    const going = ingest.ingest(requestFor(layer, join(here.staging, "2"), slow()));
+    assert.equal(await stored("3"), "chunks-1");
+    assert.equal(await stored("4"), "chunks-0");
+    goOn.resolve(undefined);
+    await going;
+    assert.equal(await stored("5"), "chunks-0");
+  },
+);
+
 test("`Ingest` leaves nothing of a large file when its layer is given up, while another layer goes on", { timeout: 20_000 }, async () => {
   await using here = await place(2);
   const layer = await buildLayer([{ path: "f", content: Buffer.alloc(4_000_000, "x") }], { compression: "none" });
