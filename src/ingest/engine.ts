@@ -1,7 +1,7 @@
 /**
  * The workers' side of ingest. Every worker can inflate the layers given to it and create the files of any slab, whoever filled
- * it; of a layer that is alone the next worker also hashes what comes out: both cores stay busy for one layer as for many. Requests come through the worker pool; parts and results
- * go to the main thread by a port.
+ * it; of a layer that is alone the next worker also hashes what comes out, and stores the large files: both cores stay busy for one
+ * layer as for many. Requests come through the worker pool; parts and results go to the main thread by a port.
  */
 import type { MessagePort } from "node:worker_threads";
 import type { DiffId } from "../image/digest.ts";

@@ -92,14 +92,32 @@ async function place(size = 1): Promise<Place> {
   };
 }
 
+/** Files that workers have in the making, below staging. */
+function stagedFiles(staging: string): string[] {
+  return readdirSync(staging, { recursive: true })
+    .map(String)
+    .filter((name) => /^chunks-\d+\/\d+$/.test(name));
+}
+
+async function untilStaged(staging: string): Promise<void> {
+  while (stagedFiles(staging).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** The layer's first header, and the rest when it is told to go on. */
+async function* heldUp(layer: TestLayer, goOn: Promise<unknown>): AsyncGenerator<Uint8Array> {
+  yield (layer.content as Buffer).subarray(0, 512);
+  await goOn;
+  yield (layer.content as Buffer).subarray(512);
+}
+
 test("`Ingest` ingests again what a worker died over with a large file open, and leaves nothing of that", { timeout: 20_000 }, async () => {
   await using here = await place();
   const layer = await buildLayer([{ path: "f", content: Buffer.alloc(3_000_000, "x") }], { compression: "none" });
   const bytes = layer.content as Buffer;
-  const started = (): boolean => readdirSync(here.staging, { recursive: true }).some((name) => /^chunks-\d+\/\d+$/.test(String(name)));
+  const started = (): boolean => stagedFiles(here.staging).length > 0;
   const blob = async function* (): AsyncGenerator<Uint8Array> {
     yield bytes.subarray(0, 1_500_000);
-    while (!started()) await new Promise((resolve) => setTimeout(resolve, 10));
+    await untilStaged(here.staging);
     await here.pool.run("die", undefined).catch(() => undefined);
   };
   const dead = here.ingest().ingest(requestFor(layer, join(here.staging, "dead"), blob()));
@@ -121,12 +139,7 @@ test("`Ingest` told to forget makes chunks again that were removed while it runs
     yield layer.content as Buffer;
   };
   const running = Promise.withResolvers<undefined>();
-  const slow = async function* (): AsyncGenerator<Uint8Array> {
-    yield (layer.content as Buffer).subarray(0, 512);
-    await running.promise;
-    yield (layer.content as Buffer).subarray(512);
-  };
-  const other = ingest.ingest(requestFor(layer, join(here.staging, "other"), slow()));
+  const other = ingest.ingest(requestFor(layer, join(here.staging, "other"), heldUp(layer, running.promise)));
   await ingest.ingest(requestFor(layer, join(here.staging, "first"), bytes()));
   const before = files();
   assert.equal(before.length, 2);
@@ -191,16 +204,12 @@ test(
     await using here = await place(2);
     const layer = await buildLayer([{ path: "f", content: Buffer.alloc(4_000_000, "x") }], { compression: "none" });
     const ingest = here.ingest();
-    const staged = (): string[] =>
-      readdirSync(here.staging, { recursive: true })
-        .map(String)
-        .filter((name) => /\/\d+$/.test(name));
     const stored = async (directory: string): Promise<string | undefined> => {
       let where: string | undefined;
       const broken = async function* (): AsyncGenerator<Uint8Array> {
         yield (layer.content as Buffer).subarray(0, 2_500_000);
-        while (staged().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-        where = staged()[0]!.split("/")[0];
+        await untilStaged(here.staging);
+        where = stagedFiles(here.staging)[0]!.split("/")[0];
         throw new Error("the connection is gone");
       };
       await assert.rejects(ingest.ingest(requestFor(layer, join(here.staging, directory), broken())), /the connection is gone/);
@@ -210,12 +219,7 @@ test(
     assert.equal(await stored("0"), "chunks-1");
     assert.equal(await stored("1"), "chunks-0");
     const goOn = Promise.withResolvers<undefined>();
-    const slow = async function* (): AsyncGenerator<Uint8Array> {
-      yield (layer.content as Buffer).subarray(0, 512);
-      await goOn.promise;
-      yield (layer.content as Buffer).subarray(512);
-    };
-    const going = ingest.ingest(requestFor(layer, join(here.staging, "2"), slow()));
+    const going = ingest.ingest(requestFor(layer, join(here.staging, "2"), heldUp(layer, goOn.promise)));
     assert.equal(await stored("3"), "chunks-1");
     assert.equal(await stored("4"), "chunks-0");
     goOn.resolve(undefined);
@@ -230,23 +234,14 @@ test("`Ingest` leaves nothing of a large file when its layer is given up, while 
   const other = await buildLayer([{ path: "o", content: Buffer.alloc(2_000_000, "o") }], { compression: "none" });
   const ingest = here.ingest();
   const goOn = Promise.withResolvers<undefined>();
-  const staged = (): string[] =>
-    readdirSync(here.staging, { recursive: true })
-      .map(String)
-      .filter((name) => /\/\d+$/.test(name));
-  const slow = async function* (): AsyncGenerator<Uint8Array> {
-    yield (other.content as Buffer).subarray(0, 512);
-    await goOn.promise;
-    yield (other.content as Buffer).subarray(512);
-  };
-  const going = ingest.ingest(requestFor(other, join(here.staging, "other"), slow()));
+  const going = ingest.ingest(requestFor(other, join(here.staging, "other"), heldUp(other, goOn.promise)));
   const broken = async function* (): AsyncGenerator<Uint8Array> {
     yield (layer.content as Buffer).subarray(0, 2_500_000);
-    while (staged().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await untilStaged(here.staging);
     throw new Error("the connection is gone");
   };
   await assert.rejects(ingest.ingest(requestFor(layer, join(here.staging, "layer"), broken())), /the connection is gone/);
-  assert.deepEqual(staged(), []);
+  assert.deepEqual(stagedFiles(here.staging), []);
   goOn.resolve(undefined);
   assert.equal((await going).entries, 2);
   const whole = async function* (): AsyncGenerator<Uint8Array> {
