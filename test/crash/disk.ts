@@ -1,6 +1,7 @@
 /** A file system of its own in a file, mounted by loop, that can lose its power, get full, and become read-only. Needs root. */
 import { closeSync, constants, mkdirSync, openSync, rmSync, statfsSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import koffi from "koffi";
 import { run } from "../support/run.ts";
 
@@ -16,6 +17,7 @@ export interface DiskOptions {
 /** ext4's, of include/uapi/linux/ext4.h: everything stops, and what is not in the journal is lost. */
 const EXT4_IOC_SHUTDOWN = 0x8004587d;
 const NO_LOG_FLUSH = 2;
+const UNMOUNT_MS = 60_000;
 
 export class Disk implements AsyncDisposable {
   readonly image: string;
@@ -60,8 +62,15 @@ export class Disk implements AsyncDisposable {
     await run("mount", ["-o", `remount,${options}`, this.path]);
   }
 
+  /** Ends when the image has all that was written: until then a mount namespace that something else made meanwhile keeps the file system. */
   async unmount(): Promise<void> {
     await run("umount", [this.path]);
+    const began = performance.now();
+    while ((await run("losetup", ["--associated", this.image])).length > 0) {
+      if (performance.now() - began > UNMOUNT_MS)
+        throw new Error(`${this.image} is still mounted in a mount namespace that something made`);
+      await sleep(20);
+    }
   }
 
   /** As if the power went: no more writes, and nothing that was not written before. */

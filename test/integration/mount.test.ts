@@ -29,6 +29,10 @@ function stack(count: number): TestEntry[][] {
   ]);
 }
 
+function mountinfo(): string {
+  return readFileSync("/proc/self/mountinfo", "utf8");
+}
+
 describe("Overlay mounts", () => {
   test("`overlayOptions()` gives the exact string", () => {
     const image = { layers: ["/s/trees/a", "/s/trees/b"], profile: "overlay" } as const;
@@ -57,7 +61,6 @@ describe("Overlay mounts", () => {
       await using harness = await startStore();
       await using directory = await temporaryDirectory();
       const image = await pull(harness, stack(count));
-      const before = readFileSync("/proc/self/mountinfo", "utf8");
       const target = join(directory.path, "merged");
       mkdirSync(target);
       const check = (): void => {
@@ -69,8 +72,9 @@ describe("Overlay mounts", () => {
         check();
         assert.throws(() => writeFileSync(join(target, "new"), ""), { code: "EROFS" });
         assert.equal(mounted.target, target);
+        assert.ok(mountinfo().includes(target));
       }
-      assert.equal(readFileSync("/proc/self/mountinfo", "utf8"), before);
+      assert.ok(!mountinfo().includes(directory.path));
       const options = overlayOptions(image);
       assert.ok(options.length < 4096 || count > 60);
       if (options.length < 4096) {
@@ -127,7 +131,7 @@ describe("Overlay mounts", () => {
     await using mounted = await mountOverlay(image, directory.path, { nosuid: true, nodev: true, noexec: true });
     assert.equal(readFileSync(join(mounted.target, "file"), "utf8"), "x");
     assert.throws(() => writeFileSync(join(mounted.target, "file"), ""), { code: "EROFS" });
-    const line = readFileSync("/proc/self/mountinfo", "utf8")
+    const line = mountinfo()
       .split("\n")
       .find((one) => one.includes(directory.path));
     assert.match(line ?? "", / ro,nosuid,nodev,noexec,/);

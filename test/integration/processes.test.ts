@@ -84,12 +84,11 @@ async function isRight(store: string, options: ChildRequest["options"] = {}): Pr
   assert.equal(error, undefined);
   const trees = await Promise.all(images[0]!.layers.map((tree) => layerTree(tree)));
   for (const [index, tree] of trees.entries()) assert.deepEqual(compareTrees(tree, clean[index]!), []);
-  // what a killed download left is kept for the next pull, and gone when its layer is there
-  const staged = readdirSync(join(store, "staging"), { recursive: true });
-  assert.deepEqual(
-    staged.filter((name) => name !== "downloads"),
-    [],
-  );
+  // what a killed download left is kept for the next pull, and gone when its layer is there; a small file that was about to be renamed stays
+  // for an hour; and who finds everything there stages nothing, and sweeps nothing
+  const staged = readdirSync(join(store, "staging"), { recursive: true, encoding: "utf8" });
+  const left = staged.filter((name) => name !== "downloads" && !/^[^/]+-[0-9a-f]{12}$/.test(name));
+  if (!images[0]!.cached) assert.deepEqual(left, []);
   assert.deepEqual(heldLocks(store), []);
 }
 

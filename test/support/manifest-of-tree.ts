@@ -1,9 +1,6 @@
 /** Everything that can be seen of a directory tree, as data to compare. */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import type { BigIntStats } from "node:fs";
-import { lstat, readdir, readlink } from "node:fs/promises";
-import { pipeline } from "node:stream/promises";
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type BigIntStats } from "node:fs";
 import { fromBytes, showBytes, toBytes } from "../../src/bytes.ts";
 import type { ByteString } from "../../src/bytes.ts";
 import { run } from "./run.ts";
@@ -32,13 +29,12 @@ export interface TreeEntry {
   readonly xattrs: Readonly<Record<string, string>>;
 }
 
-/** Sorted by path. Reads every file; `root` must not change meanwhile. */
+/** Sorted by path. Reads every file, and holds up the event loop meanwhile: a tree of an image has thousands. `root` must not change. */
 export async function manifestOfTree(root: string): Promise<TreeEntry[]> {
   const base = fromBytes(Buffer.from(root));
   const xattrs = await readXattrs(root);
-  const paths = [base, ...(await listPaths(base))].sort();
-  const found = await Promise.all(batches(paths).map(async (batch) => readBatch(batch, base, xattrs)));
-  return markLinks(found.flat());
+  const reader = new TreeReader(base);
+  return markLinks([base, ...listPaths(base)].sort().map((path) => reader.read(path, xattrs.get(path) ?? {})));
 }
 
 type Found = TreeEntry & { readonly inode: string };
@@ -67,46 +63,64 @@ function compareEntries(actual: TreeEntry, expected: TreeEntry, ignore: readonly
   return differing.map((field) => `${actual.path}: ${field} is ${JSON.stringify(actual[field])}, not ${JSON.stringify(expected[field])}`);
 }
 
-async function listPaths(directory: ByteString): Promise<ByteString[]> {
+function listPaths(directory: ByteString): ByteString[] {
   const paths: ByteString[] = [];
-  for (const entry of await readdir(toBytes(directory), { withFileTypes: true, encoding: "buffer" })) {
+  for (const entry of readdirSync(toBytes(directory), { withFileTypes: true, encoding: "buffer" })) {
     const path = `${directory}/${fromBytes(entry.name)}` as ByteString;
     paths.push(path);
-    if (entry.isDirectory()) for (const below of await listPaths(path)) paths.push(below);
+    if (entry.isDirectory()) for (const below of listPaths(path)) paths.push(below);
   }
   return paths;
 }
 
-function batches(paths: readonly ByteString[]): ByteString[][] {
-  const lanes = 4;
-  const length = Math.ceil(paths.length / lanes);
-  return Array.from({ length: lanes }, (_, lane) => paths.slice(lane * length, (lane + 1) * length));
-}
+class TreeReader {
+  readonly #base: ByteString;
+  readonly #buffer = Buffer.allocUnsafe(1024 * 1024);
+  /** By inode and ctime, in which names of an overlay differ that share the inode of a lower layer: each is read once. */
+  readonly #sha256 = new Map<string, string>();
 
-async function readBatch(paths: readonly ByteString[], base: ByteString, xattrs: Xattrs): Promise<Found[]> {
-  const entries: Found[] = [];
-  for (const path of paths) entries.push(await readEntry(path, base, xattrs.get(path) ?? {}));
-  return entries;
-}
+  constructor(base: ByteString) {
+    this.#base = base;
+  }
 
-async function readEntry(path: ByteString, base: ByteString, xattrs: Readonly<Record<string, string>>): Promise<Found> {
-  const stat = await lstat(toBytes(path), { bigint: true });
-  const type = typeOf(stat);
-  const relative = path === base ? ("." as ByteString) : (path.slice(base.length + 1) as ByteString);
-  return {
-    path: showBytes(relative),
-    type,
-    mode: (stat.mode & 0o7777n).toString(8).padStart(4, "0"),
-    uid: Number(stat.uid),
-    gid: Number(stat.gid),
-    size: type === "file" ? Number(stat.size) : 0,
-    mtime: showTime(stat.mtimeNs),
-    ...(type === "symlink" ? { link: showBytes(await readlink(toBytes(path), { encoding: "buffer" })) } : {}),
-    ...(type === "file" ? { sha256: await hashFile(path) } : {}),
-    ...(type === "char" || type === "block" ? { device: showDevice(stat.rdev) } : {}),
-    xattrs,
-    inode: `${stat.dev}:${stat.ino}`,
-  };
+  read(path: ByteString, xattrs: TreeEntry["xattrs"]): Found {
+    const stat = lstatSync(toBytes(path), { bigint: true });
+    const type = typeOf(stat);
+    const inode = `${stat.dev}:${stat.ino}`;
+    const relative = path === this.#base ? ("." as ByteString) : (path.slice(this.#base.length + 1) as ByteString);
+    return {
+      path: showBytes(relative),
+      type,
+      mode: (stat.mode & 0o7777n).toString(8).padStart(4, "0"),
+      uid: Number(stat.uid),
+      gid: Number(stat.gid),
+      size: type === "file" ? Number(stat.size) : 0,
+      mtime: showTime(stat.mtimeNs),
+      ...(type === "symlink" ? { link: showBytes(readlinkSync(toBytes(path), { encoding: "buffer" })) } : {}),
+      ...(type === "file" ? { sha256: this.#hash(path, `${inode} ${stat.ctimeNs}`) } : {}),
+      ...(type === "char" || type === "block" ? { device: showDevice(stat.rdev) } : {}),
+      xattrs,
+      inode,
+    };
+  }
+
+  #hash(path: ByteString, identity: string): string {
+    const known = this.#sha256.get(identity);
+    if (known !== undefined) return known;
+    const hash = createHash("sha256");
+    const fd = openSync(toBytes(path), "r");
+    try {
+      for (let length = -1; length !== 0;) {
+        length = readSync(fd, this.#buffer);
+        hash.update(this.#buffer.subarray(0, length));
+      }
+    } finally {
+      closeSync(fd);
+    }
+    const digest = hash.digest("hex");
+    this.#sha256.set(identity, digest);
+    return digest;
+  }
 }
 
 function typeOf(stat: BigIntStats): TreeEntry["type"] {
@@ -126,12 +140,6 @@ function showTime(nanoseconds: bigint): string {
 /** Linux's makedev, for numbers below 2^12 and 2^20. */
 function showDevice(device: bigint): string {
   return `${(device >> 8n) & 0xfffn}:${(device & 0xffn) | ((device >> 12n) & 0xfff00n)}`;
-}
-
-async function hashFile(path: ByteString): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(toBytes(path)), hash);
-  return hash.digest("hex");
 }
 
 function markLinks(entries: readonly Found[]): TreeEntry[] {
