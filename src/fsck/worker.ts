@@ -1,7 +1,10 @@
 /** What runs in fsck's worker threads. */
 import { threadId } from "node:worker_threads";
+// loaded before the worker says that it is: see Loaded in worker-pool.ts
+import "../system/koffi.ts";
 import { serveWorker } from "../system/worker-pool.ts";
-import { TreeTasks } from "../tree/tasks.ts";
-import { FsckTasks } from "./tasks.ts";
 
-await serveWorker({ ...new FsckTasks().handlers, ...new TreeTasks(`fsck-${threadId}`).handlers });
+await serveWorker({
+  fsck: async () => new (await import("./tasks.ts")).FsckTasks(),
+  tree: async () => new (await import("../tree/tasks.ts")).TreeTasks(`fsck-${threadId}`),
+});

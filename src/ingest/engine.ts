@@ -15,6 +15,7 @@ import { partTransfer, type Part } from "./part.ts";
 import { settleLayer, type SettleRequest } from "./settle-layer.ts";
 import { Slabs, type FilledSlab, type SlabMemory } from "./slabs.ts";
 import { TreePlaces } from "./tree-places.ts";
+import { verifyBlob, type VerifyBlobRequest } from "./verify-blob.ts";
 
 export interface OpenRequest {
   /** This worker's number, from 0, and how many there are. */
@@ -65,6 +66,7 @@ export class Engine implements Background {
     "ingest/leave": (layer: number) => this.#leave(layer),
     "ingest/pause": () => this.#pause(),
     "ingest/settle": (request: SettleRequest) => this.#settle(request),
+    "ingest/verify-blob": async (request: VerifyBlobRequest) => ({ value: await verifyBlob(request) }),
   };
   #slabs: Slabs | undefined;
   #port: MessagePort | undefined;

@@ -38,7 +38,7 @@ export async function fetchImage(asked: PullRequest, started: number): Promise<I
   const request = await wholeRequest(asked);
   const { core, reference, platform, relay, signal, force, limits, requireProof } = request;
   core.settleDurability();
-  core.pool.warm();
+  core.pool.warm(["ingest", "tree"]);
   relay.send({ kind: "resolving", reference: text });
   const source = await request.source();
   const onEvent = tellRetries(relay);

@@ -1,17 +1,16 @@
-/** What runs in each worker thread: ingest and trees, and nothing that talks to the network or owns a lock. */
+/** What runs in each worker thread: ingest, trees and removal, and nothing that talks to the network or owns a lock. */
 import { threadId } from "node:worker_threads";
-import { Engine } from "../ingest/engine.ts";
-import { verifyBlob, type VerifyBlobRequest } from "../ingest/verify-blob.ts";
-import { GcTasks } from "../gc/tasks.ts";
-import { serveWorker, type Handled } from "../system/worker-pool.ts";
-import { TreeTasks } from "../tree/tasks.ts";
-import { ViewTasks } from "../view/tasks.ts";
+// loaded before the worker says that it is: see Loaded in worker-pool.ts
+import "../system/koffi.ts";
+import { serveWorker, type Service } from "../system/worker-pool.ts";
 
-const engine: Engine = new Engine();
-const trees: TreeTasks = new TreeTasks(`link-${threadId}`);
-const views: ViewTasks = new ViewTasks(`rootfs-${threadId}`);
-
-const verify = async (request: VerifyBlobRequest): Promise<Handled> => ({ value: await verifyBlob(request) });
-
-const removal: GcTasks = new GcTasks();
-await serveWorker({ ...engine.handlers, ...trees.handlers, ...views.handlers, ...removal.handlers, "ingest/verify-blob": verify }, engine);
+await serveWorker({
+  ingest: async (): Promise<Service> => {
+    const { Engine } = await import("../ingest/engine.ts");
+    const engine = new Engine();
+    return { handlers: engine.handlers, background: engine };
+  },
+  tree: async () => new (await import("../tree/tasks.ts")).TreeTasks(`link-${threadId}`),
+  view: async () => new (await import("../view/tasks.ts")).ViewTasks(`rootfs-${threadId}`),
+  gc: async () => new (await import("../gc/tasks.ts")).GcTasks(),
+});

@@ -1,6 +1,6 @@
 /**
  * Worker threads for work that would block the event loop. The pool's owner gives the workers' module; that module calls
- * `serveWorker` with its handlers. Workers start at the first task and do not keep the process alive while idle.
+ * `serveWorker` with its services. Workers start at the first task and do not keep the process alive while idle.
  */
 import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
@@ -9,8 +9,14 @@ import { ShaleError, type ErrorCode } from "../errors.ts";
 
 interface Request {
   readonly id: number;
+  /** The service's name, a slash, and more. */
   readonly kind: string;
   readonly payload: unknown;
+}
+
+/** Services to be loaded, which nobody waits for. */
+interface Preload {
+  readonly preload: readonly string[];
 }
 
 type Reply = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly failure: Failure };
@@ -74,9 +80,9 @@ export class WorkerPool {
     this.#members = Array.from({ length: options.size });
   }
 
-  /** Starts every worker now, so that they load while the caller does something else. */
-  warm(): void {
-    for (let index = 0; index < this.size; index++) this.#member(index);
+  /** Starts every worker now, so that they load, these services too, while the caller does something else. */
+  warm(services: readonly string[] = []): void {
+    for (let index = 0; index < this.size; index++) this.#member(index).worker.postMessage({ preload: services } satisfies Preload);
   }
 
   /** Runs a handler of the workers' module. A worker that dies fails its tasks with WORKER_FAILED; the next task gets a new one. */
@@ -183,30 +189,66 @@ export interface Background {
 
 export type Handler = (payload: never) => Handled | Promise<Handled>;
 
-/** The workers' side: serves requests for ever, one after the other, and runs the background work between them. */
-export async function serveWorker(handlers: Readonly<Record<string, Handler>>, background?: Background): Promise<never> {
+/** What a worker does of one kind. */
+export interface Service {
+  /** By the whole kind of the request. */
+  readonly handlers: Readonly<Record<string, Handler>>;
+  readonly background?: Background;
+}
+
+/** By name, the part of a request's kind before its slash: loaded at the first request, so that a worker reads what it needs and no more. */
+export type Services = Readonly<Record<string, () => Service | Promise<Service>>>;
+
+/**
+ * The workers' side: serves requests for ever, one after the other, and runs the background work between them. Native modules must have been
+ * loaded before. A service that cannot be loaded ends the worker: whatever was in the way, the next worker begins anew.
+ */
+export async function serveWorker(services: Services): Promise<never> {
   const port = parentPort;
   if (!port) throw new TypeError("serveWorker runs in a worker thread");
   Atomics.store(workerData as Loaded, 0, 1);
   Atomics.notify(workerData as Loaded, 0);
-  const inbox: Request[] = [];
+  const loaded = new LoadedServices(services);
+  const inbox: (Request | Preload)[] = [];
   let wake: () => void = () => {};
-  port.on("message", (request: Request) => {
-    inbox.push(request);
+  port.on("message", (message: Request | Preload) => {
+    inbox.push(message);
     wake();
   });
   for (;;) {
-    for (let message = receiveMessageOnPort(port); message; message = receiveMessageOnPort(port)) inbox.push(message.message as Request);
-    const request = inbox.shift();
-    if (request) await answer(port, request, handlers);
-    else if (!background?.active) await new Promise<void>((resolve) => (wake = resolve));
-    else if (!(await background.step())) background.wait();
+    for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port)) inbox.push(next.message as Request | Preload);
+    const message = inbox.shift();
+    if (message && "preload" in message) for (const name of message.preload) await loaded.get(name);
+    else if (message) await answer(port, message, (await loaded.get(message.kind.slice(0, message.kind.indexOf("/"))))?.handlers);
+    else if (!loaded.background?.active) await new Promise<void>((resolve) => (wake = resolve));
+    else if (!(await loaded.background.step())) loaded.background.wait();
   }
 }
 
-async function answer(port: MessagePort, request: Request, handlers: Readonly<Record<string, Handler>>): Promise<void> {
+class LoadedServices {
+  readonly #services: Services;
+  readonly #loaded = new Map<string, Service>();
+  /** At most one service has it. */
+  background: Background | undefined;
+
+  constructor(services: Services) {
+    this.#services = services;
+  }
+
+  async get(name: string): Promise<Service | undefined> {
+    const known = this.#loaded.get(name);
+    if (known) return known;
+    const service = await this.#services[name]?.();
+    if (!service) return undefined;
+    this.#loaded.set(name, service);
+    this.background ??= service.background;
+    return service;
+  }
+}
+
+async function answer(port: MessagePort, request: Request, handlers: Service["handlers"] | undefined): Promise<void> {
   try {
-    const handler = handlers[request.kind];
+    const handler = handlers?.[request.kind];
     if (!handler) throw new TypeError(`no handler for ${request.kind}`);
     const { value, transfer } = await handler(request.payload as never);
     port.postMessage({ id: request.id, value } satisfies Reply, transfer ?? []);

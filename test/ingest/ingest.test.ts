@@ -48,7 +48,7 @@ test(
       ingest = new Ingest({ pool, chunks, staging, writer: { profile: "overlay", owner, trustedSince: 0 } });
       const blob = async function* (): AsyncGenerator<Uint8Array> {
         yield bytes.subarray(0, 1_500_000);
-        if (worker !== undefined) pool.run("die", undefined, { worker }).catch(() => undefined);
+        if (worker !== undefined) pool.run("test/die", undefined, { worker }).catch(() => undefined);
         if (worker !== undefined) await new Promise((resolve) => setTimeout(resolve, 300));
         yield bytes.subarray(1_500_000);
       };
@@ -118,7 +118,7 @@ test("`Ingest` ingests again what a worker died over with a large file open, and
   const blob = async function* (): AsyncGenerator<Uint8Array> {
     yield bytes.subarray(0, 1_500_000);
     await untilStaged(here.staging);
-    await here.pool.run("die", undefined).catch(() => undefined);
+    await here.pool.run("test/die", undefined).catch(() => undefined);
   };
   const dead = here.ingest().ingest(requestFor(layer, join(here.staging, "dead"), blob()));
   await assert.rejects(dead, (error) => ShaleError.is(error, "WORKER_FAILED"));

@@ -1,25 +1,28 @@
 /** The workers of an ingest, and of a pool's tests: they die, fail or answer when told to. */
 import { Engine } from "../../src/ingest/engine.ts";
 import { ShaleError } from "../../src/errors.ts";
-import { serveWorker, type Handled } from "../../src/system/worker-pool.ts";
+import { serveWorker, type Handled, type Service } from "../../src/system/worker-pool.ts";
 
-const engine: Engine = new Engine();
-
-await serveWorker(
-  {
-    ...engine.handlers,
-    echo: (value: unknown): Handled => ({ value }),
-    hoard: (): Handled => {
-      const held: number[][] = [];
-      for (;;) held.push(Array.from({ length: 1000 }, (_, index) => index + held.length));
-    },
-    die: (): Handled => process.exit(3),
-    fail: (): Handled => {
-      throw new ShaleError("TAR_INVALID", "told to", { offset: 7 }, { cause: Object.assign(new Error("inner"), { code: "ENOENT" }) });
-    },
-    throw: (): Handled => {
-      throw new RangeError("plain");
-    },
+const handlers: Service["handlers"] = {
+  "test/echo": (value: unknown): Handled => ({ value }),
+  "test/hoard": (): Handled => {
+    const held: number[][] = [];
+    for (;;) held.push(Array.from({ length: 1000 }, (_, index) => index + held.length));
   },
-  engine,
-);
+  "test/die": (): Handled => process.exit(3),
+  "test/fail": (): Handled => {
+    throw new ShaleError("TAR_INVALID", "told to", { offset: 7 }, { cause: Object.assign(new Error("inner"), { code: "ENOENT" }) });
+  },
+  "test/throw": (): Handled => {
+    throw new RangeError("plain");
+  },
+};
+
+await serveWorker({
+  ingest: (): Service => {
+    const engine = new Engine();
+    return { handlers: engine.handlers, background: engine };
+  },
+  test: (): Service => ({ handlers }),
+  unloadable: () => Promise.reject(new Error("cannot be loaded")),
+});

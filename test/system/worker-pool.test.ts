@@ -11,20 +11,21 @@ const MODULE: URL = new URL("../support/mortal-worker.js", import.meta.url);
 
 test("`WorkerPool` runs tasks and answers each with its own value", async () => {
   const pool = new WorkerPool(MODULE, { size: 2 });
-  const values = await Promise.all(Array.from({ length: 50 }, (_, value) => pool.run<number>("echo", value)));
+  const values = await Promise.all(Array.from({ length: 50 }, (_, value) => pool.run<number>("test/echo", value)));
   assert.deepEqual(values, [...values.keys()]);
   await pool.close();
 });
 
 test("`WorkerPool` hands on errors with code, detail and cause", async () => {
   const pool = new WorkerPool(MODULE, { size: 1 });
-  const error = await pool.run("fail", undefined).catch((thrown: unknown) => thrown);
+  const error = await pool.run("test/fail", undefined).catch((thrown: unknown) => thrown);
   assert.ok(ShaleError.is(error, "TAR_INVALID"));
   assert.deepEqual(error.detail, { offset: 7 });
   assert.equal((error.cause as NodeJS.ErrnoException).code, "ENOENT");
-  await assert.rejects(pool.run("throw", undefined), (thrown) => thrown instanceof Error && !ShaleError.is(thrown));
-  await assert.rejects(pool.run("no such handler", undefined));
-  assert.equal(await pool.run("echo", 1), 1);
+  await assert.rejects(pool.run("test/throw", undefined), (thrown) => thrown instanceof Error && !ShaleError.is(thrown));
+  await assert.rejects(pool.run("test/no-such-handler", undefined), /no handler for test\/no-such-handler/);
+  await assert.rejects(pool.run("no-such-service/echo", undefined), /no handler for no-such-service/);
+  assert.equal(await pool.run("test/echo", 1), 1);
   await pool.close();
 });
 
@@ -45,7 +46,7 @@ test("`WorkerPool.warm()` starts workers that do not keep a process alive", asyn
 });
 
 test("`WorkerPool.run()` with what cannot be sent does not keep a process alive", async () => {
-  const use = 'await pool.run("echo", () => {}).catch((error) => console.log(error.name));';
+  const use = 'await pool.run("test/echo", () => {}).catch((error) => console.log(error.name));';
   assert.equal(await runProgram(use), "DataCloneError\n");
 });
 
@@ -73,14 +74,35 @@ test("`WorkerPool` outlives a worker whose heap is full", async () => {
   assert.deepEqual(JSON.parse(said.toString()), { code: "WORKER_FAILED", echo: 7 });
 });
 
+test("`WorkerPool` ends a worker that cannot load a service, and the next task gets a new one", async () => {
+  const pool = new WorkerPool(MODULE, { size: 1 });
+  const error = await pool.run("unloadable/task", undefined).catch((thrown: unknown) => thrown);
+  assert.ok(ShaleError.is(error, "WORKER_FAILED"));
+  assert.equal((error.cause as Error).message, "cannot be loaded");
+  assert.equal(await pool.run("test/echo", 1), 1);
+  await pool.close();
+});
+
+test("`WorkerPool.warm()` loads services before the first task", async () => {
+  const lost: string[] = [];
+  const pool = new WorkerPool(MODULE, { size: 1, onLost: (error) => lost.push((error.cause as Error).message) });
+  pool.warm(["test"]);
+  assert.equal(await pool.run("test/echo", 1), 1);
+  assert.deepEqual(lost, []);
+  pool.warm(["unloadable"]);
+  await assert.rejects(pool.run("test/echo", 1), (thrown) => ShaleError.is(thrown, "WORKER_FAILED"));
+  assert.deepEqual(lost, ["cannot be loaded"]);
+  await pool.close();
+});
+
 test("`WorkerPool` fails every task of a worker that dies with WORKER_FAILED, says so once, and gives the next task a new worker", async () => {
   let lost = 0;
   const pool = new WorkerPool(MODULE, { size: 1, onLost: () => lost++ });
-  const results = await Promise.allSettled([pool.run("die", undefined), pool.run("echo", 1), pool.run("echo", 2)]);
+  const results = await Promise.allSettled([pool.run("test/die", undefined), pool.run("test/echo", 1), pool.run("test/echo", 2)]);
   for (const result of results) assert.ok(result.status === "rejected" && ShaleError.is(result.reason, "WORKER_FAILED"));
   assert.equal(lost, 1);
-  assert.equal(await pool.run("echo", 3), 3);
+  assert.equal(await pool.run("test/echo", 3), 3);
   await pool.close();
   assert.equal(lost, 1);
-  await assert.rejects(pool.run("echo", 4));
+  await assert.rejects(pool.run("test/echo", 4));
 });
