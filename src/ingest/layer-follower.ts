@@ -6,12 +6,10 @@ import { createHash, type Hash } from "node:crypto";
 import { HeadersEncoder } from "../../format/headers-encoder.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
 import type { TarEntry } from "../tar/entry.ts";
-import { readEntry } from "../tar/read-entry.ts";
-import type { ChunkStream, ChunkWriter } from "./chunk-writer.ts";
-import { fileAttributes, noteData } from "./ingest-slab.ts";
+import type { ChunkWriter } from "./chunk-writer.ts";
 import { PartBuilder, type Part } from "./part.ts";
 import type { FilledSlab } from "./slabs.ts";
-import { SparseFile } from "./sparse-file.ts";
+import { noteData, openContent, readMeasured } from "./stored-entry.ts";
 import type { TreePlaces } from "./tree-places.ts";
 
 export interface FollowerSurroundings {
@@ -69,7 +67,7 @@ class LargeFile {
   readonly #entry: TarEntry;
   /** Of the data in the uncompressed layer. */
   readonly #offset: number;
-  readonly #stream: ChunkStream | SparseFile;
+  readonly #content: ReturnType<typeof openContent>;
   readonly #part: PartBuilder;
   readonly #headers: HeadersEncoder = new HeadersEncoder();
   /** Bytes still to come: of headers, then of data; padding follows. */
@@ -78,16 +76,14 @@ class LargeFile {
 
   /** `bytes`: the first piece, of which nothing is stored yet. */
   constructor(bytes: Buffer, { sequence, offset }: FilledSlab, { chunks, places }: FollowerSurroundings) {
-    // what an entry may have was measured before
-    const entry = readEntry(bytes, 0, bytes.length, { base: offset, xattrLimit: Number.POSITIVE_INFINITY });
+    const entry = readMeasured(bytes, 0, offset);
     if (typeof entry === "string") throw new RangeError("store a large file: its first piece has not all of its headers");
     this.#entry = entry;
     this.#offset = offset + entry.data;
     this.#part = new PartBuilder(sequence);
     this.#head = entry.data;
     this.#data = entry.stored;
-    const file = chunks.stream(fileAttributes(entry), entry.kind === "file" ? places?.file(entry) : undefined);
-    this.#stream = entry.sparse ? new SparseFile(file, entry.sparse, entry.size) : file;
+    this.#content = openContent(chunks, entry, entry.kind === "file" ? places?.file(entry) : undefined);
   }
 
   write(bytes: Buffer): void {
@@ -98,17 +94,17 @@ class LargeFile {
       noteData(this.#headers, this.#entry);
       this.#head = 0;
     }
-    if (end > start) this.#stream.write(bytes.subarray(start, end));
+    if (end > start) this.#content.write(bytes.subarray(start, end));
     this.#data -= end - start;
     this.#headers.literal(bytes.subarray(end));
   }
 
   finish(): Part {
-    this.#part.add(this.#entry, this.#offset, this.#stream.finish());
+    this.#part.add(this.#entry, this.#offset, this.#content.finish());
     return this.#part.build(this.#headers.frame());
   }
 
   discard(): void {
-    this.#stream.discard();
+    this.#content.discard();
   }
 }

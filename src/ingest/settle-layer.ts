@@ -10,7 +10,6 @@ import { HEADERS, SIDECAR } from "../store/layers.ts";
 import { chunkPath } from "../store/layout.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
 import { EntryTable } from "./entry-table.ts";
-import { fileAttributes } from "./ingest-slab.ts";
 import type { Inode } from "./layer-inode.ts";
 import type { LayerLimits } from "./layer-limits.ts";
 import { LayerModel } from "./layer-model.ts";
@@ -18,6 +17,7 @@ import { numberContents, type RestoredInodes } from "./number-contents.ts";
 import type { Part, StoredFile } from "./part.ts";
 import { placeLive } from "./place-entries.ts";
 import { placedEntries } from "./placed-entries.ts";
+import { fileAttributes } from "./stored-entry.ts";
 import { writeSidecar, type SidecarInput } from "./write-sidecar.ts";
 
 export interface SettleRequest {
