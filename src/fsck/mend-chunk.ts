@@ -1,5 +1,5 @@
 /** Makes a link source again from whatever still has its content. */
-import { closeSync, copyFileSync, linkSync, lstatSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, copyFileSync, linkSync, lstatSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Sidecar } from "../../format/index.ts";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
@@ -8,6 +8,7 @@ import { LayerContent } from "../export/layer-content.ts";
 import { applyToFile, type FileState } from "../store/attributes.ts";
 import { chunkPath } from "../store/layout.ts";
 import { PROFILES, type Owner, type Profile } from "../store/profile.ts";
+import { replaceChunk } from "../store/replace-chunk.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
 import { checkChunk, expectedInode, hashFile, type ExpectedInode } from "./check-chunk.ts";
 
@@ -38,7 +39,7 @@ export function mendChunk(request: MendRequest, sidecar: Sidecar): boolean {
       else linkSync(fsPath(candidate), staged);
       mkdirSync(dirname(target), { mode: 0o700, recursive: true });
       removeDirectory(target);
-      renameSync(staged, target);
+      replaceChunk(target, staged, () => checkChunk(toByteString(target), expected, true).length === 0);
       return true;
     } finally {
       rmSync(staged, { force: true });

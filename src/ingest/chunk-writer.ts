@@ -173,13 +173,11 @@ export class ChunkWriter {
     const path = chunkPath(this.#options.chunks, inode);
     staged.close();
     this.#shards.check(path);
-    if (!staged.appear(path)) {
-      if (this.#look(whole) === "good") {
-        if (staged.placed && place!.used.has(inode)) return staged.stay();
-        staged.discard();
-        return this.#link(inode, place);
-      }
-      staged.replace(path, `${this.#options.staging}/${this.#next++}`);
+    const isGood = (): boolean => this.#look(whole) === "good";
+    if (!staged.appear(path) && (isGood() || !staged.replace(path, `${this.#options.staging}/${this.#next++}`, isGood))) {
+      if (staged.placed && place!.used.has(inode)) return staged.stay();
+      staged.discard();
+      return this.#link(inode, place);
     }
     this.newChunks++;
     this.newBytes += size;

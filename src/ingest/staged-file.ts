@@ -1,6 +1,7 @@
 /** A file in the making, in staging, on its way to a name in chunks/. */
-import { closeSync, linkSync, renameSync, unlinkSync } from "node:fs";
+import { closeSync, linkSync, unlinkSync } from "node:fs";
 import { COPIED } from "../store/placing.ts";
+import { replaceChunk } from "../store/replace-chunk.ts";
 import { linkIfAbsent } from "../system/link-if-absent.ts";
 import { renameIfAbsent } from "../system/rename-if-absent.ts";
 
@@ -30,11 +31,13 @@ export class StagedFile {
     return (this.#settled = this.placed ? linkIfAbsent(this.#path, name) : renameIfAbsent(this.#path as string, name));
   }
 
-  /** The same in the place of what has the name. `spare`: a free name in staging. */
-  replace(name: string, spare: string): void {
+  /** The same in the place of what has the name, unless that is good by now: then false. `spare`: a free name in staging. */
+  replace(name: string, spare: string, isGood: () => boolean): boolean {
     if (this.placed) linkSync(this.#path, spare);
-    renameSync(this.placed ? spare : this.#path, name);
-    this.#settled = true;
+    const replaced = replaceChunk(name, this.placed ? spare : (this.#path as string), isGood);
+    if (replaced) this.#settled = true;
+    else if (this.placed) unlinkSync(spare);
+    return replaced;
   }
 
   /** The file, which is whole, stays in its tree and gets no name in chunks/. */

@@ -1,7 +1,7 @@
 /** What runs in each worker thread: ingest, trees and removal, and nothing that talks to the network or owns a lock. */
 import { threadId } from "node:worker_threads";
-// loaded before the worker says that it is: see Loaded in worker-pool.ts
-import "../system/koffi.ts";
+// its calls of koffi, the native module, come before the worker says that it is loaded: see Loaded in worker-pool.ts
+import "../system/syscalls.ts";
 import { serveWorker, type Service } from "../system/worker-pool.ts";
 
 await serveWorker({

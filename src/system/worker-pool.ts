@@ -44,7 +44,7 @@ const YOUNG_GENERATION_MB = 12;
 
 /**
  * A worker must not be ended while it loads: a native module whose start is cut short (koffi's) aborts the whole process. So each has
- * this flag, which it sets when its modules are loaded, and who ends it waits for that: `close`, and the end of the process.
+ * this flag, which it sets when its native modules are loaded, and who ends it waits for that: `close`, and the end of the process.
  */
 type Loaded = Int32Array<SharedArrayBuffer>;
 

@@ -3,13 +3,14 @@
  * or profile that nobody needed so far, or a file that gc took) is made from a sibling with the same content, by reflink or copy;
  * so is one that somebody has changed, or that a crash of the machine has spoilt, and it is replaced.
  */
-import { closeSync, fstatSync, linkSync, openSync, readSync, renameSync, rmSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, linkSync, openSync, readSync, rmSync, unlinkSync, writeSync } from "node:fs";
 import { isErrno, ShaleError } from "../errors.ts";
 import { applyToFile, processOwner, processUmask } from "../store/attributes.ts";
 import { chunkPath } from "../store/layout.ts";
 import type { MadeInodes } from "../store/made-inodes.ts";
 import { Shards } from "../store/planted.ts";
 import type { Owner, PhysicalAttributes } from "../store/profile.ts";
+import { replaceChunk } from "../store/replace-chunk.ts";
 import { linkIfAbsent } from "../system/link-if-absent.ts";
 import { openIfThere } from "../system/open-if-there.ts";
 import { tryReflink } from "../system/syscalls.ts";
@@ -127,7 +128,7 @@ export class Linker {
     try {
       this.#copy(source, place);
       if (linkIfAbsent(place, path)) return;
-      if (!this.#isGood(path, source)) return this.#replace(path, place);
+      if (!this.#isGood(path, source) && this.#replace(path, place, source)) return;
       // another worker or process has made the same, which trees may hold already
       unlinkSync(place);
       linkSync(path, place);
@@ -137,10 +138,13 @@ export class Linker {
     }
   }
 
-  #replace(path: string, place: string | Buffer): void {
+  /** False when the source is good by now. */
+  #replace(path: string, place: string | Buffer, source: LinkSource): boolean {
     const staged = this.#fresh();
     linkSync(place, staged);
-    renameSync(staged, path);
+    const replaced = replaceChunk(path, staged, () => this.#isGood(path, source));
+    if (!replaced) unlinkSync(staged);
+    return replaced;
   }
 
   #fresh(): string {
