@@ -85,7 +85,8 @@ async function place(size = 1): Promise<Place> {
     pool,
     ingest: () => (last = new Ingest({ pool, chunks, staging, writer: { profile: "overlay", owner, trustedSince: 0 } })),
     [Symbol.asyncDispose]: async () => {
-      last?.close();
+      // of a test that failed layers may still be on their way, and would keep the process
+      last?.fail(new Error("the test has ended"));
       await pool.close();
       await directory[Symbol.asyncDispose]();
     },
@@ -103,11 +104,23 @@ async function untilStaged(staging: string): Promise<void> {
   while (stagedFiles(staging).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
+interface HeldUp {
+  readonly blob: AsyncIterable<Uint8Array>;
+  /** A worker has the layer. */
+  readonly begun: Promise<unknown>;
+  goOn(): void;
+}
+
 /** The layer's first header, and the rest when it is told to go on. */
-async function* heldUp(layer: TestLayer, goOn: Promise<unknown>): AsyncGenerator<Uint8Array> {
-  yield (layer.content as Buffer).subarray(0, 512);
-  await goOn;
-  yield (layer.content as Buffer).subarray(512);
+function heldUp(layer: TestLayer): HeldUp {
+  const [begun, going] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+  const blob = async function* (): AsyncGenerator<Uint8Array> {
+    begun.resolve(undefined);
+    yield (layer.content as Buffer).subarray(0, 512);
+    await going.promise;
+    yield (layer.content as Buffer).subarray(512);
+  };
+  return { blob: blob(), begun: begun.promise, goOn: () => going.resolve(undefined) };
 }
 
 test("`Ingest` ingests again what a worker died over with a large file open, and leaves nothing of that", { timeout: 20_000 }, async () => {
@@ -138,15 +151,16 @@ test("`Ingest` told to forget makes chunks again that were removed while it runs
   const bytes = async function* (): AsyncGenerator<Uint8Array> {
     yield layer.content as Buffer;
   };
-  const running = Promise.withResolvers<undefined>();
-  const other = ingest.ingest(requestFor(layer, join(here.staging, "other"), heldUp(layer, running.promise)));
+  const running = heldUp(layer);
+  const other = ingest.ingest(requestFor(layer, join(here.staging, "other"), running.blob));
+  await running.begun;
   await ingest.ingest(requestFor(layer, join(here.staging, "first"), bytes()));
   const before = files();
   assert.equal(before.length, 2);
   rmSync(before.at(-1)!);
   await ingest.ingest({ ...requestFor(layer, join(here.staging, "again"), bytes()), forget: true });
   assert.deepEqual(files(), before);
-  running.resolve(undefined);
+  running.goOn();
   await other;
 });
 
@@ -218,11 +232,12 @@ test(
     // layers take turns in being inflated by worker 0 and worker 1
     assert.equal(await stored("0"), "chunks-1");
     assert.equal(await stored("1"), "chunks-0");
-    const goOn = Promise.withResolvers<undefined>();
-    const going = ingest.ingest(requestFor(layer, join(here.staging, "2"), heldUp(layer, goOn.promise)));
+    const held = heldUp(layer);
+    const going = ingest.ingest(requestFor(layer, join(here.staging, "2"), held.blob));
+    await held.begun;
     assert.equal(await stored("3"), "chunks-1");
     assert.equal(await stored("4"), "chunks-0");
-    goOn.resolve(undefined);
+    held.goOn();
     await going;
     assert.equal(await stored("5"), "chunks-0");
   },
@@ -233,8 +248,9 @@ test("`Ingest` leaves nothing of a large file when its layer is given up, while 
   const layer = await buildLayer([{ path: "f", content: Buffer.alloc(4_000_000, "x") }], { compression: "none" });
   const other = await buildLayer([{ path: "o", content: Buffer.alloc(2_000_000, "o") }], { compression: "none" });
   const ingest = here.ingest();
-  const goOn = Promise.withResolvers<undefined>();
-  const going = ingest.ingest(requestFor(other, join(here.staging, "other"), heldUp(other, goOn.promise)));
+  const held = heldUp(other);
+  const going = ingest.ingest(requestFor(other, join(here.staging, "other"), held.blob));
+  await held.begun;
   const broken = async function* (): AsyncGenerator<Uint8Array> {
     yield (layer.content as Buffer).subarray(0, 2_500_000);
     await untilStaged(here.staging);
@@ -242,7 +258,7 @@ test("`Ingest` leaves nothing of a large file when its layer is given up, while 
   };
   await assert.rejects(ingest.ingest(requestFor(layer, join(here.staging, "layer"), broken())), /the connection is gone/);
   assert.deepEqual(stagedFiles(here.staging), []);
-  goOn.resolve(undefined);
+  held.goOn();
   assert.equal((await going).entries, 2);
   const whole = async function* (): AsyncGenerator<Uint8Array> {
     yield layer.content as Buffer;
