@@ -1,6 +1,5 @@
 /** Makes a link source again from whatever still has its content. */
-import { closeSync, copyFileSync, linkSync, lstatSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, copyFileSync, linkSync, lstatSync, openSync, rmSync, writeFileSync } from "node:fs";
 import type { Sidecar } from "../../format/index.ts";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
@@ -37,7 +36,6 @@ export function mendChunk(request: MendRequest, sidecar: Sidecar): boolean {
     try {
       if (!others.includes(candidate) || checkChunk(candidate, expected, true).length > 0) copyInode(candidate, staged, expected);
       else linkSync(fsPath(candidate), staged);
-      mkdirSync(dirname(target), { mode: 0o700, recursive: true });
       removeDirectory(target);
       replaceChunk(target, staged, () => checkChunk(toByteString(target), expected, true).length === 0);
       return true;

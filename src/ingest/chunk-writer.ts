@@ -14,6 +14,7 @@ import { MadeInodes } from "../store/made-inodes.ts";
 import { Shards } from "../store/planted.ts";
 import { ABSENT, PLACED, type Placing } from "../store/placing.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
+import { openIfThere } from "../system/open-if-there.ts";
 import type { Xattr } from "../tar/entry.ts";
 import type { StoredFile } from "./part.ts";
 import { StagedFile } from "./staged-file.ts";
@@ -279,14 +280,5 @@ function hashFile(path: string): Buffer | undefined {
     return digest.digest();
   } finally {
     closeSync(fd);
-  }
-}
-
-function openIfThere(path: string): number | undefined {
-  try {
-    return openSync(path, "r");
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
   }
 }

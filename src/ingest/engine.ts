@@ -6,7 +6,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { DiffId } from "../image/digest.ts";
 import { MadeInodes } from "../store/made-inodes.ts";
-import { pack, type Background, type Failure, type Handled, type Handler } from "../system/worker-pool.ts";
+import { pack, type Background, type Failure, type Handled, type Handler, type Service } from "../system/worker-pool.ts";
 import { ChunkWriter, type ChunkWriterOptions } from "./chunk-writer.ts";
 import { ingestSlab } from "./ingest-slab.ts";
 import { LayerFollower } from "./layer-follower.ts";
@@ -58,7 +58,8 @@ export interface IngestCounts {
 const ENOUGH_READY = 2;
 const WAIT_MS = 20;
 
-export class Engine implements Background {
+export class Engine implements Background, Service {
+  readonly background: this = this;
   readonly handlers: Readonly<Record<string, Handler>> = {
     "ingest/open": (request: OpenRequest) => this.#open(request),
     "ingest/run": (request: RunRequest) => this.#run(request),

@@ -1,5 +1,6 @@
-import { closeSync, constants, openSync, renameSync } from "node:fs";
+import { closeSync, renameSync } from "node:fs";
 import { isErrno } from "../errors.ts";
+import { openIfThere } from "../system/open-if-there.ts";
 import { renameIfAbsent } from "../system/rename-if-absent.ts";
 import { tryFlock } from "../system/syscalls.ts";
 
@@ -13,30 +14,24 @@ const PAUSE_MS = 1;
  * (flock), and who had to wait looks again. False when what has the name is good by then; `staged` is still there.
  */
 export function replaceChunk(path: string, staged: string, isGood: () => boolean): boolean {
-  for (;;) {
-    const fd = openToLock(path);
-    if (fd === "absent") {
-      if (renameIfAbsent(staged, path)) return true;
-      continue;
-    }
-    try {
-      if (fd !== undefined) awaitLock(fd);
-      if (isGood()) return false;
-      renameSync(staged, path);
-      return true;
-    } finally {
-      if (fd !== undefined) closeSync(fd);
-    }
+  const fd = openToLock(path);
+  if (fd === undefined && renameIfAbsent(staged, path)) return true;
+  try {
+    if (fd !== undefined) awaitLock(fd);
+    if (isGood()) return false;
+    renameSync(staged, path);
+    return true;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }
 
-/** Undefined: what cannot be opened is none of ours, or nobody's to lock. */
-function openToLock(path: string): number | "absent" | undefined {
+/** Undefined: nothing is there, or what cannot be opened, which is replaced without a lock. */
+function openToLock(path: string): number | undefined {
   try {
-    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return openIfThere(path);
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return "absent";
-    if (isErrno(error, "ELOOP", "ENXIO", "EACCES", "EISDIR")) return undefined;
+    if (isErrno(error, "EACCES")) return undefined;
     throw error;
   }
 }

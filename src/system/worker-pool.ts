@@ -6,6 +6,8 @@ import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
 import { parentPort, receiveMessageOnPort, Worker, workerData, type MessagePort, type Transferable } from "node:worker_threads";
 import { ShaleError, type ErrorCode } from "../errors.ts";
+// its calls of koffi must be made before a worker says that it is loaded: see Loaded
+import "./syscalls.ts";
 
 interface Request {
   readonly id: number;
@@ -200,8 +202,8 @@ export interface Service {
 export type Services = Readonly<Record<string, () => Service | Promise<Service>>>;
 
 /**
- * The workers' side: serves requests for ever, one after the other, and runs the background work between them. Native modules must have been
- * loaded before. A service that cannot be loaded ends the worker: whatever was in the way, the next worker begins anew.
+ * The workers' side: serves requests for ever, one after the other, and runs the background work between them. A service
+ * that cannot be loaded ends the worker: whatever was in the way, the next worker begins anew.
  */
 export async function serveWorker(services: Services): Promise<never> {
   const port = parentPort;

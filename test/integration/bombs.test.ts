@@ -55,14 +55,14 @@ test("`pull()` refuses a bomb in time that follows the limit, not the bomb", asy
 });
 
 const FLOODS: readonly (readonly [name: string, n: number])[] = [
-  ["distinct entries", 60_000],
-  ["one entry", 25_000],
-  ["one directory and a file in it, by turns", 25_000],
+  ["distinct entries", 125_000],
+  ["one entry", 50_000],
+  ["one directory and a file in it, by turns", 50_000],
   ["hard links in a reverse chain", 20_000],
-  ["hard links to one file", 25_000],
-  ["opaque markers", 25_000],
-  ["whiteouts", 50_000],
-  ["entries below a deep path", 25_000],
+  ["hard links to one file", 50_000],
+  ["opaque markers", 50_000],
+  ["whiteouts", 100_000],
+  ["entries below a deep path", 50_000],
   ["chains of symlinks", 1000],
   ["equal files", 10_000],
 ];

@@ -189,7 +189,7 @@ test("`shale pull` makes one link source for each file of an image, and writes l
   const trace = await tracePull(store, `half-${MANY}`);
   assert.equal(chunkFiles(store), MANY);
   t.diagnostic(`${trace.created} files made, ${trace.bytesWritten} bytes written`);
-  assert.ok(trace.created <= MANY + 60, `${trace.created} files were made for ${MANY}`);
+  assert.ok(trace.created <= MANY + 40, `${trace.created} files were made for ${MANY}`);
   assert.ok(trace.bytesWritten <= MANY * 500 * 1.6, `${trace.bytesWritten} bytes were written`);
 });
 

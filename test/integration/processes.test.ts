@@ -46,7 +46,7 @@ after(async () => {
 test("A pull killed at any moment leaves a store in which the next pull gives the right trees", async () => {
   const random = randomFrom(5);
   const store = join(directory.path, "killed");
-  for (let round = 0; round < 14; round++) {
+  for (let round = 0; round < 20; round++) {
     const options = round % 4 === 3 ? { force: true } : {};
     const child = startChild({ store, references: [short], options });
     await delay(30 + random() * cleanMilliseconds * 1.1);

@@ -19,10 +19,7 @@ const handlers: Service["handlers"] = {
 };
 
 await serveWorker({
-  ingest: (): Service => {
-    const engine = new Engine();
-    return { handlers: engine.handlers, background: engine };
-  },
+  ingest: () => new Engine(),
   test: (): Service => ({ handlers }),
   unloadable: () => Promise.reject(new Error("cannot be loaded")),
 });
