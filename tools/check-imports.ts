@@ -2,7 +2,8 @@
  * The direction of imports. Inside src/ an import points only to what stands above in this list, to the same folder, or
  * to format/:
  *
- *     errors.ts bytes.ts  system/  image/  tar/  store/  source/  ingest/  tree/  export/  view/  bundle/  dump/  fsck/  gc/  pull/  index.ts  cli/
+ *     errors.ts bytes.ts  system/  image/  tar/  store/  source/  ingest/  tree/  view/  mount/  inspect/  gc/  dump/  export/  fsck/
+ *     bundle/  pull/  session/  api/  index.ts  cli/
  *
  * with three narrower rules: format/ imports nothing of the project but itself, cli/ sees the public API (index.ts, or the
  * part of it in boot.ts) and no folder behind it, source/ knows no store. Barrels stand only where a package entry point is
@@ -23,13 +24,17 @@ const ORDER: readonly string[] = [
   "source",
   "ingest",
   "tree",
-  "export",
   "view",
-  "bundle",
-  "dump",
-  "fsck",
+  "mount",
+  "inspect",
   "gc",
+  "dump",
+  "export",
+  "fsck",
+  "bundle",
   "pull",
+  "session",
+  "api",
 ];
 
 /** Areas whose view is narrower than their place in the list. */

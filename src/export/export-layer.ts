@@ -10,7 +10,7 @@ import { isErrno, ShaleError } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
-import { LayerContent } from "./layer-content.ts";
+import { LayerContent } from "../tree/layer-content.ts";
 
 export interface ExportRequest {
   readonly diffId: DiffId;

@@ -3,7 +3,7 @@ import { closeSync, copyFileSync, linkSync, lstatSync, openSync, rmSync, writeFi
 import type { Sidecar } from "../../format/index.ts";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
-import { LayerContent } from "../export/layer-content.ts";
+import { LayerContent } from "../tree/layer-content.ts";
 import { applyToFile, type FileState } from "../store/attributes.ts";
 import { chunkPath } from "../store/layout.ts";
 import { PROFILES, type Owner, type Profile } from "../store/profile.ts";

@@ -1,8 +1,8 @@
 /** Making room: images that only their references keep go, the least recently used first, until the rest fits. */
 import { join } from "node:path";
-import type { GcContext } from "./context.ts";
+import type { GcContext } from "../inspect/context.ts";
 import { countContents } from "./count-contents.ts";
-import { filesIn } from "./files-in.ts";
+import { filesIn } from "../inspect/files-in.ts";
 import { removeBlob, removeImage, removeLayer, removeTree } from "./remove.ts";
 import type { Round } from "./round.ts";
 

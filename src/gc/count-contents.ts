@@ -1,8 +1,8 @@
 /** How much the contents take, without reading all of the catalog: it keeps a count, which layers are added to when somebody asks. */
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
-import { INODE_ROW_BYTES, type CountedContents } from "../store/catalog-session.ts";
-import type { GcContext } from "./context.ts";
+import { INODE_ROW_BYTES, type CountedContents } from "../store/catalog/catalog-session.ts";
+import type { GcContext } from "../inspect/context.ts";
 
 /** Inodes counted while others wait: some milliseconds. */
 const SESSION = 1000;

@@ -4,11 +4,11 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { BlobDigest } from "../image/digest.ts";
 import { treesOf } from "../store/images.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { GcContext } from "./context.ts";
-import { mountedTrees } from "./mounts.ts";
+import type { GcContext } from "../inspect/context.ts";
+import { mountedTrees } from "../inspect/mounts.ts";
 import { moveTreeAway } from "./move-tree.ts";
 import type { TreeInUse } from "./result.ts";
-import { readImages, type KnownImage, type Reason } from "./roots.ts";
+import { readImages, type KnownImage, type Reason } from "../inspect/roots.ts";
 import { Trash } from "./trash.ts";
 
 export interface DematerializeResult {

@@ -3,7 +3,7 @@
  * profiles. Nothing records those, so they are looked for: each by its name or, where the layer is much of the store, by reading all names.
  */
 import { existsSync, readdirSync } from "node:fs";
-import { INODE_ROW_BYTES } from "../store/catalog-session.ts";
+import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
 import { base32, INODE_ID_BYTES } from "../store/inode.ts";
 import { chunkPath } from "../store/layout.ts";
 import { PROFILES, type Owner, type Profile } from "../store/profile.ts";

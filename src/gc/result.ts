@@ -1,6 +1,6 @@
 /** What a collection was asked for, and what came of it. */
 import type { BlobDigest, DiffId } from "../image/digest.ts";
-import type { Reason } from "./roots.ts";
+import type { Reason } from "../inspect/roots.ts";
 
 export interface GcOptions {
   /** Say what would go, and remove nothing. Counts and bytes are what the removal would give if nothing changed until then. */

@@ -1,7 +1,7 @@
 /** What the steps of one collection share. */
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import type { GcOptions, Tally } from "./result.ts";
-import type { KnownImage } from "./roots.ts";
+import type { KnownImage } from "../inspect/roots.ts";
 import type { Trash } from "./trash.ts";
 import type { Users } from "./users.ts";
 

@@ -1,12 +1,12 @@
 /** Removes what only one layer used from chunks/ and the catalog, row by row, in slices that others do not notice. */
 import type { DiffId } from "../image/digest.ts";
-import { INODE_ROW_BYTES, type CatalogSession } from "../store/catalog-session.ts";
+import { INODE_ROW_BYTES, type CatalogSession } from "../store/catalog/catalog-session.ts";
 import { bumpGeneration } from "../store/generation.ts";
 import { INODE_ID_BYTES } from "../store/inode.ts";
 import { chunkPath } from "../store/layout.ts";
-import { Shards } from "../store/planted.ts";
+import { Shards } from "../store/real-directory.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { GcContext } from "./context.ts";
+import type { GcContext } from "../inspect/context.ts";
 import type { Form, FoundChunks } from "./find-chunks.ts";
 import { unlinkTogether } from "./unlink-together.ts";
 

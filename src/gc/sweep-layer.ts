@@ -6,9 +6,9 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
-import { INODE_ROW_BYTES } from "../store/catalog-session.ts";
+import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
 import { SIDECAR } from "../store/layers.ts";
-import type { GcContext } from "./context.ts";
+import type { GcContext } from "../inspect/context.ts";
 import type { FindChunksRequest, FoundChunks } from "./find-chunks.ts";
 import { RowSweeper, sizeOf, unusedRows } from "./row-sweeper.ts";
 

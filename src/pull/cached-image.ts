@@ -2,11 +2,11 @@
 import type { BlobDigest } from "../image/digest.ts";
 import { formatPlatform } from "../image/platform.ts";
 import { withTrees, type ImageRecord } from "../store/images.ts";
-import { isRealDirectory } from "../store/planted.ts";
+import { isRealDirectory } from "../store/real-directory.ts";
 import type { Proof } from "../store/proofs.ts";
 import type { FileLock } from "../system/file-lock.ts";
-import type { Image, PullStats } from "./image.ts";
-import { isIndexed, makeImage, type TreeRef } from "./make-image.ts";
+import type { Image, PullStats } from "../api/image.ts";
+import { isIndexed, makeImage, type TreeRef } from "../api/make-image.ts";
 import { Holds } from "./holds.ts";
 import { milliseconds, treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
 

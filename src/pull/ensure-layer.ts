@@ -8,7 +8,7 @@ import type { LayerProgress, ProgressEvent } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
 import { proveLayer } from "./prove-layer.ts";
 import { Spool } from "./spool.ts";
-import type { StoreCore } from "./store-core.ts";
+import type { StoreCore } from "../session/store-core.ts";
 import { untilSettled } from "./until-settled.ts";
 
 /** What came of the blob; undefined when it was not needed. */

@@ -8,7 +8,7 @@ import type { BlobDigest } from "../image/digest.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { Source } from "../source/source.ts";
-import { isRealDirectory } from "../store/planted.ts";
+import { isRealDirectory } from "../store/real-directory.ts";
 import { withTrees, type ImageRecord } from "../store/images.ts";
 import { MadeInodes } from "../store/made-inodes.ts";
 import type { Proof } from "../store/proofs.ts";
@@ -17,15 +17,15 @@ import { removeStagedTree } from "../tree/materialize.ts";
 import { EarlyTrees } from "./early-trees.ts";
 import { ensureLayer } from "./ensure-layer.ts";
 import type { Holds } from "./holds.ts";
-import type { Image, PullStats } from "./image.ts";
+import type { Image, PullStats } from "../api/image.ts";
 import type { LayerContext, LayerTraffic } from "./layer-context.ts";
 import { ImageBudget } from "./limits.ts";
 import { refuseLowDisk } from "./low-disk.ts";
-import { isIndexed, makeImage, type ImageParts } from "./make-image.ts";
+import { isIndexed, makeImage, type ImageParts } from "../api/make-image.ts";
 import { repositoryOf } from "./prove-layer.ts";
 import { milliseconds, tellRetries, treesContext, wholeRequest, type PullRequest } from "./pull-request.ts";
 import { resolveConfig, resolveManifest, type ResolvedConfig, type ResolvedManifest } from "./resolve-image.ts";
-import type { StoreCore } from "./store-core.ts";
+import type { StoreCore } from "../session/store-core.ts";
 import { composeLayers } from "./trees.ts";
 
 export async function fetchImage(asked: PullRequest, started: number): Promise<Image> {

@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { isErrno, ShaleError } from "../errors.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
-import type { StagedTreeTask } from "../ingest/engine.ts";
+import type { StagedTreeTask } from "../ingest/pipeline/engine.ts";
 import { readGeneration } from "../store/generation.ts";
 import { removeLayerDirectory } from "../store/layers.ts";
 import { FileLock } from "../system/file-lock.ts";

@@ -6,7 +6,7 @@ import { proofKey, type Proof } from "../store/proofs.ts";
 import type { StagedTree } from "./holds.ts";
 import type { ImageBudget, Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
-import type { StoreCore } from "./store-core.ts";
+import type { StoreCore } from "../session/store-core.ts";
 
 export interface LayerContext {
   readonly core: StoreCore;

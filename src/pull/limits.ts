@@ -2,7 +2,7 @@
 import { ShaleError } from "../errors.ts";
 import { MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES } from "../image/document.ts";
 import type { Descriptor } from "../image/descriptor.ts";
-import type { LayerLimits } from "../ingest/layer-limits.ts";
+import type { LayerLimits } from "../ingest/layer/layer-limits.ts";
 
 /** Each limit has an error code of its own: see docs/limits.md. They bind what is fetched; an image that is in the store already is not measured again. */
 export interface Limits extends LayerLimits {

@@ -3,7 +3,7 @@ import { statfsSync, statSync } from "node:fs";
 import { ShaleError } from "../errors.ts";
 import type { LayerIdentity } from "../image/manifest.ts";
 import { layerCompression } from "../image/media-type.ts";
-import type { StoreCore } from "./store-core.ts";
+import type { StoreCore } from "../session/store-core.ts";
 
 /** What a compressed layer unpacks to, in multiples of its blob; ordinary images have 2.4 to 3.4. */
 const UNPACKED_RATIO = 3;

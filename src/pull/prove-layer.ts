@@ -3,7 +3,7 @@ import { rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
-import type { VerifyBlobRequest } from "../ingest/verify-blob.ts";
+import type { VerifyBlobRequest } from "../ingest/pipeline/verify-blob.ts";
 import type { SourceEvent } from "../source/source.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { isWrongBlob } from "./layer-blob.ts";

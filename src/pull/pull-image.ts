@@ -4,7 +4,7 @@ import type { ArchiveReference, LayoutReference } from "../image/reference.ts";
 import { namedDigest } from "../store/images.ts";
 import { cachedImage } from "./cached-image.ts";
 import { Holds } from "./holds.ts";
-import type { Image } from "./image.ts";
+import type { Image } from "../api/image.ts";
 import { isDamage, milliseconds, tellRetries, type PullRequest } from "./pull-request.ts";
 
 const { existsSync } = process.getBuiltinModule("node:fs");

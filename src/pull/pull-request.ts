@@ -4,12 +4,12 @@ import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source, SourceEvent } from "../source/source.ts";
 import type { Profile } from "../store/profile.ts";
-import type { BootCore } from "./boot-core.ts";
+import type { BootCore } from "../session/boot-core.ts";
 import type { Holds } from "./holds.ts";
 import type { Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import type { VerifyManifest } from "./resolve-image.ts";
-import type { StoreCore } from "./store-core.ts";
+import type { StoreCore } from "../session/store-core.ts";
 import type { TreesContext } from "./trees.ts";
 
 export type PullPolicy = "if-missing" | "always" | "never";

@@ -11,7 +11,7 @@ import type { CheckTreeRequest, ComposeRequest, ComposedLayer } from "../tree/ta
 import type { TreeTask } from "../tree/tree-plan.ts";
 import type { Holds } from "./holds.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
-import type { StoreCore } from "./store-core.ts";
+import type { StoreCore } from "../session/store-core.ts";
 
 export interface TreesContext {
   readonly core: StoreCore;

@@ -4,7 +4,7 @@ import { gunzipSync } from "node:zlib";
 import { ShaleError } from "../errors.ts";
 import { MAX_MANIFEST_BYTES } from "../image/document.ts";
 import { digestAlgorithm, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
-import type { HttpResponse } from "./http-client.ts";
+import type { HttpResponse } from "./http/http-client.ts";
 
 /**
  * The body of a response, at most 4 MiB. We ask for no content coding; a registry that codes all the same is believed when

@@ -24,7 +24,7 @@ import { durableWrite } from "../system/durable-write.ts";
 import { exchangeNames, syncfs, syncfsLater } from "../system/syscalls.ts";
 import { readIfThere } from "./checked-file.ts";
 import type { StoreLayout } from "./layout.ts";
-import { isRealDirectory } from "./planted.ts";
+import { isRealDirectory } from "./real-directory.ts";
 import type { TreeMarks } from "./tree-marks.ts";
 
 export const SIDECAR = "sidecar";

@@ -6,7 +6,7 @@ import { closeSync, constants, fsyncSync, ftruncateSync, lstatSync, openSync, re
 import { isErrno } from "../errors.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { StoreLayout } from "./layout.ts";
-import { isRealDirectory } from "./planted.ts";
+import { isRealDirectory } from "./real-directory.ts";
 
 const DURABLE = " durable";
 const BOOT_ID: RegExp = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { lstatSync, readSync, type BigIntStats } from "node:fs";
 import { S_IFMT, S_IFREG } from "../store/profile.ts";
-import type { LinkSource } from "./link-source.ts";
+import type { LinkSource } from "./linker.ts";
 
 /** What file systems keep of a time is bounded: ext4 ends in 2446, and cuts what lies beyond to its ends. */
 const FIRST_SECOND: number = -(2 ** 31);

@@ -2,7 +2,7 @@
 import { mkdirSync, renameSync, rmdirSync } from "node:fs";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { isErrno } from "../errors.ts";
-import { isRealDirectory } from "../store/planted.ts";
+import { isRealDirectory } from "../store/real-directory.ts";
 import { deleteDirectory } from "../system/delete-directory.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 import { inSlices } from "./in-slices.ts";

@@ -7,7 +7,7 @@ import { isErrno } from "../errors.ts";
 import { chunkPath } from "../store/layout.ts";
 import { openIfThere } from "../system/open-if-there.ts";
 import { hasContent } from "./link-check.ts";
-import type { LinkSource } from "./link-source.ts";
+import type { LinkSource } from "./linker.ts";
 
 export interface TrustTerms {
   /** When this boot of the machine began to write to the store, ms since 1970: what was born later is as it was written. */

@@ -4,7 +4,7 @@ import { indexSidecar } from "../../format/index.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
-import { INODE_ROW_BYTES } from "../store/catalog-session.ts";
+import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
 import { INODE_ID_BYTES } from "../store/inode.ts";
 import { chunkPath } from "../store/layout.ts";
 import { checkTree } from "./check-tree.ts";

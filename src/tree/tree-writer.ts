@@ -12,7 +12,7 @@ import { MadeInodes } from "../store/made-inodes.ts";
 import { ABSENT, COPIED, PLACED } from "../store/placing.ts";
 import { S_IFCHR, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod, setPathXattr } from "../system/syscalls.ts";
-import { Linker } from "./link-source.ts";
+import { Linker } from "./linker.ts";
 import { makeRegular, makeSpecial, tryLink } from "./make-node.ts";
 import { within } from "./layer-entries.ts";
 import type { Phase } from "./phases.ts";

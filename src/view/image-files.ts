@@ -4,7 +4,7 @@ import { buffer } from "node:stream/consumers";
 import { SidecarError, type Sidecar } from "../../format/index.ts";
 import { toByteString, toBytes, type ByteString } from "../bytes.ts";
 import { ShaleError } from "../errors.ts";
-import { LayerContent } from "../export/layer-content.ts";
+import { LayerContent } from "../tree/layer-content.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, type Owner, type Profile } from "../store/profile.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
 import { MergedView, type MergedNode } from "./merged-view.ts";

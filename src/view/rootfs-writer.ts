@@ -6,12 +6,12 @@ import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, wri
 import { Flag } from "../../format/index.ts";
 import { fsPath, showBytes, type ByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
-import { LayerContent } from "../export/layer-content.ts";
+import { LayerContent } from "../tree/layer-content.ts";
 import { applyToFile, applyToPath, processOwner } from "../store/attributes.ts";
 import { S_IFDIR, S_IFREG, type Owner } from "../store/profile.ts";
 import { tryReflink } from "../system/syscalls.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
-import { Linker } from "../tree/link-source.ts";
+import { Linker } from "../tree/linker.ts";
 import { makeRegular, makeSpecial, tryLink, type NewNode } from "../tree/make-node.ts";
 import { SourceTrust } from "../tree/source-trust.ts";
 import type { RootfsPlan } from "./rootfs-plan.ts";

@@ -10,7 +10,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { openStore, type GcResult } from "../../src/index.ts";
-import { acquireCatalogLock } from "../../src/store/catalog-lock.ts";
+import { acquireCatalogLock } from "../../src/store/catalog/catalog-lock.ts";
 import { StoreLayout } from "../../src/store/layout.ts";
 import { FileLock } from "../../src/system/file-lock.ts";
 import { growStore } from "../support/big-store.ts";

@@ -41,7 +41,7 @@ export interface ActorOptions {
   readonly bootId?: string;
 }
 
-const PROGRAM: string = fileURLToPath(new URL("actor-main.js", import.meta.url));
+const PROGRAM: string = fileURLToPath(new URL("./actor-main.js", import.meta.url));
 /** No order takes longer; one that does hangs. */
 const PATIENCE_MS = 60_000;
 

@@ -8,7 +8,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inspect } from "node:util";
-import { findCredentials } from "../../src/source/find-credentials.ts";
+import { findCredentials } from "../../src/source/auth/find-credentials.ts";
 import { startRegistry, type Fault, type RecordedRequest, type TestRegistry } from "../../src/testing/index.ts";
 import { layer, startStore } from "../support/store-harness.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";

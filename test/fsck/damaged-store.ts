@@ -7,7 +7,7 @@ import { fsck } from "../../src/fsck/fsck.ts";
 import type { FsckOptions } from "../../src/fsck/context.ts";
 import type { Finding } from "../../src/fsck/finding.ts";
 import { buildLayer, type TestLayer } from "../../src/testing/index.ts";
-import { acquireCatalogLock } from "../../src/store/catalog-lock.ts";
+import { acquireCatalogLock } from "../../src/store/catalog/catalog-lock.ts";
 import { StoreLayout } from "../../src/store/layout.ts";
 import { localStore, type LocalStore } from "../support/local-images.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";

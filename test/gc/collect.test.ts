@@ -6,12 +6,12 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { removeImage } from "../../src/gc/remove.ts";
 import { emptyTally } from "../../src/gc/result.ts";
-import { readImages } from "../../src/gc/roots.ts";
+import { readImages } from "../../src/inspect/roots.ts";
 import { Trash } from "../../src/gc/trash.ts";
 import { Users } from "../../src/gc/users.ts";
 import { parseDiffId } from "../../src/image/digest.ts";
 import type { GcResult } from "../../src/index.ts";
-import { coreOf } from "../../src/pull/open-store.ts";
+import { coreOf } from "../../src/api/store.ts";
 import { FileLock } from "../../src/system/file-lock.ts";
 import { layer, startStore, type StoreHarness } from "../support/store-harness.ts";
 

@@ -7,7 +7,7 @@ import { isErrno } from "../../src/errors.ts";
 import { WorkerPool } from "../../src/system/worker-pool.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
-const MODULE = new URL("../../src/pull/worker.js", import.meta.url);
+const MODULE = new URL("../../src/session/worker.js", import.meta.url);
 const NEVER = Number.POSITIVE_INFINITY;
 
 function files(directory: string, count: number): string[] {

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { openStore, Registry, type Image, type ProgressEvent, type PullOptions, type RegistryOptions } from "../../src/index.ts";
-import { findCredentials } from "../../src/source/find-credentials.ts";
+import { findCredentials } from "../../src/source/auth/find-credentials.ts";
 import { buildImage, buildLayer, startRegistry, writeLayout, type TestImage } from "../../src/testing/index.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { ACCOUNT, pushLayout, startDockerRegistry, type DockerRegistry } from "../support/docker-registry.ts";

@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ProgressEvent } from "../../src/index.ts";
 import { EarlyTrees, type EarlyTreesOptions } from "../../src/pull/early-trees.ts";
 import { Holds } from "../../src/pull/holds.ts";
-import { coreOf } from "../../src/pull/open-store.ts";
+import { coreOf } from "../../src/api/store.ts";
 import { ProgressRelay } from "../../src/pull/progress-relay.ts";
 import { startStore } from "../support/store-harness.ts";
 

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { Descriptor } from "../../src/image/descriptor.ts";
 import { parseReference, type Reference } from "../../src/image/reference.ts";
-import { RegistrySource, type RegistrySourceOptions } from "../../src/source/registry.ts";
+import { RegistrySource, type RegistrySourceOptions } from "../../src/source/registry/registry-source.ts";
 import type { BlobOptions } from "../../src/source/source.ts";
 import {
   buildImage,

@@ -1,5 +1,5 @@
-import { EntryTable } from "../../src/ingest/entry-table.ts";
-import { PartBuilder, type StoredFile } from "../../src/ingest/part.ts";
+import { EntryTable } from "../../src/ingest/layer/entry-table.ts";
+import { PartBuilder, type StoredFile } from "../../src/ingest/layer/part.ts";
 import type { TarEntry } from "../../src/tar/entry.ts";
 
 /** An entry of a layer's tar as its slab's ingest leaves it. */

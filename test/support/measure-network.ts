@@ -3,7 +3,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { argv } from "node:process";
 import { parseReference } from "../../src/image/reference.ts";
-import { RegistrySource, type RegistrySourceOptions } from "../../src/source/registry.ts";
+import { RegistrySource, type RegistrySourceOptions } from "../../src/source/registry/registry-source.ts";
 import { bytesBlob, startRegistry, type TestBlob } from "../../src/testing/index.ts";
 import { makeAuthority } from "./certificates.ts";
 import { startSlowProxy } from "./slow-proxy.ts";

@@ -1,5 +1,5 @@
 /** The workers of an ingest, and of a pool's tests: they die, fail or answer when told to. */
-import { Engine } from "../../src/ingest/engine.ts";
+import { Engine } from "../../src/ingest/pipeline/engine.ts";
 import { ShaleError } from "../../src/errors.ts";
 import { serveWorker, type Handled, type Service } from "../../src/system/worker-pool.ts";
 

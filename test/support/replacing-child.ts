@@ -3,13 +3,13 @@ import { createHash } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stdout } from "node:process";
-import { ChunkWriter, type FileAttributes } from "../../src/ingest/chunk-writer.ts";
+import { ChunkWriter, type FileAttributes } from "../../src/ingest/chunks/chunk-writer.ts";
 import { encodeAttributes, inodeId } from "../../src/store/inode.ts";
 import { MadeInodes } from "../../src/store/made-inodes.ts";
 import { PLACED } from "../../src/store/placing.ts";
 import { processOwner } from "../../src/store/attributes.ts";
 import { S_IFREG } from "../../src/store/profile.ts";
-import { Linker } from "../../src/tree/link-source.ts";
+import { Linker } from "../../src/tree/linker.ts";
 import { SourceTrust } from "../../src/tree/source-trust.ts";
 
 const [root = "", name = "", way = "", count = ""] = process.argv.slice(2);

@@ -11,7 +11,7 @@ import { matchLayers, parseManifestDocument } from "../../src/image/manifest.ts"
 import { choosePlatform } from "../../src/image/choose-platform.ts";
 import { parsePlatform } from "../../src/image/platform.ts";
 import { parseReference } from "../../src/image/reference.ts";
-import { RegistrySource } from "../../src/source/registry.ts";
+import { RegistrySource } from "../../src/source/registry/registry-source.ts";
 import {
   blobsOf,
   buildImage,

@@ -24,7 +24,7 @@ for (const [why, path, text] of [
   ["src/ from format/", "format/x.ts", 'import { s } from "../src/errors.ts";\n'],
   ["the store from a source", "src/source/x.ts", 'import { s } from "../store/s.ts";\n'],
   ["behind the public API from the command line", "src/cli/x.ts", 'import { s } from "../store/s.ts";\n'],
-  ["tests from src/", "src/pull/x.ts", 'import { s } from "../../test/s.ts";\n'],
+  ["tests from src/", "src/pull/x.ts", 'import { s } from "../s.ts";\n'],
   ["a folder that the list does not have", "src/pull/x.ts", 'import { s } from "../misc/s.ts";\n'],
 ] as const) {
   test(`checkImports() finds an import of ${why}`, () => assert.deepEqual(pathsFound({ [path]: text }), [path]));

@@ -21,7 +21,7 @@ import {
   writeSync,
   type Stats,
 } from "node:fs";
-import { createInflater, sniffCompression } from "../../src/ingest/inflate.ts";
+import { createInflater, sniffCompression } from "../../src/ingest/pipeline/inflate.ts";
 import { readEntry } from "../../src/tar/read-entry.ts";
 import type { Floor } from "./result.ts";
 

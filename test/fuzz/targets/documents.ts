@@ -5,7 +5,7 @@ import { parseConfig } from "../../../src/image/config.ts";
 import { matchLayers, parseManifestDocument } from "../../../src/image/manifest.ts";
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST } from "../../../src/image/media-type.ts";
 import { formatReference, parseReference } from "../../../src/image/reference.ts";
-import { parseChallenges } from "../../../src/source/challenge.ts";
+import { parseChallenges } from "../../../src/source/auth/challenge.ts";
 import { mutate, type Random } from "../random.ts";
 import type { Target } from "../target.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { extract } from "tar-stream";
 import { ShaleError } from "../../../src/errors.ts";
-import { LayerModel } from "../../../src/ingest/layer-model.ts";
+import { LayerModel } from "../../../src/ingest/layer/layer-model.ts";
 import type { TarEntry } from "../../../src/tar/entry.ts";
 import { measureEntry } from "../../../src/tar/measure-entry.ts";
 import { readEntry } from "../../../src/tar/read-entry.ts";

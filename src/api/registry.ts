@@ -1,0 +1,234 @@
+/** The public entry of pulls. */
+import { ShaleError } from "../errors.ts";
+import { hostPlatform, parsePlatform } from "../image/platform.ts";
+import { formatReference, parseReference, type ArchiveReference, type Reference } from "../image/reference.ts";
+import type { ArchiveSource } from "../source/local/archive-source.ts";
+import type { Credentials, CredentialsProvider } from "../source/auth/credentials.ts";
+import type { ParallelRanges } from "../source/registry/parallel-options.ts";
+import type { RetryPolicy } from "../source/http/retry.ts";
+import type { Source } from "../source/source.ts";
+import { parseProfile, type Profile } from "../store/profile.ts";
+import type { Image } from "./image.ts";
+import { resolveLimits, type Limits } from "../pull/limits.ts";
+import type { BootCore } from "../session/boot-core.ts";
+import { coreOf, type Store } from "./store.ts";
+import type { ProgressSink } from "../pull/progress.ts";
+import { ProgressRelay } from "../pull/progress-relay.ts";
+import { pullImage } from "../pull/pull-image.ts";
+import type { PullPolicy } from "../pull/pull-request.ts";
+import type { VerifyManifest } from "../pull/resolve-image.ts";
+
+export interface RegistryOptions {
+  /** Stays the caller's: close it after the registry. */
+  readonly store: Store;
+  /** `os/architecture[/variant]`; default: this host's. */
+  readonly platform?: string | undefined;
+  /**
+   * For every registry (mirrors excepted); or looked up by host (`docker.io`, `localhost:5000`) and repository; or `anonymous`.
+   * Default: where the containers tools and Docker keep them, `REGISTRY_AUTH_FILE` first; helpers are asked.
+   */
+  readonly credentials?: Credentials | CredentialsProvider | "anonymous" | undefined;
+  /** Speak plain HTTP to all registries, or to these hosts; default: to none. */
+  readonly plainHttp?: boolean | readonly string[] | undefined;
+  /** Take any certificate, of all registries or of these hosts; default: of none. */
+  readonly insecure?: boolean | readonly string[] | undefined;
+  /** Certificates of authorities (PEM) to trust beside those that Node trusts. */
+  readonly ca?: string | readonly string[] | undefined;
+  /**
+   * Directories with hosts.toml files (mirrors) and certificates, a directory in them for each registry; default:
+   * `/etc/containerd/certs.d`, `/etc/containers/certs.d`, `/etc/docker/certs.d`.
+   */
+  readonly hostDirectories?: readonly string[] | undefined;
+  /**
+   * Fetch layers that the registry does not have from the `urls` of their descriptors: https, no credentials, public addresses only.
+   * Default false: the image's maker does not decide whom this machine asks.
+   */
+  readonly allowForeignLayers?: boolean | undefined;
+  /** Keep blobs as they came, in the store's `blobs/`; what is there is not fetched. Default false. */
+  readonly keepBlobs?: boolean | undefined;
+  /** As the store's option, for the pulls of this registry. Default: the store's. It can ask for more than the store, not for less. */
+  readonly requireProof?: boolean | undefined;
+  /** Fetch large layers by several requests at a time, for networks that give one connection less than they have. Default: one request. */
+  readonly parallelRanges?: ParallelRanges | undefined;
+  /** Offer HTTP/2 to registries with TLS: one connection a host in place of several. Default false; see docs/registries.md for when it pays. */
+  readonly http2?: boolean | undefined;
+  /** How often and how long a failing registry is tried. */
+  readonly retry?: Partial<RetryPolicy> | undefined;
+  /** Default: the store's native profile. */
+  readonly profile?: Profile | undefined;
+  readonly userAgent?: string | undefined;
+  /** Called with each image's manifest before any layer is fetched; what it throws fails the pull. */
+  readonly verifyManifest?: VerifyManifest | undefined;
+  /** What an image may cost at most; each has a default. See docs/limits.md. */
+  readonly limits?: { readonly [K in keyof Limits]?: Limits[K] | undefined } | undefined;
+}
+
+export interface PullOptions {
+  /** `if-missing` (default): the store's image if it is complete; `always`: ask the registry what the name means now, fetch what changed; `never`: NOT_CACHED unless complete. */
+  readonly pullPolicy?: PullPolicy | undefined;
+  /** Fetch and ingest every layer again; what is right in the store keeps its inodes. Default false. */
+  readonly force?: boolean | undefined;
+  /** Write the path index into the sidecars. Default true. */
+  readonly buildIndex?: boolean | undefined;
+  /** `lazy`: resolve once the layers are ingested; `layers` are then promises that `image.materialize()` keeps. Default `eager`. */
+  readonly materialize?: "eager" | "lazy" | undefined;
+  readonly profile?: Profile | undefined;
+  readonly platform?: string | undefined;
+  /** As the store's option, for this pull; it cannot ask for less. */
+  readonly requireProof?: boolean | undefined;
+  /** `barrier`: each layer is on the disk before it counts as there. `deferred` (default): layers that a power cut may have damaged are verified before use. */
+  readonly durability?: "deferred" | "barrier" | undefined;
+  /** What the store is to call the image, in place of the reference; needed for an archive from standard input that does not name its image. */
+  readonly as?: string | undefined;
+  /** What `-` is in `oci-archive:-` and `docker-archive:-`; default: standard input. */
+  readonly input?: AsyncIterable<Uint8Array> | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ProgressSink | undefined;
+}
+
+/** Pulls images into a store, from registries, OCI layouts and archives. Connections and tokens are kept between pulls. */
+export class Registry {
+  readonly #options: RegistryOptions;
+  readonly #limits: Limits;
+  readonly #sources = new Map<Reference["transport"], Promise<Source>>();
+
+  constructor(options: RegistryOptions) {
+    if (options.profile !== undefined) parseProfile(options.profile);
+    if (options.platform !== undefined) parsePlatform(options.platform);
+    this.#options = options;
+    this.#limits = resolveLimits(options.limits);
+  }
+
+  /**
+   * Makes an image's layers available as directories: from the store if the policy allows, else from where the reference says.
+   * The image holds a lease until it is closed. Cancelling rejects with the signal's reason and leaves the store valid.
+   * @throws REFERENCE_INVALID, NOT_CACHED, IMAGE_NOT_FOUND, BLOB_NOT_FOUND, PLATFORM_NOT_FOUND, MANIFEST_*, CONFIG_INVALID,
+   * LAYER_*, TAR_*, DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_*, REGISTRY_*, CREDENTIAL_HELPER_FAILED, CONFIGURATION_INVALID,
+   * SOURCE_INVALID, NO_SPACE, STORE_*
+   */
+  async pull(reference: string, options: PullOptions = {}): Promise<Image> {
+    const core = coreOf(this.#options.store);
+    const activity = core.activity.pull(reference);
+    const relay = new ProgressRelay(options.onProgress, activity.saw);
+    try {
+      options.signal?.throwIfAborted();
+      const parsed = parseReference(reference);
+      const name = options.as === undefined ? undefined : formatReference(parseReference(options.as));
+      const image = await core.run(options.signal, (signal) => this.#pull(parsed, { ...options, core, relay, signal, name }));
+      activity.succeeded(image);
+      return image;
+    } catch (error) {
+      const failure = ProgressRelay.describe(error);
+      relay.send({ kind: "failed", ...failure });
+      activity.failed(failure.code);
+      throw error;
+    }
+  }
+
+  async #pull(reference: Reference, { core, relay, signal, name, ...options }: RunningPull): Promise<Image> {
+    const platform = options.platform ?? this.#options.platform;
+    const { verifyManifest, keepBlobs = false, requireProof } = this.#options;
+    const source = new PullSource(reference, () => this.#openSource(reference, core, options.input));
+    try {
+      return await pullImage({
+        core,
+        reference,
+        name: name ?? (await nameOf(reference, source, signal)),
+        platform: platform === undefined ? hostPlatform() : parsePlatform(platform),
+        profile: parseProfile(options.profile ?? this.#options.profile ?? core.profile),
+        policy: options.pullPolicy ?? "if-missing",
+        force: options.force ?? false,
+        buildIndex: options.buildIndex ?? true,
+        eager: options.materialize !== "lazy",
+        durability: options.durability ?? "deferred",
+        keepBlobs,
+        requireProof: [core.requireProof, requireProof, options.requireProof].includes(true),
+        limits: this.#limits,
+        verifyManifest,
+        source: () => source.get(),
+        relay,
+        signal,
+      });
+    } finally {
+      await source.close();
+    }
+  }
+
+  /** Ends connections; idempotent. Images stay usable. */
+  async close(): Promise<void> {
+    const sources = await Promise.all(this.#sources.values());
+    this.#sources.clear();
+    await Promise.all(sources.map((source) => source.close()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Loaded when first needed: a cached pull pays for no HTTP client. An archive is opened anew by each pull. */
+  #openSource(reference: Reference, core: BootCore, input: PullOptions["input"]): Promise<Source> {
+    if (reference.transport === "oci-archive" || reference.transport === "docker-archive") return this.#openArchive(reference, core, input);
+    const known = this.#sources.get(reference.transport);
+    if (known) return known;
+    const opening = reference.transport === "docker" ? this.#openRegistry() : openLayout();
+    this.#sources.set(reference.transport, opening);
+    return opening;
+  }
+
+  async #openArchive(reference: ArchiveReference, core: BootCore, input: PullOptions["input"]): Promise<Source> {
+    const { ArchiveSource } = await import("../source/local/archive-source.ts");
+    const whole = await core.whole();
+    const spool = (): string => whole.staging.fresh("archive");
+    return new ArchiveSource(reference, { spool, input: () => input ?? process.stdin, maxBytes: this.#limits.imageBytes });
+  }
+
+  async #openRegistry(): Promise<Source> {
+    const { RegistrySource } = await import("../source/registry/registry-source.ts");
+    return new RegistrySource(this.#options);
+  }
+}
+
+interface RunningPull extends PullOptions {
+  readonly core: BootCore;
+  readonly relay: ProgressRelay;
+  readonly signal: AbortSignal;
+  readonly name: string | undefined;
+}
+
+/** The source of one pull, if it needs one; an archive ends with it. */
+class PullSource {
+  readonly #transport: Reference["transport"];
+  readonly #open: () => Promise<Source>;
+  #source: Promise<Source> | undefined;
+
+  constructor({ transport }: Reference, open: () => Promise<Source>) {
+    this.#transport = transport;
+    this.#open = open;
+  }
+
+  get(): Promise<Source> {
+    return (this.#source ??= this.#open());
+  }
+
+  async close(): Promise<void> {
+    if (this.#transport === "docker" || this.#transport === "oci") return;
+    await (await this.#source)?.close();
+  }
+}
+
+/** Standard input is another one each time: its image is called what the archive calls it. */
+async function nameOf(reference: Reference, source: PullSource, signal: AbortSignal): Promise<string> {
+  const text = formatReference(reference);
+  if (reference.transport === "docker" || reference.transport === "oci" || reference.file !== "-") return text;
+  const { canonicalName } = await import("../source/local/docker-archive.ts");
+  const asked = reference.transport === "docker-archive" && reference.tag !== undefined ? canonicalName(reference.tag) : undefined;
+  const name = asked ?? (await ((await source.get()) as ArchiveSource).imageName(signal));
+  if (name !== undefined) return name;
+  const message = `the archive from standard input does not name its image; say with \`as\` what the store is to call it`;
+  throw new ShaleError("REFERENCE_INVALID", message, { reference: text });
+}
+
+async function openLayout(): Promise<Source> {
+  const { LayoutSource } = await import("../source/local/layout-source.ts");
+  return new LayoutSource();
+}

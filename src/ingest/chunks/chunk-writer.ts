@@ -1,0 +1,284 @@
+/**
+ * Makes link sources: for a file's content and attributes, the one inode in chunks/ that stands for them. A chunk is written in
+ * staging and gets its name in chunks/ when it is whole, with its final attributes; it is never seen half written and never written
+ * again. A good one that is there already is kept. Where the caller gives a place in a staged tree, the file is made there and linked
+ * into chunks/, else under a name of its own and renamed.
+ */
+import { createHash, hash, type Hash } from "node:crypto";
+import { closeSync, ftruncateSync, linkSync, lstatSync, openSync, readSync, writeSync } from "node:fs";
+import { isErrno } from "../../errors.ts";
+import { applyToFile, processOwner } from "../../store/attributes.ts";
+import { encodeAttributes, inodeId } from "../../store/inode.ts";
+import { chunkPath } from "../../store/layout.ts";
+import { MadeInodes } from "../../store/made-inodes.ts";
+import { Shards } from "../../store/real-directory.ts";
+import { ABSENT, PLACED, type Placing } from "../../store/placing.ts";
+import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../../store/profile.ts";
+import { openIfThere } from "../../system/open-if-there.ts";
+import type { Xattr } from "../../tar/entry.ts";
+import type { StoredFile } from "../layer/part.ts";
+import { StagedFile } from "./staged-file.ts";
+import type { Place } from "./tree-places.ts";
+
+export interface ChunkWriterOptions {
+  /** chunks/ of the store. */
+  readonly chunks: string;
+  /** A directory of this writer alone, on the same file system, for files in the making: two threads creating in one directory wait for each other. */
+  readonly staging: string;
+  readonly profile: Profile;
+  readonly owner: Owner;
+  /** Of this process. */
+  readonly umask: number;
+  /** When this boot of the machine began to write here, ms since 1970: older files are read before they are trusted. */
+  readonly trustedSince: number;
+  /** Of all writers of one handle. */
+  readonly made: SharedArrayBuffer;
+}
+
+/** What the image says of a file. `mode` is permission bits. */
+export interface FileAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime: number;
+  readonly mtimeNs: number;
+  readonly xattrs: readonly Xattr[];
+}
+
+interface Physical {
+  readonly attributes: PhysicalAttributes;
+  readonly encoded: Buffer;
+  /** The final mode where a file can be created with it, else 0600: setuid and a foreign owner come later. */
+  readonly createMode: number;
+}
+
+/** After so many files that were not there, the next small one is written without a look: the rename tells as well. */
+const NEW_IN_A_ROW = 200;
+/** Bytes that are written in vain when that is wrong. */
+const SMALL = 64 * 1024;
+
+/** Attributes longer than this are worked out each time: remembering them would be for a stranger to fill. */
+const LONGEST_KEY = 1024;
+
+export class ChunkWriter {
+  readonly #options: ChunkWriterOptions;
+  readonly #physical = new Map<string, Physical>();
+  readonly #made: MadeInodes;
+  readonly #shards = new Shards();
+  readonly #self: Owner = processOwner();
+  #next = 0;
+  #newInARow = 0;
+  /** Re-read the content of chunks that are there already instead of trusting their attributes. */
+  verifyContent = false;
+  newChunks = 0;
+  newBytes = 0;
+
+  constructor(options: ChunkWriterOptions) {
+    this.#options = options;
+    this.#made = new MadeInodes(options.made);
+  }
+
+  /** Stores a file whose content is at hand. `place`: in a staged tree. */
+  put(content: Buffer, file: FileAttributes, place?: Place): StoredFile {
+    const chunk = hash("sha256", content, "buffer");
+    const physical = this.#physicalOf(file);
+    const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
+    const whole: Whole = { chunk, inode, size: content.length, file, physical };
+    const again = place?.used.has(inode) === true;
+    const made = this.#made.has(inode);
+    if (made && !again) return { chunk, inode, placing: this.#link(inode, place) };
+    // which of the image's equal files this is, the layer's end tells; in the store it may be there already, too
+    if (!made && this.#isThere(whole)) return { chunk, inode, placing: again ? ABSENT : this.#link(inode, place) };
+    const staged = this.#create(physical.createMode, place);
+    try {
+      if (made && !staged.placed) return { chunk, inode, placing: ABSENT };
+      writeAll(staged.fd, content, 0);
+      applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode: physical.createMode });
+      return { chunk, inode, placing: made ? staged.stay() : this.#publish(staged, whole, place) };
+    } finally {
+      staged.discard();
+    }
+  }
+
+  /** Stores a file piece by piece; `place` as for `put`. */
+  stream(file: FileAttributes, place?: Place): ChunkStream {
+    const staged = this.#create(0o600, place);
+    return new ChunkStream(staged.fd, {
+      finish: (chunk, size) => {
+        const physical = this.#physicalOf(file);
+        const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
+        applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode: 0o600 });
+        return { chunk, inode, placing: this.#publish(staged, { chunk, inode, size, file, physical }, place) };
+      },
+      discard: () => staged.discard(),
+    });
+  }
+
+  /** Between two runs. */
+  reset(): void {
+    this.#newInARow = 0;
+    this.verifyContent = false;
+    this.newChunks = this.newBytes = 0;
+  }
+
+  #physicalOf(file: FileAttributes): Physical {
+    const key = `${file.mode},${file.uid},${file.gid},${file.xattrs.map(({ name, value }) => `${name.length},${value.length},${name}${value}`).join()}`;
+    const known = this.#physical.get(key);
+    if (known) return known;
+    const logical = { ...file, mode: S_IFREG | file.mode, rdevMajor: 0, rdevMinor: 0 };
+    const attributes = physicalAttributes(this.#options.profile, logical, this.#options.owner);
+    const plain = attributes.xattrs.length === 0 && attributes.uid === this.#self.uid && attributes.gid === this.#self.gid;
+    const mode = attributes.mode & 0o7777;
+    const createMode = plain && (mode & (0o7000 | this.#options.umask)) === 0 ? mode : 0o600;
+    const physical = { attributes, encoded: encodeAttributes(attributes), createMode };
+    if (key.length > LONGEST_KEY) return physical;
+    if (this.#physical.size >= 10_000) this.#physical.clear();
+    this.#physical.set(key, physical);
+    return physical;
+  }
+
+  /** False also where a look costs more than it is likely to save. */
+  #isThere(wanted: Whole): boolean {
+    return (wanted.size > SMALL || this.#newInARow < NEW_IN_A_ROW) && this.#look(wanted) === "good";
+  }
+
+  /** One lstat tells a chunk that is whole and untouched; anything else is made again and replaced by rename. */
+  #look(wanted: Whole): "good" | "absent" | "wrong" {
+    const path = chunkPath(this.#options.chunks, wanted.inode);
+    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    this.#newInARow = stat ? 0 : this.#newInARow + 1;
+    if (!stat) return "absent";
+    const { attributes } = wanted.physical;
+    const mtime = BigInt(wanted.file.mtime) * 1_000_000_000n + BigInt(wanted.file.mtimeNs);
+    const same =
+      Number(stat.size) === wanted.size &&
+      Number(stat.mode) === attributes.mode &&
+      Number(stat.uid) === attributes.uid &&
+      Number(stat.gid) === attributes.gid &&
+      stat.mtimeNs === mtime;
+    const isOld = Number(stat.birthtimeMs) < this.#options.trustedSince;
+    return !same || ((this.verifyContent || isOld) && hashFile(path)?.equals(wanted.chunk) !== true) ? "wrong" : "good";
+  }
+
+  /** `mode` is what the file begins with; the umask may cut it. What has the place already is left alone. */
+  #create(mode: number, place: Place | undefined): StagedFile {
+    const fd = place && openIfFree(place.path, mode);
+    if (fd !== undefined) return new StagedFile(fd, place!.path, { placed: true });
+    const path = `${this.#options.staging}/${this.#next++}`;
+    return new StagedFile(openSync(path, "wx", mode), path, { placed: false });
+  }
+
+  /** A good one that is there stays: trees may link it already. What is wrong is replaced. */
+  #publish(staged: StagedFile, whole: Whole, place: Place | undefined): Placing {
+    const { inode, size } = whole;
+    const path = chunkPath(this.#options.chunks, inode);
+    staged.close();
+    this.#shards.check(path);
+    const isGood = (): boolean => this.#look(whole) === "good";
+    if (!staged.appear(path) && (isGood() || !staged.replace(path, `${this.#options.staging}/${this.#next++}`, isGood))) {
+      if (staged.placed && place!.used.has(inode)) return staged.stay();
+      staged.discard();
+      return this.#link(inode, place);
+    }
+    this.newChunks++;
+    this.newBytes += size;
+    this.#made.add(inode);
+    if (!staged.placed) return ABSENT;
+    place!.used.add(inode);
+    return PLACED;
+  }
+
+  /** Gives the chunk, which is there, a place, unless it cannot have that. */
+  #link(inode: Uint8Array, place: Place | undefined): Placing {
+    if (!place) return ABSENT;
+    const chunk = chunkPath(this.#options.chunks, inode);
+    this.#shards.check(chunk);
+    try {
+      linkSync(chunk, place.path);
+    } catch (error) {
+      // gone meanwhile, or linked as often as can be: who writes the tree makes it again
+      if (isErrno(error, "EEXIST", "ENOTDIR", "ENOENT", "EMLINK", "ENAMETOOLONG")) return ABSENT;
+      throw error;
+    }
+    place.used.add(inode);
+    return PLACED;
+  }
+}
+
+/** A file that has all its content. */
+interface Whole {
+  readonly chunk: Uint8Array;
+  readonly inode: Uint8Array;
+  /** Bytes. */
+  readonly size: number;
+  readonly file: FileAttributes;
+  readonly physical: Physical;
+}
+
+const ZEROS: Buffer = Buffer.alloc(64 * 1024);
+
+/** A file that is stored piece by piece, front to back. End it with `finish`, also when that fails, or `discard`. */
+export class ChunkStream {
+  readonly #fd: number;
+  readonly #hash: Hash = createHash("sha256");
+  readonly #end: { finish(chunk: Buffer, size: number): StoredFile; discard(): void };
+  #size = 0;
+
+  constructor(fd: number, end: { finish(chunk: Buffer, size: number): StoredFile; discard(): void }) {
+    this.#fd = fd;
+    this.#end = end;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+    writeAll(this.#fd, bytes, this.#size);
+    this.#size += bytes.length;
+  }
+
+  /** Zeros that take no room on the disk. */
+  hole(length: number): void {
+    for (let left = length; left > 0; left -= ZEROS.length) this.#hash.update(left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS);
+    this.#size += length;
+  }
+
+  finish(): StoredFile {
+    try {
+      ftruncateSync(this.#fd, this.#size);
+      return this.#end.finish(this.#hash.digest(), this.#size);
+    } finally {
+      this.#end.discard();
+    }
+  }
+
+  discard(): void {
+    this.#end.discard();
+  }
+}
+
+/** Undefined when something has the name, or it cannot be one. */
+function openIfFree(path: string | Buffer, mode: number): number | undefined {
+  try {
+    return openSync(path, "wx", mode);
+  } catch (error) {
+    if (isErrno(error, "EEXIST", "ENOTDIR", "ENOENT", "EISDIR", "ENAMETOOLONG")) return undefined;
+    throw error;
+  }
+}
+
+function writeAll(fd: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+}
+
+/** Undefined when it was removed meanwhile. */
+function hashFile(path: string): Buffer | undefined {
+  const fd = openIfThere(path);
+  if (fd === undefined) return undefined;
+  try {
+    const digest = createHash("sha256");
+    const buffer = Buffer.allocUnsafe(1024 * 1024);
+    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) digest.update(buffer.subarray(0, read));
+    return digest.digest();
+  } finally {
+    closeSync(fd);
+  }
+}

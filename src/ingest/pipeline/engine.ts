@@ -1,0 +1,251 @@
+/**
+ * The workers' side of ingest. Every worker can inflate the layers given to it and create the files of any slab, whoever filled
+ * it; of a layer that is alone the next worker also hashes what comes out, and stores the large files: both cores stay busy for one
+ * layer as for many. Requests come through the worker pool; parts and results go to the main thread by a port.
+ */
+import type { MessagePort } from "node:worker_threads";
+import type { DiffId } from "../../image/digest.ts";
+import { MadeInodes } from "../../store/made-inodes.ts";
+import { pack, type Background, type Failure, type Handled, type Handler, type Service } from "../../system/worker-pool.ts";
+import { ChunkWriter, type ChunkWriterOptions } from "../chunks/chunk-writer.ts";
+import { ingestSlab } from "./ingest-slab.ts";
+import { LayerFollower } from "./layer-follower.ts";
+import { LayerInflater, type InflatedLayer, type LayerTask } from "./layer-inflater.ts";
+import { partTransfer, type Part } from "../layer/part.ts";
+import { settleLayer, type SettleRequest } from "../layer/settle-layer.ts";
+import { Slabs, type FilledSlab, type SlabMemory } from "./slabs.ts";
+import { TreePlaces } from "../chunks/tree-places.ts";
+import { verifyBlob, type VerifyBlobRequest } from "./verify-blob.ts";
+
+export interface OpenRequest {
+  /** This worker's number, from 0, and how many there are. */
+  readonly worker: number;
+  readonly workers: number;
+  readonly memory: SlabMemory;
+  readonly port: MessagePort;
+  readonly chunks: ChunkWriterOptions;
+}
+
+export interface RunRequest {
+  readonly verifyContent: boolean;
+  /** Number of the layer that is about to begin. */
+  readonly layer: number;
+  /** Undefined: its files are made in chunks/ alone. */
+  readonly tree: StagedTreeTask | undefined;
+}
+
+/** A tree that is staged while its layer is ingested. */
+export interface StagedTreeTask {
+  /** Empty, in staging. */
+  readonly directory: string;
+  /** Memory of MadeInodes: those that the image's trees have. */
+  readonly used: SharedArrayBuffer;
+}
+
+/** From a worker to the main thread, of layer number `layer`. */
+export type EngineEvent =
+  | { readonly kind: "part"; readonly layer: number; readonly part: Part }
+  | { readonly kind: "inflated"; readonly layer: number; readonly result: InflatedLayer }
+  | { readonly kind: "hashed"; readonly layer: number; readonly diffId: DiffId }
+  | { readonly kind: "failed"; readonly layer: number; readonly failure: Failure };
+
+export interface IngestCounts {
+  readonly newChunks: number;
+  readonly newBytes: number;
+}
+
+/** Ready slabs that are enough work in hand: below it, inflating comes first. */
+const ENOUGH_READY = 2;
+const WAIT_MS = 20;
+
+export class Engine implements Background, Service {
+  readonly background: this = this;
+  readonly handlers: Readonly<Record<string, Handler>> = {
+    "ingest/open": (request: OpenRequest) => this.#open(request),
+    "ingest/run": (request: RunRequest) => this.#run(request),
+    "ingest/layer": (task: LayerTask) => this.#start(task),
+    "ingest/leave": (layer: number) => this.#leave(layer),
+    "ingest/pause": () => this.#pause(),
+    "ingest/settle": (request: SettleRequest) => this.#settle(request),
+    "ingest/verify-blob": async (request: VerifyBlobRequest) => ({ value: await verifyBlob(request) }),
+  };
+  #slabs: Slabs | undefined;
+  #port: MessagePort | undefined;
+  #chunks: ChunkWriter | undefined;
+  #worker = 0;
+  #workers = 1;
+  #layers: LayerInflater[] = [];
+  /** By the layer's number. */
+  readonly #places = new Map<number, TreePlaces>();
+  readonly #followers = new Map<number, LayerFollower>();
+  /** Layers that were given up: slabs of theirs may still come, and mean nothing without those before. No number is used again. */
+  readonly #left = new Set<number>();
+  #running = false;
+  #seen = 0;
+
+  get active(): boolean {
+    return this.#running;
+  }
+
+  async step(): Promise<boolean> {
+    this.#seen = this.#slabs!.eventCount;
+    if (this.#followOne()) return true;
+    if (this.#slabs!.readyCount < ENOUGH_READY && (await this.#inflateOne())) return true;
+    return this.#createOne() || (await this.#inflateOne());
+  }
+
+  wait(): void {
+    this.#slabs!.wait(this.#seen, WAIT_MS);
+  }
+
+  /** Again after another worker died: nothing is left of what was before. */
+  #open({ worker, workers, memory, port, chunks }: OpenRequest): Handled {
+    this.#stop();
+    this.#left.clear();
+    this.#worker = worker;
+    this.#workers = workers;
+    this.#slabs = new Slabs(memory);
+    this.#port = port;
+    this.#chunks = new ChunkWriter(chunks);
+    return { value: undefined };
+  }
+
+  #run({ verifyContent, layer, tree }: RunRequest): Handled {
+    this.#running = true;
+    if (tree !== undefined) this.#places.set(layer, new TreePlaces(tree.directory, new MadeInodes(tree.used)));
+    this.#chunks!.verifyContent ||= verifyContent;
+    return { value: undefined };
+  }
+
+  #start(task: LayerTask): Handled {
+    let follower: number | undefined;
+    const pass = (filled: FilledSlab): void => {
+      follower ??= this.#slabs!.inflating === 1 ? (this.#worker + 1) % this.#workers : this.#worker;
+      if (follower === this.#worker) this.#follow(filled);
+      else this.#slabs!.pass(filled, follower);
+    };
+    this.#slabs!.addInflating(1);
+    this.#layers.push(new LayerInflater(task, { slabs: this.#slabs!, pass }));
+    return { value: undefined };
+  }
+
+  /** The layer was given up: this worker makes nothing in its tree any more, whatever slabs of it are still to be read. */
+  #leave(layer: number): Handled {
+    this.#places.delete(layer);
+    for (const inflater of this.#layers) if (inflater.task.layer === layer) this.#drop(inflater);
+    this.#unfollow(layer);
+    return { value: undefined };
+  }
+
+  /** No layer is in flight: the worker may sleep. Answers what it made since it began to run. */
+  #pause(): Handled {
+    const { newChunks, newBytes } = this.#chunks!;
+    this.#stop();
+    this.#chunks!.reset();
+    return { value: { newChunks, newBytes } satisfies IngestCounts };
+  }
+
+  /** Layers that are still here were given up, and hold memory and files. */
+  #stop(): void {
+    this.#running = false;
+    for (const layer of this.#layers) this.#drop(layer);
+    this.#places.clear();
+    for (const layer of this.#followers.keys()) this.#unfollow(layer);
+  }
+
+  async #settle(request: SettleRequest): Promise<Handled> {
+    const settled = await settleLayer(request, this.#chunks!);
+    return { value: settled, transfer: [settled.inodes.buffer] };
+  }
+
+  /** One step of the first layer that can move; those behind it get their turn when it cannot. */
+  async #inflateOne(): Promise<boolean> {
+    for (const layer of this.#layers) {
+      try {
+        const result = layer.aborted ? "aborted" : await layer.step();
+        if (result === "idle") continue;
+        if (result === "busy") return true;
+        this.#drop(layer);
+        if (result !== "aborted") this.#send({ kind: "inflated", layer: layer.task.layer, result });
+      } catch (error) {
+        this.#drop(layer);
+        this.#send({ kind: "failed", layer: layer.task.layer, failure: pack(error) });
+      }
+      return true;
+    }
+    return false;
+  }
+
+  /** Comes before all else: nobody else can do it, and it is what gives the others slabs. */
+  #followOne(): boolean {
+    const filled = this.#slabs!.takePassed(this.#worker);
+    if (filled) this.#follow(filled);
+    return filled !== undefined;
+  }
+
+  /** Slabs of a layer in order. */
+  #follow(filled: FilledSlab): void {
+    const { slab, layer, content } = filled;
+    const followed = !this.#left.has(layer);
+    try {
+      if (followed) this.#take(filled);
+    } catch (error) {
+      this.#send({ kind: "failed", layer, failure: pack(error) });
+      this.#unfollow(layer);
+    } finally {
+      if (followed && content === "entries") this.#slabs!.publish(filled);
+      else this.#slabs!.release(slab);
+    }
+  }
+
+  #take(filled: FilledSlab): void {
+    const { layer, content } = filled;
+    const follower = this.#followers.get(layer) ?? new LayerFollower();
+    this.#followers.set(layer, follower);
+    const part = follower.take(this.#bytes(filled), filled, { chunks: this.#chunks!, places: this.#places.get(layer) });
+    if (part) this.#sendPart(layer, part);
+    if (content !== "end") return;
+    this.#send({ kind: "hashed", layer, diffId: follower.diffId() });
+    this.#followers.delete(layer);
+  }
+
+  #unfollow(layer: number): void {
+    const follower = this.#followers.get(layer);
+    this.#left.add(layer);
+    this.#followers.delete(layer);
+    // last: it may fail
+    follower?.discard();
+  }
+
+  #createOne(): boolean {
+    const ready = this.#slabs!.takeReady();
+    if (!ready) return false;
+    const { slab, layer } = ready;
+    try {
+      this.#sendPart(layer, ingestSlab(this.#bytes(ready), ready, this.#chunks!, this.#places.get(layer)));
+    } catch (error) {
+      this.#send({ kind: "failed", layer, failure: pack(error) });
+    } finally {
+      this.#slabs!.release(slab);
+    }
+    return true;
+  }
+
+  #bytes({ slab, end }: FilledSlab): Buffer {
+    return this.#slabs!.bytes(slab).subarray(0, end);
+  }
+
+  #drop(layer: LayerInflater): void {
+    this.#layers = this.#layers.filter((other) => other !== layer);
+    this.#slabs!.addInflating(-1);
+    layer.close();
+  }
+
+  #sendPart(layer: number, part: Part): void {
+    this.#port!.postMessage({ kind: "part", layer, part } satisfies EngineEvent, partTransfer(part));
+  }
+
+  #send(event: EngineEvent): void {
+    this.#port!.postMessage(event);
+  }
+}

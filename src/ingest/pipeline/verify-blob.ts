@@ -1,0 +1,75 @@
+/** Is this file the blob that a manifest names, and does it unpack to the diff ID? Nothing is made of it. Runs in a worker. */
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readSync } from "node:fs";
+import { ShaleError } from "../../errors.ts";
+import { digestAlgorithm, type BlobDigest, type DiffId } from "../../image/digest.ts";
+import { createInflater, sniffCompression, type Inflater } from "./inflate.ts";
+import { LayerBudget, type LayerLimits } from "../layer/layer-limits.ts";
+
+export interface VerifyBlobRequest {
+  readonly path: string;
+  readonly blobDigest: BlobDigest;
+  /** As the descriptor says. */
+  readonly blobBytes: number;
+  readonly diffId: DiffId;
+  readonly limits: LayerLimits;
+}
+
+const INPUT_BYTES = 256 * 1024;
+const OUTPUT_BYTES = 1024 * 1024;
+
+/** @throws DIGEST_MISMATCH, LAYER_CORRUPT, LIMIT_LAYER_BYTES, LIMIT_RATIO */
+export async function verifyBlob({ path, blobDigest, blobBytes, diffId, limits }: VerifyBlobRequest): Promise<void> {
+  const fd = openSync(path, "r");
+  try {
+    // the blob first: bytes that are not what the manifest names prove nothing, and are not worth unpacking
+    const hash = createHash(digestAlgorithm(blobDigest));
+    for (const input of pieces(fd)) hash.update(input);
+    compare("blob", blobDigest, `${digestAlgorithm(blobDigest)}:${hash.digest("hex")}`);
+    compare("diff ID", diffId, await unpackedDigest(fd, new LayerBudget(limits, blobBytes)));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function unpackedDigest(fd: number, budget: LayerBudget): Promise<string> {
+  const hash = createHash("sha256");
+  const output = Buffer.allocUnsafeSlow(OUTPUT_BYTES);
+  let inflater: Inflater | undefined;
+  const step = async (input: Uint8Array, last: boolean): Promise<boolean> => {
+    inflater ??= createInflater(sniffCompression(input));
+    let rest = input;
+    for (;;) {
+      const { consumed, produced } = await inflater.step(rest, output, last);
+      hash.update(output.subarray(0, produced));
+      budget.addBytes(produced);
+      rest = rest.subarray(consumed);
+      if (consumed === 0 && produced === 0) return rest.length === 0;
+      if (rest.length === 0 && !last && produced < output.length) return true;
+    }
+  };
+  try {
+    for (const input of pieces(fd)) await step(input, false);
+    await step(new Uint8Array(0), true);
+    return `sha256:${hash.digest("hex")}`;
+  } finally {
+    inflater?.close();
+  }
+}
+
+/** The whole file, each time from its beginning; the memory is used again. */
+function* pieces(fd: number): Generator<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(INPUT_BYTES);
+  for (let at = 0; ;) {
+    const read = readSync(fd, buffer, 0, buffer.length, at);
+    if (read === 0) return;
+    at += read;
+    yield buffer.subarray(0, read);
+  }
+}
+
+function compare(what: "blob" | "diff ID", expected: string, actual: string): void {
+  if (expected === actual) return;
+  const message = `the ${what} of a layer is ${actual}, expected ${expected}; the image or the connection is damaged, pull again or ask who made it`;
+  throw new ShaleError("DIGEST_MISMATCH", message, { what, expected, actual });
+}

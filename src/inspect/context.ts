@@ -1,0 +1,21 @@
+/** What removal works on: the parts of one open store. */
+import type { Catalog } from "../store/catalog/catalog.ts";
+import type { Images, Warn } from "../store/images.ts";
+import type { Layers } from "../store/layers.ts";
+import type { StoreLayout } from "../store/layout.ts";
+import type { Pins } from "../store/pins.ts";
+import type { Leases } from "../store/leases.ts";
+import type { Superblock } from "../store/superblock.ts";
+import type { WorkerPool } from "../system/worker-pool.ts";
+
+export interface GcContext {
+  readonly layout: StoreLayout;
+  readonly superblock: Superblock;
+  readonly images: Images;
+  readonly leases: Leases;
+  readonly pins: Pins;
+  readonly layers: Layers;
+  readonly catalog: Catalog;
+  readonly pool: WorkerPool;
+  readonly warn: Warn;
+}

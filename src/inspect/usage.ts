@@ -1,0 +1,102 @@
+/** What the images and layers of a store take, alone and together. */
+import { join } from "node:path";
+import type { BlobDigest, DiffId } from "../image/digest.ts";
+import type { CatalogInode } from "../store/catalog/catalog-session.ts";
+import { namesIn } from "../system/names-in.ts";
+import type { GcContext } from "./context.ts";
+import { filesIn } from "./files-in.ts";
+import { readImages, type Reason } from "./roots.ts";
+
+export interface ImageUsage {
+  readonly manifestDigest: BlobDigest;
+  /** Why it stays. */
+  readonly reasons: readonly Reason[];
+  /** ms since 1970. */
+  readonly lastUse: number;
+  /** Bytes of content that only this image has: what its removal would free. */
+  readonly alone: number;
+  /** Bytes of content that other images have too. */
+  readonly shared: number;
+}
+
+export interface LayerUsage {
+  readonly diffId: DiffId;
+  /** The images that have it; none: the next gc removes it. */
+  readonly images: readonly BlobDigest[];
+  /** Bytes of content that no other layer has. */
+  readonly alone: number;
+  readonly shared: number;
+}
+
+export interface Usage {
+  readonly images: readonly ImageUsage[];
+  readonly layers: readonly LayerUsage[];
+  /** Files in chunks/ by the catalog, and the bytes of their content, each counted once. */
+  readonly chunks: number;
+  readonly bytes: number;
+  /** Bytes that belong to no image: a gc would free them. */
+  readonly unused: number;
+  /** Kept blobs, and their bytes. */
+  readonly blobs: number;
+  readonly blobBytes: number;
+  /** Downloads that were cut off and wait to be continued. */
+  readonly downloadBytes: number;
+  /** Materialized layers. They are made of links: they take directories, not contents. */
+  readonly trees: number;
+}
+
+/** Longest time (ms) that the catalog is held at a stretch. */
+const SLICE_MS = 50;
+
+/** Reads the catalog once, in order; memory grows with images and layers, not with chunks. */
+export async function storeUsage(context: GcContext, signal?: AbortSignal): Promise<Usage> {
+  const images = [...readImages(context, 0).values()];
+  const owners = new Map<DiffId, number[]>();
+  images.forEach(({ record }, index) => {
+    for (const diffId of new Set(record.layers.map((layer) => layer.diffId))) owners.set(diffId, [...(owners.get(diffId) ?? []), index]);
+  });
+  const layers = new Map(context.layers.list().map((diffId) => [diffId, { alone: 0, shared: 0 }]));
+  const alone = new Float64Array(images.length);
+  const shared = new Float64Array(images.length);
+  const usersOf = ([first, ...rest]: readonly DiffId[]): readonly number[] =>
+    rest.length === 0 ? (owners.get(first!) ?? []) : [...new Set([first!, ...rest].flatMap((diffId) => owners.get(diffId) ?? []))];
+  const total = { chunks: 0, bytes: 0, unused: 0 };
+  await eachInode(context, signal, (inode) => {
+    const users = usersOf(inode.layers);
+    total.chunks++;
+    total.bytes += inode.size;
+    if (users.length === 0) total.unused += inode.size;
+    const column = users.length === 1 ? alone : shared;
+    for (const user of users) column[user]! += inode.size;
+    for (const diffId of inode.layers) {
+      const layer = layers.get(diffId);
+      if (layer) layer[inode.layers.length === 1 ? "alone" : "shared"] += inode.size;
+    }
+  });
+  const { layout } = context;
+  const [blobs, downloads] = [join(layout.root, "blobs"), join(layout.staging, "downloads")].map(filesIn);
+  return {
+    images: images.map(({ record, reasons, lastUse }, index) => {
+      return { manifestDigest: record.manifestDigest, reasons, lastUse, alone: alone[index]!, shared: shared[index]! };
+    }),
+    layers: [...layers].map(([diffId, sizes]) => {
+      return { diffId, images: (owners.get(diffId) ?? []).map((index) => images[index]!.record.manifestDigest), ...sizes };
+    }),
+    ...total,
+    blobs: blobs!.count,
+    blobBytes: blobs!.bytes,
+    downloadBytes: downloads!.bytes,
+    trees: namesIn(layout.trees).length,
+  };
+}
+
+/** In slices, between which others may open the catalog: what they change meanwhile is seen or not. */
+async function eachInode(context: GcContext, signal: AbortSignal | undefined, visit: (inode: CatalogInode) => void): Promise<void> {
+  let last: Uint8Array | undefined;
+  do {
+    last = await context.catalog.session((session) => {
+      const start = performance.now();
+      return session.inodesAfter(last, () => performance.now() - start > SLICE_MS, visit);
+    }, signal);
+  } while (last !== undefined);
+}

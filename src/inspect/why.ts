@@ -1,0 +1,174 @@
+/** What keeps an object of the store: every chain from it up to a reason. */
+import { readFile } from "node:fs/promises";
+import { existsSync, statSync } from "node:fs";
+import { Sidecar } from "../../format/index.ts";
+import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
+import { formatReference, parseReference } from "../image/reference.ts";
+import { FileLock } from "../system/file-lock.ts";
+import { treesOf } from "../store/images.ts";
+import type { GcContext } from "./context.ts";
+import { mountedTrees } from "./mounts.ts";
+import { readImages, type KnownImage, type Reason } from "./roots.ts";
+import { isYoung, KEEP_YOUNGER_MS } from "../gc/round.ts";
+import { chunkPath } from "../store/layout.ts";
+import { parseBase32 } from "../store/inode.ts";
+
+export type StoredKind = "reference" | "image" | "config" | "blob" | "layer" | "tree" | "inode" | "chunk";
+
+export interface StoredObject {
+  readonly kind: StoredKind;
+  /** Digest, tree id, inode id, or a reference's canonical text. */
+  readonly id: string;
+}
+
+/** From the object to a reason: `through` are the objects between them, the last of them what the reason names. */
+export interface KeepingChain {
+  readonly through: readonly StoredObject[];
+  readonly reason: Reason;
+}
+
+export interface Why extends StoredObject {
+  /** Empty: the next gc may remove it. */
+  readonly chains: readonly KeepingChain[];
+}
+
+export interface WhyOptions {
+  /** As of `gc`: what was used in the last so many ms counts as kept. Default 5 minutes. */
+  readonly keepYounger?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * `object`: a reference, a digest (of a manifest, config or blob, a diff ID, or a file's content), a tree id (26 characters) or an
+ * inode id (32 characters, or its path below chunks/). One digest may name several things. Empty when the store has none.
+ * @throws REFERENCE_INVALID
+ */
+export async function whyKept(context: GcContext, object: string, options: WhyOptions = {}): Promise<Why[]> {
+  const search = new Search(context, options);
+  const inode = /^(?:chunks\/)?([a-z2-7]{2})\/?([a-z2-7]{30})(?:\.\d+)?$/.exec(object);
+  if (inode) return search.inode(`${inode[1]}${inode[2]}`);
+  if (/^[a-z2-7]{26}$/.test(object)) return search.tree(object);
+  if (/^sha(?:256|512):[0-9a-f]+$/.test(object)) return search.digest(object);
+  return search.reference(formatReference(parseReference(object)));
+}
+
+class Search {
+  readonly #context: GcContext;
+  readonly #options: WhyOptions;
+  readonly #images: ReadonlyMap<BlobDigest, KnownImage>;
+
+  constructor(context: GcContext, options: WhyOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#images = readImages(context, options.keepYounger ?? KEEP_YOUNGER_MS);
+  }
+
+  /** A reference is kept by itself: what it names is told, with all that keeps it too. */
+  reference(text: string): Why[] {
+    const named = [...this.#images.values()].filter(({ references }) => references.some(({ reference }) => reference === text));
+    if (named.length === 0) return [];
+    const chains = named.flatMap(({ record }) =>
+      prefixed({ kind: "image", id: record.manifestDigest }, this.#ofImage(record.manifestDigest)),
+    );
+    return [{ kind: "reference", id: text, chains }];
+  }
+
+  tree(treeId: string): Why[] {
+    const { layout } = this.#context;
+    const users = this.#having((record) => treesOf(record).includes(treeId));
+    if (users.length === 0 && !existsSync(layout.tree(treeId))) return [];
+    const chains = this.#through(users);
+    if (mountedTrees(layout).has(treeId) && !chains.some(({ reason }) => reason.kind === "mount" && reason.treeId === treeId))
+      chains.push({ through: [], reason: { kind: "mount", treeId } });
+    if (isHeld(layout.treeLock(treeId))) chains.push({ through: [], reason: { kind: "pull" } });
+    return [{ kind: "tree", id: treeId, chains }];
+  }
+
+  async inode(id: string): Promise<Why[]> {
+    const { layout, catalog } = this.#context;
+    const bytes = parseBase32(id);
+    const layers = await catalog.session((session) => session.layersOf(bytes), this.#options.signal);
+    if (layers.length === 0 && !existsSync(chunkPath(layout.chunks, bytes))) return [];
+    const chains = layers.flatMap((diffId) => prefixed({ kind: "layer", id: diffId }, this.#ofLayer(diffId)));
+    return [{ kind: "inode", id, chains }];
+  }
+
+  /** Looks a digest up as everything that it may be. */
+  async digest(text: string): Promise<Why[]> {
+    const { layout } = this.#context;
+    const digest = parseBlobDigest(text);
+    const found: Why[] = [];
+    if (this.#images.has(digest)) found.push({ kind: "image", id: text, chains: this.#ofImage(digest) });
+    const configured = this.#having(({ configDigest }) => configDigest === digest);
+    if (configured.length > 0 || existsSync(layout.config(digest)))
+      found.push({ kind: "config", id: text, chains: this.#through(configured) });
+    if (existsSync(layout.blob(digest))) {
+      const chains = this.#through(this.#having(({ layers }) => layers.some((layer) => layer.digest === digest)));
+      found.push({ kind: "blob", id: text, chains });
+    }
+    if (!text.startsWith("sha256:")) return found;
+    const diffId = parseDiffId(text);
+    if (existsSync(layout.layer(diffId))) found.push({ kind: "layer", id: text, chains: this.#ofLayer(diffId) });
+    const chunk = await this.#chunk(Buffer.from(text.slice(7), "hex"));
+    if (chunk.length > 0)
+      found.push({
+        kind: "chunk",
+        id: text,
+        chains: chunk.flatMap((layer) => prefixed({ kind: "layer", id: layer }, this.#ofLayer(layer))),
+      });
+    return found;
+  }
+
+  /** Layers with this content. Contents are in the sidecars alone: all of them are read. */
+  async #chunk(content: Buffer): Promise<DiffId[]> {
+    const { layers } = this.#context;
+    const found: DiffId[] = [];
+    for (const diffId of layers.list()) {
+      this.#options.signal?.throwIfAborted();
+      const bytes = await readFile(layers.sidecarPath(diffId)).catch(() => undefined);
+      if (bytes?.includes(content) && hasChunk(await Sidecar.fromBytes(bytes), content)) found.push(diffId);
+    }
+    return found;
+  }
+
+  #having(isUser: (record: KnownImage["record"]) => boolean): KnownImage[] {
+    return [...this.#images.values()].filter(({ record }) => isUser(record));
+  }
+
+  #through(users: readonly KnownImage[]): KeepingChain[] {
+    return users.flatMap(({ record }) => prefixed({ kind: "image", id: record.manifestDigest }, this.#ofImage(record.manifestDigest)));
+  }
+
+  #ofImage(digest: BlobDigest): KeepingChain[] {
+    const chains = (this.#images.get(digest)?.reasons ?? []).map((reason): KeepingChain => ({ through: [], reason }));
+    if (isHeld(this.#context.layout.lease(digest))) chains.push({ through: [], reason: { kind: "handle" } });
+    return chains;
+  }
+
+  #ofLayer(diffId: DiffId): KeepingChain[] {
+    const { layout } = this.#context;
+    const chains = this.#through(this.#having(({ layers }) => layers.some((layer) => layer.diffId === diffId)));
+    if (isHeld(layout.layerUse(diffId))) chains.push({ through: [], reason: { kind: "pull" } });
+    const changed = statSync(layout.layer(diffId), { throwIfNoEntry: false })?.ctimeMs;
+    if (chains.length === 0 && changed !== undefined && isYoung(changed, this.#options))
+      chains.push({ through: [], reason: { kind: "young", lastUse: changed } });
+    return chains;
+  }
+}
+
+function prefixed(object: StoredObject, chains: readonly KeepingChain[]): KeepingChain[] {
+  return chains.map(({ through, reason }) => ({ through: [object, ...through], reason }));
+}
+
+/** Tried for a moment: who wants it meanwhile tries again. */
+function isHeld(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const lock = FileLock.try(path);
+  lock?.release();
+  return lock === undefined;
+}
+
+function hasChunk(sidecar: Sidecar, content: Buffer): boolean {
+  for (let chunk = 0; chunk < sidecar.chunkCount; chunk++) if (content.equals(sidecar.chunkId(chunk))) return true;
+  return false;
+}

@@ -1,0 +1,131 @@
+/** An image's trees, mounted as one root file system. */
+import { closeSync, constants, openSync, realpathSync } from "node:fs";
+import { fsPath, toByteString, type ByteString } from "../bytes.ts";
+import { isErrno, ShaleError } from "../errors.ts";
+import { MAX_OPTIONS, MAX_OPTION_VALUE, mountBind, mountByString, MountFlag, mountNew, unmount } from "../system/mount.ts";
+import { lowerLayers, overlayOptionList, overlayOptions, type OverlayLayers, type OverlayOptions } from "./overlay-options.ts";
+import { OPAQUE_XATTR } from "../tree/tree-plan.ts";
+
+export interface MountOverlayOptions extends OverlayOptions {
+  /** Default: true without an upper directory, else false. */
+  readonly readOnly?: boolean | undefined;
+  /** Setuid bits and file capabilities do not count, devices do not open, programs do not run. Default false. */
+  readonly nosuid?: boolean | undefined;
+  readonly nodev?: boolean | undefined;
+  readonly noexec?: boolean | undefined;
+}
+
+/** A mount, until it is disposed of. */
+export class OverlayMount {
+  /** Absolute, without symlinks. */
+  readonly target: string;
+  #mounted = true;
+
+  constructor(target: string) {
+    this.target = target;
+  }
+
+  /** Idempotent. `detach`: although files in it are in use; it goes when they are closed. @throws MOUNT_FAILED while it is in use */
+  async unmount(options: { readonly detach?: boolean | undefined } = {}): Promise<void> {
+    if (!this.#mounted) return;
+    unmountAt(this.target, options);
+    this.#mounted = false;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.unmount();
+  }
+}
+
+/**
+ * Mounts an image's trees, which must be there, at a directory: read-only unless there is an upper directory. Needs the right to mount
+ * (root, or root of a user namespace with profile `userxattr`). Keep the image open while it is mounted: its lease keeps the trees.
+ * Up to 500 layers on Linux 6.8 and later; before, as many as fit into 4095 bytes of options. A single layer is bind-mounted.
+ * @throws MOUNT_FAILED, LIMIT_IMAGE_LAYERS, PROFILE_UNSUPPORTED
+ */
+export async function mountOverlay(image: OverlayLayers, target: string, options: MountOverlayOptions = {}): Promise<OverlayMount> {
+  try {
+    const real = realpathSync(target);
+    mountAt(image, toByteString(real), options);
+    return new OverlayMount(real);
+  } catch (error) {
+    throw error instanceof ShaleError || error instanceof TypeError || error instanceof RangeError
+      ? error
+      : failed(target, "cannot be mounted on", error);
+  }
+}
+
+/**
+ * Unmounts what another process mounted with `mountOverlay`. Symlinks in `target` are followed but for the last component.
+ * @throws MOUNT_FAILED when nothing is mounted there, or while it is in use
+ */
+export async function unmountOverlay(target: string, options: { readonly detach?: boolean | undefined } = {}): Promise<void> {
+  unmountAt(target, options);
+}
+
+const UNMOUNT = "cannot be unmounted";
+
+function unmountAt(target: string, { detach = false }: { readonly detach?: boolean | undefined }): void {
+  try {
+    unmount(toByteString(target), { detach });
+  } catch (error) {
+    throw failed(target, UNMOUNT, error);
+  }
+}
+
+function mountAt(image: OverlayLayers, target: ByteString, options: MountOverlayOptions): void {
+  const { readOnly = options.upper === undefined, nosuid = false, nodev = false, noexec = false } = options;
+  const flags =
+    (readOnly ? MountFlag.readOnly : 0) | (nosuid ? MountFlag.nosuid : 0) | (nodev ? MountFlag.nodev : 0) | (noexec ? MountFlag.noexec : 0);
+  if (image.profile !== "oci" && options.upper === undefined) {
+    const lower = lowerLayers(image.layers, OPAQUE_XATTR[image.profile]);
+    if (lower.length === 1) return mountBind(lower[0]!, target, flags);
+  }
+  const list = overlayOptionList(image, options);
+  using paths = new ShortPaths();
+  const short = list.map(([name, value]) => (value === undefined ? ([name] as const) : ([name, paths.option(name, value)] as const)));
+  try {
+    mountNew({ type: "overlay", options: short, flags }, target);
+  } catch (error) {
+    const text = overlayOptions(image, options);
+    if (!isOldKernel(error) || Buffer.byteLength(text) > MAX_OPTIONS) throw error;
+    mountByString("overlay", toByteString(text), { flags, target });
+  }
+}
+
+/** No mount API (before 5.2), or no `lowerdir+` (before 6.8). */
+function isOldKernel(error: unknown): boolean {
+  return isErrno(error, "ENOSYS") || (isErrno(error, "EINVAL") && (error as NodeJS.ErrnoException).syscall === "fsconfig lowerdir+");
+}
+
+/** An option of the mount API has at most 255 bytes: a longer path is given by a descriptor that is open meanwhile. */
+class ShortPaths {
+  readonly #open: number[] = [];
+
+  option(name: string, value: ByteString): ByteString {
+    // the kernel takes backslashes in these for escapes, though nothing needs escaping
+    const spelled = name === "lowerdir+" ? value : (value.replaceAll("\\", "\\\\") as ByteString);
+    if (spelled.length <= MAX_OPTION_VALUE) return spelled;
+    const fd = openSync(fsPath(value), constants.O_DIRECTORY | constants.O_RDONLY);
+    this.#open.push(fd);
+    return `/proc/self/fd/${fd}` as ByteString;
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#open) closeSync(fd);
+  }
+}
+
+function failed(target: string, what: string, cause: unknown): ShaleError<"MOUNT_FAILED"> {
+  const next = isErrno(cause, "EPERM", "EACCES")
+    ? "mount as root, or as root of a user namespace with the profile userxattr"
+    : isErrno(cause, "EBUSY")
+      ? "end what uses it, or detach it"
+      : what === UNMOUNT && isErrno(cause, "EINVAL")
+        ? "nothing is mounted there"
+        : what !== UNMOUNT && isErrno(cause, "ENOENT", "ENOTDIR")
+          ? "it must be a directory that is there, and the image materialized"
+          : "that is what the kernel says of it";
+  const message = `${JSON.stringify(target)} ${what} (${cause instanceof Error ? cause.message.slice(0, 500) : String(cause)}); ${next}`;
+  return new ShaleError("MOUNT_FAILED", message, { path: target }, { cause });
+}

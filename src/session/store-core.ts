@@ -1,0 +1,186 @@
+/** The whole of one open store, with what pulls share: locks, staging, workers, the ingest, and the layers under way. */
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { ShaleError } from "../errors.ts";
+import type { DiffId } from "../image/digest.ts";
+import { Ingest } from "../ingest/pipeline/ingest.ts";
+import { bootStart } from "../store/boot-start.ts";
+import { sweepDownloads } from "../store/downloads.ts";
+import { Catalog } from "../store/catalog/catalog.ts";
+import type { CatalogLayer } from "../store/catalog/catalog-session.ts";
+import type { Images, Warn } from "../store/images.ts";
+import { Layers } from "../store/layers.ts";
+import type { Leases } from "../store/leases.ts";
+import type { StoreLayout } from "../store/layout.ts";
+import { Proofs } from "../store/proofs.ts";
+import { Pins } from "../store/pins.ts";
+import type { Profile } from "../store/profile.ts";
+import { TreeMarks } from "../store/tree-marks.ts";
+import { Staging } from "../store/staging.ts";
+import type { Superblock } from "../store/superblock.ts";
+import type { BootCore, StoreOptions } from "./boot-core.ts";
+import { BudgetKeeper } from "./budget-keeper.ts";
+import type { TrustTerms } from "../tree/source-trust.ts";
+import { WorkerPool } from "../system/worker-pool.ts";
+
+/** Two keep both workers inflating; the third hides the next one's latency. Fewer than there are slabs: each holds one. */
+const LAYERS_IN_FLIGHT = 3;
+
+/** Of p-queue, whose own declarations need the DOM's: what stands here, its users' programs are compiled against. */
+interface Downloads {
+  add<T>(work: () => Promise<T>, options?: { readonly signal?: AbortSignal }): Promise<T>;
+}
+
+export class StoreCore {
+  readonly boot: BootCore;
+  readonly layout: StoreLayout;
+  readonly superblock: Superblock;
+  readonly bootId: string;
+  readonly images: Images;
+  readonly leases: Leases;
+  readonly pins: Pins;
+  readonly layers: Layers;
+  readonly treeMarks: TreeMarks;
+  readonly proofs: Proofs;
+  readonly requireProof: boolean;
+  readonly catalog: Catalog;
+  readonly warn: Warn;
+  readonly minFreeBytes: number | undefined;
+  readonly #budget: BudgetKeeper | undefined;
+  /** Layers being ingested by this handle. */
+  readonly inFlight: Map<DiffId, Promise<unknown>> = new Map();
+  readonly #workers: number;
+  #durabilitySettled = false;
+  #tidying: Promise<void> | undefined;
+  #downloads: Promise<Downloads> | undefined;
+  #staging: Staging | undefined;
+  #pool: WorkerPool | undefined;
+  #ingest: Ingest | undefined;
+  #trust: TrustTerms | undefined;
+
+  constructor(boot: BootCore, options: StoreOptions) {
+    const { layout, superblock, bootId, images, leases, requireProof, warn } = boot;
+    this.boot = boot;
+    this.layout = layout;
+    this.superblock = superblock;
+    this.bootId = bootId;
+    this.images = images;
+    this.leases = leases;
+    this.requireProof = requireProof;
+    this.warn = warn;
+    this.proofs = new Proofs(layout, warn);
+    this.#workers = options.workers ?? Math.min(2, availableParallelism());
+    this.pins = new Pins(layout);
+    this.layers = new Layers(layout, bootId);
+    this.treeMarks = new TreeMarks(layout, bootId);
+    const layers = (): AsyncIterable<CatalogLayer> => this.#catalogLayers();
+    this.catalog = new Catalog({ layout, storeId: superblock.id, layers, warn });
+    const { maxBytes, minFreeBytes, keepYounger, onEvicted } = options;
+    this.minFreeBytes = minFreeBytes;
+    if (maxBytes !== undefined) this.#budget = new BudgetKeeper(this, { maxBytes, keepYounger, onEvicted });
+  }
+
+  get profile(): Profile {
+    return this.superblock.profile;
+  }
+
+  get staging(): Staging {
+    if (this.#staging) return this.#staging;
+    sweepDownloads(join(this.layout.staging, "downloads"));
+    return (this.#staging = Staging.create(this.layout.staging));
+  }
+
+  get pool(): WorkerPool {
+    const onLost = (error: unknown): void => this.#ingest?.fail(error);
+    return (this.#pool ??= new WorkerPool(new URL("./worker.js", import.meta.url), { size: this.#workers, onLost }));
+  }
+
+  /** Which link sources are known good; asked for before anything is written. */
+  get trust(): TrustTerms {
+    const { layout, bootId } = this;
+    return (this.#trust ??= { since: bootStart(layout, bootId), verified: join(layout.staging, `verified-${bootId}`) });
+  }
+
+  get ingest(): Ingest {
+    const { profile, owner } = this.superblock;
+    if (this.#ingest && !this.#ingest.failed) return this.#ingest;
+    return (this.#ingest = new Ingest({
+      pool: this.pool,
+      chunks: this.layout.chunks,
+      writer: { profile, owner, trustedSince: this.trust.since },
+      staging: this.staging.directory,
+      counts: this.#ingest?.counts,
+    }));
+  }
+
+  /** Once for each handle, beside its first pull that fetches; nobody waits for it. */
+  settleDurability(): void {
+    if (this.#durabilitySettled) return;
+    this.#durabilitySettled = true;
+    this.layers
+      .settleDurability(this.treeMarks)
+      .catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${String(error)}`));
+  }
+
+  /** Bounds the layers in flight of all pulls of this handle. Work that waits for others is given up at once when the signal says so. */
+  async queued<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const queue = await (this.#downloads ??= import("p-queue").then(({ default: Queue }) => new Queue({ concurrency: LAYERS_IN_FLIGHT })));
+    signal.throwIfAborted();
+    // the queue's own signal would not wait for the end of work that has begun, and let another begin beside it
+    const waiting = new AbortController();
+    const giveUp = (): void => waiting.abort(signal.reason);
+    signal.addEventListener("abort", giveUp, { once: true });
+    const begin = (): Promise<T> => {
+      signal.removeEventListener("abort", giveUp);
+      return work();
+    };
+    return queue.add(begin, { signal: waiting.signal });
+  }
+
+  /** After a layer was announced: in the background, and again at the end. */
+  tidyCatalog(): void {
+    this.#tidying = this.catalog
+      .tidy()
+      .catch((error: unknown) => this.warn("ERROR", `the chunk index could not be written: ${String(error)}`));
+  }
+
+  /** After a pull that brought something: in the background. */
+  keepBudget(): void {
+    if (!this.boot.isClosed) this.#budget?.check();
+  }
+
+  /** Bytes and chunks written so far by this handle. */
+  get written(): { newChunks: number; newBytes: number } {
+    return this.#ingest?.counts ?? { newChunks: 0, newBytes: 0 };
+  }
+
+  /** Runs an operation of this handle; `close` cancels it and waits for its end. @throws STORE_CLOSED */
+  run<T>(signal: AbortSignal | undefined, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return this.boot.run(signal, operation);
+  }
+
+  /** For its `boot`, when all that ran has ended. */
+  async close(): Promise<void> {
+    await this.#budget?.idle();
+    if (this.#tidying) this.tidyCatalog();
+    await this.#tidying;
+    await this.catalog.idle();
+    this.#ingest?.close();
+    await this.#pool?.close();
+    this.#staging?.close();
+  }
+
+  /** From the sidecars, by the workers. A damaged one is left out: its layer is of no use before it is ingested again. */
+  async *#catalogLayers(): AsyncGenerator<CatalogLayer> {
+    const { profile: native, owner } = this.superblock;
+    for (const diffId of this.layers.list()) {
+      const sidecar = this.layers.sidecarPath(diffId);
+      try {
+        yield { diffId, inodes: await this.pool.run<Uint8Array>("tree/inodes", { sidecar, native, owner }) };
+      } catch (error) {
+        if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
+        this.warn(error.code, error.message);
+      }
+    }
+  }
+}

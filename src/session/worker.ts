@@ -1,0 +1,10 @@
+/** What runs in each worker thread: ingest, trees and removal, and nothing that talks to the network or owns a lock. */
+import { threadId } from "node:worker_threads";
+import { serveWorker } from "../system/worker-pool.ts";
+
+await serveWorker({
+  ingest: async () => new (await import("../ingest/pipeline/engine.ts")).Engine(),
+  tree: async () => new (await import("../tree/tasks.ts")).TreeTasks(`link-${threadId}`),
+  view: async () => new (await import("../view/tasks.ts")).ViewTasks(`rootfs-${threadId}`),
+  gc: async () => new (await import("../gc/tasks.ts")).GcTasks(),
+});

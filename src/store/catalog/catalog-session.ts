@@ -1,0 +1,206 @@
+/** What can be asked of the catalog while it is open. Keys and values: format/store.md, "LevelDB". */
+import type { Level } from "level";
+import { parseDiffId, type DiffId } from "../../image/digest.ts";
+import { EdgeReader } from "./edge-reader.ts";
+import { INODE_ID_BYTES } from "../inode.ts";
+
+/** One row an inode: its id (20 bytes), then its size in bytes (u48, little-endian). */
+export const INODE_ROW_BYTES: number = INODE_ID_BYTES + 6;
+
+export interface CatalogLayer {
+  readonly diffId: DiffId;
+  /** Rows of INODE_ROW_BYTES. */
+  readonly inodes: Uint8Array;
+}
+
+export interface CatalogInode {
+  readonly id: Uint8Array;
+  /** Bytes of content. */
+  readonly size: number;
+  readonly layers: readonly DiffId[];
+}
+
+/** Inodes of counted layers, each once. */
+export interface CountedContents {
+  readonly chunks: number;
+  readonly bytes: number;
+}
+
+/** Keys written between two turns of the event loop. */
+const BATCH = 4000;
+const COUNTED: Buffer = Buffer.from("m:counted");
+
+export class CatalogSession {
+  readonly #database: Level<Buffer, Buffer>;
+  readonly #names = new Map<string, DiffId>();
+
+  constructor(database: Level<Buffer, Buffer>) {
+    this.#database = database;
+  }
+
+  async addLayer({ diffId, inodes }: CatalogLayer): Promise<void> {
+    const layer = bytesOf(diffId);
+    for (let start = 0; start < inodes.length; start += BATCH * INODE_ROW_BYTES) {
+      const rows = inodes.subarray(start, start + BATCH * INODE_ROW_BYTES);
+      const batch = this.#database.batch();
+      for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) {
+        const id = rows.subarray(row, row + INODE_ID_BYTES);
+        batch.put(edgeKey(id, layer), Buffer.from(rows.subarray(row + INODE_ID_BYTES, row + INODE_ROW_BYTES)));
+      }
+      await batch.write();
+    }
+    await this.#database.put(key("l", layer), Buffer.from(JSON.stringify({ inodes: inodes.length / INODE_ROW_BYTES })));
+  }
+
+  /** The layers that use an inode. */
+  async layersOf(inodeId: Uint8Array): Promise<DiffId[]> {
+    const keys = await this.#database.keys({ gte: edgeKey(inodeId, NONE), lte: edgeKey(inodeId, LAST) }).all();
+    return keys.map((edge) => this.#layerOf(edge));
+  }
+
+  /** Those of these inodes (20 bytes each) that no layer uses but `gone`: their indexes. In the order of the ids it costs least. */
+  async unusedWithout(inodeIds: readonly Uint8Array[], gone: ReadonlySet<DiffId>): Promise<number[]> {
+    const unused: number[] = [];
+    await using edges = new EdgeReader(this.#database.keys({ gte: FIRST_EDGE, lt: AFTER_EDGES, highWaterMarkBytes: 1 << 16 }));
+    for (const [index, id] of inodeIds.entries()) {
+      if (!(await edges.some(id, (edge) => !gone.has(this.#layerOf(edge))))) unused.push(index);
+    }
+    return unused;
+  }
+
+  /** Drops a layer's edges to these inodes (rows of INODE_ROW_BYTES). `dead` are the ids of those that nobody else uses. */
+  async forgetEdges(diffId: DiffId, rows: Uint8Array, dead: readonly Uint8Array[]): Promise<void> {
+    const layer = bytesOf(diffId);
+    const before = await this.counted();
+    const batch = this.#database.batch();
+    for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) batch.del(edgeKey(rows.subarray(row, row + INODE_ID_BYTES), layer));
+    // in most stores nobody ever asked for a count
+    const counted = before.chunks === 0 ? [] : await this.#database.getMany(dead.map((id) => key("c", id)));
+    let [chunks, bytes] = [0, 0];
+    for (const [index, size] of counted.entries()) {
+      if (!size) continue;
+      batch.del(key("c", dead[index]!));
+      chunks++;
+      bytes += size.readUIntLE(0, 6);
+    }
+    if (chunks > 0) batch.put(COUNTED, encodeCounted({ chunks: before.chunks - chunks, bytes: before.bytes - bytes }));
+    await batch.write();
+  }
+
+  /** Drops what says that a layer is there; its edges are dropped before. */
+  async forgetLayer(diffId: DiffId): Promise<void> {
+    const layer = bytesOf(diffId);
+    await this.#database.batch().del(key("l", layer)).del(key("d", layer)).write();
+  }
+
+  /**
+   * Inodes after one, in the order of their ids, with the layers that use each: as many as `until` allows. The last one's id continues;
+   * undefined when that was all.
+   */
+  async inodesAfter(
+    after: Uint8Array | undefined,
+    until: () => boolean,
+    visit: (inode: CatalogInode) => void,
+  ): Promise<Uint8Array | undefined> {
+    const from = after ? edgeKey(after, LAST) : FIRST_EDGE;
+    const iterator = this.#database.iterator({ gt: from, lt: AFTER_EDGES, highWaterMarkBytes: 1 << 18 });
+    let current: { id: Uint8Array; size: number; layers: DiffId[] } | undefined;
+    try {
+      for (let edges = await iterator.nextv(2000); edges.length > 0; edges = await iterator.nextv(2000)) {
+        for (const [edge, value] of edges) {
+          if (current && edge.compare(current.id, 0, INODE_ID_BYTES, 1, 1 + INODE_ID_BYTES) === 0) {
+            current.layers.push(this.#layerOf(edge));
+            continue;
+          }
+          if (current) visit(current);
+          if (current && until()) return current.id;
+          current = { id: edge.subarray(1, 1 + INODE_ID_BYTES), size: value.readUIntLE(0, 6), layers: [this.#layerOf(edge)] };
+        }
+      }
+    } finally {
+      await iterator.close();
+    }
+    if (current) visit(current);
+    return undefined;
+  }
+
+  /** Every layer that the catalog knows. */
+  layers(): Promise<DiffId[]> {
+    return this.#named("l");
+  }
+
+  /** Layers all of whose inodes are in `counted()`. */
+  countedLayers(): Promise<DiffId[]> {
+    return this.#named("d");
+  }
+
+  /** What the counted layers take together. */
+  async counted(): Promise<CountedContents> {
+    const value = await this.#database.get(COUNTED);
+    return value?.length === 12 ? { chunks: value.readUIntLE(0, 6), bytes: value.readUIntLE(6, 6) } : { chunks: 0, bytes: 0 };
+  }
+
+  /** Counts those of these inodes (rows) that are not counted yet. */
+  async countInodes(rows: Uint8Array): Promise<CountedContents> {
+    const ids: Buffer[] = [];
+    for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) ids.push(key("c", rows.subarray(row, row + INODE_ID_BYTES)));
+    const present = await this.#database.getMany(ids);
+    let { chunks, bytes } = await this.counted();
+    const batch = this.#database.batch();
+    for (const [index, id] of ids.entries()) {
+      if (present[index]) continue;
+      const at = index * INODE_ROW_BYTES + INODE_ID_BYTES;
+      const size = Buffer.from(rows.subarray(at, at + 6));
+      batch.put(id, size);
+      chunks++;
+      bytes += size.readUIntLE(0, 6);
+    }
+    batch.put(COUNTED, encodeCounted({ chunks, bytes }));
+    await batch.write();
+    return { chunks, bytes };
+  }
+
+  /** Says that all of a layer's inodes are counted. */
+  async markCounted(diffId: DiffId): Promise<void> {
+    await this.#database.put(key("d", bytesOf(diffId)), Buffer.alloc(0));
+  }
+
+  async #named(kind: "l" | "d"): Promise<DiffId[]> {
+    const keys = await this.#database.keys({ gte: key(kind, NONE), lte: key(kind, LAST) }).all();
+    return keys.map((name) => parseDiffId(`sha256:${name.toString("hex", 1)}`));
+  }
+
+  /** A name is parsed once: there are few layers and many edges. */
+  #layerOf(edge: Buffer): DiffId {
+    const raw = edge.toString("latin1", 1 + INODE_ID_BYTES);
+    const known = this.#names.get(raw);
+    if (known !== undefined) return known;
+    const diffId = parseDiffId(`sha256:${Buffer.from(raw, "latin1").toString("hex")}`);
+    this.#names.set(raw, diffId);
+    return diffId;
+  }
+}
+
+const NONE: Buffer = Buffer.alloc(32);
+const LAST: Buffer = Buffer.alloc(32, 0xff);
+const FIRST_EDGE: Buffer = Buffer.from("e");
+const AFTER_EDGES: Buffer = Buffer.from("f");
+
+function key(kind: "c" | "d" | "l", id: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(kind), id]);
+}
+
+function edgeKey(inodeId: Uint8Array, layer: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from("e"), inodeId, layer]);
+}
+
+function bytesOf(diffId: DiffId): Buffer {
+  return Buffer.from(diffId.slice(7), "hex");
+}
+
+function encodeCounted({ chunks, bytes }: CountedContents): Buffer {
+  const value = Buffer.alloc(12);
+  value.writeUIntLE(chunks, 0, 6);
+  value.writeUIntLE(bytes, 6, 6);
+  return value;
+}

@@ -1,0 +1,204 @@
+/** Several requests for one blob: the same bytes, in order, each of them once. */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { parseReference } from "../../../src/image/reference.ts";
+import { checkParallelRanges } from "../../../src/source/registry/parallel-options.ts";
+import { RegistrySource, type RegistrySourceOptions } from "../../../src/source/registry/registry-source.ts";
+import type { BlobOptions, SourceEvent } from "../../../src/source/source.ts";
+import { bytesBlob, startRegistry, type FaultAction, type TestBlob, type TestRegistry } from "../../../src/testing/index.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { startSlowProxy } from "../../support/slow-proxy.ts";
+import { collect, descriptorFor, QUICK } from "../registry-harness.ts";
+
+const MIB = 1024 * 1024;
+const PIECE = 8 * MIB;
+const BYTES: Buffer = randomBytes(5 * PIECE + 2_345_678);
+/** Sent bit by bit, so that what is counted as sent is what went out. */
+const BLOB: TestBlob = {
+  ...bytesBlob(BYTES, "application/octet-stream"),
+  content: async function* (offset: number) {
+    for (let at = offset; at < BYTES.length; at += 65_536) yield BYTES.subarray(at, at + 65_536);
+  },
+};
+const MATCH = /^GET .*\/blobs\//;
+
+class Place implements AsyncDisposable {
+  readonly registry: TestRegistry;
+  readonly source: RegistrySource;
+  readonly events: SourceEvent[] = [];
+
+  private constructor(registry: TestRegistry, source: RegistrySource) {
+    this.registry = registry;
+    this.source = source;
+  }
+
+  static async start(options: RegistrySourceOptions = {}): Promise<Place> {
+    const registry = await startRegistry();
+    registry.pushBlob("team/app", BLOB);
+    const own = { plainHttp: true, retry: QUICK, hostDirectories: [], credentials: "anonymous", ...options } as const;
+    return new Place(registry, new RegistrySource({ parallelRanges: { count: 4, minBytes: 16 * MIB }, ...own }));
+  }
+
+  stream(options: BlobOptions = {}): AsyncIterable<Uint8Array> {
+    const onEvent = (event: SourceEvent): unknown => this.events.push(event);
+    return this.source.readBlob(parseReference(`${this.registry.host}/team/app:v1`), descriptorFor(BLOB), { onEvent, ...options });
+  }
+
+  /** Where each request began, in order. */
+  get starts(): readonly (number | undefined)[] {
+    return this.registry.requestsTo(MATCH).map(({ headers }) => {
+      const range = /^bytes=([0-9]+)-/.exec(String(headers["range"]));
+      return range === null ? undefined : Number(range[1]);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.source.close();
+    await this.registry.close();
+  }
+}
+
+const PIECES: readonly number[] = [0, 1, 2, 3, 4, 5].map((piece) => piece * PIECE);
+
+test("`readBlob()` with `parallelRanges` asks for the pieces of a large blob, each once, and gives them in order", async () => {
+  await using place = await Place.start();
+  assert.ok((await collect(place.stream())).equals(BYTES));
+  assert.deepEqual(place.starts, PIECES);
+  assert.equal(place.registry.bytesSent, BYTES.length);
+  assert.deepEqual(place.events, [{ kind: "serving", host: place.registry.host, mirror: false }]);
+});
+
+test("`readBlob()` with `parallelRanges` gives the rest from an offset, and what is short by one request", async () => {
+  await using place = await Place.start();
+  assert.ok((await collect(place.stream({ offset: PIECE + 7 }))).equals(BYTES.subarray(PIECE + 7)));
+  assert.deepEqual(
+    place.starts,
+    PIECES.slice(0, -1).map((start) => start + PIECE + 7),
+  );
+  assert.ok((await collect(place.stream({ offset: BYTES.length - 1000 }))).equals(BYTES.subarray(-1000)));
+  assert.deepEqual(place.starts.slice(5), [BYTES.length - 1000]);
+});
+
+test("`readBlob()` with `parallelRanges` is one stream where the server ignores Range, found out by one request", async () => {
+  await using place = await Place.start();
+  place.registry.misbehave({ match: MATCH, times: 99, action: { kind: "ignore-range" } });
+  assert.ok((await collect(place.stream())).equals(BYTES));
+  assert.deepEqual(place.starts, [0, undefined]);
+  assert.ok(place.registry.bytesSent < BYTES.length * 1.5, `${place.registry.bytesSent} bytes`);
+});
+
+test("`readBlob()` with `parallelRanges` goes on as one stream where ranges are ignored from the middle on", async () => {
+  await using place = await Place.start();
+  place.registry.misbehave({ match: MATCH, after: 3, times: 1, action: { kind: "ignore-range" } });
+  assert.ok((await collect(place.stream())).equals(BYTES));
+  assert.equal(place.starts.at(-1), 3 * PIECE);
+});
+
+for (const [what, action, again] of [
+  ["breaks", { kind: "cut", after: 1_000_000 }, 1_000_000],
+  ["stalls", { kind: "stall", after: 1_000_000 }, 1_000_000],
+  ["is refused by 503", { kind: "respond", status: 503 }, 0],
+  ["is dropped", { kind: "drop" }, 0],
+] as const satisfies readonly (readonly [string, FaultAction, number])[]) {
+  for (const piece of [0, 2, 5]) {
+    test(`\`readBlob()\` with \`parallelRanges\` takes the rest of piece ${piece} when its request ${what}, and no byte twice`, async () => {
+      await using place = await Place.start(what === "stalls" ? { http: { stallTimeout: 1000 } } : {});
+      place.registry.misbehave({ match: ({ headers }) => String(headers["range"]).startsWith(`bytes=${piece * PIECE}-`), action });
+      assert.ok((await collect(place.stream())).equals(BYTES));
+      assert.deepEqual(
+        place.starts.toSorted((a, b) => a! - b!),
+        [...PIECES, piece * PIECE + again].toSorted((a, b) => a - b),
+      );
+      assert.equal(place.registry.bytesSent, BYTES.length);
+      assert.ok(place.events.some(({ kind }) => kind === "retrying"));
+    });
+  }
+}
+
+test("`readBlob()` with `parallelRanges` takes all pieces from a mirror, and what it breaks off from the registry", async () => {
+  await using directory = await temporaryDirectory();
+  await using place = await Place.start({ hostDirectories: [directory.path] });
+  await using mirror = await startRegistry();
+  mirror.pushBlob("team/app", BLOB);
+  mkdirSync(join(directory.path, "_default"));
+  writeFileSync(join(directory.path, "_default/hosts.toml"), `[host."${mirror.origin}"]\n`);
+  assert.ok((await collect(place.stream())).equals(BYTES));
+  assert.deepEqual([mirror.bytesSent, place.registry.bytesSent], [BYTES.length, 0]);
+  mirror.misbehave({ match: MATCH, after: 2, action: { kind: "cut", after: 1_000_000 } });
+  assert.ok((await collect(place.stream())).equals(BYTES));
+  assert.equal(mirror.bytesSent + place.registry.bytesSent, 2 * BYTES.length);
+  assert.ok(place.registry.bytesSent > 0);
+});
+
+test("`readBlob()` with `parallelRanges` fails when one piece cannot be had, and ends the others", async () => {
+  await using place = await Place.start();
+  const match = ({ headers }: { headers: Readonly<Record<string, unknown>> }): boolean =>
+    String(headers["range"]).startsWith(`bytes=${2 * PIECE}-`);
+  place.registry.misbehave({ match, times: 99, action: { kind: "respond", status: 503 } });
+  await assert.rejects(collect(place.stream()), { code: "REGISTRY_ERROR" });
+  const asked = place.starts.length;
+  assert.ok((await collect(place.stream({ offset: BYTES.length - 10 }))).length === 10);
+  assert.equal(place.starts.length, asked + 1);
+});
+
+test("`readBlob()` with `parallelRanges` refuses a piece of a blob of another size", async () => {
+  await using place = await Place.start();
+  place.registry.misbehave({
+    match: MATCH,
+    after: 1,
+    times: 99,
+    action: { kind: "headers", headers: { "content-range": `bytes ${PIECE}-${2 * PIECE - 1}/${BYTES.length + 1}` } },
+  });
+  await assert.rejects(collect(place.stream()), { code: "SIZE_MISMATCH" });
+});
+
+test("`readBlob()` with `parallelRanges` fetches no more than `count` pieces ahead of a reader that waits", async () => {
+  await using place = await Place.start({ parallelRanges: { count: 2, minBytes: 0 } });
+  const body = place.stream()[Symbol.asyncIterator]();
+  await body.next();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.deepEqual(place.starts, [0, PIECE]);
+  await body.return?.();
+  assert.ok(place.registry.bytesSent <= 2 * PIECE);
+});
+
+test("`readBlob()` with `parallelRanges` ends with the signal's reason", async () => {
+  await using place = await Place.start();
+  const abort = new AbortController();
+  const reason = new Error("enough");
+  place.registry.misbehave({ match: MATCH, after: 2, times: 9, action: { kind: "stall", after: 100 } });
+  setTimeout(() => abort.abort(reason), 200);
+  await assert.rejects(collect(place.stream({ signal: abort.signal })), reason);
+});
+
+test("`readBlob()` with `parallelRanges` is faster where each connection is narrow", async (t) => {
+  await using place = await Place.start();
+  const seconds: number[] = [];
+  for (const parallelRanges of [undefined, { count: 4, minBytes: 0 }]) {
+    await using proxy = await startSlowProxy({ to: place.registry.host, latencyMs: 20, bytesPerSecond: 20 * MIB });
+    await using source = Object.assign(
+      new RegistrySource({ plainHttp: true, hostDirectories: [], credentials: "anonymous", parallelRanges }),
+      {
+        [Symbol.asyncDispose]: () => source.close(),
+      },
+    );
+    const started = performance.now();
+    const hash = createHash("sha256");
+    for await (const chunk of source.readBlob(parseReference(`${proxy.host}/team/app:v1`), descriptorFor(BLOB))) hash.update(chunk);
+    assert.equal(`sha256:${hash.digest("hex")}`, BLOB.digest);
+    seconds.push((performance.now() - started) / 1000);
+    assert.ok(parallelRanges === undefined || proxy.connections() >= 4);
+  }
+  const [one = 0, four = 0] = seconds;
+  t.diagnostic(`one stream ${one.toFixed(2)} s, four ${four.toFixed(2)} s`);
+  assert.ok(four < one);
+});
+
+test("`checkParallelRanges()` refuses what would be too much or nothing", () => {
+  for (const count of [0, 1, 9, 2.5, Number.NaN]) assert.throws(() => checkParallelRanges({ count }), RangeError);
+  for (const minBytes of [-1, 0.5]) assert.throws(() => checkParallelRanges({ count: 2, minBytes }), RangeError);
+  assert.throws(() => new RegistrySource({ parallelRanges: { count: 1 } }), RangeError);
+});
