@@ -28,7 +28,7 @@ async function measure(directory: string, rounds: number): Promise<Record<(typeo
       await using store = await openStore(join(directory, `${durability}-${round}`));
       await using registry = new Registry({ store });
       await using image = await registry.pull(`oci:${layout}:image`, { durability });
-      times[durability].push(image.stats.milliseconds);
+      times[durability].push(image.stats.durationMs);
     }
   }
   return times;

@@ -79,8 +79,8 @@ async function pull({ registry, signal }: Demo, reference: string): Promise<Imag
   line(`   ${reference}`);
   const progress = showProgress();
   const image = await registry.pull(reference, { signal, onProgress: progress.onEvent }).finally(() => progress.stop());
-  const { milliseconds, downloadedBytes, newChunks, newChunkBytes } = image.stats;
-  fact("pulled in", `${showTime(milliseconds)}${image.cached ? ", from the store (cached: true)" : ""}`);
+  const { durationMs, downloadedBytes, newChunks, newChunkBytes } = image.stats;
+  fact("pulled in", `${showTime(durationMs)}${image.cached ? ", from the store (cached: true)" : ""}`);
   fact("downloaded", showBytes(downloadedBytes));
   fact("new files on the disk", `${newChunks} (${showBytes(newChunkBytes)})`);
   return image;

@@ -5,8 +5,8 @@
 import { channel } from "node:diagnostics_channel";
 import { escapeText } from "../bytes.ts";
 import type { GcResult } from "../gc/result.ts";
-import type { PullStats } from "./image.ts";
 import type { ProgressEvent } from "../pull/progress.ts";
+import type { PullStats } from "../pull/pull-request.ts";
 
 const { debuglog } = process.getBuiltinModule("node:util");
 
@@ -47,7 +47,7 @@ export interface PullMessage {
   readonly pull: number;
   /** As it was asked for. */
   readonly reference: string;
-  readonly milliseconds: number;
+  readonly durationMs: number;
   /** Absent when it failed. */
   readonly cached?: boolean;
   readonly stats?: PullStats;
@@ -100,7 +100,7 @@ export class Activity {
     const started = process.hrtime.bigint();
     const about = { store: this.#store, pull };
     const ended = (rest: Partial<PullMessage>): void => {
-      const message: PullMessage = { ...about, reference, milliseconds: Number(process.hrtime.bigint() - started) / 1e6, ...rest };
+      const message: PullMessage = { ...about, reference, durationMs: Number(process.hrtime.bigint() - started) / 1e6, ...rest };
       if (pulls.hasSubscribers) pulls.publish(message);
       if (debug.enabled) debug("%s", line(message));
     };

@@ -1,4 +1,4 @@
-/** An OCI runtime bundle of an image: a directory that crun, runc and their like run. */
+/** Creates an OCI runtime bundle of an image: a directory that crun, runc and other OCI runtimes run. */
 import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isMapped, ownMappings, type IdMappings } from "../bundle/id-mappings.ts";
@@ -7,64 +7,99 @@ import { runtimeConfig } from "../bundle/runtime-config.ts";
 import { ShaleError } from "../errors.ts";
 import { mountOverlay, type OverlayMount } from "../mount/mount-overlay.ts";
 import { Destination, destinationError } from "../view/destination.ts";
+import {
+  checkArgument,
+  checkOptions,
+  isBoolean,
+  isListOf,
+  isOneOf,
+  isRecord,
+  isSignal,
+  isText,
+  isWhole,
+  type Check,
+} from "./check-options.ts";
 import type { Image } from "./image.ts";
 import { materializeRootfs } from "./materialize-rootfs.ts";
 
 export interface BundleOptions {
   /**
-   * `copy` (default): files of the bundle's own, reflinked where the file system can. `link`: hard links into the store, for a root that is
-   * read-only. `overlay`: the layers mounted below the bundle's own changes (root, profile `overlay`), until the mount is disposed of. `none`: an
-   * empty directory, for a caller who mounts something there.
+   * `copy` (default): separate files, reflinked where the file system supports it. `link`: hard links into the store; the root is then
+   * read-only. `overlay`: the layers mounted below an upper directory of the bundle (root, profile `overlay`), until the bundle is disposed.
+   * `none`: an empty directory, on which the caller mounts something.
    */
   readonly rootfs?: "copy" | "link" | "overlay" | "none" | undefined;
-  /** The root file system cannot be written. Default false; always with `link`. */
+  /** Make the root file system read-only. Default false; always true with `link`. */
   readonly readOnly?: boolean | undefined;
-  /** A user namespace, for a runtime that is not root's. Default: whether this process is not root. */
+  /** Use a user namespace, for a runtime without root. Default: true unless this process is root. */
   readonly rootless?: boolean | undefined;
-  /** Default for `rootless`: root is this user, the others are its subordinate ids (/etc/subuid, /etc/subgid). */
+  /** Default for `rootless`: id 0 is this user; the others are its subordinate ids (/etc/subuid, /etc/subgid). */
   readonly idMappings?: IdMappings | undefined;
-  /** In place of the image's Cmd. */
+  /** Replaces the image's Cmd. */
   readonly args?: readonly string[] | undefined;
-  /** In place of the image's Entrypoint; its Cmd is dropped then. */
+  /** Replaces the image's Entrypoint, and drops its Cmd. */
   readonly entrypoint?: readonly string[] | undefined;
-  /** `NAME=value`, in addition to the image's or in place of them. */
+  /** `NAME=value`; added to the image's, or replacing those of the same name. */
   readonly env?: readonly string[] | undefined;
   readonly cwd?: string | undefined;
-  /** In place of the image's: names are looked up in the image. */
+  /** Replaces the image's User; names are looked up in the image. */
   readonly user?: string | undefined;
   readonly hostname?: string | undefined;
   /** Default false. */
   readonly terminal?: boolean | undefined;
-  /** `none` (default): a network namespace of its own with nothing in it. `host`: that of the runtime. */
+  /** `none` (default): a new, empty network namespace. `host`: the network namespace of the runtime. */
   readonly network?: "none" | "host" | undefined;
-  /** `tmpfs` (default): each volume of the image is in memory, and begins as the image has it. `rootfs`: volumes are directories as others. */
+  /** `tmpfs` (default): each volume is in memory, with the initial content of the image. `rootfs`: volumes are ordinary directories. */
   readonly volumes?: "tmpfs" | "rootfs" | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A bundle; disposing of it unmounts its overlay, if it has one, and leaves the directory. */
+/** Disposing unmounts the overlay, if any, and keeps the directory. */
 export interface Bundle extends AsyncDisposable {
-  /** Absolute, without symlinks. */
+  /** Absolute, symlinks resolved. */
   readonly path: string;
   readonly user: Omit<ContainerUser, "home">;
-  /** Labels that did not become annotations, since runtimes take orders from such. */
+  /** Labels that did not become annotations, because OCI runtimes act on annotations of these names. */
   readonly omittedLabels: readonly string[];
-  /** Only with `overlay`. Keep the image open while it is mounted. */
+  /** Only with `overlay`. Keep the image open while this is mounted. */
   readonly mount?: OverlayMount | undefined;
 }
 
+const isWords: Check = isListOf((value) => (typeof value === "string" ? undefined : { expected: "a string" }), "strings");
+const isIdMapping: Check = isListOf(
+  isRecord({ containerId: isWhole("ids"), hostId: isWhole("ids"), size: isWhole("ids", 1) }),
+  "id mappings { containerId, hostId, size }",
+);
+const BUNDLE_OPTIONS: Readonly<Record<keyof BundleOptions, Check>> = {
+  rootfs: isOneOf("copy", "link", "overlay", "none"),
+  readOnly: isBoolean,
+  rootless: isBoolean,
+  idMappings: isRecord({ uids: isIdMapping, gids: isIdMapping }),
+  args: isWords,
+  entrypoint: isWords,
+  env: isWords,
+  cwd: isText,
+  user: (value) => (typeof value === "string" ? undefined : { expected: "a string" }),
+  hostname: isText,
+  terminal: isBoolean,
+  network: isOneOf("none", "host"),
+  volumes: isOneOf("tmpfs", "rootfs"),
+  signal: isSignal,
+};
+
+/** Bytes of /etc/passwd or /etc/group that are read at most. */
 const MAX_FILE: number = 4 * 1024 * 1024;
 
 /**
- * Makes a bundle (https://github.com/opencontainers/runtime-spec/blob/v1.2.0/bundle.md) in a directory that is absent or empty: `config.json` from
- * the image config, and `rootfs`. It appears when it is whole; a failure leaves nothing.
- * @throws CONFIG_INVALID for a config that must not be run, USER_NOT_FOUND, DESTINATION_UNUSABLE, MODE_UNSUPPORTED, MOUNT_FAILED, NO_SPACE,
+ * Creates a bundle (https://github.com/opencontainers/runtime-spec/blob/v1.2.0/bundle.md) in a directory that is missing or empty: `config.json`
+ * from the image config, and `rootfs`. It appears when it is complete; a failure leaves nothing.
+ * @throws CONFIG_INVALID for a config that cannot be run safely, USER_NOT_FOUND, DESTINATION_UNUSABLE, MODE_UNSUPPORTED, MOUNT_FAILED, NO_SPACE,
  * PROFILE_UNSUPPORTED, STORE_DAMAGED, SIDECAR_INVALID, STORE_CLOSED
  */
 export async function makeBundle(image: Image, directory: string, options: BundleOptions = {}): Promise<Bundle> {
+  checkArgument("makeBundle", "directory", directory, isText);
+  checkOptions("makeBundle", options, BUNDLE_OPTIONS);
   const { rootfs = "copy", rootless = process.geteuid?.() !== 0, network = "none", volumes = "tmpfs", signal } = options;
-  if (!["copy", "link", "overlay", "none"].includes(rootfs))
-    throw new TypeError(`rootfs ${JSON.stringify(rootfs)} is none of copy, link, overlay, none`);
   signal?.throwIfAborted();
   const mappings = options.idMappings ?? (rootless ? ownMappings() : undefined);
   const user = resolveUser(options.user ?? image.config.user ?? "", await userFiles(image));
@@ -105,7 +140,7 @@ async function fill(image: Image, bundle: string, { rootfs, signal }: Pick<Bundl
   }
 }
 
-/** A mount must be made where it stays. */
+/** Mounts after publishing: a mount cannot be moved with its directory. */
 async function mountAt(image: Image, bundle: string): Promise<OverlayMount> {
   try {
     return await mountOverlay(image, join(bundle, "rootfs"), { upper: join(bundle, "upper"), work: join(bundle, "work") });

@@ -1,74 +1,66 @@
-/** The merged root file system of an image, in a directory of the caller's. */
-import type { DiffId } from "../image/digest.ts";
-import type { Profile } from "../store/profile.ts";
+/** Writes the merged root file system of an image into a directory of the caller. */
+import { composeLayers } from "../pull/trees.ts";
+import { notifyUser } from "../system/user-callback.ts";
 import { makeRootfs, ROOTFS_MODES, type RootfsProgress, type RootfsResult } from "../view/make-rootfs.ts";
 import type { RootfsMode } from "../view/rootfs-plan.ts";
-import { rootfsMaker, type Image } from "./image.ts";
-import type { StoreCore } from "../session/store-core.ts";
-import { composeLayers } from "../pull/trees.ts";
+import { checkArgument, checkOptions, isFunction, isOneOf, isSignal, isText } from "./check-options.ts";
+import { Image } from "./image.ts";
 
 export interface MaterializeRootfsOptions {
   /**
-   * `link`: files are hard links into the store, in no time and no space, and must never be written. `reflink`: files of their own
-   * that share blocks until they are written (btrfs, XFS). `copy`: files of their own, on any file system.
+   * `link`: files are hard links into the store; takes no space, but the files must never be written. `reflink`: separate files that share
+   * blocks until they are written (btrfs, XFS). `copy`: separate files, on any file system.
    */
   readonly mode: RootfsMode;
-  /** With `reflink`: copy what cannot be reflinked, instead of failing. The result counts both. */
+  /** With `reflink`: copy files that cannot be reflinked, instead of failing. The result counts both. */
   readonly fallback?: "copy" | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: RootfsProgress) => void) | undefined;
 }
 
 /**
- * Makes the image's layers, stacked, one directory: deletions applied, implied directories with the attributes and times of the
- * layer below that names them, hard links kept, in the image's profile. `destination` must be absent (its parent there) or an
- * empty directory; it appears when it is complete, and nothing is left when this fails. It is not synced to the disk. In the
- * `overlay` profile it may hold setuid programs: keep other users out of its parent.
- * @throws DESTINATION_UNUSABLE, MODE_UNSUPPORTED, NO_SPACE, STORE_DAMAGED, SIDECAR_INVALID, STORE_CLOSED
+ * Stacks the image's layers in one directory, in the image's profile: deletions applied, hard links kept, implied directories with the
+ * attributes and times of the lower layer that names them. `destination` must be missing (its parent must exist) or an empty directory. It
+ * appears when it is complete; a failure leaves nothing. It is not synced to the disk. In the `overlay` profile it may contain setuid
+ * programs: do not let other users access its parent.
+ * @throws DESTINATION_UNUSABLE, MODE_UNSUPPORTED, NO_SPACE, STORE_DAMAGED, SIDECAR_INVALID, STORE_CLOSED, TypeError, RangeError
  */
-export function materializeRootfs(image: Image, destination: string, options: MaterializeRootfsOptions): Promise<RootfsResult> {
-  const { mode, fallback } = options;
-  if (!ROOTFS_MODES.includes(mode)) throw new TypeError(`mode ${JSON.stringify(mode)} is none of ${ROOTFS_MODES.join(", ")}`);
-  if (fallback !== undefined && (fallback !== "copy" || mode !== "reflink"))
-    throw new TypeError("fallback is for the mode reflink, and is copy");
-  return rootfsMaker(image)(destination, options);
-}
-
-export interface RootfsContext {
-  readonly core: StoreCore;
-  readonly diffIds: readonly DiffId[];
-  readonly profile: Profile;
-}
-
-/** What `materializeRootfs` does for one image. */
-export function makeRootfsOf(
-  { core, diffIds, profile }: RootfsContext,
-  destination: string,
-  options: MaterializeRootfsOptions,
-): Promise<RootfsResult> {
-  const { profile: native, owner } = core.superblock;
-  return core.run(options.signal, async (signal) => {
-    const composed = await composeLayers(diffIds, { core, profile });
-    const layers = diffIds.map((diffId, index) => ({
-      sidecar: core.layers.sidecarPath(diffId),
-      resolution: composed[index]!.resolution,
-      vouchedBefore: core.layers.vouchedBefore(diffId),
-    }));
-    const { chunks, root: store } = core.layout;
-    const staging = core.staging.directory;
-    const { trust } = core;
-    const task = { layers, chunks, staging, trust, profile, native, owner, mode: options.mode, fallback: options.fallback === "copy" };
-    return makeRootfs({ pool: core.pool, task, destination, store, signal, onProgress: guarded(options.onProgress) });
+export async function materializeRootfs(image: Image, destination: string, options: MaterializeRootfsOptions): Promise<RootfsResult> {
+  checkArgument("materializeRootfs", "destination", destination, isText);
+  checkOptions("materializeRootfs", options, {
+    mode: isOneOf(...ROOTFS_MODES),
+    fallback: isOneOf("copy"),
+    signal: isSignal,
+    onProgress: isFunction,
   });
-}
-
-/** The sink's faults are its own. */
-function guarded(sink: MaterializeRootfsOptions["onProgress"]): (progress: RootfsProgress) => void {
-  return (progress) => {
-    try {
-      sink?.(progress);
-    } catch (error) {
-      process.emitWarning(error instanceof Error ? error : String(error));
-    }
-  };
+  const { mode, fallback, onProgress } = options;
+  checkArgument("materializeRootfs", "mode", mode, isOneOf(...ROOTFS_MODES));
+  if (fallback !== undefined && mode !== "reflink") throw new TypeError("materializeRootfs(): fallback needs the mode reflink");
+  const { session, pulled } = Image.internals(image);
+  const diffIds = pulled.record.layers.map(({ diffId }) => diffId);
+  return session.run(options.signal, async (signal) => {
+    const store = await session.whole();
+    const { profile } = pulled;
+    const composed = await composeLayers(diffIds, { store, profile });
+    const layers = diffIds.map((diffId, index) => ({
+      sidecar: store.layers.sidecarPath(diffId),
+      resolution: composed[index]!.resolution,
+      vouchedBefore: store.layers.vouchedBefore(diffId),
+    }));
+    const { chunks, root } = store.layout;
+    const { profile: native, owner } = store.superblock;
+    const task = {
+      layers,
+      chunks,
+      staging: store.staging.directory,
+      trust: store.trust,
+      profile,
+      native,
+      owner,
+      mode,
+      fallback: fallback === "copy",
+    };
+    const report = (progress: RootfsProgress): void => notifyUser("onProgress", () => onProgress?.(progress));
+    return makeRootfs({ pool: store.pool, task, destination, store: root, signal, onProgress: report });
+  });
 }

@@ -1,4 +1,4 @@
-/** An image's files, for reading without trees. */
+/** Opens an image's files for reading without trees. */
 import type { DiffId } from "../image/digest.ts";
 import { ImageFiles } from "../view/image-files.ts";
 import { openSidecars } from "../view/open-sidecars.ts";

@@ -8,14 +8,30 @@ import type { ParallelRanges } from "../source/registry/parallel-options.ts";
 import type { RetryPolicy } from "../source/http/retry.ts";
 import type { Source } from "../source/source.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
-import type { Image } from "./image.ts";
-import { resolveLimits, type Limits } from "../pull/limits.ts";
+import type { Activity } from "./activity.ts";
+import {
+  checkArgument,
+  checkOptions,
+  isBoolean,
+  isEither,
+  isFunction,
+  isIterable,
+  isListOf,
+  isOneOf,
+  isRecord,
+  isSignal,
+  isText,
+  isWhole,
+  type Check,
+} from "./check-options.ts";
+import { Image } from "./image.ts";
+import { DEFAULT_LIMITS, resolveLimits, type Limits } from "../pull/limits.ts";
 import type { BootCore } from "../session/boot-core.ts";
-import { coreOf, type Store } from "./store.ts";
+import { Store } from "./store.ts";
 import type { ProgressSink } from "../pull/progress.ts";
 import { ProgressRelay } from "../pull/progress-relay.ts";
 import { pullImage } from "../pull/pull-image.ts";
-import type { PullPolicy } from "../pull/pull-request.ts";
+import type { PulledImage, PullPolicy } from "../pull/pull-request.ts";
 import type { VerifyManifest } from "../pull/resolve-image.ts";
 
 export interface RegistryOptions {
@@ -86,37 +102,85 @@ export interface PullOptions {
   readonly onProgress?: ProgressSink | undefined;
 }
 
+const isHosts: Check = isEither(isBoolean, isListOf(isText, "hosts"));
+const isCredentials: Check = isEither(
+  isOneOf("anonymous"),
+  isFunction,
+  isRecord({ username: isText, password: isText, identityToken: isText, registryToken: isText }),
+);
+
+const REGISTRY_OPTIONS: Readonly<Record<keyof RegistryOptions, Check>> = {
+  store: (value) => (value instanceof Store ? undefined : { expected: "a store of openStore()" }),
+  platform: isText,
+  credentials: isCredentials,
+  plainHttp: isHosts,
+  insecure: isHosts,
+  ca: isEither(isText, isListOf(isText, "certificates (PEM)")),
+  hostDirectories: isListOf(isText, "directories"),
+  allowForeignLayers: isBoolean,
+  keepBlobs: isBoolean,
+  requireProof: isBoolean,
+  parallelRanges: isRecord({ count: isWhole("requests", 2, 8), minBytes: isWhole("bytes") }),
+  http2: isBoolean,
+  retry: isRecord({ tries: isWhole("tries", 1), firstDelayMs: isWhole("ms"), maxDelayMs: isWhole("ms") }),
+  profile: isText,
+  userAgent: isText,
+  verifyManifest: isFunction,
+  limits: isRecord(Object.fromEntries(Object.keys(DEFAULT_LIMITS).map((name) => [name, () => undefined]))),
+};
+
+const PULL_OPTIONS: Readonly<Record<keyof PullOptions, Check>> = {
+  pullPolicy: isOneOf("if-missing", "always", "never"),
+  force: isBoolean,
+  buildIndex: isBoolean,
+  materialize: isOneOf("eager", "lazy"),
+  profile: isText,
+  platform: isText,
+  requireProof: isBoolean,
+  durability: isOneOf("deferred", "barrier"),
+  as: isText,
+  input: isIterable,
+  signal: isSignal,
+  onProgress: isFunction,
+};
+
 /** Pulls images into a store, from registries, OCI layouts and archives. Connections and tokens are kept between pulls. */
 export class Registry {
   readonly #options: RegistryOptions;
   readonly #limits: Limits;
+  readonly #session: BootCore;
+  readonly #activity: Activity;
   readonly #sources = new Map<Reference["transport"], Promise<Source>>();
 
   constructor(options: RegistryOptions) {
+    checkOptions("Registry", options, REGISTRY_OPTIONS);
     if (options.profile !== undefined) parseProfile(options.profile);
     if (options.platform !== undefined) parsePlatform(options.platform);
+    const { session, activity } = Store.internals(options.store);
     this.#options = options;
     this.#limits = resolveLimits(options.limits);
+    this.#session = session;
+    this.#activity = activity;
   }
 
   /**
-   * Makes an image's layers available as directories: from the store if the policy allows, else from where the reference says.
+   * Makes an image's layers available as directories: from the store if the policy allows it, otherwise from where the reference points.
    * The image holds a lease until it is closed. Cancelling rejects with the signal's reason and leaves the store valid.
    * @throws REFERENCE_INVALID, NOT_CACHED, IMAGE_NOT_FOUND, BLOB_NOT_FOUND, PLATFORM_NOT_FOUND, MANIFEST_*, CONFIG_INVALID,
    * LAYER_*, TAR_*, DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_*, REGISTRY_*, CREDENTIAL_HELPER_FAILED, CONFIGURATION_INVALID,
-   * SOURCE_INVALID, NO_SPACE, STORE_*
+   * SOURCE_INVALID, NO_SPACE, STORE_*, TypeError, RangeError
    */
   async pull(reference: string, options: PullOptions = {}): Promise<Image> {
-    const core = coreOf(this.#options.store);
-    const activity = core.activity.pull(reference);
+    checkArgument("pull", "reference", reference, isText);
+    checkOptions("pull", options, PULL_OPTIONS);
+    const session = this.#session;
+    const activity = this.#activity.pull(reference);
     const relay = new ProgressRelay(options.onProgress, activity.saw);
     try {
       options.signal?.throwIfAborted();
-      const parsed = parseReference(reference);
-      const name = options.as === undefined ? undefined : formatReference(parseReference(options.as));
-      const image = await core.run(options.signal, (signal) => this.#pull(parsed, { ...options, core, relay, signal, name }));
-      activity.succeeded(image);
-      return image;
+      const pulled = await session.run(options.signal, (signal) => this.#pull(reference, options, { relay, signal }));
+      activity.succeeded(pulled);
+      return Image.of(session, pulled, { force: options.force ?? false, relay });
     } catch (error) {
       const failure = ProgressRelay.describe(error);
       relay.send({ kind: "failed", ...failure });
@@ -125,24 +189,26 @@ export class Registry {
     }
   }
 
-  async #pull(reference: Reference, { core, relay, signal, name, ...options }: RunningPull): Promise<Image> {
+  async #pull(text: string, options: PullOptions, { relay, signal }: RunningPull): Promise<PulledImage> {
+    const session = this.#session;
+    const reference = parseReference(text);
+    const as = options.as === undefined ? undefined : formatReference(parseReference(options.as));
     const platform = options.platform ?? this.#options.platform;
     const { verifyManifest, keepBlobs = false, requireProof } = this.#options;
-    const source = new PullSource(reference, () => this.#openSource(reference, core, options.input));
+    const source = new PullSource(reference, () => this.#openSource(reference, options.input));
     try {
-      return await pullImage({
-        core,
+      return await pullImage(session, {
         reference,
-        name: name ?? (await nameOf(reference, source, signal)),
+        name: as ?? (await nameOf(reference, source, signal)),
         platform: platform === undefined ? hostPlatform() : parsePlatform(platform),
-        profile: parseProfile(options.profile ?? this.#options.profile ?? core.profile),
+        profile: parseProfile(options.profile ?? this.#options.profile ?? session.profile),
         policy: options.pullPolicy ?? "if-missing",
         force: options.force ?? false,
         buildIndex: options.buildIndex ?? true,
         eager: options.materialize !== "lazy",
         durability: options.durability ?? "deferred",
         keepBlobs,
-        requireProof: [core.requireProof, requireProof, options.requireProof].includes(true),
+        requireProof: [session.requireProof, requireProof, options.requireProof].includes(true),
         limits: this.#limits,
         verifyManifest,
         source: () => source.get(),
@@ -166,8 +232,8 @@ export class Registry {
   }
 
   /** Loaded when first needed: a cached pull pays for no HTTP client. An archive is opened anew by each pull. */
-  #openSource(reference: Reference, core: BootCore, input: PullOptions["input"]): Promise<Source> {
-    if (reference.transport === "oci-archive" || reference.transport === "docker-archive") return this.#openArchive(reference, core, input);
+  #openSource(reference: Reference, input: PullOptions["input"]): Promise<Source> {
+    if (reference.transport === "oci-archive" || reference.transport === "docker-archive") return this.#openArchive(reference, input);
     const known = this.#sources.get(reference.transport);
     if (known) return known;
     const opening = reference.transport === "docker" ? this.#openRegistry() : openLayout();
@@ -175,10 +241,10 @@ export class Registry {
     return opening;
   }
 
-  async #openArchive(reference: ArchiveReference, core: BootCore, input: PullOptions["input"]): Promise<Source> {
+  async #openArchive(reference: ArchiveReference, input: PullOptions["input"]): Promise<Source> {
     const { ArchiveSource } = await import("../source/local/archive-source.ts");
-    const whole = await core.whole();
-    const spool = (): string => whole.staging.fresh("archive");
+    const { staging } = await this.#session.whole();
+    const spool = (): string => staging.fresh("archive");
     return new ArchiveSource(reference, { spool, input: () => input ?? process.stdin, maxBytes: this.#limits.imageBytes });
   }
 
@@ -188,11 +254,9 @@ export class Registry {
   }
 }
 
-interface RunningPull extends PullOptions {
-  readonly core: BootCore;
+interface RunningPull {
   readonly relay: ProgressRelay;
   readonly signal: AbortSignal;
-  readonly name: string | undefined;
 }
 
 /** The source of one pull, if it needs one; an archive ends with it. */

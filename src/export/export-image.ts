@@ -1,7 +1,8 @@
-/** What `exportImage` does: each blob settled, a manifest for them, and all of it written. */
+/** Writes an image of the store to an OCI image layout or an archive. */
 import { createHash } from "node:crypto";
 import { createReadStream, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import { ArchiveSink } from "./archive-sink.ts";
 import { compressLayer } from "./compress-layer.ts";
 import { exportLayer } from "./export-layer.ts";
@@ -13,47 +14,82 @@ import { digestAlgorithm, parseBlobDigest, type BlobDigest, type DiffId } from "
 import { parseManifestDocument } from "../image/manifest.ts";
 import { layerCompression, OCI_CONFIG, OCI_MANIFEST, type Compression } from "../image/media-type.ts";
 import { parseReference, type ArchiveReference, type LayoutReference } from "../image/reference.ts";
-import type { ImageLayer, ImageRecord } from "../store/images.ts";
+import type { ImageLayer, ImageRecord, Images } from "../store/images.ts";
+import type { Layers } from "../store/layers.ts";
+import type { StoreLayout } from "../store/layout.ts";
+import type { Staging } from "../store/staging.ts";
 import { storeError } from "../store/store-error.ts";
+import type { Superblock } from "../store/superblock.ts";
+import { readVerified } from "../store/verified-document.ts";
 import { destinationError } from "../view/destination.ts";
-import { readStoredManifest } from "../pull/resolve-image.ts";
-import type { StoreCore } from "../session/store-core.ts";
-import type { ExportImageOptions, ExportResult } from "../api/export-image.ts";
+
+export interface ExportImageOptions {
+  /**
+   * `keep` (default): the blob as it was pulled if the store has it (`keepBlobs`) or it was not compressed, otherwise gzip. Layers of a Docker
+   * archive are always uncompressed.
+   */
+  readonly compression?: "keep" | Compression | undefined;
+  /** The stream for `oci-archive:-` and `docker-archive:-`; default: standard output. It is not ended. */
+  readonly output?: Writable | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ExportedLayer {
+  readonly diffId: DiffId;
+  readonly digest: BlobDigest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface ExportResult {
+  /** Of the written manifest; undefined for a Docker archive, which has none. */
+  readonly manifestDigest: BlobDigest | undefined;
+  /** True if it is the manifest that was pulled. */
+  readonly sameManifest: boolean;
+  /** Bottom to top. */
+  readonly layers: readonly ExportedLayer[];
+}
 
 export interface ExportContext {
-  readonly core: StoreCore;
+  readonly store: {
+    readonly layout: StoreLayout;
+    readonly superblock: Superblock;
+    readonly images: Images;
+    readonly layers: Layers;
+    readonly staging: Staging;
+  };
   readonly record: ImageRecord;
-  /** What the image is called. */
+  /** What the store calls the image. */
   readonly name: string;
 }
 
-export async function exportImageOf(context: ExportContext, destination: string, options: ExportImageOptions): Promise<ExportResult> {
-  const { core } = context;
+type Running = ExportImageOptions & { readonly signal: AbortSignal };
+
+export async function writeExport(context: ExportContext, destination: string, options: Running): Promise<ExportResult> {
   const target = parseDestination(destination);
-  const place = target.transport === "oci" ? target.directory : target.file;
-  return core.run(options.signal, async (signal) => {
-    const sink = await openSink(context, target, { ...options, signal }).catch((error: unknown) => {
-      throw errorAt(error, place, core);
-    });
-    try {
-      const image = await describe(context, { ...options, target, sink, signal });
-      await sink.write(image);
-      signal.throwIfAborted();
-      await sink.finish();
-      return resultOf(context.record, image, target);
-    } catch (error) {
-      signal.throwIfAborted();
-      throw errorAt(error, place, core);
-    } finally {
-      await sink.discard();
-    }
+  const path = target.transport === "oci" ? target.directory : target.file;
+  const { signal } = options;
+  const sink = await openSink(context, target, options).catch((error: unknown) => {
+    throw errorAt(error, path, context);
   });
+  try {
+    const image = await describe(context, { ...options, target, sink });
+    await sink.write(image);
+    signal.throwIfAborted();
+    await sink.finish();
+    return resultOf(context.record, image, target);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw errorAt(error, path, context);
+  } finally {
+    await sink.discard();
+  }
 }
 
-/** An errno names its path: the store's own keep their meaning. */
-function errorAt(error: unknown, place: string, core: StoreCore): unknown {
+/** A system error names its path: one inside the store is a store error, any other one a destination error. */
+function errorAt(error: unknown, destination: string, { store: { layout } }: ExportContext): unknown {
   const path = isErrno(error) ? (error as NodeJS.ErrnoException).path : undefined;
-  return path?.startsWith(`${core.layout.root}/`) === true ? storeError(error, core.layout.root) : destinationError(error, place);
+  return path?.startsWith(`${layout.root}/`) === true ? storeError(error, layout.root) : destinationError(error, destination);
 }
 
 type Target = LayoutReference | ArchiveReference;
@@ -61,25 +97,21 @@ type Target = LayoutReference | ArchiveReference;
 function parseDestination(text: string): Target {
   const target = parseReference(text);
   if (target.transport !== "docker" && target.digest === undefined) return target;
-  const message = `${JSON.stringify(text)} is no place to export to; expected oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]`;
+  const message = `${JSON.stringify(text)} is not an export destination; expected oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]`;
   throw new ShaleError("REFERENCE_INVALID", message, { reference: text });
 }
 
-interface Running extends ExportImageOptions {
-  readonly signal: AbortSignal;
-}
-
-async function openSink({ core, name }: ExportContext, target: Target, { output, signal }: Running): Promise<ExportSink> {
+async function openSink({ store, name }: ExportContext, target: Target, { output, signal }: Running): Promise<ExportSink> {
   if (target.transport === "oci") return LayoutSink.open(target.directory, target.tag, signal);
   const { transport: form, file } = target;
   const tag = target.tag ?? (form === "docker-archive" ? dockerName(name) : undefined);
   if (file !== "-") return ArchiveSink.toFile(file, { form, tag, signal });
-  const staging = core.staging.fresh("export");
+  const staging = store.staging.fresh("export");
   mkdirSync(staging);
   return ArchiveSink.toStream(output ?? process.stdout, staging, { form, tag, signal });
 }
 
-/** The name that the image was pulled by, if it is one that Docker can give it. */
+/** The name that the image was pulled by, if Docker can use it. */
 function dockerName(name: string): string | undefined {
   const reference = parseReference(name);
   if (reference.transport !== "docker" || reference.tag === undefined) return undefined;
@@ -91,9 +123,9 @@ interface Description extends Running {
   readonly sink: ExportSink;
 }
 
-/** Every blob, its digest and size settled; the manifest as it was if they all are. */
+/** Every blob with its digest and size, and the manifest: the pulled one if every blob is as pulled. */
 async function describe(
-  { core, record }: ExportContext,
+  { store, record }: ExportContext,
   { target, sink, compression = "keep", signal }: Description,
 ): Promise<ExportedImage> {
   const wanted = target.transport === "docker-archive" ? "none" : compression;
@@ -101,22 +133,23 @@ async function describe(
   for (const [index, layer] of record.layers.entries()) {
     const path = join(sink.staging, `layer-${index}`);
     if (!known.has(layer.diffId))
-      known.set(layer.diffId, { diffId: layer.diffId, ...(await layerBlob(core, layer, { wanted, path, signal })) });
+      known.set(layer.diffId, { diffId: layer.diffId, ...(await layerBlob(store, layer, { wanted, path, signal })) });
   }
   const layers = record.layers.map(({ diffId }) => known.get(diffId)!);
-  const pulled = readStoredManifest(core.images, record.manifestDigest);
-  const config = core.images.readDocument("config", record.configDigest);
-  if (!pulled || !config || digestOf(config, record.configDigest) !== record.configDigest) {
-    const message = `the manifest or config of image ${record.manifestDigest} is damaged in the store; pull the image again with \`force\``;
-    throw new ShaleError("STORE_DAMAGED", message, { path: core.layout.manifest(record.manifestDigest) });
-  }
+  const manifest = readVerified(store, "manifest", record.manifestDigest);
+  const config = readVerified(store, "config", record.configDigest);
   const same = layers.every(({ descriptor }, index) => descriptor.digest === record.layers[index]!.digest);
   const configBlob = documentBlob(config, OCI_CONFIG, record.configDigest);
-  if (same) return { manifest: documentBlob(pulled.bytes, pulled.descriptor.mediaType, record.manifestDigest), config: configBlob, layers };
-  return { manifest: newManifest(pulled.bytes, configBlob, layers), config: configBlob, layers };
+  if (same)
+    return {
+      manifest: documentBlob(manifest, parseManifestDocument(manifest).mediaType, record.manifestDigest),
+      config: configBlob,
+      layers,
+    };
+  return { manifest: newManifest(manifest, configBlob, layers), config: configBlob, layers };
 }
 
-/** Of the old manifest the annotations stay. It is an OCI manifest, whatever that was: only this kind has zstd. */
+/** Keeps the annotations of the old manifest. Always an OCI manifest, since Docker manifests have no zstd layers. */
 function newManifest(old: Uint8Array, config: ExportBlob, layers: readonly ExportBlob[]): ExportBlob {
   const content = parseManifestDocument(old);
   const annotations = content.kind === "manifest" ? content.manifest.annotations : undefined;
@@ -132,26 +165,26 @@ function newManifest(old: Uint8Array, config: ExportBlob, layers: readonly Expor
 
 interface LayerForm {
   readonly wanted: "keep" | Compression;
-  /** Where the layer may be compressed. */
+  /** File for the compressed layer, if it must be compressed. */
   readonly path: string;
   readonly signal: AbortSignal;
 }
 
-async function layerBlob(core: StoreCore, layer: ImageLayer, { wanted, path, signal }: LayerForm): Promise<ExportBlob> {
+async function layerBlob(store: ExportContext["store"], layer: ImageLayer, { wanted, path, signal }: LayerForm): Promise<ExportBlob> {
   const { diffId } = layer;
   const original = layerCompression(layer.mediaType) ?? "gzip";
-  if (wanted === "keep" && (await isKept(core, layer, signal))) {
-    const kept = core.layout.blob(layer.digest);
+  if (wanted === "keep" && (await isKept(store, layer, signal))) {
+    const kept = store.layout.blob(layer.digest);
     const descriptor = descriptorOf(layer.digest, layer.size, original);
     return { descriptor, bytes: () => createReadStream(kept, { highWaterMark: 256 * 1024, signal }) as AsyncIterable<Buffer> };
   }
   const plain = (): AsyncIterable<Buffer> => {
-    const { profile: native, owner } = core.superblock;
-    const [sidecar, headers] = [core.layers.sidecarPath(diffId), core.layers.headersPath(diffId)];
-    return exportLayer({ diffId, sidecar, headers, chunks: core.layout.chunks, native, owner, signal });
+    const { profile: native, owner } = store.superblock;
+    const [sidecar, headers] = [store.layers.sidecarPath(diffId), store.layers.headersPath(diffId)];
+    return exportLayer({ diffId, sidecar, headers, chunks: store.layout.chunks, native, owner, signal });
   };
   const compression = wanted !== "keep" ? wanted : original === "none" ? "none" : "gzip";
-  if (compression === "none") return { descriptor: descriptorOf(parseBlobDigest(diffId), sizeOf(core, diffId), "none"), bytes: plain };
+  if (compression === "none") return { descriptor: descriptorOf(parseBlobDigest(diffId), sizeOf(store, diffId), "none"), bytes: plain };
   const { digest, size } = await compressLayer(plain(), path, { compression, signal });
   return {
     descriptor: descriptorOf(digest, size, compression),
@@ -159,15 +192,15 @@ async function layerBlob(core: StoreCore, layer: ImageLayer, { wanted, path, sig
   };
 }
 
-function sizeOf(core: StoreCore, diffId: DiffId): number {
-  const record = core.layers.record(diffId);
+function sizeOf(store: ExportContext["store"], diffId: DiffId): number {
+  const record = store.layers.record(diffId);
   if (record) return record.size;
   throw new ShaleError("NOT_CACHED", `the layer ${diffId} is not in the store; pull the image again`, { reference: diffId });
 }
 
-/** A kept blob counts if it is what its name says. */
-async function isKept(core: StoreCore, { digest, size }: ImageLayer, signal: AbortSignal): Promise<boolean> {
-  const path = core.layout.blob(digest);
+/** True if the store kept the blob and its digest is right. */
+async function isKept(store: ExportContext["store"], { digest, size }: ImageLayer, signal: AbortSignal): Promise<boolean> {
+  const path = store.layout.blob(digest);
   if (statSync(path, { throwIfNoEntry: false })?.size !== size) return false;
   const hash = createHash(digestAlgorithm(digest));
   for await (const piece of createReadStream(path, { highWaterMark: 1024 * 1024, signal })) hash.update(piece as Buffer);

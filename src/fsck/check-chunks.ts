@@ -54,7 +54,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** Only what an ingest of now cannot have written; one that relies on it looks again, since the generation changes. */
 async function removeUnused({ layout, options, layers, known, signal }: FsckContext, path: string): Promise<boolean> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (!stat || Date.now() - stat.ctimeMs < (options.keepYounger ?? DAY_MS)) return false;
+  if (!stat || Date.now() - stat.ctimeMs < (options.keepYoungerMs ?? DAY_MS)) return false;
   using sweep = await FileLock.acquire(layout.lock("sweep"), { signal });
   // a layer that was published meanwhile, or cannot be read, may have it
   if (layers.list().some((diffId) => !known.has(diffId))) return false;

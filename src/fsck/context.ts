@@ -37,7 +37,7 @@ export interface FsckOptions {
   /** Milliseconds to wait for the catalog's lock; default 10,000. */
   readonly patience?: number | undefined;
   /** Milliseconds for which a repair leaves chunks alone that no layer has: an ingest may be about to use them. Default a day. */
-  readonly keepYounger?: number | undefined;
+  readonly keepYoungerMs?: number | undefined;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -15,7 +15,7 @@ export async function keepBudget(context: GcContext, round: Round, keepBytes: nu
   const remaining = (): number => size - (tally.bytes + tally.blobBytes - before);
   const candidates = [...images.values()].filter(({ reasons }) => reasons.every(({ kind }) => kind === "reference"));
   // nothing that an image of the budget's choice leaves behind is worth keeping
-  const now: Round = { ...round, options: { ...options, keepYounger: 0 } };
+  const now: Round = { ...round, options: { ...options, keepYoungerMs: 0 } };
   for (const image of candidates.toSorted((a, b) => a.lastUse - b.lastUse)) {
     if (remaining() <= keepBytes) break;
     options.signal?.throwIfAborted();

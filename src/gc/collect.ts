@@ -39,7 +39,7 @@ export async function collectGarbage(context: GcContext, options: GcOptions = {}
   const tally = emptyTally();
   await using trash = new Trash(context.pool);
   if (!options.dryRun) await reconcile(context, { tally, trash }, options.signal);
-  const images = readImages(context, options.keepYounger ?? KEEP_YOUNGER_MS);
+  const images = readImages(context, options.keepYoungerMs ?? KEEP_YOUNGER_MS);
   const users = new Users(context);
   const round: Round = { images, users, options, tally, gone: new Set(), trash };
   for (const image of images.values()) if (image.reasons.length === 0) removeImage(context, round, image);
@@ -48,7 +48,7 @@ export async function collectGarbage(context: GcContext, options: GcOptions = {}
   if (options.trees) {
     const dropped = await dropTrees(
       context,
-      { images: images.values(), ...options, keepYounger: options.keepYounger ?? KEEP_YOUNGER_MS },
+      { images: images.values(), ...options, keepYoungerMs: options.keepYoungerMs ?? KEEP_YOUNGER_MS },
       trash,
     );
     tally.trees.push(...dropped.trees);

@@ -23,7 +23,7 @@ export interface DropRequest {
   /** Only these trees; default: all that images have. */
   readonly only?: ReadonlySet<string>;
   /** Leave what was used in the last so many ms. Default 0. */
-  readonly keepYounger?: number | undefined;
+  readonly keepYoungerMs?: number | undefined;
   /** The image whose lease the caller has itself, shared. */
   readonly own?: OwnLease;
   readonly dryRun?: boolean | undefined;
@@ -101,11 +101,11 @@ async function dropAndDelete(context: GcContext, request: DropRequest): Promise<
 function dropTree(
   context: GcContext,
   { treeId, users, mounted, trash }: { treeId: string; users: readonly KnownImage[]; mounted: () => ReadonlySet<string>; trash: Trash },
-  { keepYounger = 0, own, dryRun }: DropRequest,
+  { keepYoungerMs = 0, own, dryRun }: DropRequest,
 ): Reason | undefined {
   const written = users.flatMap(({ reasons }) => reasons).find(({ kind }) => kind === "lease");
   if (written) return written;
-  const young = users.find(({ lastUse }) => Date.now() - lastUse < keepYounger);
+  const young = users.find(({ lastUse }) => Date.now() - lastUse < keepYoungerMs);
   if (young) return { kind: "young", lastUse: young.lastUse };
   const claims: FileLock[] = [];
   let isOwn = false;

@@ -11,7 +11,7 @@ export interface GcOptions {
    */
   readonly keepBytes?: number | undefined;
   /** Keep what was pulled or used in the last so many ms; default 5 minutes. */
-  readonly keepYounger?: number | undefined;
+  readonly keepYoungerMs?: number | undefined;
   /** Also drop the trees of images that stay, where nothing uses them: the next pull or `materialize` makes them again. */
   readonly trees?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -19,6 +19,6 @@ export interface Round {
 
 export const KEEP_YOUNGER_MS: number = 5 * 60 * 1000;
 
-export function isYoung(time: number | undefined, { keepYounger = KEEP_YOUNGER_MS }: GcOptions): boolean {
-  return time === undefined || Date.now() - time < keepYounger;
+export function isYoung(time: number | undefined, { keepYoungerMs = KEEP_YOUNGER_MS }: GcOptions): boolean {
+  return time === undefined || Date.now() - time < keepYoungerMs;
 }

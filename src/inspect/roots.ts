@@ -31,7 +31,7 @@ export interface KnownImage {
  * Every image of the store with what keeps it. Handles' leases are not listed: whoever removes finds them held. When an image was
  * used is read before what keeps it: who writes down a reason touches the lease afterwards, so either is seen.
  */
-export function readImages(context: GcContext, keepYounger: number): Map<BlobDigest, KnownImage> {
+export function readImages(context: GcContext, keepYoungerMs: number): Map<BlobDigest, KnownImage> {
   const { images, leases, warn } = context;
   const lastUses = images.records().map((digest) => [digest, leases.lastUse(digest)] as const);
   const findReasons = reasonFinder(context);
@@ -40,7 +40,7 @@ export function readImages(context: GcContext, keepYounger: number): Map<BlobDig
     const record = images.record(digest, warn);
     if (!record) continue;
     const { references, reasons } = findReasons(record);
-    const young: readonly Reason[] = Date.now() - lastUse < keepYounger ? [{ kind: "young", lastUse }] : [];
+    const young: readonly Reason[] = Date.now() - lastUse < keepYoungerMs ? [{ kind: "young", lastUse }] : [];
     known.set(digest, { record, references, reasons: [...reasons, ...young], lastUse });
   }
   return known;

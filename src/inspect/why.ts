@@ -34,7 +34,7 @@ export interface Why extends StoredObject {
 
 export interface WhyOptions {
   /** As of `gc`: what was used in the last so many ms counts as kept. Default 5 minutes. */
-  readonly keepYounger?: number | undefined;
+  readonly keepYoungerMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -60,7 +60,7 @@ class Search {
   constructor(context: GcContext, options: WhyOptions) {
     this.#context = context;
     this.#options = options;
-    this.#images = readImages(context, options.keepYounger ?? KEEP_YOUNGER_MS);
+    this.#images = readImages(context, options.keepYoungerMs ?? KEEP_YOUNGER_MS);
   }
 
   /** A reference is kept by itself: what it names is told, with all that keeps it too. */

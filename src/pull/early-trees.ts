@@ -1,19 +1,19 @@
-/** Trees of the lower layers, made while the upper ones still come: there is time when a worker waits for bytes, or settles the last layer. */
+/** Creates trees of the lower layers while the upper ones are still being fetched: workers are idle while they wait for bytes. */
 import type { DiffId } from "../image/digest.ts";
 import { composeLayers, ensureTrees, type TreesContext } from "./trees.ts";
 
 export interface EarlyTreesOptions extends TreesContext {
-  /** Bottom to top; one may stand there twice. */
+  /** Bottom to top; a layer may occur twice. */
   readonly diffIds: readonly DiffId[];
-  /** Called at once when a tree cannot be made; none is begun after it. */
+  /** Called at once when a tree cannot be created; no other is started after that. */
   readonly onFailure: (error: unknown) => void;
 }
 
-/** What it made is in `holds`. */
+/** The locks of the trees it created are in `holds`. */
 export class EarlyTrees {
   readonly #options: EarlyTreesOptions;
   readonly #ready = new Set<DiffId>();
-  /** Layers, and entries of them, whose trees were begun. */
+  /** The layers, and their entries, whose trees were started. */
   #begun = { layers: 0, entries: 0 };
   #work: Promise<void> | undefined;
 
@@ -27,25 +27,25 @@ export class EarlyTrees {
     this.#begin();
   }
 
-  /** Resolves when nothing is being made any more; begins nothing new. */
+  /** Starts no further tree; resolves when the running work has ended. */
   async end(): Promise<void> {
     this.#begun.layers = this.#options.diffIds.length;
     await this.#work;
   }
 
-  /** A tree depends on the layers below it, all of which are composed each time: so only when there is as much anew as there was. */
+  /** Each start composes all lower layers again, so it waits until the number of entries has doubled: the total stays linear. */
   #begin(): void {
-    const { diffIds, core } = this.#options;
+    const { diffIds, store } = this.#options;
     const missing = diffIds.findIndex((diffId) => !this.#ready.has(diffId));
     const lower = diffIds.slice(0, Math.max(missing, 0));
     if (this.#work !== undefined || lower.length <= this.#begun.layers) return;
-    const entries = lower.reduce((sum, diffId) => sum + (core.layers.record(diffId)?.entries ?? 0), 0);
+    const entries = lower.reduce((sum, diffId) => sum + (store.layers.record(diffId)?.entries ?? 0), 0);
     if (entries < 2 * this.#begun.entries) return;
     this.#begun = { layers: lower.length, entries };
     this.#work = this.#make(lower);
   }
 
-  /** Never rejects: nobody may be waiting for it. */
+  /** Never rejects, since it may not be awaited. */
   async #make(diffIds: readonly DiffId[]): Promise<void> {
     try {
       await ensureTrees(diffIds, await composeLayers(diffIds, this.#options), this.#options);

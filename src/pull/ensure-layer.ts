@@ -1,135 +1,129 @@
-/** One layer into the store: fetched and ingested by exactly one pull, of this process or another; the others wait and watch. */
-import type { LayerIdentity } from "../image/manifest.ts";
+/** Gets one layer into the store. Exactly one pull, of this process or another, fetches and ingests it; the others wait for that. */
+import type { DiffId } from "../image/digest.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { ingestLayer } from "./ingest-layer.ts";
-import { spoolOf, type LayerContext, type LayerTraffic } from "./layer-context.ts";
-import { LockRecorder, readLockRecord } from "./lock-record.ts";
+import { spoolOf, type LayerContext, type LayerTraffic, type NumberedLayer } from "./layer-context.ts";
+import { LayerFlight } from "./layer-flight.ts";
+import { LockRecorder, readLockRecord, type LockRecord } from "./lock-record.ts";
 import type { LayerProgress, ProgressEvent } from "./progress.ts";
 import { ProgressRelay } from "./progress-relay.ts";
 import { proveLayer } from "./prove-layer.ts";
+import type { PullStore } from "./pull-store.ts";
 import { Spool } from "./spool.ts";
-import type { StoreCore } from "../session/store-core.ts";
-import { untilSettled } from "./until-settled.ts";
 
-/** What came of the blob; undefined when it was not needed. */
-export async function ensureLayer(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {
-  const { core, force, signal } = context;
-  const { diffId } = layer;
-  if (!force && (await isUsable(core, diffId, signal))) {
-    if (context.buildIndex) await ensureIndex(layer, context);
-    context.budget.set(diffId, core.layers.record(diffId)?.size ?? 0);
-    return tellingFailure(layer, context, () => skipLayer(layer, context, "in-store"));
-  }
-  return tellingFailure(layer, context, () => singleFlight(layer, context));
-}
-
-async function tellingFailure<T>({ diffId, index }: LayerProgress, { relay, signal }: LayerContext, work: () => Promise<T>): Promise<T> {
+/** Returns what was fetched; undefined if nothing was. A failure is also reported as `layer-failed`. */
+export async function ensureLayer(layer: NumberedLayer, context: LayerContext): Promise<LayerTraffic | undefined> {
+  const { store, relay, force, signal, budget } = context;
+  const { diffId, index } = layer;
   try {
-    return await work();
+    if (force || !(await isUsable(store, diffId, signal))) return await fetchOrWait(layer, context);
+    if (context.buildIndex) await ensureIndex(layer, context);
+    budget.set(diffId, store.layers.record(diffId)?.size ?? 0);
+    return await skipLayer(layer, context, "in-store");
   } catch (error) {
-    relay.send({
-      kind: "layer-failed",
-      diffId,
-      index,
-      ...(signal.aborted ? { code: "ABORTED", message: "stopped with the pull" } : ProgressRelay.describe(error)),
-    });
+    const stopped = { code: "ABORTED", message: "stopped with the pull" } as const;
+    relay.send({ kind: "layer-failed", diffId, index, ...(signal.aborted ? stopped : ProgressRelay.describe(error)) });
     throw error;
   }
 }
 
-/** A layer that was ingested without the path index gets it; its entries stay as they are. */
+/** Adds the path index to the sidecar of a layer that was ingested without it; the entries stay the same. */
 export async function ensureIndex(
-  about: LayerProgress,
-  { core, relay, signal }: Pick<LayerContext, "core" | "relay" | "signal">,
+  { diffId, index }: LayerProgress,
+  { store, relay, signal }: Pick<LayerContext, "store" | "relay" | "signal">,
 ): Promise<void> {
-  const { diffId, index } = about;
-  if (core.layers.record(diffId)?.indexed !== false) return;
+  if (store.layers.record(diffId)?.indexed !== false) return;
   relay.send({ kind: "sidecar-started", diffId, index });
-  using lock = await FileLock.acquire(core.layout.layerLock(diffId), { signal });
+  using lock = await FileLock.acquire(store.layout.layerLock(diffId), { signal });
   void lock;
-  const bytes = await core.pool.run<Uint8Array | undefined>("tree/index", core.layers.sidecarPath(diffId));
-  if (bytes) core.layers.replaceSidecar(diffId, bytes, core.staging.directory);
+  const bytes = await store.pool.run<Uint8Array | undefined>("tree/index", store.layers.sidecarPath(diffId));
+  if (bytes) store.layers.replaceSidecar(diffId, bytes, store.staging.directory);
   relay.send({ kind: "sidecar-complete", diffId, index, bytes: bytes?.length ?? 0 });
 }
 
-/** In the store, and known to have survived: what a crash of the machine may have damaged is verified first, or dropped. */
-export async function isUsable(core: StoreCore, diffId: LayerIdentity["diffId"], signal: AbortSignal): Promise<boolean> {
-  switch (core.layers.state(diffId)) {
+/** True if the store has the layer. A layer that a machine crash may have damaged is verified first, and withdrawn if it is wrong. */
+export async function isUsable(store: PullStore, diffId: DiffId, signal: AbortSignal): Promise<boolean> {
+  switch (store.layers.state(diffId)) {
     case "present":
       return true;
     case "absent":
       return false;
     case "unverified":
-      return verifyAfterCrash(core, diffId, signal);
+      return verifyAfterCrash(store, diffId, signal);
   }
 }
 
-async function verifyAfterCrash(core: StoreCore, diffId: LayerIdentity["diffId"], signal: AbortSignal): Promise<boolean> {
-  const { profile: native, owner } = core.superblock;
-  using lock = await FileLock.acquire(core.layout.layerLock(diffId), { signal });
+async function verifyAfterCrash(store: PullStore, diffId: DiffId, signal: AbortSignal): Promise<boolean> {
+  const { profile: native, owner } = store.superblock;
+  using lock = await FileLock.acquire(store.layout.layerLock(diffId), { signal });
   void lock;
-  const state = core.layers.state(diffId);
+  const state = store.layers.state(diffId);
   if (state !== "unverified") return state === "present";
-  const request = {
-    sidecar: core.layers.sidecarPath(diffId),
-    headers: core.layers.headersPath(diffId),
-    chunks: core.layout.chunks,
-    native,
-    owner,
-  };
-  if (await core.pool.run<boolean>("tree/verify-layer", request)) {
-    // what the catalog was told of it may not have reached the disk either
-    const inodes = await core.pool.run<Uint8Array>("tree/inodes", request);
-    core.catalog.announce({ diffId, inodes }, core.staging.fresh("edges"));
-    core.tidyCatalog();
-    core.layers.makeDurable([diffId]);
+  const sidecar = store.layers.sidecarPath(diffId);
+  const request = { sidecar, headers: store.layers.headersPath(diffId), chunks: store.layout.chunks, native, owner };
+  if (await store.pool.run<boolean>("tree/verify-layer", request)) {
+    // the catalog's edges of this layer may have been lost too
+    const inodes = await store.pool.run<Uint8Array>("tree/inodes", request);
+    store.catalog.announce({ diffId, inodes }, store.staging.fresh("edges"));
+    store.tidyCatalog();
+    store.layers.makeDurable([diffId]);
     return true;
   }
-  core.warn("STORE_DAMAGED", `layer ${diffId} did not survive the last crash of the machine; it is fetched again`);
-  core.layers.withdraw(diffId, core.staging.fresh("damaged"));
+  store.warn("STORE_DAMAGED", `layer ${diffId} was damaged by the last machine crash; it is fetched again`);
+  store.layers.withdraw(diffId, store.staging.fresh("damaged"));
   return false;
 }
 
-async function singleFlight(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {
-  const { core, signal } = context;
+/** Waits while another pull of this process fetches the layer; fetches it if that failed, or if nobody does. */
+async function fetchOrWait(layer: NumberedLayer, context: LayerContext): Promise<LayerTraffic | undefined> {
+  const { store, signal } = context;
   const { diffId } = layer;
-  const waitedFor = core.inFlight.get(diffId);
-  if (waitedFor) {
-    await untilSettled(waitedFor, signal);
-    return core.layers.state(diffId) === "present" ? skipLayer(layer, context, "ingested-elsewhere") : singleFlight(layer, context);
+  const watch = watcherOf(layer, context);
+  for (let other = store.flights.get(diffId); other !== undefined; other = store.flights.get(diffId)) {
+    await other.wait(signal, watch);
+    if (store.layers.state(diffId) === "present") return skipLayer(layer, context, "ingested-elsewhere");
   }
-  const work = lockAndIngest(layer, context);
-  core.inFlight.set(diffId, work);
+  const flight = new LayerFlight();
+  store.flights.set(diffId, flight);
   try {
-    return (await work) ?? (await skipLayer(layer, context, "ingested-elsewhere"));
+    const traffic = await flight.run(() => lockAndIngest(layer, context, flight));
+    return traffic ?? (await skipLayer(layer, context, "ingested-elsewhere"));
   } finally {
-    core.inFlight.delete(diffId);
+    store.flights.delete(diffId);
   }
+}
+
+/** Undefined if another process ingested the layer while this one waited for the lock. */
+async function lockAndIngest(layer: NumberedLayer, context: LayerContext, flight: LayerFlight): Promise<LayerTraffic | undefined> {
+  const { store, force, signal } = context;
+  const path = store.layout.layerLock(layer.diffId);
+  const watch = watcherOf(layer, context);
+  const onWait = (): void => {
+    const record = readLockRecord(path);
+    if (record === undefined) return;
+    watch(record);
+    flight.report(record);
+  };
+  using lock = await FileLock.acquire(path, { signal, onWait });
+  if (!force && store.layers.state(layer.diffId) === "present") return undefined;
+  const recorder = new LockRecorder(lock);
+  return await ingestLayer(layer, context, (record) => {
+    recorder.write(record);
+    flight.report(record);
+  });
+}
+
+/** Reports the progress of the pull that fetches the layer, of this process or another. */
+function watcherOf({ diffId, index }: LayerProgress, { relay }: LayerContext): (record: LockRecord) => void {
+  return ({ bytes, total }) => relay.advance({ kind: "download-advanced", diffId, index, bytes, total });
 }
 
 type SkipReason = Extract<ProgressEvent, { kind: "layer-skipped" }>["reason"];
 
-/** A pull that died between publishing the layer and removing its download left that behind. */
-async function skipLayer(
-  layer: LayerIdentity & { index: number },
-  context: LayerContext,
-  reason: SkipReason,
-): Promise<LayerTraffic | undefined> {
+/** Also removes the download of a pull that died after it published the layer. */
+async function skipLayer(layer: NumberedLayer, context: LayerContext, reason: SkipReason): Promise<LayerTraffic | undefined> {
   Spool.discard(spoolOf(layer, context));
   const proven = await proveLayer(layer, context);
   context.relay.send({ kind: "layer-skipped", reason, diffId: layer.diffId, index: layer.index });
   return proven;
-}
-
-async function lockAndIngest(layer: LayerIdentity & { index: number }, context: LayerContext): Promise<LayerTraffic | undefined> {
-  const { core, relay, force, signal } = context;
-  const { diffId, index } = layer;
-  const path = core.layout.layerLock(diffId);
-  const watch = (): void => {
-    const record = readLockRecord(path);
-    if (record) relay.advance({ kind: "download-advanced", diffId, index, bytes: record.bytes, total: record.total });
-  };
-  using lock = await FileLock.acquire(path, { signal, onWait: watch });
-  if (!force && core.layers.state(diffId) === "present") return undefined;
-  return await ingestLayer(layer, context, new LockRecorder(lock));
 }

@@ -1,8 +1,8 @@
-/** Locks that keep what a pull needs from gc until its image is recorded. */
+/** The locks that keep a pull's layers and trees from gc until its image is recorded. */
 import type { DiffId } from "../image/digest.ts";
 import type { FileLock } from "../system/file-lock.ts";
 
-/** What was made of a layer's tree while the layer was ingested: see TreeTask. */
+/** The part of a layer's tree that was created while the layer was ingested: see TreeTask. */
 export interface StagedTree {
   readonly directory: string;
   readonly placed: SharedArrayBuffer;
@@ -10,24 +10,24 @@ export interface StagedTree {
 
 export class Holds implements Disposable {
   readonly #locks: FileLock[] = [];
-  /** The trees among them, by id: for which layer of the image each was told of. */
+  /** Trees whose locks are held, by id, with the index of the layer that each was reported for. */
   readonly trees: Map<string, number> = new Map();
-  /** Layers that were ingested under their locks: no tree has what was made for them, but one that was staged meanwhile. */
+  /** Layers that this pull ingested, with their staged trees: no other tree has the inodes that were created for them. */
   readonly ingested: Map<DiffId, StagedTree | undefined> = new Map();
 
-  /** The lock is released with the others. */
+  /** Takes over a lock. */
   add(lock: FileLock): void {
     this.#locks.push(lock);
   }
 
-  /** The staged tree of a layer, for whoever makes the image's of it and removes what is left; each is given once. */
+  /** Hands over the staged tree of a layer, once. The receiver completes or removes it. */
   takeTree(diffId: DiffId): StagedTree | undefined {
     const tree = this.ingested.get(diffId);
     if (tree !== undefined) this.ingested.set(diffId, undefined);
     return tree;
   }
 
-  /** Idempotent; more can be added afterwards. */
+  /** Idempotent; locks can be added again afterwards. */
   release(): void {
     for (const lock of this.#locks.splice(0)) lock.release();
     this.trees.clear();

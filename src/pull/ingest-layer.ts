@@ -1,205 +1,185 @@
-/** One layer, fetched, ingested and published by whoever holds its lock. Wrong bytes, and a gc that comes between, start it over. */
+/** Fetches, ingests and publishes one layer, under its lock. */
 import { mkdirSync } from "node:fs";
 import { isErrno, ShaleError } from "../errors.ts";
-import type { LayerIdentity } from "../image/manifest.ts";
 import type { StagedTreeTask } from "../ingest/pipeline/engine.ts";
+import type { IngestedLayer } from "../ingest/pipeline/ingest.ts";
 import { readGeneration } from "../store/generation.ts";
 import { removeLayerDirectory } from "../store/layers.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { removeStagedTree } from "../tree/materialize.ts";
 import type { StagedTree } from "./holds.ts";
 import { LayerBlob } from "./layer-blob.ts";
-import { proofOf, spoolOf, type LayerContext, type LayerTraffic } from "./layer-context.ts";
+import { proofOf, spoolOf, type LayerContext, type LayerTraffic, type NumberedLayer } from "./layer-context.ts";
 import { refuseLargeBlob } from "./limits.ts";
-import type { LockRecorder } from "./lock-record.ts";
-import type { LayerProgress } from "./progress.ts";
+import type { LockRecord } from "./lock-record.ts";
 import { ProgressRelay } from "./progress-relay.ts";
 
-/** Wrong bytes are asked for once more, from another host if there is one. */
+/** Attempts that garbage collection may undo before the pull fails with STORE_BUSY. */
+const MAX_SWEPT = 3;
+
+/**
+ * Repeats the attempt in two cases: the blob was wrong (once, from another host if there is one), or garbage collection removed
+ * chunks that the attempt had found in the store. `report` gets the progress for those who wait for this layer.
+ */
 export async function ingestLayer(
-  layer: LayerIdentity & { index: number },
+  layer: NumberedLayer,
   context: LayerContext,
-  recorder: LockRecorder,
+  report: (record: LockRecord) => void,
 ): Promise<LayerTraffic> {
-  const { core, relay, source, reference, keepBlobs, force, signal, provenFor } = context;
-  const { diffId, index, descriptor } = layer;
+  const { store, relay, limits, signal, provenFor } = context;
+  refuseLargeBlob(layer.descriptor, limits.blobBytes);
   const proof = provenFor === undefined ? undefined : proofOf(layer, provenFor);
-  using blob = new LayerBlob({
+  using blob = openBlob(layer, context);
+  let wasWrong = false;
+  for (let swept = 0; swept < MAX_SWEPT;) {
+    try {
+      const ingested = await ingestOnce(layer, context, { blob, report, forget: swept > 0 });
+      if (ingested === undefined) {
+        swept++;
+        continue;
+      }
+      blob.done();
+      if (proof !== undefined) store.proofs.add(proof);
+      return { fetched: blob.fetched, resumed: blob.resumed, ingested: true, tree: ingested.tree };
+    } catch (error) {
+      if (!blob.failed(error) || wasWrong || signal.aborted) throw error;
+      wasWrong = true;
+      const { code, message } = ProgressRelay.describe(error);
+      relay.warn(code, message);
+    }
+  }
+  const message = `garbage collection kept removing data that layer ${layer.diffId} needs; pull again when it has ended`;
+  throw new ShaleError("STORE_BUSY", message, { path: store.layout.root });
+}
+
+function openBlob(layer: NumberedLayer, context: LayerContext): LayerBlob {
+  const { store, relay, source, reference, keepBlobs, force, signal, provenFor } = context;
+  const { diffId, index, descriptor } = layer;
+  return new LayerBlob({
     source,
     reference,
     descriptor,
     spool: spoolOf(layer, context),
-    kept: core.layout.blob(descriptor.digest),
+    kept: store.layout.blob(descriptor.digest),
     keep: keepBlobs,
-    force: force || proof !== undefined,
+    force: force || provenFor !== undefined,
     signal,
     onEvent: (event) => relay.send({ ...event, diffId, index }),
     onResumed: (bytes) => relay.send({ kind: "download-resumed", diffId, index, bytes }),
   });
-  const attempt = async (): Promise<LayerTraffic> => {
-    const { tree } = await ingestUndisturbed(layer, context, { recorder, blob });
-    blob.done();
-    if (proof !== undefined) core.proofs.add(proof);
-    return { fetched: blob.fetched, resumed: blob.resumed, ingested: true, tree };
-  };
-  try {
-    return await attempt();
-  } catch (error) {
-    if (!blob.failed(error) || signal.aborted) throw error;
-    relay.warn(...describe(error));
-  }
-  try {
-    return await attempt();
-  } catch (error) {
-    blob.failed(error);
-    throw error;
-  }
 }
 
-function describe(error: unknown): [code: string, message: string] {
-  const { code, message } = ProgressRelay.describe(error);
-  return [code, message];
-}
-
-interface Feed {
-  readonly recorder: LockRecorder;
+interface Attempt {
   readonly blob: LayerBlob;
-}
-
-/** A gc may take chunks that this ingest found there before it has published its claim to them; then it starts over. */
-async function ingestUndisturbed(layer: LayerIdentity & { index: number }, context: LayerContext, feed: Feed): Promise<Ingested> {
-  for (let attempt = 0; attempt < 3; attempt++) {
-    const ingested = await ingestStaging(layer, context, { ...feed, forget: attempt > 0 });
-    if (ingested) return ingested;
-  }
-  throw new ShaleError("STORE_BUSY", `garbage collection kept removing what layer ${layer.diffId} needs; try again when it has ended`, {
-    path: context.core.layout.root,
-  });
-}
-
-interface Ingested {
-  /** If one was staged, and is of use. */
-  readonly tree?: StagedTree | undefined;
-}
-
-interface Attempt extends Feed {
+  readonly report: (record: LockRecord) => void;
+  /** Use no knowledge of which chunks exist. */
   readonly forget: boolean;
 }
 
-/** Undefined when chunks were removed meanwhile. The tree that is staged meanwhile is given, or goes. */
-async function ingestStaging(
-  layer: LayerIdentity & { index: number },
+/** Undefined if garbage collection removed chunks meanwhile. A staged tree is returned, or removed. */
+async function ingestOnce(
+  layer: NumberedLayer,
   context: LayerContext,
   attempt: Attempt,
-): Promise<Ingested | undefined> {
-  const { used } = context;
-  if (used === undefined) return ingestOnce(layer, context, attempt);
-  const directory = context.core.staging.fresh("tree");
-  mkdirSync(directory, { mode: 0o700 });
-  let ingested: Ingested | undefined;
+): Promise<{ readonly tree?: StagedTree } | undefined> {
+  const { store, relay, used } = context;
+  const { diffId, index } = layer;
+  const sweepLock = store.layout.lock("sweep");
+  const generation = readGeneration(sweepLock);
+  const directory = store.staging.fresh("layer");
+  const treeTask = used && { directory: store.staging.fresh("tree"), used };
+  if (treeTask) mkdirSync(treeTask.directory, { mode: 0o700 });
+  let tree: StagedTree | undefined;
   try {
-    return (ingested = await ingestOnce(layer, context, { ...attempt, tree: { directory, used } }));
+    const ingested = await runIngest(layer, context, { ...attempt, directory, treeTask, generation });
+    if (ingested === undefined) return undefined;
+    const { sidecarBytes, size, entries, placed } = ingested;
+    relay.send({ kind: "sidecar-complete", diffId, index, bytes: sidecarBytes });
+    if (!(await publish(layer, context, { ...ingested, directory, generation }))) return undefined;
+    relay.send({ kind: "ingest-complete", diffId, index, bytes: size, entries });
+    // after a sweep, a file of the staged tree may no longer be the inode that chunks/ has
+    if (treeTask && placed && readGeneration(sweepLock) === generation) tree = { directory: treeTask.directory, placed };
+    return tree === undefined ? {} : { tree };
   } finally {
-    if (ingested?.tree === undefined) await removeStagedTree(directory);
+    // publishing has renamed the directory away
+    removeLayerDirectory(directory);
+    if (treeTask && tree === undefined) await removeStagedTree(treeTask.directory);
   }
 }
 
-/** Undefined when chunks were removed meanwhile. */
-async function ingestOnce(
-  layer: LayerIdentity & { index: number },
-  context: LayerContext,
-  { recorder, blob, forget, tree }: Attempt & { readonly tree?: StagedTreeTask },
-): Promise<Ingested | undefined> {
-  const { core, relay, force, buildIndex, limits, budget, signal } = context;
-  const { diffId, descriptor } = layer;
-  const about: LayerProgress = { diffId, index: layer.index };
+interface StagedAttempt extends Attempt {
+  readonly directory: string;
+  readonly treeTask: StagedTreeTask | undefined;
+  /** Of the sweep, when the attempt began. */
+  readonly generation: bigint;
+}
+
+async function runIngest(layer: NumberedLayer, context: LayerContext, attempt: StagedAttempt): Promise<IngestedLayer | undefined> {
+  const { store, relay, force, buildIndex, limits, budget, signal } = context;
+  const { diffId, index, descriptor } = layer;
+  const { blob, report, forget, directory, treeTask, generation } = attempt;
   const total = descriptor.size;
-  refuseLargeBlob(descriptor, limits.blobBytes);
   let bytes = 0;
   let entries = 0;
-  relay.send({ kind: "download-started", ...about, total });
-  relay.send({ kind: "ingest-started", ...about });
-  const directory = core.staging.fresh("layer");
-  const generation = readGeneration(core.layout.lock("sweep"));
-  using staged = removedAtEnd(directory);
-  void staged;
   let settling = false;
-  const ingesting = core.ingest.ingest({
+  relay.send({ kind: "download-started", diffId, index, total });
+  relay.send({ kind: "ingest-started", diffId, index });
+  const ingesting = store.ingest.ingest({
     diffId,
     descriptor,
     directory,
-    tree,
     buildIndex,
-    verifyContent: force,
     forget,
     limits,
     signal,
+    tree: treeTask,
+    verifyContent: force,
     blob: blob.bytes(),
     onDownloaded: (count) => {
       bytes += count;
-      relay.advance({ kind: "download-advanced", ...about, bytes, total });
-      recorder.write({ phase: "fetching", bytes, total, entries });
+      relay.advance({ kind: "download-advanced", diffId, index, bytes, total });
+      report({ phase: "fetching", bytes, total, entries });
     },
     onUnpacked: (unpacked, found) => {
       entries = found;
       budget.set(diffId, unpacked);
-      relay.advance({ kind: "ingest-advanced", ...about, bytes: unpacked, entries });
+      relay.advance({ kind: "ingest-advanced", diffId, index, bytes: unpacked, entries });
     },
     onSettling: () => {
       settling = true;
-      relay.send({ kind: "download-complete", ...about, bytes });
-      relay.send({ kind: "sidecar-started", ...about });
+      relay.send({ kind: "download-complete", diffId, index, bytes });
+      relay.send({ kind: "sidecar-started", diffId, index });
     },
   });
-  // a chunk that was to be stored once more, under what a hard link made of its attributes
-  const ingested = await ingesting.catch((error: unknown) => {
-    if (settling && isErrno(error, "ENOENT") && readGeneration(core.layout.lock("sweep")) !== generation) return undefined;
+  return ingesting.catch((error: unknown) => {
+    // settling copies a chunk whose attributes a hard link changed; a sweep may have removed it
+    if (settling && isErrno(error, "ENOENT") && readGeneration(store.layout.lock("sweep")) !== generation) return undefined;
     throw error;
   });
-  if (ingested === undefined) return undefined;
-  relay.send({ kind: "sidecar-complete", ...about, bytes: ingested.sidecarBytes });
-  const { inodes, size, entries: all, placed } = ingested;
-  if (!(await publish(layer, context, { directory, generation, inodes, size, entries: all }))) return undefined;
-  relay.send({ kind: "ingest-complete", ...about, bytes: ingested.size, entries: ingested.entries });
-  // a file that was linked into the tree may have been removed since from chunks/, and made again as another inode
-  if (tree === undefined || placed === undefined || readGeneration(core.layout.lock("sweep")) !== generation) return {};
-  return { tree: { directory: tree.directory, placed } };
 }
 
-/** Published, the directory has gone already; given up, nothing of it stays. */
-function removedAtEnd(directory: string): Disposable {
-  return { [Symbol.dispose]: () => removeLayerDirectory(directory) };
-}
-
-interface Staged {
+interface StagedLayer extends Pick<IngestedLayer, "inodes" | "size" | "entries"> {
   readonly directory: string;
-  /** Of the sweep, when the ingest began. */
   readonly generation: bigint;
-  readonly inodes: Uint8Array;
-  readonly size: number;
-  readonly entries: number;
 }
 
-/** Edges before the layer, so that the catalog never under-counts, and no sweep between the two. False when chunks are gone. */
+/** Announces the edges, then publishes the layer, with no sweep between: the catalog never under-counts. False if chunks are missing. */
 async function publish(
-  { diffId }: LayerIdentity,
-  { core, buildIndex, durability, signal }: LayerContext,
-  staged: Staged,
+  { diffId }: NumberedLayer,
+  { store, buildIndex, durability, signal }: LayerContext,
+  { directory, generation, inodes, size, entries }: StagedLayer,
 ): Promise<boolean> {
-  const path = core.layout.lock("sweep");
+  const path = store.layout.lock("sweep");
   using sweep = await FileLock.acquire(path, { mode: "shared", signal });
-  const { directory, generation, inodes, size, entries } = staged;
-  if (
-    readGeneration(path) !== generation &&
-    !(await core.pool.run<boolean>("tree/chunks-there", { rows: inodes, chunks: core.layout.chunks }))
-  ) {
-    return false;
+  if (readGeneration(path) !== generation) {
+    const request = { rows: inodes, chunks: store.layout.chunks };
+    if (!(await store.pool.run<boolean>("tree/chunks-there", request))) return false;
   }
   signal.throwIfAborted();
-  core.catalog.announce({ diffId, inodes }, core.staging.fresh("edges"));
-  core.layers.publish(directory, { diffId, size, entries, indexed: buildIndex });
+  store.catalog.announce({ diffId, inodes }, store.staging.fresh("edges"));
+  store.layers.publish(directory, { diffId, size, entries, indexed: buildIndex });
   sweep.release();
-  core.tidyCatalog();
-  if (durability === "barrier") core.layers.makeDurable([diffId]);
+  store.tidyCatalog();
+  if (durability === "barrier") store.layers.makeDurable([diffId]);
   return true;
 }

@@ -1,4 +1,4 @@
-/** What the steps of getting one layer share: the pull they belong to, what they answer, what proves the layer, and where its download lies. */
+/** What the steps of fetching one layer share, and what they return. */
 import type { LayerIdentity } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source } from "../source/source.ts";
@@ -6,10 +6,13 @@ import { proofKey, type Proof } from "../store/proofs.ts";
 import type { StagedTree } from "./holds.ts";
 import type { ImageBudget, Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
-import type { StoreCore } from "../session/store-core.ts";
+import type { PullStore } from "./pull-store.ts";
+
+/** A layer at its index in the image; 0 is the bottom layer. */
+export type NumberedLayer = LayerIdentity & { readonly index: number };
 
 export interface LayerContext {
-  readonly core: StoreCore;
+  readonly store: PullStore;
   readonly source: Source;
   readonly reference: Reference;
   readonly relay: ProgressRelay;
@@ -17,11 +20,11 @@ export interface LayerContext {
   readonly buildIndex: boolean;
   readonly durability: "deferred" | "barrier";
   readonly keepBlobs: boolean;
-  /** Memory of MadeInodes, for what the image's trees have: these are staged on the way. Undefined: none of the native profile is wanted. */
+  /** Memory of a MadeInodes: the inodes that the image's staged trees have. Undefined: no tree is staged during the ingest. */
   readonly used: SharedArrayBuffer | undefined;
   readonly limits: Limits;
   readonly budget: ImageBudget;
-  /** The repository that must have given each layer's blob once; undefined: what the store has is anybody's. */
+  /** The repository that must have served each layer's blob itself; undefined: any layer of the store will do. */
   readonly provenFor: string | undefined;
   readonly signal: AbortSignal;
 }
@@ -29,11 +32,11 @@ export interface LayerContext {
 /** Bytes of the blob. */
 export interface LayerTraffic {
   readonly fetched: number;
-  /** From an earlier download that was cut off, or a kept blob. */
+  /** From an interrupted download, or a kept blob. */
   readonly resumed: number;
-  /** False: fetched to see that it is the right one, and no more. */
+  /** False: fetched only to verify it. */
   readonly ingested: boolean;
-  /** Its receiver removes it. */
+  /** The receiver removes it. */
   readonly tree?: StagedTree | undefined;
 }
 
@@ -41,8 +44,8 @@ export function proofOf({ descriptor, diffId }: LayerIdentity, repository: strin
   return { repository, blob: descriptor.digest, content: diffId };
 }
 
-/** What another repository sent proves nothing for this one. */
-export function spoolOf(layer: LayerIdentity, { core, provenFor }: LayerContext): string {
-  const path = core.layout.download(layer.descriptor.digest);
+/** Where a download is spooled. With `provenFor` the path depends on the repository: bytes of another repository prove nothing. */
+export function spoolOf(layer: LayerIdentity, { store, provenFor }: LayerContext): string {
+  const path = store.layout.download(layer.descriptor.digest);
   return provenFor === undefined ? path : `${path}-${proofKey(proofOf(layer, provenFor))}`;
 }

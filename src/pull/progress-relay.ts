@@ -1,8 +1,10 @@
-/** Between the work and the caller's sink: coalesces counts, swallows what the sink throws, and keeps the promise of terminal events. */
+/** Passes a pull's events to the caller's sink: drops excess counts, and turns exceptions of the sink into process warnings. */
 import { ShaleError } from "../errors.ts";
+import type { SourceEvent } from "../source/source.ts";
+import { notifyUser } from "../system/user-callback.ts";
 import type { LayerProgress, ProgressEvent, ProgressSink } from "./progress.ts";
 
-/** Counts of one kind and layer are told at most this often (ms); the last one is always in a terminal event. */
+/** Minimum ms between two counts of one kind and layer; the final count is always in a terminal event. */
 const INTERVAL_MS = 100;
 
 export class ProgressRelay {
@@ -10,7 +12,7 @@ export class ProgressRelay {
   readonly #watch: ((event: ProgressEvent) => void) | undefined;
   readonly #last = new Map<string, number>();
 
-  /** `watch` sees every event that is not dropped, and does not throw. */
+  /** `watch` gets the same events, and does not throw. */
   constructor(sink: ProgressSink | undefined, watch?: (event: ProgressEvent) => void) {
     this.#sink = sink;
     this.#watch = watch;
@@ -18,16 +20,11 @@ export class ProgressRelay {
 
   send(event: ProgressEvent): void {
     this.#watch?.(event);
-    if (!this.#sink) return;
-    try {
-      this.#sink(event);
-    } catch (error) {
-      // progress can neither block nor fail a pull: the sink's faults are its own
-      process.emitWarning(error instanceof Error ? error : String(error));
-    }
+    const sink = this.#sink;
+    if (sink) notifyUser("onProgress", () => sink(event));
   }
 
-  /** An event with a count, dropped when one of its kind and layer was told just now. */
+  /** Sends an event with a count, unless one of its kind and layer was sent within the interval. */
   advance(event: ProgressEvent & LayerProgress): void {
     if (!this.#sink && !this.#watch) return;
     const key = `${event.kind} ${event.index}`;
@@ -37,11 +34,16 @@ export class ProgressRelay {
     this.send(event);
   }
 
-  warn(code: string, message: string): void {
-    this.send({ kind: "warning", code, message });
-  }
+  readonly warn = (code: string, message: string): void => this.send({ kind: "warning", code, message });
 
-  /** How an error is told in an event. */
+  /** Reports retries of manifest and config requests as warnings, since they belong to no layer. */
+  readonly warnOfRetry = (event: SourceEvent): void => {
+    if (event.kind !== "retrying") return;
+    const { code, message, delayMs } = event;
+    this.warn(code, `${message}; retrying ${delayMs < 50 ? "at once" : `in ${(delayMs / 1000).toFixed(1)} s`}`);
+  };
+
+  /** Code and message of an error, for an event. */
   static describe(error: unknown): { code: string; message: string } {
     if (ShaleError.is(error)) return { code: error.code, message: error.message };
     if (error instanceof Error) return { code: error.name === "AbortError" ? "ABORTED" : "ERROR", message: error.message };

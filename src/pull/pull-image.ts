@@ -1,46 +1,46 @@
-/** The pull: what the policy allows of the store, else the source; what turns out damaged is fetched once more. */
+/** One pull: the store's image if the policy allows it, otherwise the source's. Damage found on the way is fetched once more. */
+import { ShaleError } from "../errors.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { ArchiveReference, LayoutReference } from "../image/reference.ts";
 import { namedDigest } from "../store/images.ts";
 import { cachedImage } from "./cached-image.ts";
 import { Holds } from "./holds.ts";
-import type { Image } from "../api/image.ts";
-import { isDamage, milliseconds, tellRetries, type PullRequest } from "./pull-request.ts";
+import { milliseconds, type PulledImage, type PullRequest, type RunningPull } from "./pull-request.ts";
+import type { BootStore } from "./pull-store.ts";
 
 const { existsSync } = process.getBuiltinModule("node:fs");
 
 type LocalReference = ArchiveReference | LayoutReference;
 
-export async function pullImage(request: Omit<PullRequest, "holds">): Promise<Image> {
+export async function pullImage(store: BootStore, request: PullRequest): Promise<PulledImage> {
   const { relay } = request;
   const started = milliseconds();
   using holds = new Holds();
-  const held = { ...request, holds };
-  const image = (await fromStore(held, started)) ?? (await fetchAndHeal(held, started));
+  const image = (await imageOfStore(store, request, { holds, started })) ?? (await fetchAndHeal(store, request, { holds, started }));
   holds.release();
-  relay.send({ kind: "complete", manifestDigest: image.manifestDigest, cached: image.cached });
-  if (!image.cached) (await request.core.whole()).keepBudget();
+  relay.send({ kind: "complete", manifestDigest: image.record.manifestDigest, cached: image.cached });
+  if (!image.cached) (await store.whole()).keepBudget();
   return image;
 }
 
-async function fromStore(request: PullRequest, started: number): Promise<Image | undefined> {
-  if (request.force || (looksAtSource(request) && !(await isUnchanged(request)))) return undefined;
+async function imageOfStore(store: BootStore, request: PullRequest, running: RunningPull): Promise<PulledImage | undefined> {
+  if (request.force || (asksSource(request) && !(await isUnchanged(store, request)))) return undefined;
   try {
-    const image = await cachedImage(request, started);
-    if (image) ensureReference(request, image);
-    if (image && request.policy === "always") tellUnchanged(request, image);
+    const image = await cachedImage(store, request, running);
+    if (image) ensureReference(store, request, image);
+    if (image && request.policy === "always") reportUnchanged(request, image);
     return image;
   } catch (error) {
     if (request.policy === "never" || !isDamage(error)) throw error;
     request.relay.warn(error.code, error.message);
-    // trees come after leases in the order of locks
-    request.holds.release();
+    // lock order: tree locks are released before a lease is taken
+    running.holds.release();
     return undefined;
   }
 }
 
-/** A look at what lies on this machine costs nothing, and a file means what it holds now; once it is gone, what the store has of it will do. */
-function looksAtSource({ policy, reference }: PullRequest): boolean {
+/** Local sources are always read again, since that costs no network; once the file is gone, the store's image serves. */
+function asksSource({ policy, reference }: PullRequest): boolean {
   return policy === "always" || (policy === "if-missing" && reference.transport !== "docker" && localExists(reference));
 }
 
@@ -49,53 +49,66 @@ function localExists(reference: LocalReference): boolean {
   return path === "-" || existsSync(path);
 }
 
-/** True when the registry names what the store has: told by a digest, for one round trip; a digest in the reference needs none. */
-async function isUnchanged({ core, reference, name, platform, relay, signal, source, verifyManifest }: PullRequest): Promise<boolean> {
-  const warn = (code: string, message: string): void => relay.warn(code, message);
-  const known = core.images.reference(name, formatPlatform(platform), warn);
+/** True if the source names what the store has. Compares digests in one round trip; a digest in the reference needs none. */
+async function isUnchanged(store: BootStore, request: PullRequest): Promise<boolean> {
+  const { reference, name, platform, relay, signal, source, verifyManifest } = request;
+  const known = store.images.reference(name, formatPlatform(platform), relay.warn);
   if (!known) return false;
   const pinned = reference.transport === "docker" && reference.digest !== undefined;
-  if (!pinned && (await (await source()).resolveDigest(reference, { signal, onEvent: tellRetries(relay) })) !== namedDigest(known))
-    return false;
+  if (!pinned) {
+    const named = await (await source()).resolveDigest(reference, { signal, onEvent: relay.warnOfRetry });
+    if (named !== namedDigest(known)) return false;
+  }
   if (verifyManifest === undefined) return true;
   const { readStoredManifest } = await import("./resolve-image.ts");
-  const manifest = readStoredManifest(core.images, known.manifestDigest);
+  const manifest = readStoredManifest(store.images, known.manifestDigest);
   await (manifest && verifyManifest(manifest.descriptor, manifest.bytes));
   return manifest !== undefined;
 }
 
-/** Who asked for a look at the registry is told what it came to. */
-function tellUnchanged({ core, relay, eager }: PullRequest, { reference, manifestDigest }: Image): void {
-  const record = core.images.record(manifestDigest, (code, message) => relay.warn(code, message));
-  const layers = (record?.layers ?? []).map(({ diffId, digest, size }) => ({ diffId, digest, size }));
-  relay.send({ kind: "resolving", reference });
-  relay.send({ kind: "resolved", reference, manifestDigest, layers });
+/** Reports the result of an `always` check that found nothing new. */
+function reportUnchanged({ relay, eager }: PullRequest, { record: { manifestDigest, layers }, name }: PulledImage): void {
+  relay.send({ kind: "resolving", reference: name });
+  const summary = layers.map(({ diffId, digest, size }) => ({ diffId, digest, size }));
+  relay.send({ kind: "resolved", reference: name, manifestDigest, layers: summary });
   for (const [index, { diffId }] of layers.entries()) {
     relay.send({ kind: "layer-skipped", reason: "in-store", diffId, index });
     if (eager) relay.send({ kind: "tree-skipped", diffId, index });
   }
 }
 
-/** What was found by its digest alone is kept under this name too. */
-function ensureReference({ core, reference, name, platform, relay }: PullRequest, { manifestDigest }: Image): void {
+/** Adds the reference if the image was found by its digest alone. */
+function ensureReference(
+  store: BootStore,
+  { reference, name, platform, relay }: PullRequest,
+  { record: { manifestDigest } }: PulledImage,
+): void {
   const key = { reference: name, platform: formatPlatform(platform) };
-  const warn = (code: string, message: string): void => relay.warn(code, message);
-  if (core.images.reference(key.reference, key.platform, warn)) return;
+  if (store.images.reference(key.reference, key.platform, relay.warn)) return;
   const digest = reference.transport === "docker" ? reference.digest : undefined;
-  core.images.writeReference({ ...key, manifestDigest, ...(digest && digest !== manifestDigest && { namedDigest: digest }) });
-  core.leases.touch(manifestDigest);
+  store.images.writeReference({ ...key, manifestDigest, ...(digest && digest !== manifestDigest && { namedDigest: digest }) });
+  store.leases.touch(manifestDigest);
 }
 
-/** What is damaged in the store is found when it is used; then everything is fetched once more, and what is right is kept. */
-async function fetchAndHeal(request: PullRequest, started: number): Promise<Image> {
+/** Damage in the store shows when the data is used. Then everything is fetched once more; intact data is kept. */
+async function fetchAndHeal(store: BootStore, request: PullRequest, running: RunningPull): Promise<PulledImage> {
+  if (request.policy === "never") {
+    const message = `${JSON.stringify(request.name)} is not in the store and the policy is never; pull it with another policy`;
+    throw new ShaleError("NOT_CACHED", message, { reference: request.name });
+  }
   const { fetchImage } = await import("./fetch-image.ts");
+  const whole = await store.whole();
   try {
-    return await fetchImage(request, started);
+    return await fetchImage(whole, request, running);
   } catch (error) {
     if (request.force || !isDamage(error)) throw error;
     request.relay.warn(error.code, error.message);
-    // by force it wants for itself what it has shared until now
-    request.holds.release();
-    return fetchImage({ ...request, force: true }, started);
+    // a forced pull takes exclusively the locks that it shared until now
+    running.holds.release();
+    return fetchImage(whole, { ...request, force: true }, running);
   }
+}
+
+export function isDamage(error: unknown): error is ShaleError<"STORE_DAMAGED" | "SIDECAR_INVALID"> {
+  return ShaleError.is(error, "STORE_DAMAGED") || ShaleError.is(error, "SIDECAR_INVALID");
 }

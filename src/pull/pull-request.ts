@@ -1,68 +1,98 @@
-/** What one pull was asked for, and what all its steps use. */
-import { ShaleError } from "../errors.ts";
+/** What one pull was asked for, and what it returns. */
 import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
-import type { Source, SourceEvent } from "../source/source.ts";
+import type { Source } from "../source/source.ts";
+import type { ImageRecord } from "../store/images.ts";
 import type { Profile } from "../store/profile.ts";
-import type { BootCore } from "../session/boot-core.ts";
+import type { FileLock } from "../system/file-lock.ts";
+import type { ComposedLayer } from "../tree/tasks.ts";
 import type { Holds } from "./holds.ts";
 import type { Limits } from "./limits.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
 import type { VerifyManifest } from "./resolve-image.ts";
-import type { StoreCore } from "../session/store-core.ts";
-import type { TreesContext } from "./trees.ts";
 
-export type PullPolicy = "if-missing" | "always" | "never";
-
-/** `Core`: what a cached pull needs of the store, or the whole of it. */
-export interface PullRequest<Core = BootCore> {
-  readonly core: Core;
+/** Which image, in which form. */
+export interface ImageRequest {
   /** What the source is asked for. */
   readonly reference: Reference;
-  /** What the store calls the image: the canonical text of a reference, as a rule of that one. */
+  /** What the store calls the image: a canonical reference, as a rule that of `reference`. */
   readonly name: string;
   readonly platform: Platform;
   readonly profile: Profile;
-  readonly policy: PullPolicy;
-  readonly force: boolean;
-  readonly buildIndex: boolean;
+  /** Create the trees too. */
   readonly eager: boolean;
-  readonly durability: "deferred" | "barrier";
-  readonly keepBlobs: boolean;
+  readonly buildIndex: boolean;
+  /** The image's repository must have served each blob itself. */
   readonly requireProof: boolean;
-  readonly limits: Limits;
-  readonly verifyManifest: VerifyManifest | undefined;
-  /** Called when the network or layout is needed, never for a cached image. */
-  readonly source: () => Promise<Source>;
   readonly relay: ProgressRelay;
-  /** Released by whoever made the request. */
-  readonly holds: Holds;
   readonly signal: AbortSignal;
 }
 
-/** Milliseconds of a clock that only goes forward. `performance` would be loaded for it. */
+export type PullPolicy = "if-missing" | "always" | "never";
+
+/** How a pull may fetch what the store lacks. */
+export interface FetchRequest {
+  readonly policy: PullPolicy;
+  /** Fetch and ingest everything again. */
+  readonly force: boolean;
+  readonly durability: "deferred" | "barrier";
+  readonly keepBlobs: boolean;
+  readonly limits: Limits;
+  readonly verifyManifest: VerifyManifest | undefined;
+  /** Opens the source; called only when the registry, layout or archive is needed. */
+  readonly source: () => Promise<Source>;
+}
+
+export type PullRequest = ImageRequest & FetchRequest;
+
+export interface RunningPull {
+  /** Locks of this pull, released when it ends. */
+  readonly holds: Holds;
+  /** When it began, on the clock of `milliseconds`. */
+  readonly started: number;
+}
+
+export interface PullStats {
+  /** Bytes of layer blobs that this pull fetched. */
+  readonly downloadedBytes: number;
+  /** Bytes of layer blobs that were on disk already, from interrupted downloads or kept blobs. */
+  readonly resumedBytes: number;
+  /** Layers that this pull ingested. */
+  readonly ingestedLayers: number;
+  /** Files that this handle added to the store while the pull ran, and their bytes; the others existed already. */
+  readonly newChunks: number;
+  readonly newChunkBytes: number;
+  readonly durationMs: number;
+}
+
+export const NO_WORK: Omit<PullStats, "durationMs"> = {
+  downloadedBytes: 0,
+  resumedBytes: 0,
+  ingestedLayers: 0,
+  newChunks: 0,
+  newChunkBytes: 0,
+};
+
+/** A tree of the image; with its resolution once the layers were composed. */
+export interface TreeRef extends Partial<ComposedLayer> {
+  readonly treeId: string;
+}
+
+/** An image of the store, as plain data. The receiver owns the lease and releases it. */
+export interface PulledImage {
+  readonly record: ImageRecord;
+  /** What the store calls it. */
+  readonly name: string;
+  readonly profile: Profile;
+  /** Bottom to top. After a lazy pull the directories may be missing. */
+  readonly trees: readonly TreeRef[];
+  readonly lease: FileLock;
+  /** No layer or config blob was fetched. */
+  readonly cached: boolean;
+  readonly stats: PullStats;
+}
+
+/** Milliseconds of a monotonic clock. Importing `performance` would cost the boot path. */
 export function milliseconds(): number {
   return Number(process.hrtime.bigint()) / 1e6;
-}
-
-export function isDamage(error: unknown): error is ShaleError<"STORE_DAMAGED" | "SIDECAR_INVALID"> {
-  return ShaleError.is(error, "STORE_DAMAGED") || ShaleError.is(error, "SIDECAR_INVALID");
-}
-
-/** Manifests and configs have no row of their own in the progress. */
-export function tellRetries(relay: ProgressRelay): (event: SourceEvent) => void {
-  return (event) => {
-    if (event.kind !== "retrying") return;
-    const { code, message, delayMs } = event;
-    relay.warn(code, `${message}; it is tried again ${delayMs < 50 ? "at once" : `in ${(delayMs / 1000).toFixed(1)} s`}`);
-  };
-}
-
-export function treesContext({ core, profile, relay, signal, force, holds }: PullRequest<StoreCore>): TreesContext {
-  return { core, profile, relay, signal, force, holds };
-}
-
-/** For what a cached pull does without. */
-export async function wholeRequest(request: PullRequest): Promise<PullRequest<StoreCore>> {
-  return { ...request, core: await request.core.whole() };
 }

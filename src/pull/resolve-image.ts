@@ -1,4 +1,4 @@
-/** From a reference to one image's verified documents: manifest and config. */
+/** Resolves a reference to the verified manifest and config of one image. */
 import { createHash } from "node:crypto";
 import { ShaleError } from "../errors.ts";
 import { parseConfig, type ImageConfig } from "../image/config.ts";
@@ -10,6 +10,7 @@ import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import type { ManifestDocument, Source, SourceEvent, SourceOptions } from "../source/source.ts";
 import type { Images } from "../store/images.ts";
+import { findVerified } from "../store/verified-document.ts";
 import type { Limits } from "./limits.ts";
 
 /** Called with the image's manifest before any layer is fetched; what it throws fails the pull. */
@@ -19,9 +20,9 @@ export interface ResolvedManifest {
   readonly descriptor: Descriptor;
   readonly bytes: Buffer;
   readonly manifest: Manifest;
-  /** Of the document that the reference itself names: this manifest, or an image index. */
+  /** The digest of the document that the reference names: this manifest, or an image index. */
   readonly named: BlobDigest;
-  /** True when an image index said what it runs on: its word goes before the config's, which tools that copy images leave wrong. */
+  /** True if an image index named the platform. It precedes the config's, which tools that copy images often leave wrong. */
   readonly chosen: boolean;
 }
 
@@ -29,7 +30,7 @@ export interface ResolvedConfig {
   readonly bytes: Buffer;
   readonly config: ImageConfig;
   readonly layers: readonly LayerIdentity[];
-  /** False when the store had it. */
+  /** False if the store had it. */
   readonly fetched: boolean;
 }
 
@@ -57,7 +58,7 @@ export async function resolveManifest(
   throw new ShaleError("LIMIT_INDEX_DEPTH", message, { limit: "indexDepth", maximum: limits.indexDepth });
 }
 
-/** Sources read no more than the default; a caller may want less. */
+/** Sources read no more than the default limit; a caller may set a lower one. */
 function refuseLarge({ descriptor: { digest }, bytes }: ManifestDocument, limit: number): void {
   if (bytes.length <= limit) return;
   throw new ShaleError("MANIFEST_TOO_LARGE", `manifest ${digest} has ${bytes.length} bytes, more than the limit of ${limit}`, { limit });
@@ -73,37 +74,36 @@ export interface ConfigRequest {
   readonly manifest: Pick<ResolvedManifest, "manifest" | "chosen">;
   readonly platform: Platform;
   readonly images: Images;
-  /** Fetch it even if the store has it. */
+  /** Fetch it although the store has it. */
   readonly force: boolean;
   readonly limits: Limits;
   readonly signal: AbortSignal;
   readonly onEvent?: SourceOptions["onEvent"];
 }
 
-/** The image config, from the store if it is there intact, else from the source; verified either way. */
+/** The image config: from the store if intact, otherwise from the source; verified in both cases. */
 export async function resolveConfig(
   source: Source,
   reference: Reference,
   { manifest: { manifest, chosen }, platform, images, force, limits, ...options }: ConfigRequest,
 ): Promise<ResolvedConfig> {
   const { config: descriptor } = manifest;
-  const kept = force ? undefined : images.readDocument("config", descriptor.digest);
-  const fetched = kept === undefined || digestOf(kept, descriptor.digest) !== descriptor.digest;
-  const bytes = fetched ? await fetchConfig(source, reference, { descriptor, maximum: limits.configBytes, ...options }) : kept;
+  const kept = force ? undefined : findVerified(images, "config", descriptor.digest);
+  const bytes = kept ?? (await fetchConfig(source, reference, { descriptor, maximum: limits.configBytes, ...options }));
   const config = parseConfig(bytes);
   if (!chosen) refusePlatform(config.platform, platform);
-  return { bytes, config, layers: matchLayers(manifest, config), fetched };
+  return { bytes, config, layers: matchLayers(manifest, config), fetched: kept === undefined };
 }
 
-/** A manifest of the store with its descriptor, if it is there intact. */
+/** A manifest of the store with its descriptor; undefined if missing or damaged. */
 export function readStoredManifest(images: Images, digest: BlobDigest): ManifestDocument | undefined {
-  const bytes = images.readDocument("manifest", digest);
-  if (bytes === undefined || digestOf(bytes, digest) !== digest) return undefined;
+  const bytes = findVerified(images, "manifest", digest);
+  if (bytes === undefined) return undefined;
   const { mediaType } = parseManifestDocument(bytes);
   return { bytes, descriptor: { mediaType, digest, size: bytes.length } };
 }
 
-/** Wrong bytes are asked for once more, from another host if there is one. */
+/** Wrong bytes are fetched once more, from another host if there is one. */
 async function fetchConfig(source: Source, reference: Reference, request: ConfigFetch): Promise<Buffer> {
   const avoid = new Set<string>();
   const onEvent = (event: SourceEvent): void => {

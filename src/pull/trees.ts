@@ -1,4 +1,4 @@
-/** The trees of an image: which they are, and making those that are not there. */
+/** The trees of an image: computes their ids and creates the missing ones. */
 import { randomBytes } from "node:crypto";
 import { lstatSync, renameSync } from "node:fs";
 import { join } from "node:path";
@@ -11,46 +11,46 @@ import type { CheckTreeRequest, ComposeRequest, ComposedLayer } from "../tree/ta
 import type { TreeTask } from "../tree/tree-plan.ts";
 import type { Holds } from "./holds.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
-import type { StoreCore } from "../session/store-core.ts";
+import type { PullStore } from "./pull-store.ts";
 
 export interface TreesContext {
-  readonly core: StoreCore;
+  readonly store: PullStore;
   readonly profile: Profile;
-  /** Check trees that are there against their layers. */
+  /** Check existing trees against their layers. */
   readonly force: boolean;
   readonly relay: ProgressRelay;
-  /** Gets the locks that keep the trees from gc until the image record names them. */
+  /** Receives the locks that keep the trees from gc until the image record names them. */
   readonly holds: Holds;
   readonly signal: AbortSignal;
 }
 
-/** What each layer of the image takes from the others; bottom to top. */
+/** Computes each layer's resolution: what its tree takes from the other layers of the image. Bottom to top. */
 export function composeLayers(
   diffIds: readonly DiffId[],
-  { core, profile }: Pick<TreesContext, "core" | "profile">,
+  { store, profile }: Pick<TreesContext, "store" | "profile">,
   worker?: number,
 ): Promise<ComposedLayer[]> {
-  const layers = diffIds.map((diffId) => ({ diffId, sidecar: core.layers.sidecarPath(diffId) }));
-  const request: ComposeRequest = { layers, profile, owner: core.superblock.owner };
-  return core.pool.run("tree/compose", request, worker === undefined ? {} : { worker });
+  const layers = diffIds.map((diffId) => ({ diffId, sidecar: store.layers.sidecarPath(diffId) }));
+  const request: ComposeRequest = { layers, profile, owner: store.superblock.owner };
+  return store.pool.run("tree/compose", request, worker === undefined ? {} : { worker });
 }
 
 /**
- * The same when the trees come next: every worker that will make them works it out, at the same time, for then each has the layers at hand.
- * A layer of few entries is one worker's.
+ * The same, when the trees are created next: all workers compute it at the same time, so each has the layers loaded for the work that
+ * follows. One worker suffices if every layer has few entries.
  */
 export async function composeForTrees(diffIds: readonly DiffId[], context: TreesContext): Promise<ComposedLayer[]> {
-  const { layers, pool } = context.core;
+  const { layers, pool } = context.store;
   const workers = diffIds.some((diffId) => (layers.record(diffId)?.entries ?? 0) > SLICE) ? pool.size : 1;
   const [composed] = await allSettled(Array.from({ length: workers }, (_, worker) => composeLayers(diffIds, context, worker)));
   return composed!;
 }
 
-/** Makes each tree that is not there, once in all processes. */
+/** Creates each missing tree, once across all processes. */
 export async function ensureTrees(diffIds: readonly DiffId[], composed: readonly ComposedLayer[], context: TreesContext): Promise<void> {
   const { relay, holds } = context;
   const trees = diffIds.map((diffId, index): LayerTree => ({ index, diffId, composed: composed[index]! }));
-  // by force a pull wants each lock for itself while it holds others: two images with trees in common must not take them crosswise
+  // a forced pull takes exclusive locks while it holds others: sorted, so that two pulls with common trees cannot deadlock
   if (context.force) trees.sort((a, b) => (a.composed.treeId < b.composed.treeId ? -1 : 1));
   for (const tree of trees) {
     const {
@@ -58,12 +58,12 @@ export async function ensureTrees(diffIds: readonly DiffId[], composed: readonly
       diffId,
       composed: { treeId },
     } = tree;
-    // one that was made early, or that the image has twice, is ours already: its lock would wait for us
-    const toldAt = holds.trees.get(treeId);
-    if (toldAt === undefined) {
+    // this pull holds the lock already if it created the tree early or the image lists the layer twice
+    const reportedAt = holds.trees.get(treeId);
+    if (reportedAt === undefined) {
       await ensureTree(tree, context);
       holds.trees.set(treeId, index);
-    } else if (toldAt !== index) relay.send({ kind: "tree-skipped", diffId, index });
+    } else if (reportedAt !== index) relay.send({ kind: "tree-skipped", diffId, index });
   }
 }
 
@@ -74,10 +74,10 @@ interface LayerTree {
 }
 
 async function ensureTree(tree: LayerTree, context: TreesContext): Promise<void> {
-  const { core, relay } = context;
+  const { store, relay } = context;
   const { index, diffId, composed } = tree;
   const { treeId, live: total } = composed;
-  const present = context.force ? undefined : holdIfTrusted(core, treeId);
+  const present = context.force ? undefined : holdIfTrusted(store, treeId);
   if (present) {
     context.holds.add(present);
     return relay.send({ kind: "tree-skipped", diffId, index });
@@ -87,20 +87,20 @@ async function ensureTree(tree: LayerTree, context: TreesContext): Promise<void>
   relay.send({ kind: "tree-complete", diffId, index, entries: total });
 }
 
-/** Whoever is first makes the tree under the exclusive lock; all others wait for it. It stays held, shared: gc leaves it alone. */
+/** The first process creates the tree under the exclusive lock; the others wait. The lock is kept, shared, so that gc skips the tree. */
 async function makeAndHold(tree: LayerTree, context: TreesContext): Promise<FileLock> {
-  const { core, signal, force } = context;
+  const { store, signal, force } = context;
   const { treeId } = tree.composed;
   for (;;) {
-    const present = force ? undefined : holdIfTrusted(core, treeId);
+    const present = force ? undefined : holdIfTrusted(store, treeId);
     if (present) return present;
-    const lock = FileLock.try(core.layout.treeLock(treeId));
+    const lock = FileLock.try(store.layout.treeLock(treeId));
     if (!lock) {
       await FileLock.pause(signal);
       continue;
     }
     try {
-      if (force || !isTrusted(core, treeId)) {
+      if (force || !isTrusted(store, treeId)) {
         await makeRight(tree, context, lock);
       }
       lock.share();
@@ -112,51 +112,51 @@ async function makeAndHold(tree: LayerTree, context: TreesContext): Promise<File
   }
 }
 
-function holdIfTrusted(core: StoreCore, treeId: string): FileLock | undefined {
-  const lock = FileLock.try(core.layout.treeLock(treeId), "shared");
-  if (lock && isTrusted(core, treeId)) return lock;
+function holdIfTrusted(store: PullStore, treeId: string): FileLock | undefined {
+  const lock = FileLock.try(store.layout.treeLock(treeId), "shared");
+  if (lock && isTrusted(store, treeId)) return lock;
   lock?.release();
   return undefined;
 }
 
-/** A tree is trusted in the boot that made or checked it, which its lock file names; a crash of the machine ends that. */
-function isTrusted(core: StoreCore, treeId: string): boolean {
-  return core.treeMarks.state(treeId) === "trusted";
+/** A tree is trusted during the boot that created or checked it, which its lock file names: a machine crash may damage it. */
+function isTrusted(store: PullStore, treeId: string): boolean {
+  return store.treeMarks.state(treeId) === "trusted";
 }
 
-/** Keeps a tree that is what it must be. A wrong one is moved out of the way, not deleted: somebody may be running in it. */
+/** Keeps a correct tree. A wrong one is moved to staging, not deleted: a process may be using it. */
 async function makeRight({ index, diffId, composed }: LayerTree, context: TreesContext, lock: FileLock): Promise<void> {
-  const { core, relay, holds, signal } = context;
+  const { store, relay, holds, signal } = context;
   const { treeId } = composed;
-  const target = core.layout.tree(treeId);
+  const target = store.layout.tree(treeId);
   const task = taskOf({ diffId, composed }, context);
   if (lstatSync(target, { throwIfNoEntry: false })) {
-    const contents = core.treeMarks.state(treeId) === "unknown";
-    if (await core.pool.run<boolean>("tree/check", { ...task, tree: target, contents } satisfies CheckTreeRequest))
-      return core.treeMarks.checked(lock, treeId);
+    const contents = store.treeMarks.state(treeId) === "unknown";
+    if (await store.pool.run<boolean>("tree/check", { ...task, tree: target, contents } satisfies CheckTreeRequest))
+      return store.treeMarks.checked(lock, treeId);
     relay.warn("STORE_DAMAGED", `the tree ${JSON.stringify(target)} differs from its layer and is replaced`);
-    core.treeMarks.forget(lock, treeId);
-    renameSync(target, join(core.layout.staging, `replaced-${treeId}-${randomBytes(4).toString("hex")}`));
+    store.treeMarks.forget(lock, treeId);
+    renameSync(target, join(store.layout.staging, `replaced-${treeId}-${randomBytes(4).toString("hex")}`));
   }
-  core.treeMarks.forget(lock, treeId);
+  store.treeMarks.forget(lock, treeId);
   const onAdvanced = (entries: number): void => relay.advance({ kind: "tree-advanced", diffId, index, entries, total: composed.live });
   const staged = holds.takeTree(diffId);
   const begun = staged ? { ...task, tree: staged.directory, placed: staged.placed } : task;
-  await materializeTree({ pool: core.pool, composed, task: begun, target, signal, onAdvanced });
-  core.treeMarks.made(lock);
+  await materializeTree({ pool: store.pool, composed, task: begun, target, signal, onAdvanced });
+  store.treeMarks.made(lock);
 }
 
-function taskOf({ diffId, composed }: Pick<LayerTree, "diffId" | "composed">, { core, profile, holds }: TreesContext): TreeTask {
-  const { profile: native, owner } = core.superblock;
+function taskOf({ diffId, composed }: Pick<LayerTree, "diffId" | "composed">, { store, profile, holds }: TreesContext): TreeTask {
+  const { profile: native, owner } = store.superblock;
   return {
-    sidecar: core.layers.sidecarPath(diffId),
-    tree: core.staging.fresh("tree"),
-    chunks: core.layout.chunks,
-    staging: core.staging.directory,
+    sidecar: store.layers.sidecarPath(diffId),
+    tree: store.staging.fresh("tree"),
+    chunks: store.layout.chunks,
+    staging: store.staging.directory,
     resolution: composed.resolution,
-    trust: core.trust,
-    vouchedBefore: core.layers.vouchedBefore(diffId),
-    made: holds.ingested.has(diffId) ? core.ingest.made.memory : undefined,
+    trust: store.trust,
+    vouchedBefore: store.layers.vouchedBefore(diffId),
+    made: holds.ingested.has(diffId) ? store.ingest.made.memory : undefined,
     profile,
     native,
     owner,

@@ -1,45 +1,20 @@
-/** One open store, as far as a cached pull needs it: this is the boot path of every sandbox. The rest is loaded by `whole()`. */
+/** An open store as far as a cached pull needs it: the boot path of every sandbox. `whole()` loads the rest. */
 import { ShaleError } from "../errors.ts";
-import type { GcResult } from "../gc/result.ts";
 import { Images, type Warn } from "../store/images.ts";
 import { Leases } from "../store/leases.ts";
 import { StoreLayout } from "../store/layout.ts";
+import type { BootStore } from "../pull/pull-store.ts";
 import { refusePlanted } from "../store/real-directory.ts";
 import type { Profile } from "../store/profile.ts";
 import { inStore } from "../store/store-error.ts";
 import { readSuperblock, type Superblock } from "../store/superblock.ts";
-import { Activity } from "../api/activity.ts";
+import { notifyUser } from "../system/user-callback.ts";
 import type { StoreCore } from "./store-core.ts";
+import type { StoreOptions } from "./store-options.ts";
 
 const { existsSync, mkdirSync, readFileSync, realpathSync, statSync } = process.getBuiltinModule("node:fs");
 
-export interface StoreOptions {
-  /** Native profile of a store that is made now; default: what this user and file system can do. An existing store keeps its own. */
-  readonly profile?: Profile | undefined;
-  /** Worker threads; default 2, or 1 on a machine with one core. More gained nothing where it was measured. */
-  readonly workers?: number | undefined;
-  /** Give no image a layer or config that its repository has not given once itself, and been fetched for that: see SECURITY.md. Default false. */
-  readonly requireProof?: boolean | undefined;
-  /**
-   * Bytes that files' contents and kept blobs may take: after each pull that brought something, images that only references keep
-   * are removed, the least recently used first, until the rest fits. Default: no bound.
-   */
-  readonly maxBytes?: number | undefined;
-  /** With `maxBytes`: milliseconds for which an image that was used stays in any case; default 5 minutes. */
-  readonly keepYounger?: number | undefined;
-  /** With `maxBytes`: told what was removed to make room. What it throws is dropped, with a warning. */
-  readonly onEvicted?: ((result: GcResult) => void) | undefined;
-  /**
-   * Bytes of the file system that a pull must leave free, by an estimate (docs/store.md), or it fails with LOW_DISK before any layer is
-   * fetched. Default: a pull fails so only if its blobs alone do not fit; -Infinity: never.
-   */
-  readonly minFreeBytes?: number | undefined;
-  /** Told of what was found wrong and put right, or works around. */
-  readonly onWarning?: Warn | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export class BootCore {
+export class BootCore implements BootStore {
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
   readonly bootId: string;
@@ -47,7 +22,6 @@ export class BootCore {
   readonly leases: Leases;
   readonly requireProof: boolean;
   readonly warn: Warn;
-  readonly activity: Activity;
   readonly maxBytes: number | undefined;
   readonly #options: StoreOptions;
   readonly #running = new Set<Promise<unknown>>();
@@ -59,8 +33,8 @@ export class BootCore {
     this.layout = layout;
     this.superblock = superblock;
     this.bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-    this.warn = options.onWarning ?? (() => {});
-    this.activity = new Activity(layout.root);
+    const { onWarning } = options;
+    this.warn = (code, message) => notifyUser("onWarning", () => onWarning?.(code, message));
     this.requireProof = options.requireProof ?? false;
     this.images = new Images(layout);
     this.leases = new Leases(layout);
@@ -91,7 +65,7 @@ export class BootCore {
     return this.#closed !== undefined;
   }
 
-  /** What pulls that fetch, reading and removal need besides: the same object each time. Only within `run`, which `close` waits for. */
+  /** Loads what fetching, reading and removal need; the same object each time. Call it only within `run`, which `close` waits for. */
   whole(): Promise<StoreCore> {
     return (this.#whole ??= this.#load());
   }
@@ -101,10 +75,13 @@ export class BootCore {
     return new StoreCore(this, this.#options);
   }
 
-  /** Runs an operation of this handle; `close` cancels it and waits for its end. @throws STORE_CLOSED */
+  /**
+   * Runs one public operation. `close` aborts it and waits for its end. Errors of the operating system become store errors.
+   * @throws STORE_CLOSED
+   */
   async run<T>(signal: AbortSignal | undefined, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.#closed) throw this.#closedError();
-    const running = inStore(this.layout.root, () => operation(signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal));
+    const running = inStore(this.layout.root, () => operation(this.#signalOf(signal)));
     const tracked = running.catch(() => undefined);
     this.#running.add(tracked);
     try {
@@ -112,6 +89,32 @@ export class BootCore {
     } finally {
       this.#running.delete(tracked);
     }
+  }
+
+  /**
+   * The same for an operation that yields. Each step runs as one operation, so a consumer that pauses does not hold up `close`;
+   * its next step throws STORE_CLOSED. `open` may return undefined for nothing.
+   */
+  async *stream<T>(
+    signal: AbortSignal | undefined,
+    open: (signal: AbortSignal) => Promise<AsyncIterable<T> | undefined>,
+  ): AsyncGenerator<T, void, undefined> {
+    const own = this.#signalOf(signal);
+    const items = (await this.run(signal, () => open(own)))?.[Symbol.asyncIterator]();
+    if (items === undefined) return;
+    try {
+      for (;;) {
+        const step = await this.run(signal, () => items.next());
+        if (step.done === true) return;
+        yield step.value;
+      }
+    } finally {
+      await items.return?.();
+    }
+  }
+
+  #signalOf(signal: AbortSignal | undefined): AbortSignal {
+    return signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal;
   }
 
   close(): Promise<void> {
@@ -135,15 +138,15 @@ async function initialize(layout: StoreLayout, { profile, signal }: StoreOptions
   return initializeStore(layout, profile, signal);
 }
 
-/** Another user who can write here could give every image a setuid root shell; one who can read could run strangers' setuid files. */
+/** A user who can write here can put a setuid root shell into every image; one who can read can run setuid files of images. */
 function refuseShared(root: string): void {
   const stat = statSync(root);
   const self = process.geteuid?.();
   if (!stat.isDirectory()) {
-    throw new ShaleError("NOT_A_STORE", `${JSON.stringify(root)} is no directory; choose another path`, { path: root });
+    throw new ShaleError("NOT_A_STORE", `${JSON.stringify(root)} is not a directory; choose another path`, { path: root });
   }
   if (stat.uid === self && (stat.mode & 0o077) === 0) return;
   const state = stat.uid === self ? `has mode 0${(stat.mode & 0o777).toString(8)}` : `belongs to uid ${stat.uid}`;
-  const message = `${JSON.stringify(root)} ${state}; a store must be its user's alone: chmod 0700 it, or choose a directory of your own`;
+  const message = `${JSON.stringify(root)} ${state}; only its user may have access to a store: chmod 0700 it, or choose a directory of your own`;
   throw new ShaleError("STORE_PERMISSIONS", message, { path: root });
 }

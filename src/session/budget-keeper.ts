@@ -1,11 +1,12 @@
-/** Keeps a store's budget after pulls: in the background, one collection at a time, and never twice for pulls that came meanwhile. */
+/** Enforces a store's budget after pulls, in the background. Pulls that end during a collection cause one more, not one each. */
 import type { GcContext } from "../inspect/context.ts";
 import type { GcResult } from "../gc/result.ts";
+import { notifyUser } from "../system/user-callback.ts";
 
 export interface BudgetOptions {
   readonly maxBytes: number;
-  readonly keepYounger: number | undefined;
-  /** Told what went, when anything did. */
+  readonly keepYoungerMs: number | undefined;
+  /** Called with what was removed, if anything was. */
   readonly onEvicted: ((result: GcResult) => void) | undefined;
 }
 
@@ -20,27 +21,27 @@ export class BudgetKeeper {
     this.#options = options;
   }
 
-  /** After a pull that brought something. Returns at once. */
+  /** Starts a check. Returns at once. */
   check(): void {
     this.#again = true;
     this.#running ??= this.#run().finally(() => (this.#running = undefined));
   }
 
-  /** Resolves when no check is under way. */
+  /** Resolves when no check is running. */
   async idle(): Promise<void> {
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    const { maxBytes, keepYounger, onEvicted } = this.#options;
+    const { maxBytes, keepYoungerMs, onEvicted } = this.#options;
     while (this.#again) {
       this.#again = false;
       try {
         const { collectGarbage } = await import("../gc/collect.ts");
-        const result = await collectGarbage(this.#context, { keepBytes: maxBytes, keepYounger });
-        if (result.images.length > 0 || result.layers.length > 0) onEvicted?.(result);
+        const result = await collectGarbage(this.#context, { keepBytes: maxBytes, keepYoungerMs });
+        if (result.images.length > 0 || result.layers.length > 0) notifyUser("onEvicted", () => onEvicted?.(result));
       } catch (error) {
-        this.#context.warn("ERROR", `keeping the store's budget failed, the next pull tries again: ${String(error)}`);
+        this.#context.warn("ERROR", `enforcing the store's budget failed; the next pull tries again: ${String(error)}`);
       }
     }
   }

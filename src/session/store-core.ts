@@ -1,4 +1,4 @@
-/** The whole of one open store, with what pulls share: locks, staging, workers, the ingest, and the layers under way. */
+/** An open store with everything its operations share: staging, workers, ingest, catalog, and the layers that are being fetched. */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
@@ -18,20 +18,23 @@ import type { Profile } from "../store/profile.ts";
 import { TreeMarks } from "../store/tree-marks.ts";
 import { Staging } from "../store/staging.ts";
 import type { Superblock } from "../store/superblock.ts";
-import type { BootCore, StoreOptions } from "./boot-core.ts";
+import type { BootCore } from "./boot-core.ts";
+import type { StoreOptions } from "./store-options.ts";
 import { BudgetKeeper } from "./budget-keeper.ts";
 import type { TrustTerms } from "../tree/source-trust.ts";
+import type { LayerFlight } from "../pull/layer-flight.ts";
+import type { PullStore } from "../pull/pull-store.ts";
 import { WorkerPool } from "../system/worker-pool.ts";
 
-/** Two keep both workers inflating; the third hides the next one's latency. Fewer than there are slabs: each holds one. */
+/** Two keep both workers inflating; the third hides the latency of the next. Must be less than the number of slabs: each layer holds one. */
 const LAYERS_IN_FLIGHT = 3;
 
-/** Of p-queue, whose own declarations need the DOM's: what stands here, its users' programs are compiled against. */
+/** The part of p-queue that is used. Its own declarations need DOM types, which users' programs lack. */
 interface Downloads {
   add<T>(work: () => Promise<T>, options?: { readonly signal?: AbortSignal }): Promise<T>;
 }
 
-export class StoreCore {
+export class StoreCore implements PullStore {
   readonly boot: BootCore;
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
@@ -47,8 +50,7 @@ export class StoreCore {
   readonly warn: Warn;
   readonly minFreeBytes: number | undefined;
   readonly #budget: BudgetKeeper | undefined;
-  /** Layers being ingested by this handle. */
-  readonly inFlight: Map<DiffId, Promise<unknown>> = new Map();
+  readonly flights: Map<DiffId, LayerFlight> = new Map();
   readonly #workers: number;
   #durabilitySettled = false;
   #tidying: Promise<void> | undefined;
@@ -75,9 +77,9 @@ export class StoreCore {
     this.treeMarks = new TreeMarks(layout, bootId);
     const layers = (): AsyncIterable<CatalogLayer> => this.#catalogLayers();
     this.catalog = new Catalog({ layout, storeId: superblock.id, layers, warn });
-    const { maxBytes, minFreeBytes, keepYounger, onEvicted } = options;
+    const { maxBytes, minFreeBytes, keepYoungerMs, onEvicted } = options;
     this.minFreeBytes = minFreeBytes;
-    if (maxBytes !== undefined) this.#budget = new BudgetKeeper(this, { maxBytes, keepYounger, onEvicted });
+    if (maxBytes !== undefined) this.#budget = new BudgetKeeper(this, { maxBytes, keepYoungerMs, onEvicted });
   }
 
   get profile(): Profile {
@@ -95,7 +97,6 @@ export class StoreCore {
     return (this.#pool ??= new WorkerPool(new URL("./worker.js", import.meta.url), { size: this.#workers, onLost }));
   }
 
-  /** Which link sources are known good; asked for before anything is written. */
   get trust(): TrustTerms {
     const { layout, bootId } = this;
     return (this.#trust ??= { since: bootStart(layout, bootId), verified: join(layout.staging, `verified-${bootId}`) });
@@ -113,7 +114,7 @@ export class StoreCore {
     }));
   }
 
-  /** Once for each handle, beside its first pull that fetches; nobody waits for it. */
+  /** Runs once per handle, during its first pull that fetches. */
   settleDurability(): void {
     if (this.#durabilitySettled) return;
     this.#durabilitySettled = true;
@@ -122,11 +123,10 @@ export class StoreCore {
       .catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${String(error)}`));
   }
 
-  /** Bounds the layers in flight of all pulls of this handle. Work that waits for others is given up at once when the signal says so. */
   async queued<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     const queue = await (this.#downloads ??= import("p-queue").then(({ default: Queue }) => new Queue({ concurrency: LAYERS_IN_FLIGHT })));
     signal.throwIfAborted();
-    // the queue's own signal would not wait for the end of work that has begun, and let another begin beside it
+    // p-queue's own signal would also abandon running work, and start other work beside it
     const waiting = new AbortController();
     const giveUp = (): void => waiting.abort(signal.reason);
     signal.addEventListener("abort", giveUp, { once: true });
@@ -137,29 +137,27 @@ export class StoreCore {
     return queue.add(begin, { signal: waiting.signal });
   }
 
-  /** After a layer was announced: in the background, and again at the end. */
+  /** Runs after a layer was announced, and again on close. */
   tidyCatalog(): void {
     this.#tidying = this.catalog
       .tidy()
       .catch((error: unknown) => this.warn("ERROR", `the chunk index could not be written: ${String(error)}`));
   }
 
-  /** After a pull that brought something: in the background. */
   keepBudget(): void {
     if (!this.boot.isClosed) this.#budget?.check();
   }
 
-  /** Bytes and chunks written so far by this handle. */
   get written(): { newChunks: number; newBytes: number } {
     return this.#ingest?.counts ?? { newChunks: 0, newBytes: 0 };
   }
 
-  /** Runs an operation of this handle; `close` cancels it and waits for its end. @throws STORE_CLOSED */
+  /** See `BootCore.run`. */
   run<T>(signal: AbortSignal | undefined, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
     return this.boot.run(signal, operation);
   }
 
-  /** For its `boot`, when all that ran has ended. */
+  /** Called by `boot` when all operations have ended. */
   async close(): Promise<void> {
     await this.#budget?.idle();
     if (this.#tidying) this.tidyCatalog();
@@ -170,7 +168,7 @@ export class StoreCore {
     this.#staging?.close();
   }
 
-  /** From the sidecars, by the workers. A damaged one is left out: its layer is of no use before it is ingested again. */
+  /** Read from the sidecars by the workers. A damaged sidecar is skipped: its layer is unusable until it is ingested again. */
   async *#catalogLayers(): AsyncGenerator<CatalogLayer> {
     const { profile: native, owner } = this.superblock;
     for (const diffId of this.layers.list()) {

@@ -1,4 +1,4 @@
-/** What runs in each worker thread: ingest, trees and removal, and nothing that talks to the network or owns a lock. */
+/** A worker thread: ingest, trees and removal. It uses no network and owns no lock. */
 import { threadId } from "node:worker_threads";
 import { serveWorker } from "../system/worker-pool.ts";
 

@@ -92,6 +92,11 @@ export class Layers {
     }
   }
 
+  /** True if every layer exists and its sidecar has the path index. */
+  allIndexed(diffIds: readonly DiffId[]): boolean {
+    return diffIds.every((diffId) => this.record(diffId)?.indexed === true);
+  }
+
   /** Every layer that is there, in no order. */
   list(): DiffId[] {
     const names = readdirSync(this.#layout.layers).filter((name) => /^sha256-[0-9a-f]{64}$/.test(name));

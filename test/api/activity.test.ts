@@ -37,7 +37,7 @@ test("`store.counters` sums up pulls, cached pulls, failures, retries and collec
   await store.remove(reference);
   await store.gc({ dryRun: true });
   assert.equal(store.counters.collections, 0);
-  const result = await store.gc({ keepYounger: 0 });
+  const result = await store.gc({ keepYoungerMs: 0 });
   assert.deepEqual(
     [store.counters.collections, store.counters.removedChunks, store.counters.removedBytes],
     [1, result.chunks, result.bytes],
@@ -72,7 +72,7 @@ test("The channels `shale:progress`, `shale:pull` and `shale:gc` tell of every p
       [3, "Not A Reference", undefined, "REFERENCE_INVALID", true],
     ],
   );
-  assert.ok(seen.pull.every(({ milliseconds }) => milliseconds > 0));
+  assert.ok(seen.pull.every(({ durationMs }) => durationMs > 0));
   assert.equal(seen.pull[0]?.stats?.ingestedLayers, 1);
   const kinds = (pull: number): string[] => seen.progress.filter((message) => message.pull === pull).map(({ event }) => event.kind);
   assert.deepEqual([kinds(1).at(0), kinds(1).at(-1), kinds(2), kinds(3)], ["resolving", "complete", ["complete"], ["failed"]]);

@@ -175,8 +175,8 @@ describe("materializeRootfs", () => {
     symlinkSync(empty, link);
     assert.equal((await materializeRootfs(image, link, { mode: "link" })).path, empty);
     assert.deepEqual(readdirSync(empty), ["file"]);
-    assert.throws(() => materializeRootfs(image, empty, { mode: "move" as "copy" }), TypeError);
-    assert.throws(() => materializeRootfs(image, empty, { mode: "link", fallback: "copy" }), TypeError);
+    await assert.rejects(materializeRootfs(image, empty, { mode: "move" as "copy" }), TypeError);
+    await assert.rejects(materializeRootfs(image, empty, { mode: "link", fallback: "copy" }), TypeError);
   });
 
   test("`materializeRootfs()` ends with the signal's reason or the store's damage, and leaves nothing", async () => {

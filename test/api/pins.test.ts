@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ShaleError } from "../../src/index.ts";
 import { startStore, type StoreHarness } from "../support/store-harness.ts";
 
-const NOW = { keepYounger: 0 } as const;
+const NOW = { keepYoungerMs: 0 } as const;
 
 /** Pulled in this order, each with so many bytes of its own. */
 async function pullEach(harness: StoreHarness, names: readonly string[], bytes = 1000): Promise<string[]> {
@@ -109,8 +110,9 @@ test("`leases()` lists leases by name with their images and ends, and leaves out
   await using image = await (await harness.client()).pull(reference!);
   const store = await harness.store();
   await store.lease("second", image);
-  await store.lease("first", image, { ttl: 60_000 });
-  await store.lease("past", image, { ttl: -1 });
+  await store.lease("first", image, { ttlMs: 60_000 });
+  await store.lease("past", image, { ttlMs: 1 });
+  await sleep(5);
   const leases = await store.leases();
   assert.deepEqual(
     leases.map(({ name, manifestDigest }) => [name, manifestDigest]),

@@ -18,7 +18,7 @@ export const IMAGE: FakeImage = {
   config: { entrypoint: ["/bin/sh"], labels: { note: "\u001b[31m\u202e" } },
   layers: ["/store/trees/aaaa", "/store/trees/bbbb"],
   cached: false,
-  stats: { downloadedBytes: 3_400_000, resumedBytes: 0, ingestedLayers: 2, newChunks: 1, newChunkBytes: 7_800_000, milliseconds: 640 },
+  stats: { downloadedBytes: 3_400_000, resumedBytes: 0, ingestedLayers: 2, newChunks: 1, newChunkBytes: 7_800_000, durationMs: 640 },
 };
 
 export interface FakeOptions {
@@ -91,8 +91,8 @@ function fakeApi({ image, events = [], failure }: FakeOptions, { calls, seen }: 
     calls.push("openStore");
     seen.store = { path, options };
     return {
-      lease: async (name: string, _image: Image, given: { readonly ttl?: number }): Promise<void> => {
-        calls.push(`lease ${name} ${given.ttl ?? "for ever"}`);
+      lease: async (name: string, _image: Image, given: { readonly ttlMs?: number }): Promise<void> => {
+        calls.push(`lease ${name} ${given.ttlMs ?? "for ever"}`);
       },
       pin: async (reference: string): Promise<void> => {
         calls.push(`pin ${reference}`);

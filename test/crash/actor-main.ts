@@ -53,7 +53,7 @@ async function obey(order: Order): Promise<Outcome> {
       for (const reference of order.references) await store.remove(reference);
       return {};
     case "gc": {
-      const { layers, chunks } = await store.gc({ keepYounger: 0 });
+      const { layers, chunks } = await store.gc({ keepYoungerMs: 0 });
       return { removed: layers.length, chunks };
     }
     case "usage":
@@ -85,7 +85,7 @@ async function exportWhole(store: Store, diffId: string): Promise<void> {
 
 async function check(store: Store, repair: boolean): Promise<Finding[]> {
   const findings: Finding[] = [];
-  for await (const finding of fsck(store, { level: "full", repair, keepYounger: 0 })) findings.push(finding);
+  for await (const finding of fsck(store, { level: "full", repair, keepYoungerMs: 0 })) findings.push(finding);
   return findings;
 }
 

@@ -374,7 +374,7 @@ describe("fsck", () => {
     );
     assert.equal(exitStatus(found), 0);
     assert.ok(statSync(store.layout.tree("a".repeat(26))).isDirectory());
-    const old = await store.check({ repair: true, keepYounger: 0 });
+    const old = await store.check({ repair: true, keepYoungerMs: 0 });
     assert.deepEqual(
       old.filter(({ state }) => state === "corrected").map(({ kind }) => kind),
       ["chunk-unused"],

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import type { GcResult } from "../../src/index.ts";
 import { startStore, type StoreHarness } from "../support/store-harness.ts";
 
-const NOW = { keepYounger: 0 } as const;
+const NOW = { keepYoungerMs: 0 } as const;
 
 async function push(harness: StoreHarness, name: string): Promise<string> {
   return (await harness.pushEntries(name, [{ path: name, content: name.padEnd(1000, name) }])).reference;
@@ -21,7 +21,7 @@ async function namesOf(harness: StoreHarness): Promise<string[]> {
 
 test("`openStore({ maxBytes })` keeps the budget after pulls, the least recently used image first, and tells what went", async () => {
   const evicted: GcResult[] = [];
-  await using harness = await startStore({ store: { maxBytes: 3000, keepYounger: 0, onEvicted: (result) => evicted.push(result) } });
+  await using harness = await startStore({ store: { maxBytes: 3000, keepYoungerMs: 0, onEvicted: (result) => evicted.push(result) } });
   const references: string[] = [];
   for (const name of ["a", "b", "c"]) references.push(await push(harness, name));
   for (const reference of references) await harness.pull(reference);
@@ -39,14 +39,14 @@ test("`openStore({ maxBytes })` keeps the budget after pulls, the least recently
 });
 
 test("`openStore({ maxBytes })` does not check on the cached path, nor by `image()`", async () => {
-  await using harness = await startStore({ store: { keepYounger: 0 } });
+  await using harness = await startStore({ store: { keepYoungerMs: 0 } });
   const [a, b] = [await push(harness, "a"), await push(harness, "b")];
   await harness.pull(a);
   await harness.pull(b);
   await harness.reopen();
   const { openStore, Registry } = await import("../../src/index.ts");
   {
-    await using store = await openStore(harness.path, { maxBytes: 1000, keepYounger: 0 });
+    await using store = await openStore(harness.path, { maxBytes: 1000, keepYoungerMs: 0 });
     await using registry = new Registry({ store, plainHttp: true, credentials: "anonymous", hostDirectories: [] });
     await (await registry.pull(a)).close();
     await (await store.image(b))?.close();
@@ -55,7 +55,7 @@ test("`openStore({ maxBytes })` does not check on the cached path, nor by `image
 });
 
 test("`openStore({ maxBytes })` leaves what is open, leased, or pinned, and catches up later", async () => {
-  await using harness = await startStore({ store: { maxBytes: 0, keepYounger: 0 } });
+  await using harness = await startStore({ store: { maxBytes: 0, keepYoungerMs: 0 } });
   const store = await harness.store();
   const client = await harness.client();
   const open = await client.pull(await push(harness, "open"));

@@ -11,11 +11,11 @@ import { Trash } from "../../src/gc/trash.ts";
 import { Users } from "../../src/gc/users.ts";
 import { parseDiffId } from "../../src/image/digest.ts";
 import type { GcResult } from "../../src/index.ts";
-import { coreOf } from "../../src/api/store.ts";
+import { Store } from "../../src/api/store.ts";
 import { FileLock } from "../../src/system/file-lock.ts";
 import { layer, startStore, type StoreHarness } from "../support/store-harness.ts";
 
-const NOW = { keepYounger: 0 } as const;
+const NOW = { keepYoungerMs: 0 } as const;
 
 async function twoImages(harness: StoreHarness): Promise<{ first: string; second: string }> {
   const common = [
@@ -144,7 +144,8 @@ test("`gc()` lets a lease with an end go when it is past", async () => {
   const { first } = await twoImages(harness);
   const store = await harness.store();
   await using image = await (await harness.client()).pull(first);
-  await store.lease("brief", image, { ttl: -1 });
+  await store.lease("brief", image, { ttlMs: 1 });
+  await sleep(5);
   await store.remove(first);
   await image.close();
   assert.equal((await store.gc(NOW)).images.length, 1);
@@ -203,7 +204,7 @@ test("`gc()` finishes a removal that was cut off when its sidecar had gone, but 
 test("`Users.refresh()` sees the records that were written since, and `drop()` tells what only the dropped one had", async () => {
   await using harness = await startStore();
   const { first, second } = await twoImages(harness);
-  const context = await coreOf(await harness.store()).whole();
+  const context = await Store.internals(await harness.store()).session.whole();
   const users = new Users(context);
   for (const reference of [first, second]) {
     const { manifestDigest, layers } = await harness.pull(reference);
@@ -270,7 +271,7 @@ test("`removeImage()` keeps a config that another image has since a moment ago",
   await using harness = await startStore();
   const [first, second] = await inTwoForms(harness);
   const { manifestDigest } = await harness.pull(first!);
-  const core = await coreOf(await harness.store()).whole();
+  const core = await Store.internals(await harness.store()).session.whole();
   const images = readImages(core, 0);
   const known = images.get(manifestDigest)!;
   await using trash = new Trash(core.pool);
@@ -285,7 +286,7 @@ test("`pull()` writes the config that it found in the store, should that have go
   await using harness = await startStore();
   const [first, second] = await inTwoForms(harness);
   const { manifestDigest } = await harness.pull(first!);
-  const core = await coreOf(await harness.store()).whole();
+  const core = await Store.internals(await harness.store()).session.whole();
   const config = core.layout.config(core.images.record(manifestDigest, core.warn)!.configDigest);
   const image = await (
     await harness.client()
@@ -304,7 +305,7 @@ test("`gc()` leaves a chunk that a layer claims between the look into the catalo
   const { first } = await twoImages(harness);
   await harness.pull(first);
   const store = await harness.store();
-  const { layout, superblock, pool, catalog, layers } = await coreOf(store).whole();
+  const { layout, superblock, pool, catalog, layers } = await Store.internals(store).session.whole();
   const claims = await Promise.all(
     layers.list().map(async (diffId) => {
       const request = { sidecar: layers.sidecarPath(diffId), native: superblock.profile, owner: superblock.owner };

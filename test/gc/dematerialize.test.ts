@@ -62,7 +62,7 @@ test("`image.dematerialize()` leaves trees that another handle has, its own proc
   await again.close();
   const store = await harness.store();
   await store.remove(first);
-  assert.deepEqual((await store.gc({ keepYounger: 0 })).images, [], "the lease is held all the time");
+  assert.deepEqual((await store.gc({ keepYoungerMs: 0 })).images, [], "the lease is held all the time");
 });
 
 test("`image.dematerialize()` hides the image from nobody, however long it takes", async () => {
@@ -127,9 +127,9 @@ test("`gc({ trees: true })` drops trees that nothing uses, as its dry run says, 
     (await store.gc({ trees: true })).treesInUse.map(({ reason }) => reason.kind),
     ["young", "young", "young"],
   );
-  const planned = await store.gc({ trees: true, keepYounger: 0, dryRun: true });
+  const planned = await store.gc({ trees: true, keepYoungerMs: 0, dryRun: true });
   assert.equal(readdirSync(harness.file("trees")).length, 3);
-  const result = await store.gc({ trees: true, keepYounger: 0 });
+  const result = await store.gc({ trees: true, keepYoungerMs: 0 });
   assert.deepEqual(planned, result);
   assert.deepEqual([result.images, result.trees.length, result.treesInUse.map(({ reason }) => reason.kind)], [[], 1, ["handle", "handle"]]);
   assert.equal(readdirSync(harness.file("trees")).length, 2);

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { ShaleError, type KeepingChain } from "../../src/index.ts";
 import { startStore } from "../support/store-harness.ts";
 
-const NOW = { keepYounger: 0 } as const;
+const NOW = { keepYoungerMs: 0 } as const;
 
 /** `layer > image > reference`. */
 function textOf({ through, reason }: KeepingChain): string {
@@ -52,7 +52,7 @@ test("`why()` tells leases, handles and what is young, finds nothing for what is
   const store = await harness.store();
   await store.lease("sandbox-42", image);
   await store.remove(reference);
-  const kinds = async (options = NOW as { keepYounger?: number }): Promise<string[]> =>
+  const kinds = async (options = NOW as { keepYoungerMs?: number }): Promise<string[]> =>
     (await store.why(pushed.layers[0]!.diffId, options)).flatMap(({ chains }) => chains.map(({ reason }) => reason.kind));
   assert.deepEqual(await kinds(), ["lease", "handle"]);
   await store.release("sandbox-42");

@@ -261,7 +261,7 @@ test("`Store#gc` asks the kernel for no more calls for each file that goes than 
       import { openStore } from ${JSON.stringify(new URL("../../src/index.js", import.meta.url).href)};
       await using store = await openStore(${JSON.stringify(store)});
       await store.remove(${JSON.stringify(reference)});
-      await store.gc({ keepYounger: 0 });`;
+      await store.gc({ keepYoungerMs: 0 });`;
     writeFileSync(program, text);
     await run("strace", ["-f", "-y", "-s", "8", "-o", log, process.execPath, program]);
     assert.equal(chunkFiles(store), 0);

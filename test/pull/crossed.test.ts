@@ -15,7 +15,7 @@ test("Pulls by force and not, collections, dropped trees and budgets end, whiche
     references.push((await harness.pushEntries(name, ...common, own)).reference);
   }
   await harness.store();
-  const options = { profile: "overlay", maxBytes: 900_000, keepYounger: 0 } as const;
+  const options = { profile: "overlay", maxBytes: 900_000, keepYoungerMs: 0 } as const;
   await using here = await openStore(harness.path, options);
   await using there = await openStore(harness.path, options);
   const client = (store: Store): Registry => new Registry({ store, plainHttp: true, hostDirectories: [], credentials: "anonymous" });
@@ -32,7 +32,7 @@ test("Pulls by force and not, collections, dropped trees and budgets end, whiche
       use(reference, { force: (at + index) % 2 === 0 }),
       use(reference, { materialize: index === at % 3 ? "lazy" : "eager" }),
     ]);
-    return [...pulls, store.gc({ keepYounger: 0, trees: true }), store.dematerialize(references[at % 3]!)];
+    return [...pulls, store.gc({ keepYoungerMs: 0, trees: true }), store.dematerialize(references[at % 3]!)];
   };
   for (let round = 0; round < ROUNDS; round++) {
     const results = await Promise.allSettled([...work(here, clientHere, round), ...work(there, clientThere, round + 1)]);

@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ProgressEvent } from "../../src/index.ts";
 import { EarlyTrees, type EarlyTreesOptions } from "../../src/pull/early-trees.ts";
 import { Holds } from "../../src/pull/holds.ts";
-import { coreOf } from "../../src/api/store.ts";
+import { Store } from "../../src/api/store.ts";
 import { ProgressRelay } from "../../src/pull/progress-relay.ts";
 import { startStore } from "../support/store-harness.ts";
 
@@ -68,13 +68,13 @@ test("`EarlyTrees` tells its owner what fails between two trees, and nobody else
   await using harness = await startStore();
   const { reference, image } = await harness.pushEntries("some/image", ...LOWER, TOP);
   await harness.pull(reference, { materialize: "lazy" });
-  const core = await coreOf(await harness.store()).whole();
+  const store = await Store.internals(await harness.store()).session.whole();
   using holds = new Holds();
   const failures: unknown[] = [];
   const diffIds = image.layers.map(({ diffId }) => diffId);
   const options: EarlyTreesOptions = {
-    core,
-    profile: core.profile,
+    store,
+    profile: store.profile,
     force: false,
     relay: new ProgressRelay(undefined),
     holds,
@@ -84,7 +84,7 @@ test("`EarlyTrees` tells its owner what fails between two trees, and nobody else
   };
   const trees = new EarlyTrees(options);
   trees.ready(diffIds[0]!);
-  const record = join(core.layout.layer(diffIds[1]!), "layer.json");
+  const record = join(store.layout.layer(diffIds[1]!), "layer.json");
   rmSync(record);
   mkdirSync(record);
   trees.ready(diffIds[1]!);

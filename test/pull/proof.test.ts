@@ -196,9 +196,9 @@ test("`gc()` removes proofs with what they prove", async () => {
   assert.equal(statSync(proofs).mode & 0o777, 0o700);
   assert.equal(readdirSync(proofs).length, 3);
   const store = await harness.store();
-  await store.gc({ keepYounger: 0 });
+  await store.gc({ keepYoungerMs: 0 });
   assert.equal(readdirSync(proofs).length, 3);
   await store.remove(harness.victim);
-  await store.gc({ keepYounger: 0 });
+  await store.gc({ keepYoungerMs: 0 });
   assert.deepEqual(readdirSync(proofs), []);
 });

@@ -25,7 +25,7 @@ export async function growStore(path: string, { images, chunks }: BigStore, { fr
   const puller = async (): Promise<void> => {
     for (let number = next++; number < to; number = next++) {
       const image = await pullSynthetic({ store, registry }, `${path}-layout`, { name: `image-${number}`, layers: layersOf(number, own) });
-      times.push(image.stats.milliseconds);
+      times.push(image.stats.durationMs);
       await image.close();
     }
   };

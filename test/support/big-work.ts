@@ -36,7 +36,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   },
   async gc(path, argument) {
     await using store = await openStore(path);
-    return await store.gc({ keepYounger: 0, ...(JSON.parse(argument || "{}") as object) });
+    return await store.gc({ keepYoungerMs: 0, ...(JSON.parse(argument || "{}") as object) });
   },
   async usage(path) {
     await using store = await openStore(path);
@@ -61,7 +61,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     for (let number = 0; !ended.signal.aborted; number++) {
       const layers = [syntheticLayer(`small-${process.pid}-${number}`, 10)];
       const image = await pullSynthetic({ store, registry }, `${path}-small`, { name: `small-${number}`, layers });
-      times.push(image.stats.milliseconds);
+      times.push(image.stats.durationMs);
       await image.close();
       await store.remove(image.reference);
     }

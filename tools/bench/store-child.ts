@@ -21,7 +21,7 @@ async function act(store: Store): Promise<object> {
     case "remove":
       return timed(async () => {
         await store.remove(reference);
-        return { chunks: (await store.gc({ keepYounger: 0 })).chunks };
+        return { chunks: (await store.gc({ keepYoungerMs: 0 })).chunks };
       });
     default:
       throw new RangeError(`store-child: no command "${command}"`);

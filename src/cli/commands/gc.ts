@@ -44,7 +44,7 @@ async function gc(line: Line, context: Context): Promise<void> {
   const result = await store.gc({
     dryRun,
     keepBytes: amount(values, "keep-bytes"),
-    keepYounger: amount(values, "keep-younger"),
+    keepYoungerMs: amount(values, "keep-younger"),
     trees: flag(values, "trees"),
     signal: context.signal,
   });

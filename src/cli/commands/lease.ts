@@ -48,7 +48,7 @@ async function add(line: Line, context: Context): Promise<void> {
   const ttl = amount(line.values, "ttl");
   await using store = await openExistingStore(line, context, reporter.warn);
   await using image = await openImage(store, reference, { line, context });
-  await store.lease(name, image, { ttl });
+  await store.lease(name, image, { ttlMs: ttl });
   const { manifestDigest } = image;
   const expires = ttl === undefined ? undefined : (context.now ?? Date.now)() + ttl;
   if (reporter.json) return await print(context, `${showJson({ name, reference: image.reference, manifestDigest, expires })}\n`);

@@ -71,7 +71,7 @@ async function pull(line: Line, context: Context): Promise<void> {
       signal,
       onProgress: progress.onEvent,
     });
-    if (lease !== undefined) await store.lease(lease, image, { ttl: amount(values, "lease-ttl") });
+    if (lease !== undefined) await store.lease(lease, image, { ttlMs: amount(values, "lease-ttl") });
     if (flag(values, "pin")) await store.pin(image.reference, { platform: options.platform });
     await progress.stop();
     stdout.write(renderPulled(image, line));
@@ -101,7 +101,7 @@ export function renderPulled(image: Image, { values }: Pick<Line, "values">): st
 
 /** `downloaded 3.63 MB in 1 layer, ...` */
 export function fetched({ stats }: Pick<Image, "stats">): string {
-  const { downloadedBytes, ingestedLayers, newChunks, newChunkBytes, milliseconds } = stats;
+  const { downloadedBytes, ingestedLayers, newChunks, newChunkBytes, durationMs } = stats;
   const news = `${showCount(newChunks, "new file")} (${showSize(newChunkBytes)})`;
-  return `downloaded ${showSize(downloadedBytes)} in ${showCount(ingestedLayers, "layer")}, ${news}, ${showDuration(milliseconds)}`;
+  return `downloaded ${showSize(downloadedBytes)} in ${showCount(ingestedLayers, "layer")}, ${news}, ${showDuration(durationMs)}`;
 }

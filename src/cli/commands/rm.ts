@@ -59,7 +59,7 @@ async function rm(line: Line, context: Context): Promise<number> {
       failed.push({ reference, error: failure.error });
     }
   }
-  const gc = flag(values, "gc") ? await store.gc({ keepYounger: 0, signal: context.signal }) : undefined;
+  const gc = flag(values, "gc") ? await store.gc({ keepYoungerMs: 0, signal: context.signal }) : undefined;
   if (reporter.json) await print(context, `${showJson({ removed, failed, gc })}\n`);
   else if (gc) await print(context, renderGc(gc, { exact: false, dryRun: false }));
   return exitCode;

@@ -34,7 +34,7 @@ async function why(line: Line, context: Context): Promise<void> {
   const [object = ""] = line.args;
   const reporter = new Reporter(line, context);
   await using store = await openExistingStore(line, context, reporter.warn);
-  const objects = await store.why(object, { keepYounger: amount(line.values, "keep-younger"), signal: context.signal });
+  const objects = await store.why(object, { keepYoungerMs: amount(line.values, "keep-younger"), signal: context.signal });
   if (objects.length === 0) {
     const message = `${JSON.stringify(object.slice(0, 300))} names nothing that is in the store; shale images lists its images`;
     throw new ShaleError("NOT_CACHED", message, { reference: object });

@@ -1,0 +1,26 @@
+/** Manifests and image configs of the store, checked against their digests. */
+import { createHash } from "node:crypto";
+import { ShaleError } from "../errors.ts";
+import { digestAlgorithm, type BlobDigest } from "../image/digest.ts";
+import type { Images } from "./images.ts";
+import type { StoreLayout } from "./layout.ts";
+
+/** Undefined if the document is missing or its bytes are wrong. */
+export function findVerified(images: Images, kind: "manifest" | "config", digest: BlobDigest): Buffer | undefined {
+  const bytes = images.readDocument(kind, digest);
+  if (bytes === undefined) return undefined;
+  const algorithm = digestAlgorithm(digest);
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}` === digest ? bytes : undefined;
+}
+
+/** @throws STORE_DAMAGED if the document is missing or its bytes are wrong */
+export function readVerified(
+  { images, layout }: { readonly images: Images; readonly layout: StoreLayout },
+  kind: "manifest" | "config",
+  digest: BlobDigest,
+): Buffer {
+  const bytes = findVerified(images, kind, digest);
+  if (bytes !== undefined) return bytes;
+  const message = `the ${kind} ${digest} is damaged or missing in the store; pull the image again with \`force\``;
+  throw new ShaleError("STORE_DAMAGED", message, { path: layout[kind](digest) });
+}
