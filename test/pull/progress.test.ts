@@ -1,7 +1,9 @@
 /** What a pull tells: everything that starts ends, in a sensible order, and a sink can do no harm. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ProgressEvent } from "../../src/index.ts";
 import { startStore } from "../support/store-harness.ts";
 
@@ -114,4 +116,38 @@ test("pull() tells which layers are in the store before it has fetched any other
   const kinds = (await harness.watch(two)).events.map(({ kind }) => kind);
   assert.ok(kinds.includes("layer-skipped") && kinds.includes("ingest-complete"));
   assert.ok(kinds.indexOf("layer-skipped") < kinds.indexOf("ingest-complete"));
+});
+
+test("A pull that waits for another pull of its process sees that one's download", async () => {
+  await using harness = await startStore();
+  const { reference, image } = await harness.pushEntries("some/image", [{ path: "big", content: randomBytes(6_000_000) }]);
+  const blob = image.layers[0]!;
+  const content = blob.content as Uint8Array;
+  const waiter = { hasSeen: false };
+  // slices come slowly until the waiter has reported a download, then all the rest at once
+  const handle = async (_: IncomingMessage, response: ServerResponse): Promise<void> => {
+    response.writeHead(200, { "content-length": blob.size });
+    let sent = 0;
+    for (; sent < blob.size / 2 && !waiter.hasSeen; sent += 4096) {
+      response.write(content.subarray(sent, sent + 4096));
+      await sleep(5);
+    }
+    response.end(content.subarray(sent));
+  };
+  harness.registry.misbehave({ match: new RegExp(blob.digest), action: { kind: "handle", handle: (...args) => void handle(...args) } });
+  const pull = async (): Promise<ProgressEvent[]> => {
+    const events: ProgressEvent[] = [];
+    const fetches = (): boolean => events.some(({ kind }) => kind === "download-started");
+    const onProgress = (event: ProgressEvent): void => {
+      events.push(event);
+      waiter.hasSeen ||= event.kind === "download-advanced" && !fetches();
+    };
+    await harness.pull(reference, { onProgress });
+    return events;
+  };
+  const both = await Promise.all([pull(), pull()]);
+  const waiting = both.find((events) => events.some(({ kind }) => kind === "layer-skipped")) ?? [];
+  const seen = waiting.filter((event) => event.kind === "download-advanced");
+  assert.ok(seen.length > 0 && seen.every(({ bytes, total }) => bytes <= total && total === blob.size));
+  assert.deepEqual(kindsOf(waiting, 0, /^(?:download|ingest|layer)/), ["layer-skipped"]);
 });
