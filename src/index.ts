@@ -1,4 +1,4 @@
-/** The public API: everything a program may import from "shale". */
+/** The public API: everything that a program may import from "shale". */
 export { ShaleError } from "./errors.ts";
 export type { ErrorCode, ErrorDetails, LimitDetail } from "./errors.ts";
 export { openStore } from "./api/store.ts";

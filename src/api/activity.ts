@@ -1,6 +1,6 @@
 /**
- * What the pulls and collections of one store handle come to, for programs that watch: counters, channels of
- * `node:diagnostics_channel`, and lines on stderr under `NODE_DEBUG=shale`. Nobody who watches can hold a pull back.
+ * Reports the pulls and collections of one store handle to monitoring programs: counters, channels of `node:diagnostics_channel`, and
+ * lines on stderr with `NODE_DEBUG=shale`. Subscribers cannot delay a pull.
  */
 import { channel } from "node:diagnostics_channel";
 import { escapeText } from "../bytes.ts";
@@ -10,20 +10,20 @@ import type { PullStats } from "../pull/pull-request.ts";
 
 const { debuglog } = process.getBuiltinModule("node:util");
 
-/** Sums since the store was opened by this handle; bytes are bytes. */
+/** Sums since this handle opened the store. */
 export interface Counters {
-  /** Pulls that succeeded, those served from the store alone included. */
+  /** Successful pulls, including those served from the store. */
   readonly pulls: number;
-  /** Those for which nothing was downloaded. */
+  /** Successful pulls that downloaded nothing. */
   readonly cachedPulls: number;
   readonly failedPulls: number;
-  /** Bytes of layer blobs: fetched, and taken over from downloads that were cut off. */
+  /** Bytes of layer blobs that were fetched, and those that came from interrupted downloads. */
   readonly downloadedBytes: number;
   readonly resumedBytes: number;
   readonly ingestedLayers: number;
-  /** Trees made. */
+  /** Trees created. */
   readonly trees: number;
-  /** Requests made again after a failure. */
+  /** Retried requests. */
   readonly retries: number;
   readonly warnings: number;
   readonly collections: number;
@@ -32,30 +32,30 @@ export interface Counters {
   readonly removedBytes: number;
 }
 
-/** Published on the channel `shale:progress`: one event of one pull. */
+/** Message on the channel `shale:progress`: one event of one pull. */
 export interface ProgressMessage {
   /** Path of the store. */
   readonly store: string;
-  /** Number of the pull among those of this handle, from 1. */
+  /** Number of the pull within this handle, from 1. */
   readonly pull: number;
   readonly event: ProgressEvent;
 }
 
-/** Published on the channel `shale:pull` when a pull has ended. */
+/** Message on the channel `shale:pull`, at the end of a pull. */
 export interface PullMessage {
   readonly store: string;
   readonly pull: number;
-  /** As it was asked for. */
+  /** As passed to `pull`. */
   readonly reference: string;
   readonly durationMs: number;
-  /** Absent when it failed. */
+  /** Missing if the pull failed. */
   readonly cached?: boolean;
   readonly stats?: PullStats;
-  /** Of the error, when it failed. */
+  /** Code of the error, if the pull failed. */
   readonly code?: string;
 }
 
-/** Published on the channel `shale:gc` when a collection has ended. */
+/** Message on the channel `shale:gc`, at the end of a collection. */
 export interface GcMessage {
   readonly store: string;
   readonly result: GcResult;
@@ -94,7 +94,7 @@ export class Activity {
     return { ...this.#sums };
   }
 
-  /** What to tell of one pull: its events, and its end. */
+  /** Starts the report of one pull. */
   pull(reference: string): PullActivity {
     const pull = ++this.#next;
     const started = process.hrtime.bigint();
@@ -145,11 +145,11 @@ export class Activity {
 export interface PullActivity {
   readonly saw: (event: ProgressEvent) => void;
   readonly succeeded: (image: { readonly cached: boolean; readonly stats: PullStats }) => void;
-  /** `code` of the error. */
+  /** With the code of the error. */
   readonly failed: (code: string) => void;
 }
 
-/** For a terminal: what a registry says can carry no control characters there. */
+/** Escapes control characters, since text of a registry may contain them and the reader may be a terminal. */
 function line(value: unknown): string {
   return escapeText(JSON.stringify(value));
 }

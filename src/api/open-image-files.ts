@@ -4,7 +4,7 @@ import { ImageFiles } from "../view/image-files.ts";
 import { openSidecars } from "../view/open-sidecars.ts";
 import type { StoreCore } from "../session/store-core.ts";
 
-/** `diffIds` bottom to top. A sidecar without path index is indexed in memory, by a worker. */
+/** `diffIds` bottom to top. A worker builds the path index of a sidecar without one, in memory. */
 export async function openImageFiles(core: StoreCore, diffIds: readonly DiffId[]): Promise<ImageFiles> {
   const sources = await Promise.all(
     diffIds.map(async (diffId) => {

@@ -1,4 +1,4 @@
-/** Pinning: what `store.pin` and its kin do. */
+/** Pins of references: `Store.pin`, `unpin` and `pins`. */
 import { ShaleError } from "../errors.ts";
 import type { BlobDigest } from "../image/digest.ts";
 import { formatPlatform, hostPlatform, parsePlatform } from "../image/platform.ts";
@@ -7,11 +7,11 @@ import type { PinRecord } from "../store/pins.ts";
 import type { StoreCore } from "../session/store-core.ts";
 
 export interface Pin extends PinRecord {
-  /** What the reference names now; absent when it was lost. */
+  /** The image that the reference names now; missing if it names none any more. */
   readonly manifestDigest?: BlobDigest;
 }
 
-/** A reference and a platform in canonical text. @throws REFERENCE_INVALID, PLATFORM_INVALID */
+/** A reference and a platform in canonical form. @throws REFERENCE_INVALID, PLATFORM_INVALID */
 export function nameOf(reference: string, { platform }: { readonly platform?: string | undefined }): PinRecord {
   return {
     reference: formatReference(parseReference(reference)),
@@ -19,14 +19,14 @@ export function nameOf(reference: string, { platform }: { readonly platform?: st
   };
 }
 
-/** With the image's lease, so that a gc either sees the pin or finds the image in use. */
+/** Holds the image's lease meanwhile, so that a concurrent gc either sees the pin or skips the image. */
 export async function pinReference(core: StoreCore, name: PinRecord, signal: AbortSignal): Promise<void> {
   const resolve = (): BlobDigest => core.images.resolve(name.reference, name.platform, core.warn) ?? missing(name);
   for (;;) {
     const digest = resolve();
     using lease = await core.leases.takeSoon(digest, signal);
     void lease;
-    // it may have been removed, or led elsewhere, while we waited
+    // while this waited, the reference may have been removed or moved
     if (resolve() !== digest) continue;
     core.pins.write(name);
     core.leases.touch(digest);
@@ -44,7 +44,7 @@ export function byName(a: PinRecord, b: PinRecord): number {
 }
 
 export function pinnedError({ reference, platform }: PinRecord): ShaleError<"REFERENCE_PINNED"> {
-  const message = `${JSON.stringify(reference)} (${platform}) is pinned and stays; unpin it first, or remove it with \`force\``;
+  const message = `${JSON.stringify(reference)} (${platform}) is pinned; unpin it first, or remove it with \`force\``;
   return new ShaleError("REFERENCE_PINNED", message, { reference, platform });
 }
 

@@ -35,68 +35,67 @@ import type { PulledImage, PullPolicy } from "../pull/pull-request.ts";
 import type { VerifyManifest } from "../pull/resolve-image.ts";
 
 export interface RegistryOptions {
-  /** Stays the caller's: close it after the registry. */
+  /** The caller keeps ownership: close it after the registry. */
   readonly store: Store;
   /** `os/architecture[/variant]`; default: this host's. */
   readonly platform?: string | undefined;
   /**
-   * For every registry (mirrors excepted); or looked up by host (`docker.io`, `localhost:5000`) and repository; or `anonymous`.
-   * Default: where the containers tools and Docker keep them, `REGISTRY_AUTH_FILE` first; helpers are asked.
+   * For every registry except mirrors; or a function of host (`docker.io`, `localhost:5000`) and repository; or `anonymous`. Default: the
+   * files of the containers tools and of Docker, `REGISTRY_AUTH_FILE` first, and their credential helpers.
    */
   readonly credentials?: Credentials | CredentialsProvider | "anonymous" | undefined;
-  /** Speak plain HTTP to all registries, or to these hosts; default: to none. */
+  /** Use plain HTTP for all registries, or for these hosts. Default: none. */
   readonly plainHttp?: boolean | readonly string[] | undefined;
-  /** Take any certificate, of all registries or of these hosts; default: of none. */
+  /** Accept any certificate of all registries, or of these hosts. Default: none. */
   readonly insecure?: boolean | readonly string[] | undefined;
-  /** Certificates of authorities (PEM) to trust beside those that Node trusts. */
+  /** CA certificates (PEM) that are trusted in addition to those of Node. */
   readonly ca?: string | readonly string[] | undefined;
   /**
-   * Directories with hosts.toml files (mirrors) and certificates, a directory in them for each registry; default:
-   * `/etc/containerd/certs.d`, `/etc/containers/certs.d`, `/etc/docker/certs.d`.
+   * Directories with hosts.toml files (mirrors) and certificates, in one subdirectory per registry. Default: `/etc/containerd/certs.d`, `/etc/containers/certs.d`, `/etc/docker/certs.d`.
    */
   readonly hostDirectories?: readonly string[] | undefined;
   /**
-   * Fetch layers that the registry does not have from the `urls` of their descriptors: https, no credentials, public addresses only.
-   * Default false: the image's maker does not decide whom this machine asks.
+   * Fetch layers that the registry lacks from the `urls` of their descriptors: only https, public addresses, and no credentials. Default
+   * false, since the image's author would choose which hosts this machine contacts.
    */
   readonly allowForeignLayers?: boolean | undefined;
-  /** Keep blobs as they came, in the store's `blobs/`; what is there is not fetched. Default false. */
+  /** Keep the compressed blobs in the store's `blobs/`; a kept blob is not fetched again. Default false. */
   readonly keepBlobs?: boolean | undefined;
-  /** As the store's option, for the pulls of this registry. Default: the store's. It can ask for more than the store, not for less. */
+  /** As the store's option, for the pulls of this registry. Cannot relax the store's. */
   readonly requireProof?: boolean | undefined;
-  /** Fetch large layers by several requests at a time, for networks that give one connection less than they have. Default: one request. */
+  /** Fetch large layers with several concurrent requests, for networks that limit the rate of one connection. Default: one request. */
   readonly parallelRanges?: ParallelRanges | undefined;
-  /** Offer HTTP/2 to registries with TLS: one connection a host in place of several. Default false; see docs/registries.md for when it pays. */
+  /** Offer HTTP/2 to registries with TLS: one connection per host instead of several. Default false; docs/registries.md says when it helps. */
   readonly http2?: boolean | undefined;
-  /** How often and how long a failing registry is tried. */
+  /** Retries of failed requests. */
   readonly retry?: Partial<RetryPolicy> | undefined;
   /** Default: the store's native profile. */
   readonly profile?: Profile | undefined;
   readonly userAgent?: string | undefined;
-  /** Called with each image's manifest before any layer is fetched; what it throws fails the pull. */
+  /** Called with each image's manifest before any layer is fetched. An exception fails the pull. */
   readonly verifyManifest?: VerifyManifest | undefined;
-  /** What an image may cost at most; each has a default. See docs/limits.md. */
+  /** Limits on images; each has a default. See docs/limits.md. */
   readonly limits?: { readonly [K in keyof Limits]?: Limits[K] | undefined } | undefined;
 }
 
 export interface PullOptions {
-  /** `if-missing` (default): the store's image if it is complete; `always`: ask the registry what the name means now, fetch what changed; `never`: NOT_CACHED unless complete. */
+  /** `if-missing` (default): use the store's image if complete. `always`: resolve the reference again, fetch what changed. `never`: NOT_CACHED unless complete. */
   readonly pullPolicy?: PullPolicy | undefined;
-  /** Fetch and ingest every layer again; what is right in the store keeps its inodes. Default false. */
+  /** Fetch and ingest every layer again; intact data of the store keeps its inodes. Default false. */
   readonly force?: boolean | undefined;
   /** Write the path index into the sidecars. Default true. */
   readonly buildIndex?: boolean | undefined;
-  /** `lazy`: resolve once the layers are ingested; `layers` are then promises that `image.materialize()` keeps. Default `eager`. */
+  /** `lazy`: resolve when the layers are ingested; `image.materialize()` creates the directories later. Default `eager`. */
   readonly materialize?: "eager" | "lazy" | undefined;
   readonly profile?: Profile | undefined;
   readonly platform?: string | undefined;
-  /** As the store's option, for this pull; it cannot ask for less. */
+  /** As the store's option, for this pull. Cannot relax it. */
   readonly requireProof?: boolean | undefined;
-  /** `barrier`: each layer is on the disk before it counts as there. `deferred` (default): layers that a power cut may have damaged are verified before use. */
+  /** `barrier`: sync each layer to the disk before it is published. `deferred` (default): verify layers that a power cut may have damaged before use. */
   readonly durability?: "deferred" | "barrier" | undefined;
-  /** What the store is to call the image, in place of the reference; needed for an archive from standard input that does not name its image. */
+  /** Name of the image in the store, instead of the reference; required for an archive from standard input that does not name its image. */
   readonly as?: string | undefined;
-  /** What `-` is in `oci-archive:-` and `docker-archive:-`; default: standard input. */
+  /** The stream for `oci-archive:-` and `docker-archive:-`. Default: standard input. */
   readonly input?: AsyncIterable<Uint8Array> | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ProgressSink | undefined;
@@ -220,7 +219,7 @@ export class Registry {
     }
   }
 
-  /** Ends connections; idempotent. Images stay usable. */
+  /** Closes the connections; idempotent. Images stay usable. */
   async close(): Promise<void> {
     const sources = await Promise.all(this.#sources.values());
     this.#sources.clear();
@@ -231,7 +230,7 @@ export class Registry {
     await this.close();
   }
 
-  /** Loaded when first needed: a cached pull pays for no HTTP client. An archive is opened anew by each pull. */
+  /** Loads the source on first use, so a cached pull loads no HTTP client. Each pull opens an archive anew. */
   #openSource(reference: Reference, input: PullOptions["input"]): Promise<Source> {
     if (reference.transport === "oci-archive" || reference.transport === "docker-archive") return this.#openArchive(reference, input);
     const known = this.#sources.get(reference.transport);
@@ -259,7 +258,7 @@ interface RunningPull {
   readonly signal: AbortSignal;
 }
 
-/** The source of one pull, if it needs one; an archive ends with it. */
+/** The source of one pull, opened on first use. An archive is closed with it. */
 class PullSource {
   readonly #transport: Reference["transport"];
   readonly #open: () => Promise<Source>;
@@ -280,7 +279,7 @@ class PullSource {
   }
 }
 
-/** Standard input is another one each time: its image is called what the archive calls it. */
+/** The image of an archive from standard input has the name that the archive gives it. */
 async function nameOf(reference: Reference, source: PullSource, signal: AbortSignal): Promise<string> {
   const text = formatReference(reference);
   if (reference.transport === "docker" || reference.transport === "oci" || reference.file !== "-") return text;
@@ -288,7 +287,7 @@ async function nameOf(reference: Reference, source: PullSource, signal: AbortSig
   const asked = reference.transport === "docker-archive" && reference.tag !== undefined ? canonicalName(reference.tag) : undefined;
   const name = asked ?? (await ((await source.get()) as ArchiveSource).imageName(signal));
   if (name !== undefined) return name;
-  const message = `the archive from standard input does not name its image; say with \`as\` what the store is to call it`;
+  const message = `the archive from standard input does not name its image; give a name with \`as\``;
   throw new ShaleError("REFERENCE_INVALID", message, { reference: text });
 }
 

@@ -1,4 +1,4 @@
-/** Where the bytes of one layer's blob come from: a kept blob, an earlier download that was cut off, and the source for the rest. */
+/** Reads one layer's blob: a kept blob, or an interrupted download and the rest from the source. */
 import { createReadStream, rmSync, statSync } from "node:fs";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { Reference } from "../image/reference.ts";
@@ -11,44 +11,44 @@ export interface LayerBlobInit {
   readonly source: Source;
   readonly reference: Reference;
   readonly descriptor: Descriptor;
-  /** Where a download that is cut off waits for the next. */
+  /** File that keeps an interrupted download for the next pull. */
   readonly spool: string;
-  /** Where the whole blob stays, if it was to be kept. */
+  /** File of the complete blob, for `keep`. */
   readonly kept: string;
   readonly keep: boolean;
-  /** Take no kept blob. */
+  /** Ignore a kept blob. */
   readonly force: boolean;
   readonly signal: AbortSignal;
   readonly onEvent: (event: SourceEvent) => void;
-  /** Told before a pass that does not begin at zero. */
+  /** Called before a pass that starts with bytes from the disk. */
   readonly onResumed: (bytes: number) => void;
 }
 
-/** A shorter blob is fetched anew sooner than a file is made for it. */
+/** Bytes below which fetching again is cheaper than creating a file. */
 const MIN_SPOOLED = 256 * 1024;
 
 export class LayerBlob implements Disposable {
   readonly #init: LayerBlobInit;
   readonly #spool: Spool | undefined;
-  /** Of this pass. */
+  /** Hosts that served bytes in this pass. */
   readonly #serving: Set<string> = new Set();
   readonly #avoid: Set<string> = new Set();
   #useKept: boolean;
-  /** Bytes that came from the source, in all passes. */
+  /** Bytes from the source, in all passes. */
   fetched = 0;
-  /** Bytes that were here already, in the last pass. */
+  /** Bytes from the disk, in the last pass. */
   resumed = 0;
 
   constructor(init: LayerBlobInit) {
     const { descriptor, reference, keep, kept, spool, force } = init;
     this.#init = init;
     this.#useKept = !force && statSync(kept, { throwIfNoEntry: false })?.size === descriptor.size;
-    // what lies on this machine need not be kept for a next time
+    // local sources need no spool
     const worthSpooling = keep || (reference.transport === "docker" && descriptor.size >= MIN_SPOOLED);
     this.#spool = !this.#useKept && worthSpooling ? Spool.open(spool, descriptor.size) : undefined;
   }
 
-  /** One pass over the whole blob, not verified. A chunk is good until the next one is asked for. */
+  /** One pass over the whole blob, not verified. A chunk is valid until the next one is requested. */
   bytes(): AsyncIterable<Uint8Array> {
     const { descriptor, kept, onResumed } = this.#init;
     this.resumed = this.#useKept ? descriptor.size : (this.#spool?.length ?? 0);
@@ -57,13 +57,13 @@ export class LayerBlob implements Disposable {
     return this.#spool?.read((offset) => this.#fetch(offset)) ?? this.#fetch(0);
   }
 
-  /** The layer is in the store. */
+  /** Call it when the layer is in the store: keeps or removes the download. */
   done(): void {
     if (this.#init.keep) this.#spool?.moveTo(this.#init.kept);
     else this.#spool?.clear();
   }
 
-  /** The layer was not made: is it worth another pass? What is wrong goes; what is right and not whole stays for the next pull. */
+  /** Call it when the layer failed. Removes wrong bytes, keeps an incomplete download. Returns true if another pass may succeed. */
   failed(error: unknown): boolean {
     if (!isAboutContent(error)) return false;
     this.#spool?.clear();
@@ -87,13 +87,13 @@ export class LayerBlob implements Disposable {
     for await (const chunk of source.readBlob(reference, descriptor, { offset, signal, avoid: this.#avoid, onEvent })) {
       this.fetched += chunk.length;
       yield chunk;
-      // the collector is in no hurry for what lies outside its heap: tens of megabytes, and the next chunk gets cold memory
+      // the garbage collector frees external memory late: tens of megabytes would accumulate, all of it cold
       freeBuffer(chunk);
     }
   }
 }
 
-/** The bytes are not those that the manifest names: others may have them, or the same host at another time. */
+/** True if the blob is not the one that the manifest names. Another host may have it, or the same one later. */
 export function isWrongBlob(error: unknown): error is ShaleError {
   return ShaleError.is(error, "SIZE_MISMATCH") || (ShaleError.is(error, "DIGEST_MISMATCH") && error.detail.what === "blob");
 }

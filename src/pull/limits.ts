@@ -1,18 +1,18 @@
-/** How much of a stranger's image is too much. */
+/** Limits on untrusted images. */
 import { ShaleError } from "../errors.ts";
 import { MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES } from "../image/document.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { LayerLimits } from "../ingest/layer/layer-limits.ts";
 
-/** Each limit has an error code of its own: see docs/limits.md. They bind what is fetched; an image that is in the store already is not measured again. */
+/** Each limit has its own error code: see docs/limits.md. Limits apply to what is fetched; images of the store are not checked again. */
 export interface Limits extends LayerLimits {
   /** Unpacked bytes of all distinct layers of an image. Default 256 GiB. */
   readonly imageBytes: number;
   /** Layers of an image. Default 1000. */
   readonly imageLayers: number;
-  /** Bytes of one compressed layer, as its descriptor says. Default 64 GiB. */
+  /** Bytes of one compressed layer, by its descriptor. Default 64 GiB. */
   readonly blobBytes: number;
-  /** Bytes of a manifest or image index. Default, and at most, 4 MiB. */
+  /** Bytes of a manifest or image index. Default and maximum 4 MiB. */
   readonly manifestBytes: number;
   /** Bytes of an image config. Default 4 MiB. */
   readonly configBytes: number;
@@ -41,14 +41,14 @@ export const DEFAULT_LIMITS: Limits = {
   indexDepth: 4,
 };
 
-/** What cannot be raised, since memory for it is set aside or read at once. */
+/** Upper bounds of limits whose size is allocated at once. */
 const CEILINGS: Partial<Limits> = { headerBytes: MIB, manifestBytes: MAX_MANIFEST_BYTES };
 
-/** The defaults with the caller's own limits put in; a limit that is undefined keeps its default. @throws RangeError */
+/** The defaults, overridden by the given limits. An undefined limit keeps its default. @throws RangeError */
 export function resolveLimits(given: { readonly [K in keyof Limits]?: Limits[K] | undefined } = {}): Limits {
   const limits: Record<string, number> = { ...DEFAULT_LIMITS };
   for (const [name, value] of Object.entries(given)) {
-    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw new RangeError(`\`limits\` has no ${JSON.stringify(name)}; see docs/limits.md`);
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw new RangeError(`\`limits\` has no ${JSON.stringify(name)}; docs/limits.md lists them`);
     if (value === undefined) continue;
     const ceiling = CEILINGS[name as keyof Limits] ?? Number.MAX_SAFE_INTEGER;
     if (!Number.isSafeInteger(value) || value < 0 || value > ceiling) {
@@ -66,20 +66,20 @@ export function refuseLargeBlob({ digest, size }: Descriptor, maximum: number): 
   throw new ShaleError("LIMIT_BLOB_BYTES", message, { limit: "blobBytes", maximum });
 }
 
-/** The unpacked bytes of an image, summed over its layers while they come. */
+/** Sums the unpacked bytes of an image's layers during the pull. */
 export class ImageBudget {
   readonly #maximum: number;
   readonly #refuse: (error: ShaleError<"LIMIT_IMAGE_BYTES">) => void;
   readonly #sizes = new Map<string, number>();
   #total = 0;
 
-  /** `refuse` ends the pull; it is told once for each count beyond the limit. */
+  /** `refuse` ends the pull; it is called for each count beyond the limit. */
   constructor(maximum: number, refuse: (error: ShaleError<"LIMIT_IMAGE_BYTES">) => void) {
     this.#maximum = maximum;
     this.#refuse = refuse;
   }
 
-  /** `bytes` of this layer so far. */
+  /** Sets the bytes of one layer so far. */
   set(diffId: string, bytes: number): void {
     this.#total += bytes - (this.#sizes.get(diffId) ?? 0);
     this.#sizes.set(diffId, bytes);

@@ -1,7 +1,7 @@
 /**
- * What the holder of a layer's lock tells those who wait for it: 64 bytes in the lock file, little-endian: u32 version (1), u32
- * phase (1 fetching, 2 settling), u64 bytes fetched, u64 bytes in all, u64 entries, u32 pid, u32 zero, u64 start (ms since 1970),
- * zeros. Advice only: it says nothing about who holds the lock now.
+ * The progress record in a layer's lock file, for processes that wait for the lock. 64 bytes, little-endian: u32 version (1), u32
+ * phase (1 fetching, 2 settling), u64 bytes fetched, u64 total bytes, u64 entries, u32 pid, u32 zero, u64 start (ms since 1970),
+ * zeros. It is only a hint: the process that wrote it may be dead.
  */
 import { readFileSync, writeSync } from "node:fs";
 import type { FileLock } from "../system/file-lock.ts";
@@ -16,7 +16,7 @@ export interface LockRecord {
 const RECORD_BYTES = 64;
 const INTERVAL_MS = 250;
 
-/** Writes the record of one ingest, at most four times a second. */
+/** Writes the record of one ingest, at most four times per second. */
 export class LockRecorder {
   readonly #lock: FileLock;
   readonly #start: number = Date.now();
@@ -42,7 +42,7 @@ export class LockRecorder {
   }
 }
 
-/** What the lock file says, if it says anything. */
+/** Undefined if the file contains no record. */
 export function readLockRecord(path: string): LockRecord | undefined {
   const bytes = readFileSync(path);
   if (bytes.length < RECORD_BYTES || bytes.readUInt32LE(0) !== 1) return undefined;

@@ -1,4 +1,4 @@
-/** What a pull tells while it runs. Byte counts are coalesced; every started layer, sidecar and tree, and the pull itself, ends in a terminal event. */
+/** The events of a pull. Counts are rate-limited. Each layer, sidecar and tree that was started, and the pull itself, ends with a terminal event. */
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 
 export interface LayerProgress {
@@ -13,7 +13,7 @@ export type ProgressEvent =
       readonly kind: "resolved";
       readonly reference: string;
       readonly manifestDigest: BlobDigest;
-      /** Bottom to top; `size` is the blob's, in bytes. */
+      /** Bottom to top; `size` is that of the blob, in bytes. */
       readonly layers: readonly { readonly diffId: DiffId; readonly digest: BlobDigest; readonly size: number }[];
     }
   | ({ readonly kind: "download-started"; readonly total: number } & LayerProgress)
@@ -24,18 +24,18 @@ export type ProgressEvent =
   | ({ readonly kind: "ingest-complete"; readonly bytes: number; readonly entries: number } & LayerProgress)
   | ({ readonly kind: "sidecar-started" } & LayerProgress)
   | ({ readonly kind: "sidecar-complete"; readonly bytes: number } & LayerProgress)
-  /** Nothing to fetch: in the store already, or another process is or was at it. Terminal for the layer's download and ingest. */
+  /** Not fetched: it was in the store, or another pull ingested it. Terminal for the layer's download and ingest. */
   | ({ readonly kind: "layer-skipped"; readonly reason: "in-store" | "ingested-elsewhere" } & LayerProgress)
   | ({ readonly kind: "layer-failed"; readonly code: string; readonly message: string } & LayerProgress)
   | ({ readonly kind: "tree-started"; readonly total: number } & LayerProgress)
   | ({ readonly kind: "tree-advanced"; readonly entries: number; readonly total: number } & LayerProgress)
   | ({ readonly kind: "tree-complete"; readonly entries: number } & LayerProgress)
   | ({ readonly kind: "tree-skipped" } & LayerProgress)
-  /** The beginning of the blob was here already, from a download that was cut off: so many bytes are not fetched again. */
+  /** The first `bytes` bytes of the blob came from an interrupted download. */
   | ({ readonly kind: "download-resumed"; readonly bytes: number } & LayerProgress)
-  /** The blob comes from this host, `name[:port]`; told again when it changes. */
+  /** The host that serves the blob, `name[:port]`; sent again when it changes. */
   | ({ readonly kind: "serving"; readonly host: string; readonly mirror: boolean } & LayerProgress)
-  /** A request failed or a transfer broke: it is made again after so many ms, or from another host. (For manifest and config that is a warning.) */
+  /** A request failed or a transfer broke, and is retried after `delayMs`, perhaps on another host. Retries of manifest and config are warnings. */
   | ({
       readonly kind: "retrying";
       readonly host: string;
@@ -43,10 +43,10 @@ export type ProgressEvent =
       readonly message: string;
       readonly delayMs: number;
     } & LayerProgress)
-  /** Something was wrong, was put right or worked around, and the pull goes on. */
+  /** A problem that was repaired or worked around; the pull continues. */
   | { readonly kind: "warning"; readonly code: string; readonly message: string }
   | { readonly kind: "complete"; readonly manifestDigest: BlobDigest; readonly cached: boolean }
   | { readonly kind: "failed"; readonly code: string; readonly message: string };
 
-/** Never awaited; what it throws is dropped: progress can neither block nor fail a pull. */
+/** Not awaited. An exception becomes a process warning: a sink can neither delay nor fail a pull. */
 export type ProgressSink = (event: ProgressEvent) => void;

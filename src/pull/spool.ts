@@ -1,6 +1,6 @@
 /**
- * The beginning of a blob on disk: what has come is written beside the work, unsynced, so that a download that was cut off, by
- * the death of its process too, goes on where it stopped. Nothing here is trusted: whoever reads hashes all of it.
+ * The received part of a blob on disk. Bytes are written unsynced while they are used, so that a download continues where it stopped,
+ * even if its process was killed. The content is not trusted: the reader hashes all of it.
  */
 import { existsSync, fstatSync, ftruncateSync, mkdirSync, read, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
@@ -15,7 +15,7 @@ export class Spool implements Disposable {
   readonly #lock: FileLock;
   readonly #size: number;
   #length: number;
-  /** False once the disk refused: the download goes on without. */
+  /** False after a write error: the download continues without the file. */
   #usable = true;
 
   private constructor(lock: FileLock, size: number) {
@@ -25,7 +25,7 @@ export class Spool implements Disposable {
     if (this.#length > size) this.#truncate();
   }
 
-  /** Of a blob of `size` bytes; undefined while another holds it, or where no file can be made. */
+  /** For a blob of `size` bytes. Undefined if another process holds the file, or if it cannot be created. */
   static open(path: string, size: number): Spool | undefined {
     try {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
@@ -37,7 +37,7 @@ export class Spool implements Disposable {
         lock.release();
         throw error;
       }
-      // removed between open and lock
+      // another process removed the file between open and lock
       lock.release();
       return undefined;
     } catch (error) {
@@ -46,19 +46,19 @@ export class Spool implements Disposable {
     }
   }
 
-  /** What may lie there is not needed any more; it stays while another holds it. */
+  /** Removes the file, unless another process holds it. */
   static discard(path: string): void {
     if (!existsSync(path)) return;
     using lock = FileLock.try(path);
     if (lock !== undefined) rmSync(path, { force: true });
   }
 
-  /** Bytes that need not be fetched. */
+  /** Bytes that are on disk. */
   get length(): number {
     return this.#length;
   }
 
-  /** The blob from its first byte: what is here, then what `fetch` gives from there on, which is kept as it passes. */
+  /** The blob from its first byte: the bytes on disk, then those of `fetch`, which are appended to the file. */
   async *read(fetch: (offset: number) => AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const replayed = this.#length;
     for (let at = 0; at < replayed;) {
@@ -75,19 +75,19 @@ export class Spool implements Disposable {
     }
   }
 
-  /** What is here is wrong, or not needed any more. The file goes at the end: until then it may be filled anew. */
+  /** Empties the file. Disposing removes it, unless it was filled again. */
   clear(): void {
     this.#truncate();
   }
 
-  /** The whole blob, verified by the caller, goes to `path`. */
+  /** Moves the complete blob, which the caller has verified, to `path`. */
   moveTo(path: string): void {
     if (!this.#usable || this.#length !== this.#size) return;
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     renameSync(this.#lock.path, path);
   }
 
-  /** What is here stays for the next. */
+  /** Releases the file; keeps it for the next pull if it has content. */
   [Symbol.dispose](): void {
     try {
       if (this.#length === 0) rmSync(this.#lock.path, { force: true });
@@ -96,7 +96,7 @@ export class Spool implements Disposable {
     }
   }
 
-  /** Written before it is passed on: the chunk's memory is the receiver's then. */
+  /** Writes before the chunk is passed on: after that, its memory belongs to the receiver. */
   #append(chunk: Uint8Array): void {
     if (!this.#usable) return;
     try {

@@ -1,4 +1,4 @@
-/** Resolves when another's work has ended, whatever came of it: its failure is not ours, and whoever waits tries itself. @throws the signal's reason */
+/** Resolves when `work` has ended, even if it failed: its failure concerns only its owner. @throws the signal's reason */
 export function untilSettled(work: Promise<unknown>, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const abort = (): void => reject(signal?.reason as Error);
