@@ -13,7 +13,7 @@ import { INODE_ROW_BYTES, type CatalogLayer } from "../store/catalog/catalog-ses
 import { INODE_ID_BYTES } from "../store/inode.ts";
 import { PendingEdges } from "../store/catalog/pending-edges.ts";
 import type { FileLock } from "../system/file-lock.ts";
-import type { FsckContext } from "./context.ts";
+import type { FsckContext } from "./fsck-context.ts";
 import { finding, type Finding, type FindingKind } from "./finding.ts";
 
 const PATIENCE_MS = 10_000;

@@ -8,10 +8,10 @@ import { bumpGeneration } from "../store/generation.ts";
 import { chunkPath } from "../store/layout.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { dropLayer, type LayerTables } from "./check-layers.ts";
-import { foreignNames, namesIn } from "./check-places.ts";
-import { inParallel, type FsckContext, type KnownTree } from "./context.ts";
+import { foreignNames, namesIn } from "./check-directories.ts";
+import { inParallel, type FsckContext, type KnownTree } from "./fsck-context.ts";
 import { finding, type Finding } from "./finding.ts";
-import type { ChunksRequest, FoundFault, UsesRequest } from "./tasks.ts";
+import type { ChunksRequest, FoundFault, UsesRequest } from "./fsck-tasks.ts";
 
 /** Inodes that one request to a worker checks. */
 const SLICE = 1000;

@@ -6,8 +6,8 @@ import { digestAlgorithm, digestFileName, parseBlobDigest, type BlobDigest } fro
 import { Images, type ImageRecord } from "../store/images.ts";
 import { readChecked, readIfThere } from "../store/checked-file.ts";
 import { FileLock } from "../system/file-lock.ts";
-import { foreignNames, namesIn } from "./check-places.ts";
-import type { FsckContext } from "./context.ts";
+import { foreignNames, namesIn } from "./check-directories.ts";
+import type { FsckContext } from "./fsck-context.ts";
 import { finding, type Finding, type FindingKind } from "./finding.ts";
 
 const DIGEST_NAME: RegExp = /^(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/;

@@ -5,9 +5,9 @@ import { PROFILES, type Profile } from "../store/profile.ts";
 import type { DiffId } from "../image/digest.ts";
 import { Images } from "../store/images.ts";
 import { FileLock } from "../system/file-lock.ts";
-import { inParallel, type FsckContext } from "./context.ts";
+import { inParallel, type FsckContext } from "./fsck-context.ts";
 import { finding, type Finding } from "./finding.ts";
-import type { CheckedLayer, InodeTable, LayerRequest } from "./tasks.ts";
+import type { CheckedLayer, InodeTable, LayerRequest } from "./fsck-tasks.ts";
 
 /** A layer that is whole, with its inodes in each profile that the store has trees of. */
 export interface LayerTables {

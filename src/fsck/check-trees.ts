@@ -4,10 +4,10 @@ import { FileLock } from "../system/file-lock.ts";
 import { materializeTree } from "../tree/materialize.ts";
 import { treesOf } from "../store/images.ts";
 import type { TreeTask } from "../tree/tree-plan.ts";
-import { namesIn } from "./check-places.ts";
-import { inParallel, type FsckContext, type KnownTree } from "./context.ts";
+import { namesIn } from "./check-directories.ts";
+import { inParallel, type FsckContext, type KnownTree } from "./fsck-context.ts";
 import { finding, type Finding } from "./finding.ts";
-import type { CheckedTree } from "./tasks.ts";
+import type { CheckedTree } from "./fsck-tasks.ts";
 
 export async function* checkTrees(context: FsckContext): AsyncGenerator<Finding> {
   const { layout, pool, signal } = context;

@@ -14,11 +14,11 @@ import { checkCatalog } from "./check-catalog.ts";
 import { checkChunks } from "./check-chunks.ts";
 import { checkImages } from "./check-images.ts";
 import { checkLayers, rebuildLayers, type LayerTables } from "./check-layers.ts";
-import { checkPlaces, checkStaging } from "./check-places.ts";
+import { checkPlaces, checkStaging } from "./check-directories.ts";
 import { checkTrees } from "./check-trees.ts";
-import { FsckContext, type FsckOptions } from "./context.ts";
+import { FsckContext, type FsckOptions } from "./fsck-context.ts";
 import { finding, type Finding } from "./finding.ts";
-import { findTrees } from "./known-trees.ts";
+import { findTrees } from "./find-trees.ts";
 
 /**
  * Findings as they come; none when the store is good. `store` is its directory or an open store. A superblock that cannot be read

@@ -2,7 +2,7 @@
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { INODE_ROW_BYTES, type CountedContents } from "../store/catalog/catalog-session.ts";
-import type { GcContext } from "../inspect/context.ts";
+import type { GcContext } from "../inspect/store-parts.ts";
 
 /** Inodes counted while others wait: some milliseconds. */
 const SESSION = 1000;

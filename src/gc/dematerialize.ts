@@ -4,12 +4,12 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { BlobDigest } from "../image/digest.ts";
 import { treesOf } from "../store/images.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { GcContext } from "../inspect/context.ts";
-import { mountedTrees } from "../inspect/mounts.ts";
+import type { GcContext } from "../inspect/store-parts.ts";
+import { mountedTrees } from "../inspect/mounted-trees.ts";
 import { moveTreeAway } from "./move-tree.ts";
-import type { TreeInUse } from "./result.ts";
+import type { TreeInUse } from "./gc-result.ts";
 import { readImages, type KnownImage, type Reason } from "../inspect/roots.ts";
-import { Trash } from "./trash.ts";
+import { Trash } from "./deletion-queue.ts";
 
 export interface DematerializeResult {
   /** Ids of the trees that were dropped. */

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { GcContext } from "../inspect/context.ts";
-import { mountedTrees } from "../inspect/mounts.ts";
-import { addSwept, type Tally } from "./result.ts";
+import type { GcContext } from "../inspect/store-parts.ts";
+import { mountedTrees } from "../inspect/mounted-trees.ts";
+import { addSwept, type Tally } from "./gc-result.ts";
 import { sweepLayer } from "./sweep-layer.ts";
-import type { Trash } from "./trash.ts";
+import type { Trash } from "./deletion-queue.ts";
 
 /** Reads the names of layers on both sides, and the sidecars of those alone that the catalog lacks. */
 export async function reconcile(

@@ -8,9 +8,9 @@ import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
 import { SIDECAR } from "../store/layers.ts";
-import type { GcContext } from "../inspect/context.ts";
+import type { GcContext } from "../inspect/store-parts.ts";
 import type { FindChunksRequest, FoundChunks } from "./find-chunks.ts";
-import { RowSweeper, sizeOf, unusedRows } from "./row-sweeper.ts";
+import { RowSweeper, sizeOf, unusedRows } from "./chunk-sweeper.ts";
 
 /** Inodes looked up at once: some milliseconds. */
 const GROUP = 256;

@@ -1,8 +1,8 @@
 /** Roots: why an image stays. */
 import type { BlobDigest } from "../image/digest.ts";
 import { treesOf, type ImageRecord, type ReferenceRecord } from "../store/images.ts";
-import type { GcContext } from "./context.ts";
-import { mountedTrees } from "./mounts.ts";
+import type { GcContext } from "./store-parts.ts";
+import { mountedTrees } from "./mounted-trees.ts";
 
 /** `mount`, `handle` and `pull` are states of this moment; the others are written down. */
 export type Reason =

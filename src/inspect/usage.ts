@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import type { CatalogInode } from "../store/catalog/catalog-session.ts";
 import { namesIn } from "../system/names-in.ts";
-import type { GcContext } from "./context.ts";
+import type { GcContext } from "./store-parts.ts";
 import { filesIn } from "./files-in.ts";
 import { readImages, type Reason } from "./roots.ts";
 

@@ -6,10 +6,10 @@ import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../i
 import { formatReference, parseReference } from "../image/reference.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { treesOf } from "../store/images.ts";
-import type { GcContext } from "./context.ts";
-import { mountedTrees } from "./mounts.ts";
+import type { GcContext } from "./store-parts.ts";
+import { mountedTrees } from "./mounted-trees.ts";
 import { readImages, type KnownImage, type Reason } from "./roots.ts";
-import { isYoung, KEEP_YOUNGER_MS } from "../gc/round.ts";
+import { isYoung, KEEP_YOUNGER_MS } from "../gc/collection.ts";
 import { chunkPath } from "../store/layout.ts";
 import { parseBase32 } from "../store/inode.ts";
 

@@ -4,7 +4,7 @@ import { lstatSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSy
 import { join } from "node:path";
 import { Sidecar } from "../../format/index.ts";
 import { fsck } from "../../src/fsck/fsck.ts";
-import type { FsckOptions } from "../../src/fsck/context.ts";
+import type { FsckOptions } from "../../src/fsck/fsck-context.ts";
 import type { Finding } from "../../src/fsck/finding.ts";
 import { buildLayer, type TestLayer } from "../../src/testing/index.ts";
 import { acquireCatalogLock } from "../../src/store/catalog/catalog-lock.ts";

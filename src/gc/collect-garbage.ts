@@ -21,17 +21,17 @@ import { sweepDownloads } from "../store/downloads.ts";
 import { sweepProofs } from "../store/proofs.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
-import { keepBudget } from "./budget.ts";
-import type { GcContext } from "../inspect/context.ts";
+import { keepBudget } from "./evict-images.ts";
+import type { GcContext } from "../inspect/store-parts.ts";
 import { dropTrees } from "./dematerialize.ts";
-import { mountedTrees } from "../inspect/mounts.ts";
+import { mountedTrees } from "../inspect/mounted-trees.ts";
 import { reconcile } from "./reconcile.ts";
-import { removeBlob, removeImage, removeLayer, removeTree } from "./remove.ts";
-import { emptyTally, type GcOptions, type GcResult } from "./result.ts";
+import { removeBlob, removeImage, removeLayer, removeTree } from "./remove-objects.ts";
+import { emptyTally, type GcOptions, type GcResult } from "./gc-result.ts";
 import { readImages } from "../inspect/roots.ts";
-import { KEEP_YOUNGER_MS, type Round } from "./round.ts";
-import { Trash } from "./trash.ts";
-import { Users } from "./users.ts";
+import { KEEP_YOUNGER_MS, type Round } from "./collection.ts";
+import { Trash } from "./deletion-queue.ts";
+import { Users } from "./use-counts.ts";
 
 export async function collectGarbage(context: GcContext, options: GcOptions = {}): Promise<GcResult> {
   using lock = await FileLock.acquire(context.layout.lock("gc"), { signal: options.signal });

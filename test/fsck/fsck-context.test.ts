@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { test } from "node:test";
-import { FsckContext } from "../../src/fsck/context.ts";
+import { FsckContext } from "../../src/fsck/fsck-context.ts";
 import { parseDiffId } from "../../src/image/digest.ts";
 import { StoreLayout } from "../../src/store/layout.ts";
 import { newSuperblock } from "../../src/store/superblock.ts";

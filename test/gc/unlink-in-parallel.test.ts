@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { unlinkTogether } from "../../src/gc/unlink-together.ts";
+import { unlinkTogether } from "../../src/gc/unlink-in-parallel.ts";
 import { isErrno } from "../../src/errors.ts";
 import { WorkerPool } from "../../src/system/worker-pool.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";

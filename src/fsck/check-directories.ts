@@ -3,7 +3,7 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, statS
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { FsckContext } from "./context.ts";
+import type { FsckContext } from "./fsck-context.ts";
 import { finding, type Finding } from "./finding.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;

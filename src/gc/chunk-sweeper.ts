@@ -6,9 +6,9 @@ import { INODE_ID_BYTES } from "../store/inode.ts";
 import { chunkPath } from "../store/layout.ts";
 import { Shards } from "../store/real-directory.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { GcContext } from "../inspect/context.ts";
+import type { GcContext } from "../inspect/store-parts.ts";
 import type { Form, FoundChunks } from "./find-chunks.ts";
-import { unlinkTogether } from "./unlink-together.ts";
+import { unlinkTogether } from "./unlink-in-parallel.ts";
 
 /** Inodes looked up, and files unlinked, at once: some milliseconds. */
 const GROUP = 128;

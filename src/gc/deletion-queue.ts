@@ -1,6 +1,6 @@
 /** Directories that nobody can see any more: the workers delete them while the collection goes on. */
 import type { WorkerPool } from "../system/worker-pool.ts";
-import type { DeleteRequest } from "./tasks.ts";
+import type { DeleteRequest } from "./gc-tasks.ts";
 
 /** Longest time (ms) that a worker, which pulls of this process need too, is kept at a stretch. */
 const SLICE_MS = 20;

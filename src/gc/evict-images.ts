@@ -1,10 +1,10 @@
 /** Making room: images that only their references keep go, the least recently used first, until the rest fits. */
 import { join } from "node:path";
-import type { GcContext } from "../inspect/context.ts";
+import type { GcContext } from "../inspect/store-parts.ts";
 import { countContents } from "./count-contents.ts";
 import { filesIn } from "../inspect/files-in.ts";
-import { removeBlob, removeImage, removeLayer, removeTree } from "./remove.ts";
-import type { Round } from "./round.ts";
+import { removeBlob, removeImage, removeLayer, removeTree } from "./remove-objects.ts";
+import type { Round } from "./collection.ts";
 
 export async function keepBudget(context: GcContext, round: Round, keepBytes: number): Promise<void> {
   const { images, options, tally } = round;

@@ -5,7 +5,7 @@ import type { ImageRecord } from "../store/images.ts";
 import type { Profile } from "../store/profile.ts";
 import { EMPTY_RESOLUTION, treeId } from "../tree/resolution.ts";
 import type { ComposedLayer, ComposeRequest } from "../tree/tasks.ts";
-import type { FsckContext } from "./context.ts";
+import type { FsckContext } from "./fsck-context.ts";
 import type { LayerTables } from "./check-layers.ts";
 
 /** Fills `context.trees` with those that are there. */

@@ -3,13 +3,13 @@ import { renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { digestHex, type BlobDigest, type DiffId } from "../image/digest.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { GcContext } from "../inspect/context.ts";
+import type { GcContext } from "../inspect/store-parts.ts";
 import { moveTreeAway } from "./move-tree.ts";
-import { addSwept } from "./result.ts";
+import { addSwept } from "./gc-result.ts";
 import type { KnownImage } from "../inspect/roots.ts";
-import { isYoung, type Round } from "./round.ts";
+import { isYoung, type Round } from "./collection.ts";
 import { sweepLayer, weighLayer } from "./sweep-layer.ts";
-import type { Unused } from "./users.ts";
+import type { Unused } from "./use-counts.ts";
 
 /** References, record, documents. Undefined when somebody holds its lease, or has used it since it was looked at. */
 export function removeImage(context: GcContext, round: Round, { record, references, lastUse }: KnownImage): Unused | undefined {

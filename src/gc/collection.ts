@@ -1,9 +1,9 @@
 /** What the steps of one collection share. */
 import type { BlobDigest, DiffId } from "../image/digest.ts";
-import type { GcOptions, Tally } from "./result.ts";
+import type { GcOptions, Tally } from "./gc-result.ts";
 import type { KnownImage } from "../inspect/roots.ts";
-import type { Trash } from "./trash.ts";
-import type { Users } from "./users.ts";
+import type { Trash } from "./deletion-queue.ts";
+import type { Users } from "./use-counts.ts";
 
 export interface Round {
   /** Those that stay; what is removed is taken out. */

@@ -4,11 +4,11 @@ import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { removeImage } from "../../src/gc/remove.ts";
-import { emptyTally } from "../../src/gc/result.ts";
+import { removeImage } from "../../src/gc/remove-objects.ts";
+import { emptyTally } from "../../src/gc/gc-result.ts";
 import { readImages } from "../../src/inspect/roots.ts";
-import { Trash } from "../../src/gc/trash.ts";
-import { Users } from "../../src/gc/users.ts";
+import { Trash } from "../../src/gc/deletion-queue.ts";
+import { Users } from "../../src/gc/use-counts.ts";
 import { parseDiffId } from "../../src/image/digest.ts";
 import type { GcResult } from "../../src/index.ts";
 import { Store } from "../../src/api/store.ts";

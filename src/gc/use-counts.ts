@@ -3,7 +3,7 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseBlobDigest, type BlobDigest, type DiffId } from "../image/digest.ts";
 import { treesOf, type ImageRecord } from "../store/images.ts";
-import type { GcContext } from "../inspect/context.ts";
+import type { GcContext } from "../inspect/store-parts.ts";
 
 export interface Unused {
   readonly layers: readonly DiffId[];

@@ -14,7 +14,7 @@ import { LayerInodes } from "../tree/layer-inodes.ts";
 import { TreePlan, type TreeTask } from "../tree/tree-plan.ts";
 import { checkChunk, expectedInode, type ChunkFault } from "./check-chunk.ts";
 import type { FindingKind } from "./finding.ts";
-import { mendChunk, type MendRequest } from "./mend-chunk.ts";
+import { mendChunk, type MendRequest } from "./repair-chunk.ts";
 
 export interface LayerRequest {
   readonly diffId: DiffId;

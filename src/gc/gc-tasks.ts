@@ -2,7 +2,7 @@
 import { deleteDirectory } from "../system/delete-directory.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
 import { findChunks, type FindChunksRequest } from "./find-chunks.ts";
-import { helpUnlink, type UnlinkRequest } from "./unlink-together.ts";
+import { helpUnlink, type UnlinkRequest } from "./unlink-in-parallel.ts";
 
 export interface DeleteRequest {
   readonly directory: string;
