@@ -1,76 +1,88 @@
-/** The steps of removal, each for one object, under the lock that its users hold. False: something uses it after all. */
+/** Removes one object of a kind, under the lock that its users hold. An object that is in use after all is skipped. */
+import { randomBytes } from "node:crypto";
 import { renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { isErrno } from "../errors.ts";
 import { digestHex, type BlobDigest, type DiffId } from "../image/digest.ts";
+import { isYoung, type KnownImage } from "../inspect/roots.ts";
+import type { StoreParts } from "../inspect/store-parts.ts";
+import type { StoreLayout } from "../store/layout.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { GcContext } from "../inspect/store-parts.ts";
-import { moveTreeAway } from "./move-tree.ts";
+import type { Collection } from "./collection.ts";
 import { addSwept } from "./gc-result.ts";
-import type { KnownImage } from "../inspect/roots.ts";
-import { isYoung, type Round } from "./collection.ts";
 import { sweepLayer, weighLayer } from "./sweep-layer.ts";
 import type { Unused } from "./use-counts.ts";
 
-/** References, record, documents. Undefined when somebody holds its lease, or has used it since it was looked at. */
-export function removeImage(context: GcContext, round: Round, { record, references, lastUse }: KnownImage): Unused | undefined {
+/** Removes references, record and documents. Returns undefined if the lease is held or the image was used since it was examined. */
+export function removeImage(parts: StoreParts, collection: Collection, { record, references, lastUse }: KnownImage): Unused | undefined {
   const { manifestDigest, configDigest } = record;
-  const claim = context.leases.claim(manifestDigest);
+  const { images, uses, tally, options } = collection;
+  const claim = parts.leases.claim(manifestDigest);
   if (!claim) return undefined;
   try {
-    if (context.leases.lastUse(manifestDigest) !== lastUse) return undefined;
-    const unused = round.users.drop(manifestDigest);
+    if (parts.leases.lastUse(manifestDigest) !== lastUse) return undefined;
+    const unused = uses.drop(manifestDigest);
     // another process may have recorded an image with the same config since
-    if (!round.users.has(configDigest)) round.users.refresh();
-    round.images.delete(manifestDigest);
-    round.tally.images.push(manifestDigest);
-    round.tally.references.push(...references.map(({ reference, platform }) => ({ reference, platform, manifestDigest })));
-    if (!round.options.dryRun) context.images.remove(record, references, round.users.has(configDigest));
+    if (!uses.has(configDigest)) uses.refresh();
+    images.delete(manifestDigest);
+    tally.images.push(manifestDigest);
+    tally.references.push(...references.map(({ reference, platform }) => ({ reference, platform, manifestDigest })));
+    if (!options.dryRun) parts.images.remove(record, references, uses.has(configDigest));
     return unused;
   } finally {
     claim.release();
   }
 }
 
-/** A tree that no record names. */
-export function removeTree(context: GcContext, round: Round, treeId: string): boolean {
-  const { layout } = context;
-  const { users, options, tally } = round;
+/** Removes a tree that no record names. */
+export function removeTree({ layout }: StoreParts, { uses, options, tally, deletions }: Collection, treeId: string): void {
   using lock = FileLock.try(layout.treeLock(treeId));
-  if (!lock) return false;
-  users.refresh();
-  if (users.has(treeId)) return false;
+  if (!lock) return;
+  uses.refresh();
+  if (uses.has(treeId)) return;
   tally.trees.push(treeId);
-  const gone = options.dryRun ? undefined : moveTreeAway(layout, treeId);
-  if (gone !== undefined) round.trash.add(gone);
-  return true;
+  const moved = options.dryRun ? undefined : moveTreeToStaging(layout, treeId);
+  if (moved !== undefined) deletions.add(moved);
 }
 
-/** A layer that no record has. One that was ingested a moment ago may belong to a pull that failed and will be tried again. */
-export async function removeLayer(context: GcContext, round: Round, diffId: DiffId): Promise<boolean> {
-  const { layout } = context;
-  const { users, options, tally, gone } = round;
-  using use = FileLock.try(layout.layerUse(diffId));
-  if (!use) return false;
-  users.refresh();
-  if (users.has(diffId) || isYoung(statSync(layout.layer(diffId), { throwIfNoEntry: false })?.ctimeMs, options)) return false;
-  tally.layers.push(diffId);
-  gone.add(diffId);
-  if (options.dryRun) {
-    addSwept(tally, await weighLayer(context, { diffId, gone }, options.signal));
-    return true;
+/** The caller holds the tree's lock exclusively. Returns the new path, or undefined if the tree does not exist. */
+export function moveTreeToStaging(layout: StoreLayout, treeId: string): string | undefined {
+  const moved = join(layout.staging, `replaced-${treeId}-${randomBytes(4).toString("hex")}`);
+  try {
+    renameSync(layout.tree(treeId), moved);
+    return moved;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
   }
-  const removed = join(layout.staging, `removed-${digestHex(diffId)}`);
-  rmSync(removed, { recursive: true, force: true });
-  renameSync(layout.layer(diffId), removed);
-  addSwept(tally, await sweepLayer(context, { diffId, directory: removed }, options.signal));
-  return true;
 }
 
-/** Kept blobs, by digest. A cache of what can be fetched: whoever reads one has it open. */
-export function removeBlob({ layout }: GcContext, { options, tally }: Round, digest: BlobDigest): void {
+/** Removes a layer that no record has. A young layer stays: it may belong to a pull that failed and will be tried again. */
+export async function removeLayer(parts: StoreParts, collection: Collection, diffId: DiffId): Promise<void> {
+  const { layout } = parts;
+  const { uses, options, tally, removedLayers } = collection;
+  using use = FileLock.try(layout.layerUse(diffId));
+  if (!use) return;
+  uses.refresh();
+  const stat = statSync(layout.layer(diffId), { throwIfNoEntry: false });
+  if (uses.has(diffId) || !stat || isYoung(stat.ctimeMs, options.keepYoungerMs)) return;
+  tally.layers.push(diffId);
+  removedLayers.add(diffId);
+  if (options.dryRun) {
+    addSwept(tally, await weighLayer(parts, { diffId, removed: removedLayers }, options.signal));
+    return;
+  }
+  const moved = join(layout.staging, `removed-${digestHex(diffId)}`);
+  rmSync(moved, { recursive: true, force: true });
+  renameSync(layout.layer(diffId), moved);
+  addSwept(tally, await sweepLayer(parts, { diffId, directory: moved }, options.signal));
+}
+
+/** Removes a kept blob. A process that is reading it has it open and is not disturbed. */
+export function removeBlob({ layout }: StoreParts, { options, tally }: Collection, digest: BlobDigest): void {
   const path = layout.blob(digest);
   const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat || isYoung(stat.ctimeMs, options)) return;
+  if (!stat || isYoung(stat.ctimeMs, options.keepYoungerMs)) return;
   tally.blobs.push(digest);
   tally.blobBytes += stat.size;
   if (!options.dryRun) rmSync(path, { force: true });
