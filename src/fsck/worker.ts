@@ -1,4 +1,4 @@
-/** What runs in fsck's worker threads. */
+/** The entry module of fsck's worker threads. */
 import { threadId } from "node:worker_threads";
 import { serveWorker } from "../system/worker-pool.ts";
 

@@ -1,8 +1,8 @@
 /** Counts the contents of the store without reading the whole catalog: the catalog keeps a count, to which new layers are added on demand. */
-import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
-import { INODE_ROW_BYTES, type CountedContents } from "../store/catalog/catalog-session.ts";
 import type { StoreParts } from "../inspect/store-parts.ts";
+import { INODE_ROW_BYTES, type CountedContents } from "../store/catalog/catalog-session.ts";
+import { readRows } from "./sweep-layer.ts";
 
 /** Inodes that one session of the catalog counts: some milliseconds. */
 const INODES = 1000;
@@ -17,7 +17,7 @@ export async function countContents(parts: StoreParts, signal: AbortSignal | und
 
 async function countLayer(parts: StoreParts, diffId: DiffId, signal: AbortSignal | undefined): Promise<void> {
   const { catalog } = parts;
-  const rows = await readRows(parts, diffId);
+  const rows = await readRows(parts, parts.layers.sidecarPath(diffId));
   if (rows?.length === 0) await catalog.session((session) => session.markCounted(diffId), signal);
   if (!rows) return;
   let expected: CountedContents | undefined;
@@ -34,17 +34,5 @@ async function countLayer(parts: StoreParts, diffId: DiffId, signal: AbortSignal
       return after;
     }, signal);
     if (!expected) return;
-  }
-}
-
-/** Returns undefined for a damaged layer, which must be fetched again anyway. */
-async function readRows({ layers, pool, superblock, warn }: StoreParts, diffId: DiffId): Promise<Uint8Array | undefined> {
-  const { profile: native, owner } = superblock;
-  try {
-    return await pool.run<Uint8Array>("tree/inodes", { sidecar: layers.sidecarPath(diffId), native, owner });
-  } catch (error) {
-    if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
-    warn(error.code, error.message);
-    return undefined;
   }
 }

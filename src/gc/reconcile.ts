@@ -1,14 +1,13 @@
 /** The first step of every collection: adds layers that the catalog lacks, and finishes what an earlier collection began. */
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { ShaleError } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { mountedTrees } from "../inspect/mounted-trees.ts";
 import type { StoreParts } from "../inspect/store-parts.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { DeletionQueue } from "./deletion-queue.ts";
 import { addSwept, type Tally } from "./gc-result.ts";
-import { sweepLayer } from "./sweep-layer.ts";
+import { readRows, sweepLayer } from "./sweep-layer.ts";
 
 /** Reads the names of the layers in layers/ and in the catalog, and the sidecars of only those that the catalog lacks. */
 export async function reconcile(
@@ -16,18 +15,12 @@ export async function reconcile(
   { tally, deletions }: { tally: Tally; deletions: DeletionQueue },
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { layers, catalog, pool, superblock } = parts;
+  const { layers, catalog } = parts;
   const known = new Set(await catalog.session((session) => session.layers(), signal));
   for (const diffId of layers.list()) {
     if (known.has(diffId)) continue;
-    const request = { sidecar: layers.sidecarPath(diffId), native: superblock.profile, owner: superblock.owner };
-    try {
-      await catalog.addLayer({ diffId, inodes: await pool.run<Uint8Array>("tree/inodes", request) }, signal);
-    } catch (error) {
-      // the chunks of a damaged layer are unknown, and the layer must be fetched again anyway
-      if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
-      parts.warn(error.code, error.message);
-    }
+    const inodes = await readRows(parts, layers.sidecarPath(diffId));
+    if (inodes) await catalog.addLayer({ diffId, inodes }, signal);
   }
   let mounted: ReadonlySet<string> | undefined;
   for (const name of readdirSync(parts.layout.staging)) {

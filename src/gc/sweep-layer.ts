@@ -46,7 +46,7 @@ export async function weighLayer(
   { diffId, removed }: { diffId: DiffId; removed: ReadonlySet<DiffId> },
   signal?: AbortSignal,
 ): Promise<Swept> {
-  const rows = await readRows(parts, parts.layout.layer(diffId));
+  const rows = (await readRows(parts, parts.layers.sidecarPath(diffId))) ?? new Uint8Array(0);
   const total = { chunks: 0, bytes: 0 };
   const count = rows.length / INODE_ROW_BYTES;
   for (let from = 0; from < count;) {
@@ -69,20 +69,22 @@ export async function weighLayer(
 async function find({ superblock, layout, pool }: StoreParts, directory: string): Promise<FoundChunks> {
   const { profile: native, owner } = superblock;
   const request: FindChunksRequest = { sidecar: join(directory, SIDECAR), native, owner, chunks: layout.chunks };
-  const nothing = { rows: new Uint8Array(0), ordinals: new Map(), forms: [] };
-  return unlessDamaged(pool.run<FoundChunks>("gc/find-chunks", request), nothing);
-}
-
-async function readRows({ superblock, pool }: StoreParts, directory: string): Promise<Uint8Array> {
-  const { profile: native, owner } = superblock;
-  return unlessDamaged(pool.run<Uint8Array>("tree/inodes", { sidecar: join(directory, SIDECAR), native, owner }), new Uint8Array(0));
-}
-
-async function unlessDamaged<T>(reading: Promise<T>, nothing: T): Promise<T> {
   try {
-    return await reading;
+    return await pool.run<FoundChunks>("gc/find-chunks", request);
   } catch (error) {
     if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
-    return nothing;
+    return { rows: new Uint8Array(0), ordinals: new Map(), forms: [] };
+  }
+}
+
+/** Returns the catalog rows of a layer. Warns and returns undefined if its sidecar is damaged: then it must be fetched again anyway. */
+export async function readRows({ superblock, pool, warn }: StoreParts, sidecar: string): Promise<Uint8Array | undefined> {
+  const { profile: native, owner } = superblock;
+  try {
+    return await pool.run<Uint8Array>("tree/inodes", { sidecar, native, owner });
+  } catch (error) {
+    if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
+    warn(error.code, error.message);
+    return undefined;
   }
 }
