@@ -18,6 +18,8 @@ export type { ImageUsage, LayerUsage, Usage } from "./inspect/usage.ts";
 export type { KeepingChain, StoredKind, StoredObject, Why, WhyOptions } from "./inspect/why.ts";
 export { Registry } from "./api/registry.ts";
 export type { PullOptions, RegistryOptions } from "./api/registry.ts";
+export { refetchImages } from "./api/refetch-images.ts";
+export type { RefetchedImage } from "./api/refetch-images.ts";
 export type { PullPolicy, PullStats } from "./pull/pull-request.ts";
 export type { VerifyManifest } from "./pull/resolve-image.ts";
 export type { Image, SignalOptions } from "./api/image.ts";
