@@ -1,5 +1,7 @@
 /** Fetching again what a repair has withdrawn. */
 import { ShaleError } from "../errors.ts";
+import { checkOptions, isSignal } from "./check-options.ts";
+import type { SignalOptions } from "./image.ts";
 import type { PullOptions, Registry } from "./registry.ts";
 
 export interface RefetchedImage {
@@ -20,10 +22,8 @@ export interface RefetchedImage {
  * cannot be fetched is reported with its error, and the next one is tried. Break out of the loop to stop.
  * @throws STORE_CLOSED, and the signal's reason
  */
-export async function* refetchImages(
-  registry: Registry,
-  options: { readonly signal?: AbortSignal | undefined } = {},
-): AsyncGenerator<RefetchedImage, void, undefined> {
+export async function* refetchImages(registry: Registry, options: SignalOptions = {}): AsyncGenerator<RefetchedImage, void, undefined> {
+  checkOptions("refetchImages", options, { signal: isSignal });
   const { store } = registry;
   const { signal } = options;
   const names = (await store.images()).flatMap(({ reasons }) =>
