@@ -4,7 +4,7 @@
  */
 import { channel } from "node:diagnostics_channel";
 import { escapeText } from "../bytes.ts";
-import type { GcResult } from "../gc/result.ts";
+import type { GcResult } from "../gc/gc-result.ts";
 import type { ProgressEvent } from "../pull/progress.ts";
 import type { PullStats } from "../pull/pull-request.ts";
 

@@ -162,6 +162,11 @@ export class Registry {
     this.#activity = activity;
   }
 
+  /** The store that images are pulled into. */
+  get store(): Store {
+    return this.#options.store;
+  }
+
   /**
    * Makes an image's layers available as directories: from the store if the policy allows it, otherwise from where the reference points.
    * The image holds a lease until it is closed. Cancelling rejects with the signal's reason and leaves the store valid.

@@ -1,6 +1,6 @@
 /** The public handle of a store: the boot path of every sandbox. What a cached pull does not need is loaded by the methods that use it. */
 import type { DematerializeResult } from "../gc/dematerialize.ts";
-import type { GcOptions, GcResult } from "../gc/result.ts";
+import type { GcOptions, GcResult } from "../gc/gc-result.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { parseDiffId, type BlobDigest } from "../image/digest.ts";
 import { hostPlatform, parsePlatform } from "../image/platform.ts";
@@ -224,7 +224,7 @@ export class Store {
     checkOptions("gc", options, GC_OPTIONS);
     const keepBytes = options.keepBytes ?? this.#session.maxBytes;
     const result = await this.#whole(options.signal, async (whole, signal) => {
-      const { collectGarbage } = await import("../gc/collect.ts");
+      const { collectGarbage } = await import("../gc/collect-garbage.ts");
       return collectGarbage(whole, { ...options, keepBytes, signal });
     });
     if (!options.dryRun) this.#activity.collected(result);

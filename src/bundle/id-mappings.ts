@@ -1,4 +1,4 @@
-/** Which users of a user namespace are which of this machine. */
+/** Maps the ids of a user namespace to the ids of this machine. */
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { isErrno } from "../errors.ts";
@@ -14,7 +14,7 @@ export interface IdMappings {
   readonly gids: readonly IdMapping[];
 }
 
-/** Root is this process's user; the others are its subordinate ids (/etc/subuid, /etc/subgid), which newuidmap(1) lets it use, if it has any. */
+/** Maps root to this process's user, and the other ids to the user's subordinate ids (/etc/subuid, /etc/subgid), which newuidmap(1) permits. */
 export function ownMappings(): IdMappings {
   const { uid, gid, username } = userInfo();
   return {

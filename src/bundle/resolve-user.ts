@@ -1,6 +1,6 @@
 /**
- * Who a container runs as: the `User` of an image config, looked up in the image's own /etc/passwd and /etc/group as Docker does.
- * Nothing of the host is asked.
+ * Resolves the user of a container: the `User` of an image config, looked up in the image's own /etc/passwd and /etc/group as Docker does.
+ * The users of the host are not consulted.
  */
 import { ShaleError } from "../errors.ts";
 import { quote } from "../image/document.ts";
@@ -9,26 +9,26 @@ export interface ContainerUser {
   readonly uid: number;
   readonly gid: number;
   readonly additionalGids: readonly number[];
-  /** From passwd; undefined for a number that is not in it. */
+  /** From passwd; undefined for a number that passwd does not contain. */
   readonly home: string | undefined;
 }
 
 export interface UserFiles {
-  /** The whole of /etc/passwd and /etc/group of the image; undefined where there is none. */
+  /** The contents of /etc/passwd and /etc/group of the image; undefined if the file is missing. */
   readonly passwd: string | undefined;
   readonly group: string | undefined;
 }
 
-/** As Linux has it: -1 is "leave as it is". */
+/** The largest id of Linux: the next one, -1, means "leave unchanged". */
 const MAX_ID: number = 2 ** 32 - 2;
-/** Supplementary groups: NGROUPS_MAX. */
+/** NGROUPS_MAX, the limit of supplementary groups. */
 const MAX_GROUPS = 65_536;
 const USER: RegExp = /^([^\p{Cc}:]{1,256})(?::([^\p{Cc}:]{1,256}))?$/u;
 
 /**
- * `user`, `uid`, `user:group`, `uid:gid` and the like; "" is root. A number needs no entry. Without a group it is that of passwd, or 0, and the
- * user's further groups count.
- * @throws CONFIG_INVALID for what is none of these, USER_NOT_FOUND for a name that the image does not know
+ * Accepts `user`, `uid`, `user:group`, `uid:gid`, `user:gid` and `uid:group`; "" is root. A number needs no entry. Without a group, the group
+ * is that of passwd, or 0, and the user's supplementary groups are added.
+ * @throws CONFIG_INVALID for another form, USER_NOT_FOUND for a name that the image does not define
  */
 export function resolveUser(text: string, files: UserFiles): ContainerUser {
   const parts = USER.exec(text === "" ? "0" : text);
@@ -66,7 +66,7 @@ function find(file: string | undefined, columns: number, matches: (fields: reado
   return undefined;
 }
 
-/** Lines that have no user or no number are passed over, as the C library does; what is missing at the end of one is empty. */
+/** Skips lines without a user or a number, as the C library does. Missing fields at the end of a line are empty. */
 function* entries(file: string | undefined, columns: number): Generator<readonly string[]> {
   for (const line of (file ?? "").split("\n")) {
     const fields = line.trim().split(":", columns);
@@ -77,7 +77,7 @@ function* entries(file: string | undefined, columns: number): Generator<readonly
 function idOf(entry: readonly string[] | undefined, column: number, name: string): number {
   const id = parseId(entry?.[column]);
   if (id !== undefined) return id;
-  throw new ShaleError("USER_NOT_FOUND", `the image has no usable number for ${quote(name)}; give a UID and GID`, { user: name });
+  throw new ShaleError("USER_NOT_FOUND", `the image gives no valid number for ${quote(name)}; use a UID and GID instead`, { user: name });
 }
 
 function parseId(text: string | undefined): number | undefined {
@@ -87,5 +87,5 @@ function parseId(text: string | undefined): number | undefined {
 }
 
 function notFound(what: string, name: string, file: string): ShaleError<"USER_NOT_FOUND"> {
-  return new ShaleError("USER_NOT_FOUND", `the image's ${file} has no ${what} ${quote(name)}; give a number`, { user: name });
+  return new ShaleError("USER_NOT_FOUND", `the image's ${file} has no ${what} ${quote(name)}; use a number instead`, { user: name });
 }

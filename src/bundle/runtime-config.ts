@@ -1,6 +1,7 @@
 /**
- * An image config as the config.json of an OCI runtime bundle: https://github.com/opencontainers/image-spec/blob/v1.1.1/conversion.md.
- * The config is a stranger's: what would be read otherwise by another reader, or would reach beyond the container, is refused or left out.
+ * Converts an image config to the config.json of an OCI runtime bundle:
+ * https://github.com/opencontainers/image-spec/blob/v1.1.1/conversion.md. The config is untrusted: values that readers interpret
+ * differently, or that affect the host, are refused or left out.
  */
 import { posix } from "node:path";
 import { ShaleError } from "../errors.ts";
@@ -12,35 +13,35 @@ import { DEFAULT_CAPABILITIES, DEFAULT_PATH, defaultMounts, MASKED_PATHS, READON
 
 export interface RuntimeOptions {
   readonly user: ContainerUser;
-  /** Instead of the image's Cmd, and of its Entrypoint. */
+  /** Replaces the image's Cmd. `entrypoint` replaces its Entrypoint. */
   readonly args?: readonly string[] | undefined;
   readonly entrypoint?: readonly string[] | undefined;
-  /** `NAME=value`: after the image's, in place of those of the same name. */
+  /** `NAME=value`. Added to the image's variables; replaces a variable of the same name. */
   readonly env?: readonly string[] | undefined;
   readonly cwd?: string | undefined;
   readonly hostname?: string | undefined;
   readonly terminal?: boolean | undefined;
   readonly readOnly: boolean;
-  /** A user namespace with these ids. */
+  /** Use a user namespace with these ids. */
   readonly mappings?: IdMappings | undefined;
   readonly network: "none" | "host";
   readonly volumes: "tmpfs" | "rootfs";
 }
 
 export interface RuntimeConfig {
-  /** The document. */
+  /** The content of config.json. */
   readonly document: Readonly<Record<string, unknown>>;
-  /** Labels that did not become annotations, since runtimes take orders from such. */
+  /** Labels that did not become annotations because runtimes act on them. */
   readonly omittedLabels: readonly string[];
 }
 
-/** MAX_ARG_STRLEN of Linux, and what all of them may take together: less than a quarter of the smallest usual stack. */
+/** MAX_ARG_STRLEN of Linux, and the limit for all strings together: less than a quarter of the smallest usual stack. */
 const MAX_STRING: number = 128 * 1024 - 1;
 const MAX_STRINGS: number = 1024 * 1024;
 const MAX_VOLUMES = 256;
 const MAX_PORTS = 4096;
-/** Keys that crun, runc, systemd, Podman and Kata act on. */
-const ORDERS: RegExp =
+/** Annotations that crun, runc, systemd, Podman and Kata act on. */
+const DIRECTIVES: RegExp =
   /^(?:run\.oci\.|org\.systemd\.property\.|io\.podman\.|io\.katacontainers\.|io\.kubernetes\.|com\.github\.containers\.|module\.wasm\.)/;
 
 /** @throws CONFIG_INVALID */
@@ -78,19 +79,19 @@ export function runtimeConfig(config: ImageConfig, options: RuntimeOptions): Run
 }
 
 function argsOf(config: ImageConfig, { args, entrypoint }: RuntimeOptions): readonly string[] {
-  // another entrypoint has another command, as with docker run --entrypoint
+  // a replaced entrypoint drops the command of the image, as with docker run --entrypoint
   const command = args ?? (entrypoint === undefined ? config.cmd : []);
   const all = [...(entrypoint ?? config.entrypoint), ...command];
-  if (all.length === 0 || all[0] === "") throw invalid("it names no program to run (Entrypoint, Cmd); say what is to be run");
+  if (all.length === 0 || all[0] === "") throw invalid("it names no program to run (Entrypoint, Cmd); give the arguments yourself");
   return all;
 }
 
-/** The last of a name counts. What is no assignment is nothing to a program. */
+/** The last assignment of a name counts. @throws CONFIG_INVALID for a string that is not an assignment */
 function envOf(config: ImageConfig, { env = [], user, terminal }: RuntimeOptions): readonly string[] {
   const variables = new Map<string, string>();
   for (const text of [...config.env, ...env]) {
     const equals = text.indexOf("=");
-    if (equals < 1) throw invalid(`its environment has ${quote(text)}, which is no NAME=value`);
+    if (equals < 1) throw invalid(`its environment has ${quote(text)}, which is not NAME=value`);
     const name = text.slice(0, equals);
     variables.set(name, text);
   }
@@ -105,7 +106,7 @@ function refuseLarge(strings: readonly string[]): void {
     const bytes = Buffer.byteLength(text);
     total += bytes + 9;
     if (text.includes("\0")) throw invalid("an argument or variable contains a NUL character");
-    if (bytes > MAX_STRING || total > MAX_STRINGS) throw invalid("its arguments and environment are longer than Linux gives a program");
+    if (bytes > MAX_STRING || total > MAX_STRINGS) throw invalid("its arguments and environment are longer than Linux allows");
   }
 }
 
@@ -115,17 +116,17 @@ function cwdOf(config: ImageConfig, options: RuntimeOptions): string {
 
 function absolute(path: string, what: string): string {
   if (!path.startsWith("/") || path.includes("\0") || Buffer.byteLength(path) > 4095)
-    throw invalid(`its ${what} ${quote(path)} is no absolute path`);
+    throw invalid(`its ${what} ${quote(path)} is not an absolute path`);
   const normal = posix.normalize(path);
   return normal.length > 1 && normal.endsWith("/") ? normal.slice(0, -1) : normal;
 }
 
-/** Data of volumes are kept off the root file system, and begin with what the image has there. */
+/** Puts each volume on a tmpfs, which starts with a copy of the image's files at that path. */
 function volumesOf({ volumes }: ImageConfig): Mount[] {
   if (volumes.length > MAX_VOLUMES) throw invalid(`it has ${volumes.length} volumes, more than ${MAX_VOLUMES}`);
   const paths = [...new Set(volumes.map((path) => absolute(path, "volume")))].sort();
-  const taken = paths.find((path) => path === "/" || /^\/(?:proc|sys|dev)(?:\/|$)/.test(path));
-  if (taken !== undefined) throw invalid(`it has a volume ${quote(taken)}, which would hide the system`);
+  const forbidden = paths.find((path) => path === "/" || /^\/(?:proc|sys|dev)(?:\/|$)/.test(path));
+  if (forbidden !== undefined) throw invalid(`it has a volume ${quote(forbidden)}, which would hide a system directory`);
   return paths.map((destination) => ({
     destination,
     type: "tmpfs",
@@ -149,7 +150,7 @@ function annotationsOf(config: ImageConfig): { annotations: Record<string, strin
   ];
   const annotations: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const [name, value] of implied) if (value !== undefined) annotations[`org.opencontainers.image.${name}`] = value;
-  const omitted = Object.keys(labels).filter((name) => name === "" || ORDERS.test(name));
+  const omitted = Object.keys(labels).filter((name) => name === "" || DIRECTIVES.test(name));
   for (const [name, value] of Object.entries(labels)) if (!omitted.includes(name)) annotations[name] = value;
   return { annotations, omitted };
 }

@@ -1,4 +1,4 @@
-/** What a container gets where neither image nor caller say anything: what `runc spec` writes, and Docker's capabilities. */
+/** Defaults of a container where neither the image nor the caller sets a value: those of `runc spec`, and Docker's capabilities. */
 
 export interface Mount {
   readonly destination: string;
@@ -42,9 +42,9 @@ export const MASKED_PATHS: readonly string[] = [
 export const READONLY_PATHS: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 export interface MountChoice {
-  /** In a user namespace: ids that are not mapped cannot be named. */
+  /** The container has a user namespace, so ids that are not mapped cannot be used. */
   readonly rootless: boolean;
-  /** A sysfs belongs to a network namespace: that of the host can only be bound. */
+  /** The container uses the network of the host. A sysfs belongs to a network namespace, so the sysfs of the host must be bind-mounted. */
   readonly hostNetwork: boolean;
 }
 

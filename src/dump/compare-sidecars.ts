@@ -1,14 +1,14 @@
-/** What two layers have in common, and what not: live entries by path. */
+/** Compares the live entries of two layers by path. */
 import { comparePaths, type Sidecar } from "../../format/index.ts";
 import { showBytes, type ByteString } from "../bytes.ts";
 import { bytesJson, entryJson, entryLine } from "./entry-text.ts";
 
 export type EntryDifference =
   | { readonly kind: "removed" | "added"; readonly sidecar: Sidecar; readonly entry: number }
-  /** Field by field: before, after. */
+  /** The changed fields, each with the value before and after. */
   | { readonly kind: "changed"; readonly path: string; readonly fields: Readonly<Record<string, readonly [unknown, unknown]>> };
 
-/** In the order of paths. Positions in the tar do not count. */
+/** Yields the differences in the order of paths. Ignores positions in the tar. */
 export function* compareSidecars(before: Sidecar, after: Sidecar): Generator<EntryDifference> {
   let [a, b] = [0, 0];
   while (a < before.live || b < after.live) {
@@ -39,8 +39,8 @@ export function differenceJson(difference: EntryDifference): Record<string, unkn
 }
 
 function comparable(sidecar: Sidecar, entry: number): Record<string, unknown> {
-  const placed = new Set(["entry", "order", "offset", "path"]);
-  return Object.fromEntries(Object.entries(entryJson(sidecar, entry, null)).filter(([field]) => !placed.has(field)));
+  const positions = new Set(["entry", "order", "offset", "path"]);
+  return Object.fromEntries(Object.entries(entryJson(sidecar, entry, null)).filter(([field]) => !positions.has(field)));
 }
 
 function changedFields(before: Record<string, unknown>, after: Record<string, unknown>): Record<string, readonly [unknown, unknown]> {

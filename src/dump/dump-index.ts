@@ -1,4 +1,4 @@
-/** Sidecars as text: for people a table like that of `ls -l`, for programs JSON lines that lose nothing. */
+/** Prints sidecars as text: a table like `ls -l` for people, or lossless JSON lines for programs. */
 import { Flag, Sidecar, SidecarError, verifySidecar } from "../../format/index.ts";
 import { toByteString } from "../bytes.ts";
 import { ShaleError } from "../errors.ts";
@@ -8,20 +8,21 @@ import { findSidecars, type FindOptions, type FoundSidecar } from "./find-sideca
 import { sidecarStats, statsLines } from "./sidecar-stats.ts";
 
 export interface DumpIndexOptions extends FindOptions {
-  /** `entries` (default): the entries. `header`: the container and its columns. `stats`: sums. */
+  /** `entries` (default): the entries. `header`: the container and its columns. `stats`: totals. */
   readonly show?: "entries" | "header" | "stats" | undefined;
-  /** JSON lines, each an object with `kind`; shadowed entries included. Default false: text. */
+  /** Print JSON lines, each an object with `kind`, shadowed entries included. Default false: text. */
   readonly json?: boolean | undefined;
-  /** Text only: shadowed entries too, after the live ones. Default false. */
+  /** Text only: also print shadowed entries, after the live ones. Default false. */
   readonly all?: boolean | undefined;
-  /** Only this path and what lies below it. */
+  /** Print only this path and the entries below it. */
   readonly prefix?: string | Uint8Array | undefined;
-  /** Only whiteouts and opaque directories. */
+  /** Print only whiteouts and opaque directories. */
   readonly whiteouts?: boolean | undefined;
 }
 
 /**
- * Lines without line feeds about the sidecar in a file, of a layer (diff ID), or of each layer of an image (reference), bottom to top.
+ * Yields lines, without line feeds, about the sidecar in a file, the sidecar of a layer (diff ID), or those of all layers of an image
+ * (reference), bottom to top.
  * @throws NOT_CACHED, REFERENCE_INVALID, PLATFORM_INVALID, SIDECAR_INVALID (with the byte offset) for a damaged or foreign file
  */
 export async function* dumpIndex(target: string, options: DumpIndexOptions = {}): AsyncGenerator<string, void, undefined> {
@@ -32,7 +33,7 @@ export async function* dumpIndex(target: string, options: DumpIndexOptions = {})
   }
 }
 
-/** The differences between two layers, as lines; none when their live entries are the same. @throws as `dumpIndex` */
+/** Yields the differences between two layers as lines; none if their live entries are equal. @throws as `dumpIndex` */
 export async function* diffIndex(before: string, after: string, options: DumpIndexOptions = {}): AsyncGenerator<string, void, undefined> {
   const [a, b] = [single(before, options), single(after, options)];
   using left = await open(a);
@@ -74,7 +75,7 @@ async function* guarded(file: string, lines: AsyncGenerator<string, void, undefi
   }
 }
 
-/** The whole file is checked first: a damaged one is told where it is damaged, and not half shown. */
+/** Verifies the whole file first, so that a damaged file gives an error with the byte offset and no partial output. */
 async function* dumpOne(file: string, options: DumpIndexOptions): AsyncGenerator<string, void, undefined> {
   await verifySidecar(file);
   using sidecar = await Sidecar.openFile(file);
@@ -96,15 +97,15 @@ function* tableLines(sidecar: Sidecar, options: DumpIndexOptions): Generator<str
 }
 
 function* jsonLines(sidecar: Sidecar, options: DumpIndexOptions): Generator<string, void, undefined> {
-  const places = new Int32Array(sidecar.count).fill(-1);
-  for (let k = 0; k < sidecar.tarCount; k++) places[sidecar.tarEntry(k)] = k;
+  const positions = new Int32Array(sidecar.count).fill(-1);
+  for (let k = 0; k < sidecar.tarCount; k++) positions[sidecar.tarEntry(k)] = k;
   for (const entry of selected(sidecar, options, true)) {
-    const { kind, ...fields } = entryJson(sidecar, entry, places[entry]! < 0 ? null : places[entry]!);
+    const { kind, ...fields } = entryJson(sidecar, entry, positions[entry]! < 0 ? null : positions[entry]!);
     yield JSON.stringify({ kind: "entry", type: kind, ...fields });
   }
 }
 
-/** Entry numbers that pass the filters. */
+/** Yields the numbers of the entries that pass the filters. */
 function* selected(sidecar: Sidecar, { prefix, whiteouts }: DumpIndexOptions, shadowed: boolean): Generator<number> {
   const wanted = prefix === undefined ? "" : toByteString(prefix).replace(/^\/+/, "").replace(/\/+$/, "");
   const passes = (entry: number): boolean => !whiteouts || (sidecar.flags(entry) & (Flag.whiteout | Flag.opaque)) !== 0;
@@ -125,7 +126,7 @@ function* headerLines(sidecar: Sidecar, { json }: DumpIndexOptions): Generator<s
     return;
   }
   for (const [key, value] of Object.entries(about)) yield `${key.padEnd(12)} ${value}`;
-  // an unindexed file is indexed in memory when it is opened: the positions would be those of that form
+  // an unindexed file is indexed in memory when it is opened, so the positions would not be those in the file
   if (!indexed) return;
   yield `${"column".padEnd(12)} ${"byte".padStart(12)} ${"length".padStart(12)}`;
   for (const [key, { start, length }] of columns) {

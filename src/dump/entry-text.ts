@@ -1,9 +1,9 @@
-/** One entry of a sidecar for people, and for programs. */
+/** Formats one entry of a sidecar, as a line for people or as JSON for programs. */
 import { Flag, type Sidecar } from "../../format/index.ts";
 import { showBytes, toBytes, type ByteString } from "../bytes.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../store/profile.ts";
 
-/** Kinds by type bits: the word for programs, the letter for people. */
+/** Kinds by type bits: the word in JSON, and the letter in a line. */
 const KINDS: ReadonlyMap<number, readonly [string, string]> = new Map([
   [S_IFREG, ["file", "-"]],
   [S_IFDIR, ["directory", "d"]],
@@ -30,7 +30,7 @@ export function kindOf(sidecar: Sidecar, entry: number): string {
   return KINDS.get(sidecar.mode(entry) & S_IFMT)?.[0] ?? "none";
 }
 
-/** A line as `ls -l` has it: letters, owner, size (or device numbers), time, offset, chunk (12 digits), flags, escaped path, target. */
+/** Returns a line like that of `ls -l`: mode, owner, size (or device numbers), mtime, offset, chunk (12 digits), flags, escaped path, target. */
 export function entryLine(sidecar: Sidecar, entry: number): string {
   const { path, mode, uid, gid, rdevMajor, rdevMinor, size, mtime, mtimeNs, offset, chunk, flags, target, leader } = sidecar.entry(entry);
   const type = mode & S_IFMT;
@@ -50,7 +50,7 @@ export function entryLine(sidecar: Sidecar, entry: number): string {
   return columns.join(" ") + arrow + link;
 }
 
-/** Everything that the sidecar says of an entry. `order`: its place in the tar, or null. Bytes that are no UTF-8 stand as `{"hex": ...}`. */
+/** Returns all fields of an entry. `order` is its position in the tar, or null. Bytes that are not UTF-8 become `{"hex": ...}`. */
 export function entryJson(sidecar: Sidecar, entry: number, order: number | null): Record<string, unknown> {
   const { chunk, flags, leader, mode, path, target, xattrs, ...numbers } = sidecar.entry(entry);
   return {
@@ -78,7 +78,7 @@ export function bytesJson(text: string): string | { readonly hex: string } {
   return Buffer.from(utf8, "utf8").equals(bytes) ? utf8 : { hex: bytes.toString("hex") };
 }
 
-/** ISO 8601 with nanoseconds, or plain seconds for years that it cannot write. */
+/** Returns ISO 8601 with nanoseconds, or seconds since 1970 for a year outside 0 to 9999. */
 export function timeText(seconds: number, nanoseconds: number): string {
   const fraction = nanoseconds === 0 ? "" : `.${String(nanoseconds).padStart(9, "0")}`;
   const date = new Date(seconds * 1000);
@@ -87,7 +87,7 @@ export function timeText(seconds: number, nanoseconds: number): string {
   return `${date.toISOString().slice(0, 19)}${fraction}Z`;
 }
 
-/** `rwxr-sr-t`. */
+/** Returns the permissions as `rwxr-sr-t`. */
 function permissions(mode: number): string {
   const letters = Array.from({ length: 9 }, (_, at) => (mode & (0o400 >> at) ? "rwx"[at % 3]! : "-"));
   for (const [bit, at, letter] of [

@@ -1,4 +1,4 @@
-/** Which sidecars a person means: a file, a layer by its diff ID, or all layers of an image of the store. */
+/** Finds the sidecars that a target names: a file, a layer by its diff ID, or all layers of an image of the store. */
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
@@ -11,18 +11,18 @@ import { StoreLayout } from "../store/layout.ts";
 
 export interface FoundSidecar {
   readonly file: string;
-  /** Place in the image, from the bottom, if an image was asked for. */
+  /** Index of the layer in the image, counted from the bottom, if the target is an image. */
   readonly index?: number;
 }
 
 export interface FindOptions {
-  /** The store's directory; needed for a diff ID and a reference. */
+  /** The directory of the store. Required for a diff ID and a reference. */
   readonly store?: string | undefined;
-  /** `os/architecture[/variant]` of a reference; default: this host's. */
+  /** The platform of a reference: `os/architecture[/variant]`. Default: this host's. */
   readonly platform?: string | undefined;
 }
 
-/** Bottom to top. @throws NOT_CACHED, REFERENCE_INVALID, PLATFORM_INVALID */
+/** Returns the sidecars bottom to top. @throws NOT_CACHED, REFERENCE_INVALID, PLATFORM_INVALID */
 export function findSidecars(target: string, options: FindOptions): FoundSidecar[] {
   if (/^sha256:[0-9a-f]{64}$/.test(target)) return [{ file: layerFile(parseDiffId(target), layoutOf(options, target)) }];
   if (existsSync(target)) return [{ file: statSync(target).isDirectory() ? join(target, SIDECAR) : target }];
@@ -30,21 +30,21 @@ export function findSidecars(target: string, options: FindOptions): FoundSidecar
   const reference = formatReference(parseReference(target));
   const platform = formatPlatform(options.platform === undefined ? hostPlatform() : parsePlatform(options.platform));
   const record = new Images(layout).find(reference, platform, () => {});
-  if (!record) throw absent(`the image ${JSON.stringify(reference)} (${platform}) is not in the store; pull it first`, reference);
+  if (!record) throw notCached(`the image ${JSON.stringify(reference)} (${platform}) is not in the store; pull it first`, reference);
   return record.layers.map(({ diffId }, index) => ({ file: layerFile(diffId, layout), index }));
 }
 
 function layoutOf({ store }: FindOptions, target: string): StoreLayout {
   if (store !== undefined) return new StoreLayout(store);
-  throw absent(`${JSON.stringify(target)} is no file; name the store in which to look for it`, target);
+  throw notCached(`${JSON.stringify(target)} is not a file; give the store that contains it`, target);
 }
 
 function layerFile(diffId: DiffId, layout: StoreLayout): string {
   const file = join(layout.layer(diffId), SIDECAR);
   if (existsSync(file)) return file;
-  throw absent(`the layer ${diffId} is not in the store; pull an image that has it`, diffId);
+  throw notCached(`the layer ${diffId} is not in the store; pull an image that has it`, diffId);
 }
 
-function absent(message: string, reference: string): ShaleError<"NOT_CACHED"> {
+function notCached(message: string, reference: string): ShaleError<"NOT_CACHED"> {
   return new ShaleError("NOT_CACHED", message, { reference });
 }

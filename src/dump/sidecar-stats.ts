@@ -1,4 +1,4 @@
-/** What a sidecar holds, in numbers. */
+/** Totals of a sidecar. */
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Flag, type Sidecar } from "../../format/index.ts";
@@ -14,16 +14,16 @@ export interface SidecarStats {
   readonly kinds: Readonly<Record<string, number>>;
   readonly opaque: number;
   readonly implicit: number;
-  /** Names beyond the first of hard-link groups. */
+  /** Names of hard-link groups, without the first name of each group. */
   readonly hardLinks: number;
-  /** Of live files, each hard-link group once. */
+  /** Bytes of live files. A hard-link group counts once. */
   readonly bytes: number;
   readonly chunks: number;
-  /** Live files whose content another one has too (the first aside), and their bytes. */
+  /** Live files whose content an earlier file has too, and their bytes. */
   readonly duplicates: number;
   readonly duplicateBytes: number;
   readonly sidecarBytes: number;
-  /** Where the layer's other files lie beside the sidecar. */
+  /** Only if the layer's other files are in the same directory as the sidecar. */
   readonly headersBytes?: number;
   readonly layerBytes?: number;
 }
@@ -51,7 +51,7 @@ export function sidecarStats(sidecar: Sidecar, file: string): SidecarStats {
   }
   const { count, live, chunkCount } = sidecar;
   const about = { entries: count, live, shadowed: count - live, kinds, ...sum, chunks: chunkCount };
-  return { ...about, sidecarBytes: statSync(file).size, ...besides(file) };
+  return { ...about, sidecarBytes: statSync(file).size, ...siblingSizes(file) };
 }
 
 export function statsLines(stats: SidecarStats): string[] {
@@ -66,18 +66,18 @@ export function statsLines(stats: SidecarStats): string[] {
     `hard links  ${stats.hardLinks}`,
     `content     ${stats.bytes} bytes in ${stats.chunks} chunks`,
     `duplicates  ${stats.duplicates} files, ${stats.duplicateBytes} bytes`,
-    `sidecar     ${stats.sidecarBytes} bytes, ${(stats.sidecarBytes / stats.entries).toFixed(1)} an entry`,
+    `sidecar     ${stats.sidecarBytes} bytes, ${(stats.sidecarBytes / stats.entries).toFixed(1)} per entry`,
     ...(headersBytes === undefined ? [] : [`headers     ${headersBytes} bytes${overhead}`]),
     ...(layerBytes === undefined ? [] : [`layer       ${layerBytes} bytes`]),
   ];
 }
 
-function besides(file: string): { headersBytes?: number; layerBytes?: number } {
+function siblingSizes(file: string): { headersBytes?: number; layerBytes?: number } {
   try {
     const { size } = JSON.parse(readFileSync(join(dirname(file), LAYER_RECORD), "utf8")) as { size: number };
     return { headersBytes: statSync(join(dirname(file), HEADERS)).size, layerBytes: size };
   } catch (error) {
-    // a sidecar on its own, or in a layer that fsck has something to say of
+    // the sidecar is alone, or its layer is damaged, which fsck reports
     if (isErrno(error, "ENOENT", "ENOTDIR") || error instanceof SyntaxError) return {};
     throw error;
   }

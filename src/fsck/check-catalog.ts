@@ -1,6 +1,6 @@
 /**
- * The LevelDB catalog against the sidecars. Read from a snapshot that is taken under the lock and opened at leisure: LevelDB's own lock
- * file is neither copied nor opened, since closing it anywhere in a process would drop that process's lock (format/store.md, "LevelDB").
+ * Checks the LevelDB catalog against the sidecars. Takes a snapshot under the lock and reads the snapshot without it. LevelDB's own lock
+ * file is neither copied nor opened: closing it anywhere in a process drops the lock of that process (format/store.md, "LevelDB").
  */
 import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ import { INODE_ROW_BYTES, type CatalogLayer } from "../store/catalog/catalog-ses
 import { INODE_ID_BYTES } from "../store/inode.ts";
 import { PendingEdges } from "../store/catalog/pending-edges.ts";
 import type { FileLock } from "../system/file-lock.ts";
-import type { FsckContext } from "./context.ts";
+import type { FsckContext } from "./fsck-context.ts";
 import { finding, type Finding, type FindingKind } from "./finding.ts";
 
 const PATIENCE_MS = 10_000;
@@ -38,11 +38,12 @@ interface CatalogFault {
 async function readCatalog(context: FsckContext): Promise<CatalogFault[]> {
   const { layout, known } = context;
   if (!existsSync(layout.db) && isSubset(known.keys(), announcedLayers(context))) return [];
-  if (!existsSync(join(layout.db, "CURRENT"))) return [{ kind: "catalog-missing", found: existsSync(layout.db) ? "no CURRENT" : "absent" }];
-  const snapshot = snapshotPlace(context);
+  if (!existsSync(join(layout.db, "CURRENT")))
+    return [{ kind: "catalog-missing", found: existsSync(layout.db) ? "no CURRENT" : "missing" }];
+  const snapshot = makeSnapshotDirectory(context);
   try {
     const announced = await takeSnapshot(context, snapshot);
-    if (!announced) return [{ kind: "catalog-busy", found: `locked for ${patienceOf(context)} ms` }];
+    if (!announced) return [{ kind: "catalog-busy", found: `locked for more than ${patienceOf(context)} ms` }];
     return await compare(context, { snapshot, announced });
   } catch (error) {
     if (isErrno(error, "LEVEL_DATABASE_NOT_OPEN", "LEVEL_CORRUPTION", "LEVEL_IO_ERROR", "LEVEL_NOT_FOUND", "LEVEL_ITERATOR_NOT_OPEN")) {
@@ -55,8 +56,8 @@ async function readCatalog(context: FsckContext): Promise<CatalogFault[]> {
   }
 }
 
-/** On the store's file system for the sake of hard links; elsewhere when that cannot be written. */
-function snapshotPlace(context: FsckContext): string {
+/** Makes it on the store's file system, where hard links work, or in the temporary directory if the store is read-only. */
+function makeSnapshotDirectory(context: FsckContext): string {
   try {
     const directory = context.fresh("db");
     mkdirSync(directory, { mode: 0o700 });
@@ -71,7 +72,7 @@ function patienceOf({ options }: FsckContext): number {
   return options.patience ?? PATIENCE_MS;
 }
 
-/** The layers that were not yet entered then; undefined when the lock cannot be had. */
+/** Returns the layers that are announced but not in the snapshot; undefined if the lock was not free in time. */
 async function takeSnapshot(context: FsckContext, snapshot: string): Promise<ReadonlySet<DiffId> | undefined> {
   const { layout, signal } = context;
   const patience = AbortSignal.timeout(patienceOf(context));
@@ -81,7 +82,7 @@ async function takeSnapshot(context: FsckContext, snapshot: string): Promise<Rea
   } catch (error) {
     signal?.throwIfAborted();
     if (patience.aborted) return undefined;
-    // nobody can be writing to what cannot be written
+    // no process can be writing to a store that is read-only
     if (!isErrno(error, "EROFS", "EACCES", "ENOENT")) throw error;
   }
   try {
@@ -92,7 +93,7 @@ async function takeSnapshot(context: FsckContext, snapshot: string): Promise<Rea
   }
 }
 
-/** Tables are never written again once they are there; logs and manifests are. */
+/** Links tables, which are never changed. Logs and manifests are appended to, so they are copied. */
 function linkOrCopy(from: string, to: string): void {
   if (!/\.(?:ldb|sst)$/.test(from)) return copyFileSync(from, to);
   try {
@@ -103,7 +104,7 @@ function linkOrCopy(from: string, to: string): void {
   }
 }
 
-/** Edges come sorted by inode, and so do each layer's inodes: one walk along both. */
+/** Compares in one pass: the edges are sorted by inode, and so are the inodes of each layer. */
 async function compare(
   context: FsckContext,
   { snapshot, announced }: { readonly snapshot: string; readonly announced: ReadonlySet<DiffId> },
@@ -114,10 +115,10 @@ async function compare(
   try {
     const [id, complete] = await Promise.all([database.get(Buffer.from("m:store")), database.get(Buffer.from("m:complete"))]);
     if (id?.toString() !== context.superblock.id)
-      return [{ kind: "catalog-damaged", expected: context.superblock.id, found: id?.toString("latin1", 0, 100) ?? "absent" }];
-    if (!complete) return [{ kind: "catalog-damaged", expected: "m:complete", found: "absent" }];
-    const entered = [...context.known.values()].filter(({ diffId }) => !announced.has(diffId));
-    const walks = new Map(entered.map(({ diffId, inodes }) => [diffId.slice(7), new LayerWalk(diffId, inodes)]));
+      return [{ kind: "catalog-damaged", expected: context.superblock.id, found: id?.toString("latin1", 0, 100) ?? "missing" }];
+    if (!complete) return [{ kind: "catalog-damaged", expected: "m:complete", found: "missing" }];
+    const added = [...context.known.values()].filter(({ diffId }) => !announced.has(diffId));
+    const walks = new Map(added.map(({ diffId, inodes }) => [diffId.slice(7), new LayerWalk(diffId, inodes)]));
     const stale = new Set<string>();
     for await (const key of database.keys({ gte: Buffer.from("e"), lt: Buffer.from("f") })) {
       context.signal?.throwIfAborted();
@@ -134,7 +135,7 @@ async function compare(
   }
 }
 
-/** Layers that the next session will enter. */
+/** Returns the layers that the next session of the catalog will add. */
 function announcedLayers({ layout }: FsckContext): ReadonlySet<DiffId> {
   const files = [...new PendingEdges(layout).files()];
   return new Set(files.flatMap(({ layer }) => layer?.diffId ?? []));
@@ -145,13 +146,13 @@ function isSubset<T>(some: Iterable<T>, all: ReadonlySet<T>): boolean {
   return true;
 }
 
-/** What a layer needs and the edges that come by. */
+/** Compares the inodes of one layer with its edges, which are passed in order. */
 class LayerWalk {
   readonly diffId: DiffId;
   readonly #inodes: Buffer;
   #next = 0;
   missing = 0;
-  /** Edges of inodes that the sidecar does not have. */
+  /** Number of edges whose inode is not in the sidecar. */
   surplus = 0;
 
   constructor(diffId: DiffId, inodes: Buffer) {
@@ -179,7 +180,7 @@ class LayerWalk {
   }
 }
 
-/** A layer that went away since it was checked has lost its edges rightly. */
+/** Skips layers that were removed since they were checked: their edges are gone too. */
 function incomplete({ layout }: FsckContext, walks: ReadonlyMap<string, LayerWalk>, layers: ReadonlySet<string>): CatalogFault[] {
   const faults: CatalogFault[] = [];
   for (const [hex, walk] of walks) {
@@ -191,10 +192,10 @@ function incomplete({ layout }: FsckContext, walks: ReadonlyMap<string, LayerWal
   return faults;
 }
 
-/** Layers that the catalog has and the store has not. One that was published meanwhile is there by now. */
+/** Reports layers that the catalog has and the store lacks. A layer that was published meanwhile exists by now. */
 function staleFaults({ layout }: FsckContext, stale: ReadonlySet<string>): CatalogFault[] {
   const gone = [...stale].filter((hex) => hex.length === 64 && !existsSync(layout.layer(parseDiffId(`sha256:${hex}`))));
-  return gone.map((hex) => ({ kind: "catalog-stale", expected: `the layer sha256:${hex}`, found: "absent" }));
+  return gone.map((hex) => ({ kind: "catalog-stale", expected: `the layer sha256:${hex}`, found: "missing" }));
 }
 
 async function rebuild(context: FsckContext): Promise<void> {
@@ -215,7 +216,7 @@ async function* catalogLayers(context: FsckContext): AsyncGenerator<CatalogLayer
   for (const diffId of layers.list()) {
     const { profile: native, owner } = superblock;
     const request = { sidecar: layers.sidecarPath(diffId), native, owner };
-    const inodes = await context.whileThere([diffId], () => pool.run<Uint8Array>("tree/inodes", request));
+    const inodes = await context.unlessRemoved([diffId], () => pool.run<Uint8Array>("tree/inodes", request));
     if (inodes && inodes.length % INODE_ROW_BYTES === 0) yield { diffId, inodes };
   }
 }

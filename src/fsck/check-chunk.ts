@@ -1,4 +1,4 @@
-/** Is a link source what its name says? */
+/** Checks that a link source has the content and attributes that its name stands for. */
 import { createHash } from "node:crypto";
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type BigIntStats } from "node:fs";
 import { fsPath, showBytes, type ByteString } from "../bytes.ts";
@@ -8,7 +8,7 @@ import { getPathXattr, listPathXattrs } from "../system/syscalls.ts";
 import type { LayerInodes } from "../tree/layer-inodes.ts";
 import type { FindingKind } from "./finding.ts";
 
-/** What an inode must be. */
+/** The required state of an inode. */
 export interface ExpectedInode {
   readonly chunk: Buffer;
   readonly size: number;
@@ -21,11 +21,11 @@ export interface ChunkFault {
   readonly kind: Extract<FindingKind, `chunk-${string}`>;
   readonly expected: string;
   readonly found: string;
-  /** Names that share the inode, besides the link source: a fault that was made through one of them. */
+  /** Number of other names of the inode. The fault was probably made through one of them. */
   readonly links: number;
 }
 
-/** Attributes that the system sets by itself on labelled file systems. */
+/** Attributes that the kernel sets by itself on labelled file systems. */
 const SYSTEM_XATTRS: ReadonlySet<string> = new Set(["security.selinux", "security.ima", "security.evm", "security.SMACK64"]);
 
 export function expectedInode(inodes: LayerInodes, entry: number): ExpectedInode {
@@ -38,10 +38,10 @@ export function expectedInode(inodes: LayerInodes, entry: number): ExpectedInode
   };
 }
 
-/** Every fault; `deep` reads the xattrs and the content too. */
+/** Returns every fault. With `deep` it also reads the xattrs and the content. */
 export function checkChunk(path: ByteString, expected: ExpectedInode, deep: boolean): ChunkFault[] {
   const stat = lstatSync(fsPath(path), { bigint: true, throwIfNoEntry: false });
-  if (!stat) return [{ kind: "chunk-missing", expected: "a link source", found: "absent", links: 0 }];
+  if (!stat) return [{ kind: "chunk-missing", expected: "a link source", found: "missing", links: 0 }];
   if ((Number(stat.mode) & S_IFMT) !== S_IFREG) return [fault(stat, "chunk-type", "a regular file", octal(stat.mode))];
   const faults = attributeFaults(stat, expected);
   if (!deep) return faults;
@@ -76,13 +76,13 @@ function xattrFaults(path: ByteString, stat: BigIntStats, { xattrs }: PhysicalAt
     const found = getPathXattr(path, name);
     if (found === value) continue;
     faults.push(
-      fault(stat, "chunk-xattr", `${showBytes(name)}=${showBytes(value, 200)}`, found === undefined ? "absent" : showBytes(found, 200)),
+      fault(stat, "chunk-xattr", `${showBytes(name)}=${showBytes(value, 200)}`, found === undefined ? "missing" : showBytes(found, 200)),
     );
   }
   return faults;
 }
 
-/** The SHA-256 of a regular file of this size; undefined when it is none, or cannot be read to its end. */
+/** Returns the SHA-256 of a regular file of this size; undefined if it is another kind or size of file, or cannot be read. */
 export function hashFile(path: ByteString, size: number): Buffer | undefined {
   let fd: number;
   try {
@@ -95,7 +95,7 @@ export function hashFile(path: ByteString, size: number): Buffer | undefined {
     const stat = fstatSync(fd);
     return stat.isFile() && stat.size === size ? hashOpen(fd, size) : undefined;
   } catch (error) {
-    // a bad sector is damage of this chunk, not of the check
+    // a bad sector is damage to this chunk, not a failure of the check
     if (isErrno(error, "EIO")) return undefined;
     throw error;
   } finally {
@@ -103,11 +103,11 @@ export function hashFile(path: ByteString, size: number): Buffer | undefined {
   }
 }
 
-const READ = 1024 * 1024;
+const READ_BYTES = 1024 * 1024;
 
 function hashOpen(fd: number, size: number): Buffer {
   const digest = createHash("sha256");
-  const buffer = Buffer.allocUnsafe(Math.min(READ, Math.max(size, 1)));
+  const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, Math.max(size, 1)));
   for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) digest.update(buffer.subarray(0, read));
   return digest.digest();
 }

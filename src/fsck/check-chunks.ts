@@ -1,4 +1,4 @@
-/** Every link source against what the sidecars say of it, each inode once however many layers have it. */
+/** Checks every link source against the sidecars. Checks an inode once, however many layers have it. */
 import { existsSync, lstatSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
@@ -7,13 +7,14 @@ import { base32, INODE_ID_BYTES } from "../store/inode.ts";
 import { bumpGeneration } from "../store/generation.ts";
 import { chunkPath } from "../store/layout.ts";
 import { FileLock } from "../system/file-lock.ts";
-import { dropLayer, type LayerTables } from "./check-layers.ts";
-import { foreignNames, namesIn } from "./check-places.ts";
-import { inParallel, type FsckContext, type KnownTree } from "./context.ts";
+import { namesIn } from "../system/names-in.ts";
+import { withdrawLayer, type LayerTables } from "./check-layers.ts";
+import { foreignNames } from "./check-directories.ts";
+import { mapInOrder, type FsckContext, type KnownTree } from "./fsck-context.ts";
 import { finding, type Finding } from "./finding.ts";
-import type { ChunksRequest, FoundFault, UsesRequest } from "./tasks.ts";
+import type { ChunksRequest, FoundFault, UsesRequest } from "./fsck-tasks.ts";
 
-/** Inodes that one request to a worker checks. */
+/** Number of inodes in one request to a worker. */
 const SLICE = 1000;
 
 interface Job extends ChunksRequest {
@@ -27,9 +28,9 @@ export async function* checkChunks(context: FsckContext, layers: readonly LayerT
   const used = new Set<string>();
   const jobs = [...planJobs(context, layers, { inventory, used })];
   let done = 0;
-  const results = inParallel(jobs, { limit: pool.size * 2, signal }, async (job) => ({
+  const results = mapInOrder(jobs, { concurrency: pool.size * 2, signal }, async (job) => ({
     job,
-    faults: (await context.whileThere([job.diffId], () => pool.run<FoundFault[]>("fsck/chunks", job))) ?? [],
+    faults: (await context.unlessRemoved([job.diffId], () => pool.run<FoundFault[]>("fsck/chunks", job))) ?? [],
   }));
   for await (const { job, faults } of results) {
     context.progress("chunks", ++done, jobs.length);
@@ -51,12 +52,12 @@ function pathOf(chunks: string, name: string, ordinal: number): string {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Only what an ingest of now cannot have written; one that relies on it looks again, since the generation changes. */
+/** Removes only a chunk that no running ingest can have written. An ingest that uses it checks again because the generation changes. */
 async function removeUnused({ layout, options, layers, known, signal }: FsckContext, path: string): Promise<boolean> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (!stat || Date.now() - stat.ctimeMs < (options.keepYoungerMs ?? DAY_MS)) return false;
   using sweep = await FileLock.acquire(layout.lock("sweep"), { signal });
-  // a layer that was published meanwhile, or cannot be read, may have it
+  // a layer that was published meanwhile or is damaged may have it
   if (layers.list().some((diffId) => !known.has(diffId))) return false;
   bumpGeneration(sweep);
   unlinkSync(path);
@@ -66,18 +67,18 @@ async function removeUnused({ layout, options, layers, known, signal }: FsckCont
 async function* foreignChunks(context: FsckContext): AsyncGenerator<Finding> {
   const { chunks } = context.layout;
   yield* foreignNames(context, chunks, (name) => /^[a-z2-7]{2}$/.test(name));
-  for (const name of namesIn(chunks)) {
+  for (const name of namesIn(chunks).toSorted()) {
     if (/^[a-z2-7]{2}$/.test(name)) yield* foreignNames(context, join(chunks, name), (file) => CHUNK_NAME.test(file));
   }
 }
 
 const CHUNK_NAME: RegExp = /^([a-z2-7]{30})(?:\.([1-9][0-9]{0,14}))?$/;
 
-/** Ordinals by inode name. */
+/** Returns the existing ordinals by inode name. */
 function listChunks(chunks: string): Map<string, number[]> {
   const found = new Map<string, number[]>();
-  for (const directory of namesIn(chunks)) {
-    for (const file of namesIn(join(chunks, directory))) {
+  for (const directory of namesIn(chunks).toSorted()) {
+    for (const file of namesIn(join(chunks, directory)).toSorted()) {
       const match = CHUNK_NAME.exec(file);
       if (!match) continue;
       const name = directory + match[1]!;
@@ -89,7 +90,7 @@ function listChunks(chunks: string): Map<string, number[]> {
   return found;
 }
 
-/** Ordinal 0 of each native inode must be there; other ordinals and profiles are checked where they are. */
+/** Ordinal 0 of each native inode must exist. Other ordinals and profiles are checked if they exist. */
 function* planJobs(
   context: FsckContext,
   layers: readonly LayerTables[],
@@ -123,7 +124,7 @@ function* planJobs(
   }
 }
 
-/** All faults of one link source; they are put right together. */
+/** Reports all faults of one link source. One repair corrects them together. */
 async function* reportChunk(
   context: FsckContext,
   { job, uses }: { job: Job; uses: readonly TreeUses[] },
@@ -138,30 +139,30 @@ async function* reportChunk(
   for (const { kind, expected, found } of faults) {
     const about = { expected, found, trees: affected.linked.map(({ treeId }) => treeId), images: context.imagesWith(affected.layers) };
     const one = finding(kind, context.relative(path), about);
-    if (!context.repairing) yield await context.corrected(one, "made again from a copy, or its layers removed", () => {});
+    if (!context.repairing) yield await context.corrected(one, "made again from a copy, or its layers withdrawn", () => {});
     else {
-      const done = await (repair ??= mend(context, { job, fault: first, affected, path }));
+      const done = await (repair ??= repairLinkSource(context, { job, fault: first, affected, path }));
       yield { ...one, state: done === undefined ? "left" : "corrected", ...(done !== undefined && { repair: done }) };
     }
   }
 }
 
 interface Affected {
-  /** Layers that have the inode. */
+  /** The layers that have the inode. */
   readonly layers: ReadonlySet<DiffId>;
-  /** Trees in which a name is this very file: they show what is wrong with it. */
+  /** Trees in which this file itself is linked: they show the damage. */
   readonly linked: readonly KnownTree[];
-  /** Files of trees that should have this content, whichever inode they are. */
+  /** Files of trees that should have this content, whatever their inode. */
   readonly files: readonly ByteString[];
 }
 
-/** The names that a tree's files with some inodes have: byte strings by inode id in hex. */
+/** The paths of a tree's files (byte strings) by their inode id in hex. */
 interface TreeUses {
   readonly tree: KnownTree;
-  readonly names: Readonly<Record<string, readonly string[]>>;
+  readonly paths: Readonly<Record<string, readonly string[]>>;
 }
 
-/** One request a tree, however many inodes are at fault. */
+/** Sends one request per tree, however many inodes are damaged. */
 async function findUses(context: FsckContext, inodes: readonly string[]): Promise<TreeUses[]> {
   const found: TreeUses[] = [];
   for (const tree of context.trees.values()) {
@@ -172,8 +173,8 @@ async function findUses(context: FsckContext, inodes: readonly string[]): Promis
       owner: context.superblock.owner,
       inodes,
     };
-    const names = await context.whileThere([tree.diffId], () => context.pool.run<TreeUses["names"]>("fsck/uses", request));
-    if (names) found.push({ tree, names });
+    const paths = await context.unlessRemoved([tree.diffId], () => context.pool.run<TreeUses["paths"]>("fsck/uses", request));
+    if (paths) found.push({ tree, paths });
   }
   return found;
 }
@@ -184,19 +185,19 @@ function affectedBy(context: FsckContext, { inode, path, uses }: { inode: Buffer
   const linked = new Map<string, KnownTree>();
   const files: ByteString[] = [];
   for (const { diffId, inodes } of context.known.values()) if (hasInode(inodes, inode)) layers.add(diffId);
-  for (const { tree, names } of uses) {
-    for (const name of names[inode.toString("hex")] ?? []) {
-      const place = `${toByteString(context.layout.tree(tree.treeId))}/${name}` as ByteString;
-      const stat = lstatSync(fsPath(place), { bigint: true, throwIfNoEntry: false });
+  for (const { tree, paths } of uses) {
+    for (const name of paths[inode.toString("hex")] ?? []) {
+      const file = `${toByteString(context.layout.tree(tree.treeId))}/${name}` as ByteString;
+      const stat = lstatSync(fsPath(file), { bigint: true, throwIfNoEntry: false });
       if (stat && source && stat.ino === source.ino && stat.dev === source.dev) linked.set(tree.treeId, tree);
-      if (stat?.isFile()) files.push(place);
+      if (stat?.isFile()) files.push(file);
       layers.add(tree.diffId);
     }
   }
   return { layers, linked: [...linked.values()], files };
 }
 
-/** `inodes` are rows of INODE_ID_BYTES, sorted. */
+/** `inodes` holds sorted rows of INODE_ID_BYTES. */
 function hasInode(inodes: Buffer, inode: Buffer): boolean {
   let [low, high] = [0, inodes.length / INODE_ID_BYTES];
   while (low < high) {
@@ -210,8 +211,8 @@ function hasInode(inodes: Buffer, inode: Buffer): boolean {
   return false;
 }
 
-/** What was done; undefined when nothing could be. */
-async function mend(
+/** Returns a description of the repair, or undefined if nothing could be done. */
+async function repairLinkSource(
   context: FsckContext,
   { job, fault, affected, path }: { job: Job; fault: FoundFault; affected: Affected; path: string },
 ): Promise<string | undefined> {
@@ -226,14 +227,14 @@ async function mend(
     staged: context.fresh("chunk"),
     others: affected.files,
   };
-  if (await context.pool.run<boolean>("fsck/mend", request)) return "made again from a copy";
+  if (await context.pool.run<boolean>("fsck/repair-chunk", request)) return "made again from a copy";
   context.setAside(path);
-  // another ordinal or profile is made when a tree needs it; the layer itself needs its native inode
+  // other ordinals and profiles are made again on demand; the layer itself needs its native inode
   if (fault.ordinal !== 0 || profile !== context.superblock.profile) return "moved to staging";
-  // no tree had the content either: whatever shows these layers is wrong
+  // no tree has the content either, so every tree of these layers is damaged
   for (const diffId of affected.layers) {
     const trees = [...context.trees.values()].filter((tree) => tree.diffId === diffId).map(({ treeId }) => treeId);
-    await dropLayer(context, diffId, trees);
+    await withdrawLayer(context, diffId, trees);
   }
-  return "its layers removed; the next pull fetches them";
+  return "its layers withdrawn; the next pull fetches them";
 }

@@ -1,4 +1,4 @@
-/** References, image records, manifests and configs, against one another. */
+/** Checks references, image records, manifests and configs against each other. */
 import { createHash } from "node:crypto";
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -6,20 +6,21 @@ import { digestAlgorithm, digestFileName, parseBlobDigest, type BlobDigest } fro
 import { Images, type ImageRecord } from "../store/images.ts";
 import { readChecked, readIfThere } from "../store/checked-file.ts";
 import { FileLock } from "../system/file-lock.ts";
-import { foreignNames, namesIn } from "./check-places.ts";
-import type { FsckContext } from "./context.ts";
+import { namesIn } from "../system/names-in.ts";
+import { foreignNames } from "./check-directories.ts";
+import type { FsckContext } from "./fsck-context.ts";
 import { finding, type Finding, type FindingKind } from "./finding.ts";
 
 const DIGEST_NAME: RegExp = /^(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/;
 
-/** Fills `context.records` and `context.references` with what is intact. */
+/** Fills `context.records` and `context.references` with the intact ones. */
 export async function* checkImages(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
   const { layout } = context;
   const images = new Images(layout);
   for (const kind of ["manifests", "configs", "records"])
     yield* foreignNames(context, join(layout.images, kind), (name) => DIGEST_NAME.test(name));
   for (const kind of ["manifest", "config"] as const) yield* checkDocuments(context, kind);
-  for (const name of namesIn(join(layout.images, "records"))) {
+  for (const name of namesIn(join(layout.images, "records")).toSorted()) {
     if (DIGEST_NAME.test(name)) yield* checkRecord(context, images, parseBlobDigest(name.replace("-", ":")));
   }
   yield* checkReferences(context);
@@ -29,11 +30,11 @@ export async function* checkImages(context: FsckContext): AsyncGenerator<Finding
 
 async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"): AsyncGenerator<Finding, void, undefined> {
   const directory = join(context.layout.images, `${kind}s`);
-  for (const name of namesIn(directory)) {
+  for (const name of namesIn(directory).toSorted()) {
     if (!DIGEST_NAME.test(name)) continue;
     const expected = parseBlobDigest(name.replace("-", ":"));
     const bytes = readIfThere(join(directory, name));
-    // removed meanwhile
+    // the file was removed meanwhile
     if (!bytes) continue;
     const algorithm = digestAlgorithm(expected);
     const found = `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
@@ -48,10 +49,10 @@ async function* checkRecord(context: FsckContext, images: Images, digest: BlobDi
   const object = context.relative(layout.imageRecord(digest));
   const record = readRecord(images, digest);
   const remove = (): boolean => withLease(context, digest, () => rmSync(layout.imageRecord(digest), { force: true }));
-  const dropped = "record removed; the next pull makes it again";
+  const outcome = "record removed; the next pull makes it again";
   if (!record) {
     if (!existsSync(layout.imageRecord(digest))) return;
-    yield await context.corrected(finding("record-damaged", object), dropped, remove);
+    yield await context.corrected(finding("record-damaged", object), outcome, remove);
     return;
   }
   const missing: FindingKind[] = [];
@@ -59,18 +60,18 @@ async function* checkRecord(context: FsckContext, images: Images, digest: BlobDi
   if (!existsSync(layout.config(record.configDigest))) missing.push("config-missing");
   let gone = false;
   for (const kind of missing) {
-    const place = kind === "manifest-missing" ? layout.manifest(digest) : layout.config(record.configDigest);
-    const found = await context.corrected(finding(kind, context.relative(place), { images: [digest] }), dropped, remove);
+    const path = kind === "manifest-missing" ? layout.manifest(digest) : layout.config(record.configDigest);
+    const found = await context.corrected(finding(kind, context.relative(path), { images: [digest] }), outcome, remove);
     gone ||= found.state === "corrected";
     yield found;
   }
   if (!gone) context.records.set(digest, record);
   for (const { diffId } of record.layers) {
-    if (!existsSync(layout.layer(diffId))) yield finding("record-layer-missing", object, { expected: diffId, found: "absent" });
+    if (!existsSync(layout.layer(diffId))) yield finding("record-layer-missing", object, { expected: diffId, found: "missing" });
   }
 }
 
-/** A record whose checksum is right but whose fields are not is damaged as well. */
+/** Returns undefined for a damaged record, also if its checksum is right but its fields are invalid. */
 function readRecord(images: Images, digest: BlobDigest): ImageRecord | undefined {
   try {
     const record = images.record(digest, () => {});
@@ -82,7 +83,7 @@ function readRecord(images: Images, digest: BlobDigest): ImageRecord | undefined
   }
 }
 
-/** What somebody runs is not taken away: false when the lease is held. */
+/** Does nothing and returns false if the lease is held, because the image is in use. */
 function withLease(context: FsckContext, digest: BlobDigest, work: () => void): boolean {
   using lease = FileLock.try(context.layout.lease(digest));
   if (!lease) return false;
@@ -93,7 +94,7 @@ function withLease(context: FsckContext, digest: BlobDigest, work: () => void): 
 async function* checkReferences(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
   const directory = context.layout.reference("");
   const images = new Images(context.layout);
-  for (const name of namesIn(directory)) {
+  for (const name of namesIn(directory).toSorted()) {
     const path = join(directory, name);
     const object = context.relative(path);
     const remove = (): void => rmSync(path, { force: true });
@@ -102,7 +103,7 @@ async function* checkReferences(context: FsckContext): AsyncGenerator<Finding, v
     else if (!context.records.has(reference.manifestDigest)) {
       const found = finding("reference-dangling", object, {
         expected: reference.manifestDigest,
-        found: "absent",
+        found: "missing",
         images: [reference.reference],
       });
       yield await context.corrected(found, "removed; the next pull makes it again", remove);
@@ -110,10 +111,10 @@ async function* checkReferences(context: FsckContext): AsyncGenerator<Finding, v
   }
 }
 
-/** A named lease that cannot be read protects nothing any more: who took it should take it again. */
+/** Checks named leases. A damaged one keeps nothing, so its owner must take it again. */
 async function* checkLeases(context: FsckContext): AsyncGenerator<Finding> {
   const directory = join(context.layout.images, "leases");
-  for (const name of namesIn(directory)) {
+  for (const name of namesIn(directory).toSorted()) {
     const path = join(directory, name);
     if (readChecked(path, () => {}) !== undefined || !existsSync(path)) continue;
     yield await context.corrected(finding("lease-damaged", context.relative(path)), "removed; take the lease again", () =>
@@ -127,7 +128,7 @@ async function* unusedDocuments(context: FsckContext): AsyncGenerator<Finding, v
   for (const { manifestDigest, configDigest } of context.records.values())
     for (const digest of [manifestDigest, configDigest]) used.add(digestFileName(digest));
   for (const kind of ["manifests", "configs"]) {
-    for (const name of namesIn(join(context.layout.images, kind))) {
+    for (const name of namesIn(join(context.layout.images, kind)).toSorted()) {
       if (DIGEST_NAME.test(name) && !used.has(name)) yield finding("document-unused", `images/${kind}/${name}`);
     }
   }

@@ -1,15 +1,15 @@
-/** Each layer's own files; and taking away a layer that cannot be put right, so that the next pull fetches it. */
+/** Checks each layer's own files, and withdraws a layer that cannot be repaired, so that the next pull fetches it. */
 import { existsSync, lstatSync } from "node:fs";
 import { join } from "node:path";
 import { PROFILES, type Profile } from "../store/profile.ts";
 import type { DiffId } from "../image/digest.ts";
 import { Images } from "../store/images.ts";
 import { FileLock } from "../system/file-lock.ts";
-import { inParallel, type FsckContext } from "./context.ts";
+import { mapInOrder, type FsckContext } from "./fsck-context.ts";
 import { finding, type Finding } from "./finding.ts";
-import type { CheckedLayer, InodeTable, LayerRequest } from "./tasks.ts";
+import type { CheckedLayer, InodeTable, LayerRequest } from "./fsck-tasks.ts";
 
-/** A layer that is whole, with its inodes in each profile that the store has trees of. */
+/** An intact layer, with its inodes in each profile in which the store has trees. */
 export interface LayerTables {
   readonly diffId: DiffId;
   readonly profiles: readonly Profile[];
@@ -23,30 +23,30 @@ interface Outcome {
   readonly checked?: CheckedLayer;
 }
 
-/** Findings; whole layers go to `tables` and to `context.known`. */
+/** Yields findings, and adds intact layers to `tables` and `context.known`. */
 export async function* checkLayers(context: FsckContext, tables: LayerTables[]): AsyncGenerator<Finding> {
   const diffIds = context.layers.list().sort((a, b) => (a < b ? -1 : 1));
   const profiles = profilesInUse(context);
   let done = 0;
-  const results = inParallel(diffIds, { limit: context.pool.size, signal: context.signal }, (diffId) =>
+  const results = mapInOrder(diffIds, { concurrency: context.pool.size, signal: context.signal }, (diffId) =>
     checkLayer(context, diffId, profiles),
   );
   for await (const { diffId, fault, checked } of results) {
     context.progress("layers", ++done, diffIds.length);
-    if (fault) yield await context.corrected(fault, "layer removed; the next pull fetches it", () => dropLayer(context, diffId));
+    if (fault) yield await context.corrected(fault, "layer withdrawn; the next pull fetches it", () => withdrawLayer(context, diffId));
     if (!checked) continue;
     tables.push({ diffId, profiles, tables: checked.tables, live: checked.live });
     context.known.set(diffId, { diffId, inodes: Buffer.from(checked.tables[0]!.ids) });
   }
 }
 
-/** The native profile, then those that images were composed in. */
+/** Returns the native profile, then the other profiles in which images have trees. */
 function profilesInUse({ superblock, records }: FsckContext): Profile[] {
   const used = new Set<string>([superblock.profile, ...[...records.values()].flatMap(({ trees }) => Object.keys(trees))]);
   return [superblock.profile, ...PROFILES.filter((profile) => profile !== superblock.profile && used.has(profile))];
 }
 
-/** A layer that was replaced or removed meanwhile is looked at again: what was found may be neither of the two. */
+/** Checks again if the layer was replaced or removed meanwhile: the result may mix the old and the new one. */
 async function checkLayer(context: FsckContext, diffId: DiffId, profiles: readonly Profile[]): Promise<Outcome> {
   for (let attempt = 0; ; attempt++) {
     const before = identity(context, diffId);
@@ -64,11 +64,11 @@ async function checkOnce(context: FsckContext, diffId: DiffId, profiles: readonl
   if (!record)
     return {
       diffId,
-      fault: finding("layer-record", `${directory}/layer.json`, { expected: "the layer's record", found: "absent or damaged", images }),
+      fault: finding("layer-record", `${directory}/layer.json`, { expected: "the layer's record", found: "missing or damaged", images }),
     };
   const [sidecar, headers] = [layers.sidecarPath(diffId), layers.headersPath(diffId)];
   const request: LayerRequest = { diffId, sidecar, headers, owner: superblock.owner, profiles, deep: level !== "quick" };
-  const checked = await context.whileThere([diffId], () => context.pool.run<CheckedLayer>("fsck/layer", request));
+  const checked = await context.unlessRemoved([diffId], () => context.pool.run<CheckedLayer>("fsck/layer", request));
   if (!checked) return { diffId };
   if (!checked.fault) return { diffId, checked };
   const { kind, found, offset } = checked.fault;
@@ -82,10 +82,10 @@ function identity({ layout }: FsckContext, diffId: DiffId): string | undefined {
 }
 
 /**
- * Withdraws a layer and makes sure that a pull notices: image records that have it are no longer trusted, and trees that show what
- * was wrong are moved away. Nobody's running sandbox is taken apart: the trees stay in staging.
+ * Withdraws a layer so that a pull notices: the image records that have it are no longer trusted, and damaged trees are moved to
+ * staging. They are not deleted, because a sandbox may be running in them.
  */
-export async function dropLayer(context: FsckContext, diffId: DiffId, damagedTrees: Iterable<string> = []): Promise<void> {
+export async function withdrawLayer(context: FsckContext, diffId: DiffId, damagedTrees: Iterable<string> = []): Promise<void> {
   const { layout, layers, signal } = context;
   using lock = await FileLock.acquire(layout.layerLock(diffId), { signal });
   void lock;
@@ -98,12 +98,12 @@ export async function dropLayer(context: FsckContext, diffId: DiffId, damagedTre
   context.known.delete(diffId);
 }
 
-/** Every layer rebuilt from headers and chunks, against its diff ID. */
+/** Rebuilds every layer from headers and chunks, and compares it with its diff ID. */
 export async function* rebuildLayers(context: FsckContext): AsyncGenerator<Finding> {
   const { layers, layout, superblock, pool, signal } = context;
   const known = [...context.known.keys()];
   let done = 0;
-  const results = inParallel(known, { limit: pool.size, signal }, async (diffId) => {
+  const results = mapInOrder(known, { concurrency: pool.size, signal }, async (diffId) => {
     const { profile: native, owner } = superblock;
     const request = {
       diffId,
@@ -114,7 +114,7 @@ export async function* rebuildLayers(context: FsckContext): AsyncGenerator<Findi
       owner,
     };
     const rebuild = (): Promise<{ expected: string; found: string } | undefined> => pool.run("fsck/rebuild", request);
-    return { diffId, wrong: await context.whileThere([diffId], rebuild) };
+    return { diffId, wrong: await context.unlessRemoved([diffId], rebuild) };
   });
   for await (const { diffId, wrong } of results) {
     context.progress("rebuild", ++done, known.length);
@@ -123,6 +123,6 @@ export async function* rebuildLayers(context: FsckContext): AsyncGenerator<Findi
       ...wrong,
       images: context.imagesWith(new Set([diffId])),
     });
-    yield await context.corrected(found, "layer removed; the next pull fetches it", () => dropLayer(context, diffId));
+    yield await context.corrected(found, "layer withdrawn; the next pull fetches it", () => withdrawLayer(context, diffId));
   }
 }

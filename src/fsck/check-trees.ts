@@ -1,22 +1,24 @@
-/** Every tree against its layer; a damaged one is made anew from chunks. */
+/** Checks every tree against its layer. A repair makes a damaged tree again from chunks. */
 import { existsSync } from "node:fs";
 import { FileLock } from "../system/file-lock.ts";
+import { namesIn } from "../system/names-in.ts";
 import { materializeTree } from "../tree/materialize.ts";
 import { treesOf } from "../store/images.ts";
 import type { TreeTask } from "../tree/tree-plan.ts";
-import { namesIn } from "./check-places.ts";
-import { inParallel, type FsckContext, type KnownTree } from "./context.ts";
+import { mapInOrder, type FsckContext, type KnownTree } from "./fsck-context.ts";
 import { finding, type Finding } from "./finding.ts";
-import type { CheckedTree } from "./tasks.ts";
+import type { CheckedTree } from "./fsck-tasks.ts";
 
 export async function* checkTrees(context: FsckContext): AsyncGenerator<Finding> {
   const { layout, pool, signal } = context;
-  const names = namesIn(layout.trees).filter((name) => /^[a-z2-7]{26}$/.test(name));
+  const names = namesIn(layout.trees)
+    .filter((name) => /^[a-z2-7]{26}$/.test(name))
+    .toSorted();
   for (const name of names)
     if (!context.trees.has(name)) yield finding("tree-unknown", `trees/${name}`, { expected: "a layer and an image that explain it" });
   const trees = [...context.trees.values()].filter(({ diffId, treeId }) => context.known.has(diffId) && names.includes(treeId));
   let done = 0;
-  const results = inParallel(trees, { limit: pool.size, signal }, async (tree) => ({ tree, checked: await compare(context, tree) }));
+  const results = mapInOrder(trees, { concurrency: pool.size, signal }, async (tree) => ({ tree, checked: await compare(context, tree) }));
   for await (const { tree, checked } of results) {
     context.progress("trees", ++done, trees.length);
     if (checked.count > 0 && existsSync(layout.tree(tree.treeId)) && context.known.has(tree.diffId))
@@ -26,7 +28,9 @@ export async function* checkTrees(context: FsckContext): AsyncGenerator<Finding>
 
 async function compare(context: FsckContext, tree: KnownTree): Promise<CheckedTree> {
   const task = taskOf(context, tree, context.layout.tree(tree.treeId));
-  return (await context.whileThere([tree.diffId], () => context.pool.run<CheckedTree>("fsck/tree", task))) ?? { count: 0, differences: [] };
+  return (
+    (await context.unlessRemoved([tree.diffId], () => context.pool.run<CheckedTree>("fsck/tree", task))) ?? { count: 0, differences: [] }
+  );
 }
 
 function taskOf(context: FsckContext, { diffId, profile, resolution }: KnownTree, tree: string): TreeTask {
@@ -38,7 +42,7 @@ function taskOf(context: FsckContext, { diffId, profile, resolution }: KnownTree
   return { ...about, tree, chunks: layout.chunks, staging, profile, native, owner, resolution };
 }
 
-/** The first differences one by one, all others as one more; the tree is made again once. */
+/** Reports the first differences one by one and counts the others in one more finding. The tree is made again once. */
 async function* reportTree(context: FsckContext, tree: KnownTree, { count, differences }: CheckedTree): AsyncGenerator<Finding> {
   const images = context.namesOf((record) => treesOf(record).includes(tree.treeId));
   const object = `trees/${tree.treeId}`;
@@ -51,7 +55,7 @@ async function* reportTree(context: FsckContext, tree: KnownTree, { count, diffe
   for (const one of found) yield await context.corrected(one, "made again from chunks", () => (repair ??= remake(context, tree)));
 }
 
-/** The old tree is moved, not deleted: somebody may be running in it. */
+/** Moves the old tree to staging instead of deleting it: a sandbox may be running in it. */
 async function remake(context: FsckContext, tree: KnownTree): Promise<void> {
   const { layout, pool, signal } = context;
   const target = layout.tree(tree.treeId);

@@ -1,6 +1,6 @@
-/** What fsck has to say, as data. Kinds are stable; docs/fsck.md explains each. */
+/** The findings of fsck, as data. Kinds are stable; docs/fsck.md explains each. */
 
-/** `error`: an image is wrong or gone (a MUST of format/store.md). `warning`: made again at some cost. `note`: waste, or work in progress. */
+/** `error`: an image is damaged or lost (a MUST of format/store.md). `warning`: the object can be made again at some cost. `note`: waste, or work in progress. */
 export type Severity = "error" | "warning" | "note";
 
 export type FindingKind =
@@ -86,24 +86,24 @@ const SEVERITIES: Readonly<Record<FindingKind, Severity>> = {
   "staging-leftover": "note",
 };
 
-/** `corrected` and `would-correct` (a dry run) only when repair was asked for; `left`: it cannot be, or was not asked for. */
+/** `corrected`, or `would-correct` in a dry run, only if a repair was requested. `left`: no repair was requested or possible. */
 export type FindingState = "left" | "corrected" | "would-correct";
 
 export interface Finding {
   readonly kind: FindingKind;
   readonly severity: Severity;
-  /** Where it is: a path in the store, relative to its root. */
+  /** The damaged object: a path relative to the root of the store. */
   readonly object: string;
-  /** Inside of the object: a path in a tree, escaped; a byte offset of a file. */
+  /** The position in the object: an escaped path in a tree, or a byte offset in a file. */
   readonly path?: string;
   readonly expected?: string;
   readonly found?: string;
-  /** Of a damaged link source: it was changed through a name in these trees (or they share the damage). Tree ids. */
+  /** For a damaged link source: ids of the trees that have it. It was changed through one of them, and they all show the damage. */
   readonly trees?: readonly string[];
-  /** References (or manifest digests) of images that are affected. */
+  /** References of the affected images, or manifest digests of those without a reference. */
   readonly images?: readonly string[];
   readonly state: FindingState;
-  /** What was or would be done. */
+  /** A description of what the repair did or would do. */
   readonly repair?: string;
 }
 
@@ -113,7 +113,7 @@ export function finding(kind: FindingKind, object: string, details: FindingDetai
   return { kind, severity: SEVERITIES[kind], object, ...details, state: "left" };
 }
 
-/** As fsck(8): 0 nothing wrong, 1 corrected, 4 left uncorrected. Notes that are left do not count. */
+/** Returns the exit status of fsck(8): 0 no fault, 1 corrected, 4 left uncorrected. Notes that are left do not count. */
 export function exitStatus(findings: Iterable<Finding>): number {
   let status = 0;
   for (const { severity, state } of findings) {

@@ -1,7 +1,7 @@
 /**
- * Proves a store good, or says what is wrong with it and puts it right. In the order of dependence: the superblock, directories, images,
- * layers, chunks, trees, the catalog, layers rebuilt, staging; so that each repair can rely on what was put right before it. Safe while
- * other processes pull: what is found is looked at again when it may have changed, and repairs take the locks of format/store.md.
+ * Checks a store, and repairs it on request. Each check relies on what the checks before it have repaired, so the order is: superblock,
+ * directories, images, layers, chunks, trees, catalog, rebuilt layers, staging. Safe while other processes pull: fsck checks an object
+ * again if it may have changed meanwhile, and repairs take the locks of format/store.md.
  */
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -14,16 +14,16 @@ import { checkCatalog } from "./check-catalog.ts";
 import { checkChunks } from "./check-chunks.ts";
 import { checkImages } from "./check-images.ts";
 import { checkLayers, rebuildLayers, type LayerTables } from "./check-layers.ts";
-import { checkPlaces, checkStaging } from "./check-places.ts";
+import { checkDirectories, checkStaging } from "./check-directories.ts";
 import { checkTrees } from "./check-trees.ts";
-import { FsckContext, type FsckOptions } from "./context.ts";
+import { FsckContext, type FsckOptions } from "./fsck-context.ts";
 import { finding, type Finding } from "./finding.ts";
-import { findTrees } from "./known-trees.ts";
+import { findTrees } from "./find-trees.ts";
 
 /**
- * Findings as they come; none when the store is good. `store` is its directory or an open store. A superblock that cannot be read
- * is a finding, and the last one. Break off the iteration to stop.
- * @throws NOT_A_STORE when there is no such directory, STORE_UNWRITABLE for a repair of what cannot be written, and the signal's reason
+ * Yields findings as soon as they are made; none if the store is intact. `store` is the directory of a store, or an open store. A damaged
+ * superblock is a finding, and then the only one. Break out of the loop to stop.
+ * @throws NOT_A_STORE if the directory is missing, STORE_UNWRITABLE if a repair cannot write to the store, and the signal's reason
  */
 export async function* fsck(
   store: string | { readonly path: string },
@@ -42,13 +42,14 @@ export async function* fsck(
     options.signal?.throwIfAborted();
     return await inStore(layout.root, () => Promise.reject(error as Error));
   } finally {
-    context.close();
+    // the workers first: they may still be writing to the directory that the context removes
     await pool.close();
+    context.close();
   }
 }
 
 async function* sections(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
-  yield* checkPlaces(context);
+  yield* checkDirectories(context);
   yield* checkImages(context);
   const tables: LayerTables[] = [];
   yield* checkLayers(context, tables);
@@ -69,12 +70,12 @@ function rootOf(path: string): string {
   } catch (error) {
     if (!isErrno(error, "ENOENT", "ENOTDIR")) throw error;
   }
-  throw new ShaleError("NOT_A_STORE", `${JSON.stringify(path)} is no directory; name a store`, { path });
+  throw new ShaleError("NOT_A_STORE", `${JSON.stringify(path)} is not a directory; give the path of a store`, { path });
 }
 
-/** Unknown read-only-compatible features forbid repair, and reading with them is not tried either. */
+/** Returns a finding if the superblock is missing, damaged, or lists an unknown feature, even one that would allow reading. */
 function superblockOf(layout: StoreLayout): Superblock | Finding {
-  if (!existsSync(layout.superblock)) return finding("superblock-missing", "store.json", { expected: "a superblock", found: "absent" });
+  if (!existsSync(layout.superblock)) return finding("superblock-missing", "store.json", { expected: "a superblock", found: "missing" });
   try {
     return readSuperblock(layout.superblock, layout.root) ?? finding("superblock-missing", "store.json");
   } catch (error) {

@@ -1,30 +1,30 @@
-/** Dropping trees while chunks stay: what is in use is left alone, and told. The next pull or `materialize` makes a tree again. */
+/** Drops trees and keeps chunks. Trees in use stay and are reported. The next pull or `materialize` makes a dropped tree again. */
 import { statSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { BlobDigest } from "../image/digest.ts";
+import { mountedTrees } from "../inspect/mounted-trees.ts";
+import { isYoung, readImages, type KnownImage, type Reason } from "../inspect/roots.ts";
+import type { StoreParts } from "../inspect/store-parts.ts";
 import { treesOf } from "../store/images.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { GcContext } from "../inspect/context.ts";
-import { mountedTrees } from "../inspect/mounts.ts";
-import { moveTreeAway } from "./move-tree.ts";
-import type { TreeInUse } from "./result.ts";
-import { readImages, type KnownImage, type Reason } from "../inspect/roots.ts";
-import { Trash } from "./trash.ts";
+import { DeletionQueue } from "./deletion-queue.ts";
+import type { TreeInUse } from "./gc-result.ts";
+import { moveTreeToStaging } from "./remove-objects.ts";
 
 export interface DematerializeResult {
-  /** Ids of the trees that were dropped. */
+  /** Ids of the dropped trees. */
   readonly trees: readonly string[];
   readonly inUse: readonly TreeInUse[];
 }
 
 export interface DropRequest {
-  /** All of the store's: any of them may use a tree. */
+  /** All images of the store: each of them may use a tree. */
   readonly images: Iterable<KnownImage>;
-  /** Only these trees; default: all that images have. */
+  /** Drop only these trees. Default: the trees of all images. */
   readonly only?: ReadonlySet<string>;
-  /** Leave what was used in the last so many ms. Default 0. */
+  /** Keep the trees of images that were used in the last `keepYoungerMs` ms. Default 0. */
   readonly keepYoungerMs?: number | undefined;
-  /** The image whose lease the caller has itself, shared. */
+  /** The image whose lease the caller itself holds, shared. */
   readonly own?: OwnLease;
   readonly dryRun?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -35,8 +35,8 @@ export interface OwnLease {
   readonly lease: FileLock;
 }
 
-/** Under locks/gc. */
-export async function dropTrees(context: GcContext, request: DropRequest, trash: Trash): Promise<DematerializeResult> {
+/** The caller holds locks/gc. */
+export async function dropTrees(parts: StoreParts, request: DropRequest, deletions: DeletionQueue): Promise<DematerializeResult> {
   const usersOf = new Map<string, KnownImage[]>();
   for (const image of request.images) {
     for (const treeId of new Set(treesOf(image.record))) {
@@ -46,22 +46,22 @@ export async function dropTrees(context: GcContext, request: DropRequest, trash:
       else usersOf.set(treeId, [image]);
     }
   }
-  const mounted = mountTable(context);
+  const mounted = mountTable(parts);
   const trees: string[] = [];
   const inUse: TreeInUse[] = [];
   for (const [treeId, users] of usersOf) {
     await nextTurn();
     request.signal?.throwIfAborted();
-    if (!statSync(context.layout.tree(treeId), { throwIfNoEntry: false })) continue;
-    const reason = dropTree(context, { treeId, users, mounted, trash }, request);
+    if (!statSync(parts.layout.tree(treeId), { throwIfNoEntry: false })) continue;
+    const reason = dropTree(parts, { treeId, users, mounted, deletions }, request);
     if (reason) inUse.push({ treeId, reason });
     else trees.push(treeId);
   }
   return { trees, inUse };
 }
 
-/** Reading it costs time for each process of the machine: once for all trees of a moment. */
-function mountTable({ layout }: GcContext): () => ReadonlySet<string> {
+/** Caches the mount table for a moment: reading it takes time for every process of the machine. */
+function mountTable({ layout }: StoreParts): () => ReadonlySet<string> {
   let known: { readonly time: number; readonly trees: ReadonlySet<string> } | undefined;
   return () => {
     if (!known || performance.now() - known.time > 50) known = { time: performance.now(), trees: mountedTrees(layout) };
@@ -69,69 +69,74 @@ function mountTable({ layout }: GcContext): () => ReadonlySet<string> {
   };
 }
 
-/** Trees of one image that is not open here, of all profiles. */
-export async function dematerializeImage(context: GcContext, digest: BlobDigest, signal: AbortSignal): Promise<DematerializeResult> {
-  using lock = await FileLock.acquire(context.layout.lock("gc"), { signal });
+/** Drops the trees of one image, of all profiles. This process must not have the image open. */
+export async function dematerializeImage(parts: StoreParts, digest: BlobDigest, signal: AbortSignal): Promise<DematerializeResult> {
+  using lock = await FileLock.acquire(parts.layout.lock("gc"), { signal });
   void lock;
-  const images = readImages(context, 0);
+  const images = readImages(parts, 0);
   const record = images.get(digest)?.record;
   const only = new Set(record && treesOf(record));
-  return await dropAndDelete(context, { images: images.values(), only, signal });
+  return await dropAndDelete(parts, { images: images.values(), only, signal });
 }
 
-/** Trees of an image whose lease the caller holds; nobody else's use of it is disturbed. */
+/** Drops trees of an image whose lease the caller holds. Trees that another handle or process uses stay. */
 export async function dematerializeOwn(
-  context: GcContext,
+  parts: StoreParts,
   { own, only }: { own: OwnLease; only: ReadonlySet<string> },
   signal: AbortSignal,
 ): Promise<DematerializeResult> {
-  using lock = await FileLock.acquire(context.layout.lock("gc"), { signal });
+  using lock = await FileLock.acquire(parts.layout.lock("gc"), { signal });
   void lock;
-  return await dropAndDelete(context, { images: readImages(context, 0).values(), only, own, signal });
+  return await dropAndDelete(parts, { images: readImages(parts, 0).values(), only, own, signal });
 }
 
-async function dropAndDelete(context: GcContext, request: DropRequest): Promise<DematerializeResult> {
-  await using trash = new Trash(context.pool);
-  const result = await dropTrees(context, request, trash);
-  await trash.empty();
+async function dropAndDelete(parts: StoreParts, request: DropRequest): Promise<DematerializeResult> {
+  await using deletions = new DeletionQueue(parts.pool);
+  const result = await dropTrees(parts, request, deletions);
+  await deletions.drain();
   return result;
 }
 
-/** Gone, or why not. Nobody can get hold of the tree between the look and the rename: every image that has it is claimed. */
+/** Returns why the tree stays, or undefined if it was dropped. Claims every image that has the tree, so that no process starts to use it before the rename. */
 function dropTree(
-  context: GcContext,
-  { treeId, users, mounted, trash }: { treeId: string; users: readonly KnownImage[]; mounted: () => ReadonlySet<string>; trash: Trash },
+  parts: StoreParts,
+  {
+    treeId,
+    users,
+    mounted,
+    deletions,
+  }: { treeId: string; users: readonly KnownImage[]; mounted: () => ReadonlySet<string>; deletions: DeletionQueue },
   { keepYoungerMs = 0, own, dryRun }: DropRequest,
 ): Reason | undefined {
   const written = users.flatMap(({ reasons }) => reasons).find(({ kind }) => kind === "lease");
   if (written) return written;
-  const young = users.find(({ lastUse }) => Date.now() - lastUse < keepYoungerMs);
+  const young = users.find(({ lastUse }) => isYoung(lastUse, keepYoungerMs));
   if (young) return { kind: "young", lastUse: young.lastUse };
   const claims: FileLock[] = [];
   let isOwn = false;
-  let gone: string | undefined;
-  // without a pause: whoever finds the lease of an image taken for more than some milliseconds counts that as absent
+  let moved: string | undefined;
+  // synchronous: a process that finds the lease of an image taken for longer than some milliseconds treats the image as missing
   try {
     for (const { record } of users) {
       if (record.manifestDigest === own?.manifestDigest) {
-        // while locks/gc is ours nobody else takes a lease exclusively
+        // this process holds locks/gc, so no other one takes a lease exclusively
         isOwn = own.lease.tryExclusive();
         if (!isOwn) return { kind: "handle" };
         continue;
       }
-      const claim = context.leases.claim(record.manifestDigest);
+      const claim = parts.leases.claim(record.manifestDigest);
       if (!claim) return { kind: "handle" };
       claims.push(claim);
     }
-    const lock = FileLock.try(context.layout.treeLock(treeId));
+    const lock = FileLock.try(parts.layout.treeLock(treeId));
     if (!lock) return { kind: "pull" };
     claims.push(lock);
     if (mounted().has(treeId)) return { kind: "mount", treeId };
-    if (!dryRun) gone = moveTreeAway(context.layout, treeId);
+    if (!dryRun) moved = moveTreeToStaging(parts.layout, treeId);
   } finally {
     for (const claim of claims) claim.release();
     if (isOwn) own?.lease.share();
   }
-  if (gone !== undefined) trash.add(gone);
+  if (moved !== undefined) deletions.add(moved);
   return undefined;
 }

@@ -1,6 +1,7 @@
 /**
- * Which files of chunks/ a layer may take along when it goes: its inodes, and what there is of further ordinals and of forms in other
- * profiles. Nothing records those, so they are looked for: each by its name or, where the layer is much of the store, by reading all names.
+ * Finds the files in chunks/ that may be deleted with a layer: its native inodes, their further ordinals, and their forms in other
+ * profiles. Ordinals and forms are recorded nowhere. They are searched for by name or, if the layer is a large part of the store, by
+ * reading all names.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
@@ -18,40 +19,40 @@ export interface FindChunksRequest {
   readonly chunks: string;
 }
 
-/** What a row's file is in another profile. */
+/** The inode of a row in another profile. */
 export interface Form {
   readonly row: number;
   /** 20 bytes. */
   readonly id: Uint8Array;
-  /** Those that are there. */
+  /** Those that exist. */
   readonly ordinals: readonly number[];
 }
 
 export interface FoundChunks {
-  /** As in the catalog, in the order of the ids. */
+  /** The rows of the catalog, sorted by inode id. */
   readonly rows: Uint8Array;
-  /** By row: what is there of its inode but ordinal 0. */
+  /** By row: the existing ordinals of its inode, without ordinal 0. */
   readonly ordinals: ReadonlyMap<number, readonly number[]>;
-  /** In the order of the rows; none without a file. */
+  /** In the order of the rows. A form without a file is left out. */
   readonly forms: readonly Form[];
 }
 
 interface Search {
   /** The store's chunks/. */
   readonly chunks: string;
-  /** 20 bytes each: of each row its inode, then its forms. */
+  /** 20 bytes each: for each row its native inode, then its forms. */
   readonly ids: Buffer;
-  /** Ids of a row. */
+  /** Number of ids per row. */
   readonly width: number;
 }
 
-/** By place in a search's `ids`: the ordinals that are there, ordinal 0 of a row's own inode left out. */
+/** By index in `ids`: the existing ordinals, without ordinal 0 of a row's native inode. */
 type Found = Map<number, number[]>;
 
 /** @throws SIDECAR_INVALID */
 export async function findChunks(request: FindChunksRequest): Promise<FoundChunks> {
   const { rows, ...search } = await readIds(request);
-  return { rows, ...byRow(search, readNames(search) ?? tryNames(search)) };
+  return { rows, ...byRow(search, readNames(search) ?? lookUpNames(search)) };
 }
 
 async function readIds({ sidecar: path, native, owner, chunks }: FindChunksRequest): Promise<Search & Pick<FoundChunks, "rows">> {
@@ -86,27 +87,28 @@ function byRow({ ids, width }: Search, found: Found): Pick<FoundChunks, "ordinal
   return { ordinals, forms };
 }
 
-/** Names that are read in the time of one that is tried; what it costs to read a directory at all; names tried for each id. */
-const NAMES_A_TRY = 4;
-const DIRECTORY = 50;
-const TRIES = 2;
+/** Costs, in names read from a directory: one lookup by name, and opening one directory. */
+const LOOKUP_COST = 4;
+const DIRECTORY_COST = 50;
+/** Lookups by name for each id. */
+const LOOKUPS = 2;
 
-/** Undefined where it would take longer than to try the names. */
+/** Returns undefined if reading all names would take longer than looking each id up. */
 function readNames({ chunks, ids, width }: Search): Found | undefined {
   const count = ids.length / INODE_ID_BYTES;
-  const most = count * TRIES * NAMES_A_TRY;
+  const most = count * LOOKUPS * LOOKUP_COST;
   const shards = readdirSync(chunks, { withFileTypes: true }).filter((entry) => /^[a-z2-7]{2}$/.test(entry.name) && entry.isDirectory());
-  if (shards.length * DIRECTORY > most) return undefined;
+  if (shards.length * DIRECTORY_COST > most) return undefined;
   const wanted = new Map<string, number>();
-  // a form that is another row's inode is that row's
+  // if a form is also the native inode of another row, the file belongs to that row
   for (let first = width - 1; first >= 0; first--)
     for (let index = first; index < count; index += width) wanted.set(base32(idAt(ids, index)), index);
   const found: Found = new Map();
   let read = 0;
   for (const [at, { name: shard }] of shards.entries()) {
     const names = readdirSync(`${chunks}/${shard}`);
-    read += names.length + DIRECTORY;
-    // ids are digests: the directories that are left are like those that were read
+    read += names.length + DIRECTORY_COST;
+    // ids are digests, so the remaining directories are about as large as those already read
     if ((read / (at + 1)) * shards.length > most) return undefined;
     for (const name of names) {
       const index = wanted.get(shard + name.slice(0, 30));
@@ -120,8 +122,8 @@ function readNames({ chunks, ids, width }: Search): Found | undefined {
   return found;
 }
 
-/** Ordinals are made without gaps, but for those that EMLINK moved. */
-function tryNames({ chunks, ids, width }: Search): Found {
+/** Ordinals have no gaps, except for those that start at OVERFLOW. */
+function lookUpNames({ chunks, ids, width }: Search): Found {
   const found: Found = new Map();
   for (let index = 0; index * INODE_ID_BYTES < ids.length; index++) {
     const path = chunkPath(chunks, idAt(ids, index));
@@ -134,7 +136,7 @@ function tryNames({ chunks, ids, width }: Search): Found {
   return found;
 }
 
-/** Where the ordinals begin that stand for those that took no more links. */
+/** First ordinal of the files that replace ordinals without room for another link (EMLINK). */
 const OVERFLOW = 1_000_000;
 
 function idAt(ids: Buffer, index: number): Buffer {

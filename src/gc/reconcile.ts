@@ -1,54 +1,47 @@
-/** What every collection begins with: the catalog knows every layer, and nothing of an earlier collection is half done. */
+/** The first step of every collection: adds layers that the catalog lacks, and finishes what an earlier collection began. */
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { ShaleError } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
+import { mountedTrees } from "../inspect/mounted-trees.ts";
+import type { StoreParts } from "../inspect/store-parts.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { GcContext } from "../inspect/context.ts";
-import { mountedTrees } from "../inspect/mounts.ts";
-import { addSwept, type Tally } from "./result.ts";
-import { sweepLayer } from "./sweep-layer.ts";
-import type { Trash } from "./trash.ts";
+import type { DeletionQueue } from "./deletion-queue.ts";
+import { addSwept, type Tally } from "./gc-result.ts";
+import { readRows, sweepLayer } from "./sweep-layer.ts";
 
-/** Reads the names of layers on both sides, and the sidecars of those alone that the catalog lacks. */
+/** Reads the names of the layers in layers/ and in the catalog, and the sidecars of only those that the catalog lacks. */
 export async function reconcile(
-  context: GcContext,
-  { tally, trash }: { tally: Tally; trash: Trash },
+  parts: StoreParts,
+  { tally, deletions }: { tally: Tally; deletions: DeletionQueue },
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { layers, catalog, pool, superblock } = context;
+  const { layers, catalog } = parts;
   const known = new Set(await catalog.session((session) => session.layers(), signal));
   for (const diffId of layers.list()) {
     if (known.has(diffId)) continue;
-    const request = { sidecar: layers.sidecarPath(diffId), native: superblock.profile, owner: superblock.owner };
-    try {
-      await catalog.addLayer({ diffId, inodes: await pool.run<Uint8Array>("tree/inodes", request) }, signal);
-    } catch (error) {
-      // what a damaged layer uses is unknown, and it has to be fetched again anyhow
-      if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
-      context.warn(error.code, error.message);
-    }
+    const inodes = await readRows(parts, layers.sidecarPath(diffId));
+    if (inodes) await catalog.addLayer({ diffId, inodes }, signal);
   }
   let mounted: ReadonlySet<string> | undefined;
-  for (const name of readdirSync(context.layout.staging)) {
-    const path = join(context.layout.staging, name);
+  for (const name of readdirSync(parts.layout.staging)) {
+    const path = join(parts.layout.staging, name);
     const removed = /^removed-([0-9a-f]{64})$/.exec(name)?.[1];
     const replaced = /^replaced-([a-z2-7]{26})-/.exec(name)?.[1];
-    if (removed !== undefined) await finishRemoval(context, { diffId: parseDiffId(`sha256:${removed}`), path }, { tally, signal });
+    if (removed !== undefined) await finishRemoval(parts, { diffId: parseDiffId(`sha256:${removed}`), path }, { tally, signal });
     if (replaced === undefined) continue;
-    mounted ??= mountedTrees(context.layout);
-    if (!mounted.has(replaced)) trash.add(path);
+    mounted ??= mountedTrees(parts.layout);
+    if (!mounted.has(replaced)) deletions.add(path);
   }
 }
 
-/** A pull that is bringing the layer back has the lock: then it is left to the next collection. */
+/** Skips a layer whose `use` lock is held: a pull is ingesting it again, and the next collection finishes the removal. */
 async function finishRemoval(
-  context: GcContext,
+  parts: StoreParts,
   { diffId, path }: { diffId: DiffId; path: string },
   { tally, signal }: { tally: Tally; signal: AbortSignal | undefined },
 ): Promise<void> {
-  using use = FileLock.try(context.layout.layerUse(diffId));
+  using use = FileLock.try(parts.layout.layerUse(diffId));
   if (!use) return;
-  if (context.layers.state(diffId) !== "absent") return rmSync(path, { recursive: true, force: true });
-  addSwept(tally, await sweepLayer(context, { diffId, directory: path }, signal));
+  if (parts.layers.state(diffId) !== "absent") return rmSync(path, { recursive: true, force: true });
+  addSwept(tally, await sweepLayer(parts, { diffId, directory: path }, signal));
 }

@@ -1,22 +1,22 @@
-/** Roots: why an image stays. */
+/** The roots of garbage collection: the reasons why an image stays. */
 import type { BlobDigest } from "../image/digest.ts";
 import { treesOf, type ImageRecord, type ReferenceRecord } from "../store/images.ts";
-import type { GcContext } from "./context.ts";
-import { mountedTrees } from "./mounts.ts";
+import { mountedTrees } from "./mounted-trees.ts";
+import type { StoreParts } from "./store-parts.ts";
 
-/** `mount`, `handle` and `pull` are states of this moment; the others are written down. */
+/** `mount`, `handle` and `pull` describe the present moment; the others are recorded in the store. */
 export type Reason =
   | { readonly kind: "reference"; readonly reference: string; readonly platform: string }
-  /** The reference is pinned: no budget removes its image. */
+  /** The reference is pinned, so the image is never evicted by a budget. */
   | { readonly kind: "pin"; readonly reference: string; readonly platform: string }
   | { readonly kind: "lease"; readonly name: string; readonly expires?: number }
-  /** Used or pulled a moment ago. */
+  /** The image was used or pulled recently. */
   | { readonly kind: "young"; readonly lastUse: number }
-  /** A tree of the image is in some process' mount table. */
+  /** A tree of the image is mounted. */
   | { readonly kind: "mount"; readonly treeId: string }
-  /** An open `Image`, or a child process with its lease. Told by `why` and `dematerialize` only. */
+  /** An `Image` is open, or a child process holds its lease. Only `why` and `dematerialize` report this. */
   | { readonly kind: "handle" }
-  /** A pull under way needs it, or is making it. Told by `why` and `dematerialize` only. */
+  /** A running pull needs the object or is making it. Only `why` and `dematerialize` report this. */
   | { readonly kind: "pull" };
 
 export interface KnownImage {
@@ -27,33 +27,42 @@ export interface KnownImage {
   readonly lastUse: number;
 }
 
+/** How long (ms) an object stays after its last use unless the caller says otherwise. */
+export const KEEP_YOUNGER_MS: number = 5 * 60 * 1000;
+
+/** True if `time` (ms since 1970) is less than `keepYoungerMs` ms ago. */
+export function isYoung(time: number, keepYoungerMs: number = KEEP_YOUNGER_MS): boolean {
+  return Date.now() - time < keepYoungerMs;
+}
+
 /**
- * Every image of the store with what keeps it. Handles' leases are not listed: whoever removes finds them held. When an image was
- * used is read before what keeps it: who writes down a reason touches the lease afterwards, so either is seen.
+ * Returns every image of the store with the reasons that keep it. Leases of handles are not among them: a removal finds such a lease
+ * held. The last use is read before the reasons: a process that records a reason touches the lease afterwards, so a removal notices
+ * either the reason or the changed time.
  */
-export function readImages(context: GcContext, keepYoungerMs: number): Map<BlobDigest, KnownImage> {
-  const { images, leases, warn } = context;
+export function readImages(parts: StoreParts, keepYoungerMs: number): Map<BlobDigest, KnownImage> {
+  const { images, leases, warn } = parts;
   const lastUses = images.records().map((digest) => [digest, leases.lastUse(digest)] as const);
-  const findReasons = reasonFinder(context);
+  const findReasons = reasonFinder(parts);
   const known = new Map<BlobDigest, KnownImage>();
   for (const [digest, lastUse] of lastUses) {
     const record = images.record(digest, warn);
     if (!record) continue;
     const { references, reasons } = findReasons(record);
-    const young: readonly Reason[] = Date.now() - lastUse < keepYoungerMs ? [{ kind: "young", lastUse }] : [];
+    const young: readonly Reason[] = isYoung(lastUse, keepYoungerMs) ? [{ kind: "young", lastUse }] : [];
     known.set(digest, { record, references, reasons: [...reasons, ...young], lastUse });
   }
   return known;
 }
 
-/** Reads what is written down, once for all images. */
+/** Reads references, leases, pins and mounts once for all images. */
 function reasonFinder({
   images,
   leases,
   pins,
   layout,
   warn,
-}: GcContext): (record: ImageRecord) => Pick<KnownImage, "references" | "reasons"> {
+}: StoreParts): (record: ImageRecord) => Pick<KnownImage, "references" | "reasons"> {
   const referencesOf = Map.groupBy(images.references(warn), ({ manifestDigest }) => manifestDigest);
   const leasesOf = Map.groupBy(leases.list(warn), ({ manifestDigest }) => manifestDigest);
   const pinned = new Set(pins.list(warn).map(({ reference, platform }) => `${reference}\0${platform}`));

@@ -1,19 +1,19 @@
-/** What the images and layers of a store take, alone and together. */
+/** How many bytes the images and layers of a store take, alone and together. */
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import type { CatalogInode } from "../store/catalog/catalog-session.ts";
 import { namesIn } from "../system/names-in.ts";
-import type { GcContext } from "./context.ts";
-import { filesIn } from "./files-in.ts";
 import { readImages, type Reason } from "./roots.ts";
+import type { StoreParts } from "./store-parts.ts";
 
 export interface ImageUsage {
   readonly manifestDigest: BlobDigest;
-  /** Why it stays. */
+  /** Why the image stays. */
   readonly reasons: readonly Reason[];
   /** ms since 1970. */
   readonly lastUse: number;
-  /** Bytes of content that only this image has: what its removal would free. */
+  /** Bytes of content that no other image has: what its removal would free. */
   readonly alone: number;
   /** Bytes of content that other images have too. */
   readonly shared: number;
@@ -21,7 +21,7 @@ export interface ImageUsage {
 
 export interface LayerUsage {
   readonly diffId: DiffId;
-  /** The images that have it; none: the next gc removes it. */
+  /** The images that have the layer. If there are none, the next gc removes it. */
   readonly images: readonly BlobDigest[];
   /** Bytes of content that no other layer has. */
   readonly alone: number;
@@ -31,7 +31,7 @@ export interface LayerUsage {
 export interface Usage {
   readonly images: readonly ImageUsage[];
   readonly layers: readonly LayerUsage[];
-  /** Files in chunks/ by the catalog, and the bytes of their content, each counted once. */
+  /** Files in chunks/ according to the catalog, and the bytes of their content, each counted once. */
   readonly chunks: number;
   readonly bytes: number;
   /** Bytes that belong to no image: a gc would free them. */
@@ -39,29 +39,29 @@ export interface Usage {
   /** Kept blobs, and their bytes. */
   readonly blobs: number;
   readonly blobBytes: number;
-  /** Downloads that were cut off and wait to be continued. */
+  /** Bytes of interrupted downloads that can be resumed. */
   readonly downloadBytes: number;
-  /** Materialized layers. They are made of links: they take directories, not contents. */
+  /** Materialized layers. They consist of hard links, so they take directories but no content. */
   readonly trees: number;
 }
 
-/** Longest time (ms) that the catalog is held at a stretch. */
+/** Longest time (ms) that one session of the catalog takes. */
 const SLICE_MS = 50;
 
-/** Reads the catalog once, in order; memory grows with images and layers, not with chunks. */
-export async function storeUsage(context: GcContext, signal?: AbortSignal): Promise<Usage> {
-  const images = [...readImages(context, 0).values()];
+/** Reads the catalog once, in order. Memory grows with images and layers, not with chunks. */
+export async function storeUsage(parts: StoreParts, signal?: AbortSignal): Promise<Usage> {
+  const images = [...readImages(parts, 0).values()];
   const owners = new Map<DiffId, number[]>();
   images.forEach(({ record }, index) => {
     for (const diffId of new Set(record.layers.map((layer) => layer.diffId))) owners.set(diffId, [...(owners.get(diffId) ?? []), index]);
   });
-  const layers = new Map(context.layers.list().map((diffId) => [diffId, { alone: 0, shared: 0 }]));
+  const layers = new Map(parts.layers.list().map((diffId) => [diffId, { alone: 0, shared: 0 }]));
   const alone = new Float64Array(images.length);
   const shared = new Float64Array(images.length);
   const usersOf = ([first, ...rest]: readonly DiffId[]): readonly number[] =>
     rest.length === 0 ? (owners.get(first!) ?? []) : [...new Set([first!, ...rest].flatMap((diffId) => owners.get(diffId) ?? []))];
   const total = { chunks: 0, bytes: 0, unused: 0 };
-  await eachInode(context, signal, (inode) => {
+  await eachInode(parts, signal, (inode) => {
     const users = usersOf(inode.layers);
     total.chunks++;
     total.bytes += inode.size;
@@ -73,7 +73,7 @@ export async function storeUsage(context: GcContext, signal?: AbortSignal): Prom
       if (layer) layer[inode.layers.length === 1 ? "alone" : "shared"] += inode.size;
     }
   });
-  const { layout } = context;
+  const { layout } = parts;
   const [blobs, downloads] = [join(layout.root, "blobs"), join(layout.staging, "downloads")].map(filesIn);
   return {
     images: images.map(({ record, reasons, lastUse }, index) => {
@@ -90,13 +90,19 @@ export async function storeUsage(context: GcContext, signal?: AbortSignal): Prom
   };
 }
 
-/** In slices, between which others may open the catalog: what they change meanwhile is seen or not. */
-async function eachInode(context: GcContext, signal: AbortSignal | undefined, visit: (inode: CatalogInode) => void): Promise<void> {
+/** Reads in several sessions, between which other processes may change the catalog: the result may or may not include such a change. */
+async function eachInode(parts: StoreParts, signal: AbortSignal | undefined, visit: (inode: CatalogInode) => void): Promise<void> {
   let last: Uint8Array | undefined;
   do {
-    last = await context.catalog.session((session) => {
+    last = await parts.catalog.session((session) => {
       const start = performance.now();
       return session.inodesAfter(last, () => performance.now() - start > SLICE_MS, visit);
     }, signal);
   } while (last !== undefined);
+}
+
+/** Counts the files in a directory and sums their sizes; both are 0 if the directory is missing. */
+export function filesIn(directory: string): { count: number; bytes: number } {
+  const sizes = namesIn(directory).map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0);
+  return { count: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }

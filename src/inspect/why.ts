@@ -1,4 +1,4 @@
-/** What keeps an object of the store: every chain from it up to a reason. */
+/** Explains why an object of the store is kept: every chain from the object up to a reason. */
 import { readFile } from "node:fs/promises";
 import { existsSync, statSync } from "node:fs";
 import { Sidecar } from "../../format/index.ts";
@@ -6,10 +6,9 @@ import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../i
 import { formatReference, parseReference } from "../image/reference.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { treesOf } from "../store/images.ts";
-import type { GcContext } from "./context.ts";
-import { mountedTrees } from "./mounts.ts";
-import { readImages, type KnownImage, type Reason } from "./roots.ts";
-import { isYoung, KEEP_YOUNGER_MS } from "../gc/round.ts";
+import { mountedTrees } from "./mounted-trees.ts";
+import { isYoung, KEEP_YOUNGER_MS, readImages, type KnownImage, type Reason } from "./roots.ts";
+import type { StoreParts } from "./store-parts.ts";
 import { chunkPath } from "../store/layout.ts";
 import { parseBase32 } from "../store/inode.ts";
 
@@ -17,34 +16,35 @@ export type StoredKind = "reference" | "image" | "config" | "blob" | "layer" | "
 
 export interface StoredObject {
   readonly kind: StoredKind;
-  /** Digest, tree id, inode id, or a reference's canonical text. */
+  /** A digest, a tree id, an inode id, or the canonical text of a reference. */
   readonly id: string;
 }
 
-/** From the object to a reason: `through` are the objects between them, the last of them what the reason names. */
+/** A chain from the object to a reason. `through` lists the objects between them; the reason keeps the last of these. */
 export interface KeepingChain {
   readonly through: readonly StoredObject[];
   readonly reason: Reason;
 }
 
 export interface Why extends StoredObject {
-  /** Empty: the next gc may remove it. */
+  /** If empty, the next gc may remove the object. */
   readonly chains: readonly KeepingChain[];
 }
 
 export interface WhyOptions {
-  /** As of `gc`: what was used in the last so many ms counts as kept. Default 5 minutes. */
+  /** As for `gc`: an object that was used in the last `keepYoungerMs` ms counts as kept. Default 5 minutes. */
   readonly keepYoungerMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * `object`: a reference, a digest (of a manifest, config or blob, a diff ID, or a file's content), a tree id (26 characters) or an
- * inode id (32 characters, or its path below chunks/). One digest may name several things. Empty when the store has none.
+ * `object` is a reference, a digest (of a manifest, config or blob, a diff ID, or a file's content), a tree id (26 characters) or an
+ * inode id (32 characters, or its path below chunks/). One digest may name several objects. Returns an empty list if the store has
+ * none.
  * @throws REFERENCE_INVALID
  */
-export async function whyKept(context: GcContext, object: string, options: WhyOptions = {}): Promise<Why[]> {
-  const search = new Search(context, options);
+export async function whyKept(parts: StoreParts, object: string, options: WhyOptions = {}): Promise<Why[]> {
+  const search = new Search(parts, options);
   const inode = /^(?:chunks\/)?([a-z2-7]{2})\/?([a-z2-7]{30})(?:\.\d+)?$/.exec(object);
   if (inode) return search.inode(`${inode[1]}${inode[2]}`);
   if (/^[a-z2-7]{26}$/.test(object)) return search.tree(object);
@@ -53,17 +53,17 @@ export async function whyKept(context: GcContext, object: string, options: WhyOp
 }
 
 class Search {
-  readonly #context: GcContext;
+  readonly #parts: StoreParts;
   readonly #options: WhyOptions;
   readonly #images: ReadonlyMap<BlobDigest, KnownImage>;
 
-  constructor(context: GcContext, options: WhyOptions) {
-    this.#context = context;
+  constructor(parts: StoreParts, options: WhyOptions) {
+    this.#parts = parts;
     this.#options = options;
-    this.#images = readImages(context, options.keepYoungerMs ?? KEEP_YOUNGER_MS);
+    this.#images = readImages(parts, options.keepYoungerMs ?? KEEP_YOUNGER_MS);
   }
 
-  /** A reference is kept by itself: what it names is told, with all that keeps it too. */
+  /** A reference needs nothing to keep it: the chains say what keeps the image that it names. */
   reference(text: string): Why[] {
     const named = [...this.#images.values()].filter(({ references }) => references.some(({ reference }) => reference === text));
     if (named.length === 0) return [];
@@ -74,7 +74,7 @@ class Search {
   }
 
   tree(treeId: string): Why[] {
-    const { layout } = this.#context;
+    const { layout } = this.#parts;
     const users = this.#having((record) => treesOf(record).includes(treeId));
     if (users.length === 0 && !existsSync(layout.tree(treeId))) return [];
     const chains = this.#through(users);
@@ -85,7 +85,7 @@ class Search {
   }
 
   async inode(id: string): Promise<Why[]> {
-    const { layout, catalog } = this.#context;
+    const { layout, catalog } = this.#parts;
     const bytes = parseBase32(id);
     const layers = await catalog.session((session) => session.layersOf(bytes), this.#options.signal);
     if (layers.length === 0 && !existsSync(chunkPath(layout.chunks, bytes))) return [];
@@ -93,9 +93,9 @@ class Search {
     return [{ kind: "inode", id, chains }];
   }
 
-  /** Looks a digest up as everything that it may be. */
+  /** Looks up the digest as each kind of object that it may name. */
   async digest(text: string): Promise<Why[]> {
-    const { layout } = this.#context;
+    const { layout } = this.#parts;
     const digest = parseBlobDigest(text);
     const found: Why[] = [];
     if (this.#images.has(digest)) found.push({ kind: "image", id: text, chains: this.#ofImage(digest) });
@@ -119,9 +119,9 @@ class Search {
     return found;
   }
 
-  /** Layers with this content. Contents are in the sidecars alone: all of them are read. */
+  /** Returns the layers that have this content. Only the sidecars list contents, so this reads all of them. */
   async #chunk(content: Buffer): Promise<DiffId[]> {
-    const { layers } = this.#context;
+    const { layers } = this.#parts;
     const found: DiffId[] = [];
     for (const diffId of layers.list()) {
       this.#options.signal?.throwIfAborted();
@@ -141,16 +141,16 @@ class Search {
 
   #ofImage(digest: BlobDigest): KeepingChain[] {
     const chains = (this.#images.get(digest)?.reasons ?? []).map((reason): KeepingChain => ({ through: [], reason }));
-    if (isHeld(this.#context.layout.lease(digest))) chains.push({ through: [], reason: { kind: "handle" } });
+    if (isHeld(this.#parts.layout.lease(digest))) chains.push({ through: [], reason: { kind: "handle" } });
     return chains;
   }
 
   #ofLayer(diffId: DiffId): KeepingChain[] {
-    const { layout } = this.#context;
+    const { layout } = this.#parts;
     const chains = this.#through(this.#having(({ layers }) => layers.some((layer) => layer.diffId === diffId)));
     if (isHeld(layout.layerUse(diffId))) chains.push({ through: [], reason: { kind: "pull" } });
     const changed = statSync(layout.layer(diffId), { throwIfNoEntry: false })?.ctimeMs;
-    if (chains.length === 0 && changed !== undefined && isYoung(changed, this.#options))
+    if (chains.length === 0 && changed !== undefined && isYoung(changed, this.#options.keepYoungerMs))
       chains.push({ through: [], reason: { kind: "young", lastUse: changed } });
     return chains;
   }
@@ -160,7 +160,7 @@ function prefixed(object: StoredObject, chains: readonly KeepingChain[]): Keepin
   return chains.map(({ through, reason }) => ({ through: [object, ...through], reason }));
 }
 
-/** Tried for a moment: who wants it meanwhile tries again. */
+/** Holds the lock for a moment; another process that wants it meanwhile tries again. */
 function isHeld(path: string): boolean {
   if (!existsSync(path)) return false;
   const lock = FileLock.try(path);

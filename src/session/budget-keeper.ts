@@ -1,6 +1,6 @@
 /** Enforces a store's budget after pulls, in the background. Pulls that end during a collection cause one more, not one each. */
-import type { GcContext } from "../inspect/context.ts";
-import type { GcResult } from "../gc/result.ts";
+import type { StoreParts } from "../inspect/store-parts.ts";
+import type { GcResult } from "../gc/gc-result.ts";
 import { notifyUser } from "../system/user-callback.ts";
 
 export interface BudgetOptions {
@@ -11,12 +11,12 @@ export interface BudgetOptions {
 }
 
 export class BudgetKeeper {
-  readonly #context: GcContext;
+  readonly #context: StoreParts;
   readonly #options: BudgetOptions;
   #running: Promise<void> | undefined;
   #again = false;
 
-  constructor(context: GcContext, options: BudgetOptions) {
+  constructor(context: StoreParts, options: BudgetOptions) {
     this.#context = context;
     this.#options = options;
   }
@@ -37,7 +37,7 @@ export class BudgetKeeper {
     while (this.#again) {
       this.#again = false;
       try {
-        const { collectGarbage } = await import("../gc/collect.ts");
+        const { collectGarbage } = await import("../gc/collect-garbage.ts");
         const result = await collectGarbage(this.#context, { keepBytes: maxBytes, keepYoungerMs });
         if (result.images.length > 0 || result.layers.length > 0) notifyUser("onEvicted", () => onEvicted?.(result));
       } catch (error) {

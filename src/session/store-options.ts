@@ -1,5 +1,5 @@
 /** The options of `openStore`. */
-import type { GcResult } from "../gc/result.ts";
+import type { GcResult } from "../gc/gc-result.ts";
 import type { Warn } from "../store/images.ts";
 import type { Profile } from "../store/profile.ts";
 

@@ -6,5 +6,5 @@ await serveWorker({
   ingest: async () => new (await import("../ingest/pipeline/engine.ts")).Engine(),
   tree: async () => new (await import("../tree/tasks.ts")).TreeTasks(`link-${threadId}`),
   view: async () => new (await import("../view/tasks.ts")).ViewTasks(`rootfs-${threadId}`),
-  gc: async () => new (await import("../gc/tasks.ts")).GcTasks(),
+  gc: async () => new (await import("../gc/gc-tasks.ts")).GcTasks(),
 });

@@ -40,7 +40,7 @@ const FOUND: readonly (readonly [string, uid: number, gid: number, gids: readonl
 ];
 
 for (const [text, uid, gid, additionalGids, home] of FOUND) {
-  test(`\`resolveUser()\` takes ${JSON.stringify(text)} for ${uid}:${gid}`, () => {
+  test(`\`resolveUser()\` resolves ${JSON.stringify(text)} to ${uid}:${gid}`, () => {
     assert.deepEqual(resolveUser(text, FILES), { uid, gid, additionalGids, home });
   });
 }
@@ -53,7 +53,7 @@ test("`resolveUser()` needs no files for numbers", () => {
 });
 
 for (const text of ["nobody", "broken", "bad", "huge", "app:nogroup", "4294967295", "99999999999", "0x10", "-1", "# comment", "toString"]) {
-  test(`\`resolveUser()\` knows no ${JSON.stringify(text)}`, () => {
+  test(`\`resolveUser()\` throws USER_NOT_FOUND for ${JSON.stringify(text)}`, () => {
     assert.throws(
       () => resolveUser(text, FILES),
       (error) => ShaleError.is(error, "USER_NOT_FOUND"),

@@ -35,7 +35,7 @@ test("`runtimeConfig()` joins Entrypoint and Cmd, and lets the caller replace ei
   assert.deepEqual(args({ entrypoint: [], args: ["x"] }), ["x"]);
 });
 
-test("`runtimeConfig()` keeps the image's environment, adds PATH and HOME where they are missing, and the caller's comes last", () => {
+test("`runtimeConfig()` keeps the image's environment, adds PATH and HOME if missing, and puts the caller's variables last", () => {
   const env = (options: Partial<RuntimeOptions>, list: readonly string[]): unknown =>
     documentOf(image({ Env: list }), options).process["env"];
   const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -44,7 +44,7 @@ test("`runtimeConfig()` keeps the image's environment, adds PATH and HOME where 
   assert.deepEqual(env({ terminal: true, user: { ...USER, home: undefined } }, []), [path, "HOME=/", "TERM=xterm"]);
 });
 
-test("`runtimeConfig()` gives capabilities to root alone, and never new privileges", () => {
+test("`runtimeConfig()` gives capabilities only to root, and sets noNewPrivileges", () => {
   const { process: own } = documentOf(image());
   assert.equal(own.capabilities["effective"]?.length, 14);
   assert.equal(own["noNewPrivileges"], true);
@@ -53,7 +53,7 @@ test("`runtimeConfig()` gives capabilities to root alone, and never new privileg
   assert.deepEqual(other["user"], { uid: 5, gid: 6, additionalGids: [7] });
 });
 
-test("`runtimeConfig()` translates what image-spec calls annotations, and labels come before them", () => {
+test("`runtimeConfig()` writes the annotations of image-spec, and labels replace them", () => {
   const labels = { note: "x", __proto__: "y", "org.opencontainers.image.author": "label" };
   const raw = JSON.parse(`{"note":"x","__proto__":"y","org.opencontainers.image.author":"label"}`) as typeof labels;
   const config = image(
@@ -74,7 +74,7 @@ test("`runtimeConfig()` translates what image-spec calls annotations, and labels
   assert.equal(Object.getOwnPropertyDescriptor(annotations, "__proto__")?.value, "y");
 });
 
-test("`runtimeConfig()` passes on no label that a runtime takes orders from, and tells which", () => {
+test("`runtimeConfig()` omits labels that a runtime acts on, and returns their names", () => {
   const Labels = {
     "run.oci.hooks.stderr": "/etc/shadow",
     "org.systemd.property.ExecStart": "x",
@@ -87,7 +87,7 @@ test("`runtimeConfig()` passes on no label that a runtime takes orders from, and
   assert.deepEqual(kept, ["fine"]);
 });
 
-test("`runtimeConfig()` mounts volumes in memory, seeded, in an order that nests; or leaves them to the root file system", () => {
+test("`runtimeConfig()` mounts volumes as tmpfs with a copy of the image's files, parents first, or leaves them on the root file system", () => {
   const config = image({ Volumes: { "/var/lib/db/": {}, "/data/../data": {}, "/var": {} } });
   const own = documentOf(config).mounts.filter(({ options }) => options?.includes("tmpcopyup"));
   assert.deepEqual(
@@ -101,7 +101,7 @@ test("`runtimeConfig()` mounts volumes in memory, seeded, in an order that nests
   assert.equal(documentOf(config, { volumes: "rootfs" }).mounts.length, documentOf(image()).mounts.length);
 });
 
-test("`runtimeConfig()` makes a user namespace of mappings, and names there no group that is not mapped", () => {
+test("`runtimeConfig()` makes a user namespace from mappings, and uses no unmapped group in it", () => {
   const ids = [{ containerId: 0, hostId: 1000, size: 1 }];
   const { linux, mounts } = documentOf(image(), { mappings: { uids: ids, gids: ids }, network: "host" });
   assert.deepEqual(linux["uidMappings"], [{ containerID: 0, hostID: 1000, size: 1 }]);
@@ -142,7 +142,7 @@ for (const [what, config] of HOSTILE) {
   });
 }
 
-test("A NUL in what a program is given ends in CONFIG_INVALID, whoever gives it", () => {
+test("A NUL in an argument or variable gives CONFIG_INVALID, from the config or from the caller", () => {
   for (const name of ["Cmd", "Entrypoint", "Env"]) assert.throws(() => image({ [name]: ["A=\0"] }), { code: "CONFIG_INVALID" });
   for (const name of ["User", "WorkingDir"]) assert.throws(() => image({ [name]: "/\0" }), { code: "CONFIG_INVALID" });
   assert.throws(() => runtimeConfig(image(), { ...OPTIONS, env: ["A=\0"] }), { code: "CONFIG_INVALID" });

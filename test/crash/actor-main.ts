@@ -1,5 +1,6 @@
 /**
- * A process that works on one store, for tests that hurt it: told what to do by messages, it answers with what came of it. See actor.ts.
+ * A process that works on one store, for tests that kill it or break its disk. It receives orders as messages and answers with the
+ * outcome. See actor.ts.
  */
 import { fsck, materializeRootfs, openStore, Registry, ShaleError, type Finding, type Store } from "../../src/index.ts";
 import { createHash } from "node:crypto";
@@ -23,7 +24,7 @@ async function close(): Promise<void> {
   await closing?.store.close();
 }
 
-/** What each order does; the result is JSON. */
+/** Handlers of the orders. The results are JSON. */
 async function obey(order: Order): Promise<Outcome> {
   if (order.kind === "warm") return warm(order.store, order.references);
   const { store, client } = await handles(order.store);
@@ -67,7 +68,7 @@ async function obey(order: Order): Promise<Outcome> {
   }
 }
 
-/** Loads every module that the orders need, on a store of its own. */
+/** Loads every module that the orders need, by using a scratch store. */
 async function warm(scratch: string, references: readonly string[]): Promise<Outcome> {
   for (const reference of references) await obey({ kind: "pull", store: scratch, reference });
   await obey({ kind: "fsck", store: scratch });

@@ -1,4 +1,4 @@
-/** The tests' side of actor-main.ts: processes of their own that can be told to work on a store, be killed at it, and live in another boot. */
+/** Starts and controls actor-main.ts processes: they work on a store on command, can be killed, and can see another boot id. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -7,7 +7,7 @@ import type { Finding, PullOptions } from "../../src/index.ts";
 
 export type Order = { readonly store: string } & (
   | { readonly kind: "open" | "close" | "gc" | "usage" }
-  /** Loads every module before anything goes wrong; `store` is a scratch directory. */
+  /** Loads every module before the fault; `store` is a scratch directory. */
   | { readonly kind: "warm"; readonly references: readonly string[] }
   | {
       readonly kind: "pull";
@@ -37,12 +37,12 @@ export interface Answer {
 }
 
 export interface ActorOptions {
-  /** A file that this process sees as the kernel's boot id. Needs root. */
+  /** A file that this process sees in place of the kernel's boot id. Needs root. */
   readonly bootId?: string;
 }
 
 const PROGRAM: string = fileURLToPath(new URL("./actor-main.js", import.meta.url));
-/** No order takes longer; one that does hangs. */
+/** An order that takes longer than this counts as hanging. */
 const PATIENCE_MS = 60_000;
 
 export class Actor implements AsyncDisposable {
@@ -56,7 +56,7 @@ export class Actor implements AsyncDisposable {
     child.stderr?.on("data", (text: Buffer) => (this.#errors = (this.#errors + text.toString()).slice(-4000)));
   }
 
-  /** Resolves when it can be told something. */
+  /** Resolves when the process accepts orders. */
   static async start({ bootId }: ActorOptions = {}): Promise<Actor> {
     const script = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"';
     const wrap = bootId === undefined ? [] : ["unshare", "-m", "sh", "-c", script, bootId];
@@ -70,7 +70,7 @@ export class Actor implements AsyncDisposable {
     return this.process.pid!;
   }
 
-  /** What it said on standard error. */
+  /** Output on standard error so far. */
   get errors(): string {
     return this.#errors;
   }
@@ -79,13 +79,13 @@ export class Actor implements AsyncDisposable {
     return this.process.exitCode === null && this.process.signalCode === null;
   }
 
-  /** The answer; undefined when the process died over it. @throws when it takes too long */
+  /** Returns the answer, or undefined if the process died. @throws if it takes too long */
   tell(order: Order): Promise<Answer | undefined> {
     if (this.alive) this.process.send(order, () => undefined);
     return this.#message() as Promise<Answer | undefined>;
   }
 
-  /** The outcome of an order that must succeed. */
+  /** Returns the outcome of an order that must succeed. */
   async get(order: Order): Promise<Outcome> {
     const answer = await this.tell(order);
     if (answer?.outcome) return answer.outcome;

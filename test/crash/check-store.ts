@@ -1,22 +1,22 @@
-/** What must be true of a store after any fault, without help. */
+/** Checks what must hold for a store after any fault, without manual repair. */
 import type { Finding, Profile } from "../../src/index.ts";
 import { Actor, type ActorOptions } from "./actor.ts";
 import type { World } from "./world.ts";
 
 export interface CheckOptions extends ActorOptions {
-  /** Ask fsck before anything else uses the store: after a kill it has nothing to say but what is waste. */
+  /** Run fsck before anything else uses the store: after a kill it may report only waste. */
   readonly fsckFirst: boolean;
-  /** The faults came before `keep` was in the store. */
+  /** The fault occurred before `keep` was in the store. */
   readonly empty?: boolean;
-  /** Something was damaged on purpose: repair it before the store is used. */
+  /** The store was damaged on purpose: repair it before it is used. */
   readonly repairFirst?: boolean;
-  /** `target` has trees in these too: they are asked for before fsck is. */
+  /** `target` also has trees in these profiles: they are requested before fsck runs. */
   readonly profiles?: readonly Profile[];
-  /** Default true: at the end fsck must be able to remove every leftover. */
+  /** Require at the end that fsck can remove every leftover. Default true. */
   readonly repair?: boolean;
 }
 
-/** Two processes that look at stores one after the other; they are not what is hurt. */
+/** Two processes that check stores one after the other; no faults are injected into them. */
 export class Checker implements AsyncDisposable {
   readonly #world: World;
   readonly #options: ActorOptions;
@@ -28,7 +28,7 @@ export class Checker implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** What is wrong, one line each. The next pull runs beside a removal and gc of another image; at the end `target` and `keep` are there. */
+  /** Returns one line per problem. Pulls beside a removal and a gc of another image; at the end `target` and `keep` must exist. */
   async check(store: string, options: CheckOptions): Promise<string[]> {
     const { keep, target, other } = this.#world.images;
     const first = (this.#first ??= await Actor.start(this.#options));
@@ -51,7 +51,7 @@ export class Checker implements AsyncDisposable {
       options: options.empty ? {} : { pullPolicy: "never" },
     });
     if (kept?.outcome) problems.push(...(await this.#world.compare("keep", kept.outcome.layers!)));
-    else problems.push(`the image that was there is gone: ${kept?.failure?.text ?? "it died"}`);
+    else problems.push(`the earlier image is missing: ${kept?.failure?.text ?? "it died"}`);
     const diffIds = [...keep.layers, ...target.layers].map(({ diffId }) => diffId);
     const exported = await first.tell({ kind: "export", store, diffIds });
     if (exported?.failure) problems.push(exported.failure.text);
@@ -61,7 +61,7 @@ export class Checker implements AsyncDisposable {
     return problems;
   }
 
-  /** Nothing is fetched for them. */
+  /** Requests trees of other profiles, which must not fetch anything. */
   async #otherProfile(actor: Actor, store: string, profile: Profile): Promise<string[]> {
     const { reference } = this.#world.images.target;
     const answer = await actor.tell({ kind: "pull", store, reference, options: { profile, pullPolicy: "never" } });
@@ -69,7 +69,7 @@ export class Checker implements AsyncDisposable {
     return [`trees of ${profile} failed: ${answer?.failure?.text ?? "it died"}`];
   }
 
-  /** A repair leaves nothing to say. */
+  /** Requires that a repair leaves no findings. */
   async #repair(first: Actor, store: string): Promise<string[]> {
     const repaired = await first.get({ kind: "fsck", store, repair: true });
     const left = repaired.findings!.filter(({ state }) => state === "left").map((one) => `not repaired: ${JSON.stringify(one)}`);
@@ -98,7 +98,7 @@ export class Checker implements AsyncDisposable {
   }
 }
 
-/** What a process that died may leave: it costs room, or time once. */
+/** Accepts findings that a killed process may cause: they cost space, or time once. */
 function isWaste({ kind, severity }: Finding): boolean {
   return severity === "note" || kind === "catalog-missing" || kind === "catalog-damaged";
 }

@@ -1,4 +1,4 @@
-/** A disk, its inodes, or a process's file descriptors run out at every level; then there is room again, and the same process goes on. */
+/** Disk space, inodes or file descriptors run out at every level. Then they are available again, and the same process must recover. */
 import { readdirSync, rmSync, writeFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../support/run.ts";
@@ -14,14 +14,14 @@ export interface ShortageOptions {
   readonly world: World;
   readonly directory: string;
   readonly shortage: Shortage;
-  /** From nothing at all to almost enough. */
+  /** Number of levels, from nothing at all to almost enough. */
   readonly levels: number;
-  /** Levels tried at the same time. */
+  /** Number of levels that are tested in parallel. */
   readonly lanes: number;
   readonly onProblem: (text: string) => void;
 }
 
-/** How often each code came; "done" for a pull that had enough. */
+/** How often each error code occurred; "done" counts pulls that had enough. */
 export type Codes = Readonly<Record<string, number>>;
 
 const DISK_BYTES = 96 * 1024 * 1024;
@@ -65,9 +65,9 @@ async function tryLevel({ world, directory, shortage, levels, needed, template, 
   codes[code] = (codes[code] ?? 0) + 1;
   const problems = [...judge(answer), ...unfinished(store)];
   await end();
-  // the same process, at once
+  // retry at once in the same process
   const again = await actor.tell({ kind: "pull", store, reference });
-  if (!again?.outcome) problems.push(`with room again: ${again?.failure?.text ?? `it died ${actor.errors}`}`);
+  if (!again?.outcome) problems.push(`after the shortage: ${again?.failure?.text ?? `it died ${actor.errors}`}`);
   await actor.tell({ kind: "close", store });
   return [...problems, ...(await checker.check(store, { fsckFirst: true }))];
 }
@@ -77,7 +77,7 @@ interface Needed {
   readonly inodes: number;
 }
 
-/** A disk with a store that has `keep`, and what a pull of `target` takes. */
+/** Makes a disk with a store that has `keep`, and measures what a pull of `target` takes. */
 async function makeTemplate(world: World, directory: string): Promise<Needed> {
   const disk = await Disk.create(directory, { size: DISK_BYTES, make: ["-J", "size=4", "-N", `${INODES}`] });
   await using actor = await Actor.start();
@@ -96,7 +96,7 @@ async function makeTemplate(world: World, directory: string): Promise<Needed> {
   return needed;
 }
 
-/** Makes what is there scarce; the result makes it plenty again. */
+/** Creates the shortage. Returns a function that ends it. */
 async function begin(
   shortage: Shortage,
   { disk, actor, share, needed }: { disk: Disk; actor: Actor; share: number; needed: Needed },
@@ -104,7 +104,7 @@ async function begin(
   const filler = join(disk.path, "filler");
   switch (shortage) {
     case "bytes":
-      // nothing at all takes the last block too, whatever allocation needs for itself
+      // level 0 takes the last block too, including what the file system needs for metadata
       if (share === 0) await run("sh", ["-c", 'dd if=/dev/zero of="$0" bs=4096 2>&1 || true', filler]);
       else await run("fallocate", ["-l", `${disk.free - Math.round(needed.bytes * share)}`, filler]);
       return async () => rmSync(filler);
@@ -124,13 +124,13 @@ async function begin(
   }
 }
 
-/** One clear code, or success. */
+/** Requires an error code or success. */
 export function judge(answer: Answer | undefined): string[] {
   if (!answer) return ["the process died"];
   return answer.failure && !answer.failure.typed ? [`without a code: ${answer.failure.text}`] : [];
 }
 
-/** What lies in staging but the directories of live handles, and downloads that wait to be continued. */
+/** Reports names in staging, except directories of open handles and downloads that can be resumed. */
 function unfinished(store: string): string[] {
   const names = readdirSync(join(store, "staging"), { recursive: true, encoding: "utf8" });
   const waste = names.filter((name) => !/^(?:work-[0-9a-f]+(?:\/owner|\/chunks-\d+)?|downloads(?:\/.*)?)$/.test(name));

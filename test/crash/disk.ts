@@ -1,4 +1,4 @@
-/** A file system of its own in a file, mounted by loop, that can lose its power, get full, and become read-only. Needs root. */
+/** A loop-mounted file system in a file, which can lose power, become full, and become read-only. Needs root. */
 import { closeSync, constants, mkdirSync, openSync, rmSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -6,22 +6,22 @@ import koffi from "koffi";
 import { run } from "../support/run.ts";
 
 export interface DiskOptions {
-  /** Bytes. */
+  /** Size in bytes. */
   readonly size: number;
-  /** More for mkfs.ext4. */
+  /** Further options for mkfs.ext4. */
   readonly make?: readonly string[];
-  /** An image to begin with, instead of an empty file system. */
+  /** An image to copy, in place of an empty file system. */
   readonly from?: string;
 }
 
-/** ext4's, of include/uapi/linux/ext4.h: everything stops, and what is not in the journal is lost. */
+/** EXT4_IOC_SHUTDOWN of include/uapi/linux/ext4.h: all I/O stops, and data that is not in the journal is lost. */
 const EXT4_IOC_SHUTDOWN = 0x8004587d;
 const NO_LOG_FLUSH = 2;
 const UNMOUNT_MS = 60_000;
 
 export class Disk implements AsyncDisposable {
   readonly image: string;
-  /** Where it is mounted. */
+  /** The mount point. */
   readonly path: string;
   readonly #directory: string;
 
@@ -31,7 +31,7 @@ export class Disk implements AsyncDisposable {
     this.path = join(directory, "mounted");
   }
 
-  /** ext4, mounted; `directory` must be absent. */
+  /** Makes and mounts an ext4 file system; `directory` must not exist. */
   static async create(directory: string, { size, make = [], from }: DiskOptions): Promise<Disk> {
     const disk = new Disk(directory);
     mkdirSync(disk.path, { recursive: true });
@@ -44,7 +44,7 @@ export class Disk implements AsyncDisposable {
     return disk;
   }
 
-  /** Bytes that may still be written. */
+  /** Bytes that can still be written. */
   get free(): number {
     const { bavail, bsize } = statfsSync(this.path);
     return bavail * bsize;
@@ -62,18 +62,17 @@ export class Disk implements AsyncDisposable {
     await run("mount", ["-o", `remount,${options}`, this.path]);
   }
 
-  /** Ends when the image has all that was written: until then a mount namespace that something else made meanwhile keeps the file system. */
+  /** Resolves when the image contains all writes: until then, a mount namespace that another program made keeps the file system busy. */
   async unmount(): Promise<void> {
     await run("umount", [this.path]);
     const began = performance.now();
     while ((await run("losetup", ["--associated", this.image])).length > 0) {
-      if (performance.now() - began > UNMOUNT_MS)
-        throw new Error(`${this.image} is still mounted in a mount namespace that something made`);
+      if (performance.now() - began > UNMOUNT_MS) throw new Error(`${this.image} is still mounted in a mount namespace of another program`);
       await sleep(20);
     }
   }
 
-  /** As if the power went: no more writes, and nothing that was not written before. */
+  /** Simulates a power cut: no more writes, and unwritten data is lost. */
   cut(): void {
     const libc = koffi.load("libc.so.6");
     const ioctl = libc.func("int ioctl(int fd, unsigned long request, uint32_t *argument)") as (

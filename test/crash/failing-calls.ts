@@ -1,4 +1,4 @@
-/** System calls that fail: once or for good, the nth of their kind, in every phase. Then they work again, and the same process goes on. */
+/** The nth system call of a kind fails in every phase, once or from then on. Then calls work again, and the same process must recover. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { Actor } from "./actor.ts";
@@ -37,7 +37,7 @@ export interface FailingOptions {
   readonly onProblem: (text: string) => void;
 }
 
-/** How often each code came; "done" where the call was not made, or not needed. */
+/** How often each error code occurred; "done" counts phases that did not make the call, or did not need it. */
 export async function failCalls(options: FailingOptions): Promise<Readonly<Record<string, number>>> {
   const { world, directory, seed, rounds, lanes, onProblem } = options;
   const templates = new Templates(world, directory);
@@ -92,7 +92,7 @@ async function failOnce({ world, phase, store, inject, calls, codes, warm }: Fai
   await tracer.detach();
   for (const order of orders) {
     const again = await actor.tell(order);
-    if (!again?.outcome) problems.push(`when it worked again: ${again?.failure?.text ?? `it died ${actor.errors}`}`);
+    if (!again?.outcome) problems.push(`after the failure: ${again?.failure?.text ?? `it died ${actor.errors}`}`);
   }
   await actor.tell({ kind: "close", store });
   return problems;

@@ -1,4 +1,4 @@
-/** SIGKILL at random moments and at chosen system calls of every phase; then what must be true of the store is checked. */
+/** SIGKILL at random moments and at chosen system calls of every phase; then the store is checked. */
 import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { Random } from "./random.ts";
 import { attach, mostCalls } from "./strace.ts";
 import type { World } from "./world.ts";
 
-/** Calls that change the file system, or what is held: before and after each of them a store looks different. */
+/** System calls that change the file system or locks: each of them changes the state of the store. */
 const CALLS = [
   "rename,renameat,renameat2",
   "link,linkat",
@@ -26,10 +26,10 @@ const CALLS = [
   "flock",
 ] as const;
 
-/** How a phase runs when nobody disturbs it. */
+/** How a phase runs without a fault. */
 interface Profile {
   readonly milliseconds: number;
-  /** The kinds of calls, by how often one thread makes them at most. */
+  /** The kinds of calls, with the most calls that one thread makes. */
   readonly calls: readonly { readonly set: string; readonly most: number }[];
 }
 
@@ -37,21 +37,21 @@ export interface SweepOptions {
   readonly world: World;
   readonly directory: string;
   readonly seed: string;
-  /** Rounds go on until so many processes were killed at work. */
+  /** Number of processes to kill while they work; rounds are repeated until then. */
   readonly kills: number;
-  /** Do this round alone: each depends on the seed and its number. */
+  /** Run only this round. A round depends only on the seed and its number. */
   readonly only?: number | undefined;
-  /** Told of each round that went wrong. */
+  /** Called for each round with problems. */
   readonly onProblem: (text: string) => void;
-  /** Rounds at work at the same time. */
+  /** Number of parallel rounds. */
   readonly lanes: number;
 }
 
 export interface SweepResult {
   readonly rounds: number;
-  /** Kills that hit a process at work, by phase. */
+  /** Kills of a working process, by phase. */
   readonly kills: Readonly<Record<string, number>>;
-  /** Work that was done before its kill. */
+  /** Phases that ended before their kill. */
   readonly missed: number;
 }
 
@@ -76,7 +76,7 @@ class Sweep {
     this.#next = options.only ?? 0;
   }
 
-  /** Round after round until there are enough. */
+  /** Runs rounds until there are enough kills. */
   async work(): Promise<void> {
     const { world, seed, only, kills, onProblem } = this.#options;
     await using checker = new Checker(world);
@@ -115,7 +115,7 @@ class Sweep {
     }
   }
 
-  /** Twice: timed, and with its system calls counted. */
+  /** Runs the phase twice: once to time it, and once to count its system calls. */
   async #measure(phase: Phase): Promise<Profile> {
     const { world, directory } = this.#options;
     const output = join(directory, `calls-${phase}`);
@@ -133,7 +133,7 @@ function removeStore(store: string): void {
   for (const path of [store, `${store}-rootfs`]) rmSync(path, { recursive: true, force: true });
 }
 
-/** After so many ms, or at a thread's nth call of a kind. */
+/** When to kill: after this many ms, or at a thread's nth call of a kind. */
 type Kill = { readonly afterMs: number } | { readonly call: string; readonly nth: number };
 
 interface Plan {
@@ -141,7 +141,7 @@ interface Plan {
   readonly fsckFirst: boolean;
 }
 
-/** One to five deaths before anybody looks: the next begins where the last one died. */
+/** One to five kills before the store is checked; each process starts where the last one died. */
 function plan(random: Random, profile: Profile): Plan {
   const kills = Array.from({ length: 1 + random.integer(5) }, (): Kill => {
     if (random.fraction() < 0.4) return { afterMs: Math.round(random.fraction() * profile.milliseconds * 1.05) };
@@ -151,7 +151,7 @@ function plan(random: Random, profile: Profile): Plan {
   return { kills, fsckFirst: random.fraction() < 0.5 };
 }
 
-/** False when the work was done first. */
+/** Returns false if the work ended before the kill. */
 async function killOnce(store: string, { phase, world, kill }: { phase: Phase; world: World; kill: Kill }): Promise<boolean> {
   await using actor = await Actor.start();
   await actor.get({ kind: "open", store });

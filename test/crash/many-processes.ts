@@ -1,4 +1,4 @@
-/** Processes that pull overlapping images at the same time, while others remove, collect garbage, and check. */
+/** Processes pull overlapping images in parallel, while others remove images, collect garbage, and run fsck. */
 import { join } from "node:path";
 import { buildImage, buildLayer, type TestLayer } from "../../src/testing/index.ts";
 import { compareTrees, manifestOfTree } from "../support/manifest-of-tree.ts";
@@ -17,10 +17,10 @@ export interface CrowdOptions {
 
 export interface CrowdResult {
   readonly pulls: number;
-  /** Layers that there were to ingest. */
+  /** Number of layers to ingest. */
   readonly layers: number;
   readonly fetched: number;
-  /** Fetched once more, since gc had taken chunks that the ingest relied on. */
+  /** Number of layers fetched again because gc removed chunks that their ingest relied on. */
   readonly again: number;
   readonly collections: number;
   readonly checks: number;
@@ -31,7 +31,7 @@ interface RoundImage {
   readonly layers: readonly TestLayer[];
 }
 
-/** Which of a round's layers each image has: every layer is in several. */
+/** The layers of each image of a round: every layer is in several images. */
 const STACKS: readonly (readonly number[])[] = [[0, 1, 2], [0, 2, 3], [4, 1], [3, 4, 0], [2], [1, 3, 4]];
 
 export async function crowd(options: CrowdOptions): Promise<CrowdResult> {
@@ -44,7 +44,7 @@ export async function crowd(options: CrowdOptions): Promise<CrowdResult> {
   const crowded = { ...options, store, pullers, remover, checker, alone, total };
   let old: readonly RoundImage[] = [];
   for (let round = 0; round < rounds; round++) {
-    // in every other round images of the last ones go while those of this one come
+    // every second round removes images of earlier rounds while it pulls its own
     const leaving = round % 2 === 1 ? old : [];
     const come = await crowdOnce(round, leaving, crowded);
     old = leaving.length > 0 ? come : [...old, ...come];
@@ -63,7 +63,7 @@ interface Crowded extends CrowdOptions {
   readonly total: { pulls: number; layers: number; fetched: number; again: number; collections: number; checks: number };
 }
 
-/** The images that were pulled. */
+/** Returns the pulled images. */
 async function crowdOnce(round: number, leaving: readonly RoundImage[], crowded: Crowded): Promise<readonly RoundImage[]> {
   const { world, directory, seed, alone, total } = crowded;
   const onProblem = (text: string): void => crowded.onProblem(`SHALE_CRASH_SEED=${seed} crowd, round ${round}: ${text}`);
@@ -98,7 +98,7 @@ async function crowdOnce(round: number, leaving: readonly RoundImage[], crowded:
   total.fetched += Math.min(fetched, wanted.size);
   total.again += Math.max(0, fetched - wanted.size);
   if (ingested !== wanted.size) onProblem(`${wanted.size} layers were ingested ${ingested} times`);
-  // an ingest that finds chunks swept that it relied on starts over
+  // an ingest starts over if gc removed chunks that it relied on
   if (leaving.length === 0 && fetched !== wanted.size) onProblem(`${wanted.size} layers were fetched ${fetched} times`);
   for (const problem of await compareAll(trees, alone, join(directory, `alone-${round}`))) onProblem(problem);
   return come;
@@ -136,7 +136,7 @@ class Actors implements AsyncDisposable {
   }
 }
 
-/** Layers of this round alone, whose files are mostly those of other rounds. */
+/** Builds layers that are unique to this round, but share most files with other rounds. */
 async function makeImages(world: World, random: Random, round: number): Promise<RoundImage[]> {
   const layers = await Promise.all(
     [0, 1, 2, 3, 4].map((index) =>
@@ -156,7 +156,7 @@ async function makeImages(world: World, random: Random, round: number): Promise<
   });
 }
 
-/** Against a pull of each image into a store that nobody else uses. */
+/** Compares with a pull of each image into a store that no other process uses. */
 async function compareAll(trees: ReadonlyMap<string, string>, alone: Actor, store: string): Promise<string[]> {
   const problems: string[] = [];
   for (const [reference, paths] of trees) {

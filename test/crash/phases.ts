@@ -1,4 +1,4 @@
-/** What is interrupted: each phase with the store that it begins with. */
+/** The phases that are interrupted, each with its initial store. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../support/run.ts";
@@ -6,10 +6,10 @@ import { Actor, type Order } from "./actor.ts";
 import type { World } from "./world.ts";
 
 export const PHASES = ["pull", "force", "materialize", "gc", "remove", "session", "export", "rootfs", "repair", "index"] as const;
-/** `profiles`: trees of other profiles than the store's own, which make copies of their own; for those who compare such trees too. */
+/** `profiles` makes trees in profiles other than the native one, which need copies of their own. */
 export type Phase = (typeof PHASES)[number] | "profiles";
 
-/** The orders of a phase, and how its store is made ready, from one that has `keep`. */
+/** The orders of a phase, and the preparation of its store, which starts with `keep`. */
 export function ordersOf(
   phase: Phase,
   store: string,
@@ -47,19 +47,19 @@ export function ordersOf(
   }
 }
 
-/** Than that of the stores. */
+/** A profile other than the native one of the stores. */
 export const OTHER_PROFILES = ["oci", "userxattr"] as const;
 
-/** How `keep` came into the stores: whoever uses it next writes its sidecars anew. */
+/** How `keep` is pulled: without the path index, so the next pull rewrites its sidecars. */
 export const UNINDEXED = { buildIndex: false };
 
-/** One store for each phase, made when it is first asked for, to be copied for each round. */
+/** One template store per phase, made on demand and copied for each round. */
 export class Templates {
   readonly #world: World;
   readonly #directory: string;
   readonly #made = new Map<Phase, Promise<string>>();
 
-  /** `directory` is on the disk that the rounds' stores are on. */
+  /** `directory` is on the same disk as the stores of the rounds. */
   constructor(world: World, directory: string) {
     this.#world = world;
     this.#directory = directory;
@@ -77,7 +77,7 @@ export class Templates {
     await actor.get({ kind: "pull", store, reference: this.#world.images.keep.reference, options: UNINDEXED });
     for (const order of ordersOf(phase, store, this.#world).before) await actor.get(order);
     await actor.get({ kind: "close", store });
-    // the chunk index is made again in its session; a repair has something to repair
+    // the catalog is made again in its next session, and a repair has something to repair
     if (phase === "session") rmSync(join(store, "db"), { recursive: true });
     if (phase === "repair") await damage(store);
     return store;

@@ -1,4 +1,4 @@
-/** The power goes at random moments of every phase that writes; then the machine boots, and the store must be as good as before. */
+/** Power cuts at random moments of every phase that writes. After the next boot, the store must be intact. */
 import { randomUUID } from "node:crypto";
 import { closeSync, fsync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,13 +23,13 @@ export interface CutOptions {
 }
 
 export interface CutResult {
-  /** Cuts that hit a process at work. */
+  /** Cuts during the work. */
   readonly cuts: number;
-  /** Cuts after the work, before it was written to the disk. */
+  /** Cuts after the work, before it was written to disk. */
   readonly after: number;
-  /** The first of these, and all, by phase. */
+  /** By phase: cuts during the work, and all cuts. */
   readonly phases: Readonly<Record<string, readonly [number, number]>>;
-  /** What the processes said whose disk went away, by code. */
+  /** Error codes of the processes that lost their disk. */
   readonly codes: Readonly<Record<string, number>>;
 }
 
@@ -69,7 +69,7 @@ export async function cutPower(options: CutOptions): Promise<CutResult> {
   return totals;
 }
 
-/** A file system with a store that has `keep`, all of it on the disk. */
+/** Makes a file system with a store that has `keep`, synced to disk. */
 async function makeTemplate(world: World, directory: string): Promise<void> {
   const disk = await Disk.create(directory, { size: DISK_BYTES, make: ["-J", "size=4", "-N", "8000"] });
   await using actor = await Actor.start();
@@ -79,7 +79,7 @@ async function makeTemplate(world: World, directory: string): Promise<void> {
   await disk.unmount();
 }
 
-/** How long the work of each phase takes on this machine when nothing cuts it: it is done on a copy of the disk. */
+/** Measures how long each phase takes without a cut, on a copy of the disk. */
 class Lengths {
   readonly #options: { readonly world: World; readonly directory: string; readonly boot: string };
   readonly #first = new Map<string, Promise<number>>();
@@ -89,7 +89,7 @@ class Lengths {
     this.#options = options;
   }
 
-  /** From the template, measured once with others that sync and once without. */
+  /** Measured once with other processes that sync, and once without. */
   first(phase: Phase, image: string, commitMs: number | undefined): Promise<number> {
     const key = `${phase} ${commitMs !== undefined}`;
     const known = this.#first.get(key) ?? this.measure(phase, image, commitMs);
@@ -97,7 +97,7 @@ class Lengths {
     return known;
   }
 
-  /** Milliseconds. `image` is not mounted. */
+  /** Returns milliseconds. `image` must not be mounted. */
   async measure(phase: Phase, image: string, commitMs: number | undefined): Promise<number> {
     const { world, directory, boot } = this.#options;
     await using disk = await Disk.create(join(directory, `measured-${this.#next++}`), { size: DISK_BYTES, from: image });
@@ -129,21 +129,21 @@ interface Cut {
   readonly phase: Phase;
   readonly random: Random;
   readonly totals: Totals;
-  /** Where boot ids are kept. */
+  /** Directory for the boot id files. */
   readonly boot: string;
-  /** Others sync so often; undefined: they do not. */
+  /** Interval (ms) at which another process syncs; undefined: never. */
   readonly commitMs: number | undefined;
-  /** Of the work, in ms. */
+  /** Duration of the work, in ms. */
   readonly length: number;
 }
 
-/** At up to 110 % of the work: some cuts come after it, before it was written to the disk. */
+/** Cuts at up to 110 % of the duration, so some cuts come after the work but before it is on disk. */
 async function cutOnce({ world, disk, phase, random, totals, boot, commitMs, length }: Cut): Promise<void> {
   const store = join(disk.path, "store");
   const orders = ordersOf(phase, store, world);
   await using actor = await Actor.start({ bootId: newBoot(boot) });
   for (const order of orders.before) await actor.get(order);
-  // others on the machine sync their own files, which commits the journal: names and sizes get to the disk before content does
+  // other processes sync their own files, which commits the journal: names and sizes reach the disk before content does
   const committing = new AbortController();
   const commits = commitMs === undefined ? undefined : commit(join(disk.path, "other"), commitMs, committing.signal);
   const working = work(actor, orders.work);
@@ -166,7 +166,7 @@ async function cutOnce({ world, disk, phase, random, totals, boot, commitMs, len
   await disk.mount();
 }
 
-/** The answer to the first order that fails, or to the last. */
+/** Returns the answer to the first order that fails, or to the last one. */
 async function work(actor: Actor, orders: readonly Order[]): Promise<Answer | undefined> {
   let answer: Answer | undefined;
   for (const order of orders) {
@@ -185,14 +185,14 @@ async function commit(path: string, everyMs: number, signal: AbortSignal): Promi
       const fd = openSync(path, "r");
       await sync(fd).finally(() => closeSync(fd));
     } catch {
-      // the power is off
+      // the power is cut
       return;
     }
     await sleep(everyMs);
   }
 }
 
-/** A file that says what the kernel would say in a new boot. */
+/** Makes a file with a new boot id. */
 function newBoot(directory: string): string {
   mkdirSync(directory, { recursive: true });
   const path = join(directory, randomUUID());

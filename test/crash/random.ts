@@ -1,4 +1,4 @@
-/** Numbers that follow from a seed. */
+/** Pseudorandom numbers that depend only on a seed. */
 import { createHash } from "node:crypto";
 
 export class Random {
@@ -9,7 +9,7 @@ export class Random {
     this.#seed = seed.join(" ");
   }
 
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   fraction(): number {
     return (
       createHash("sha256")
@@ -20,7 +20,7 @@ export class Random {
     );
   }
 
-  /** In [0, end). */
+  /** Returns an integer in [0, end). */
   integer(end: number): number {
     return Math.floor(this.fraction() * end);
   }

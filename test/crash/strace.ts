@@ -1,14 +1,14 @@
-/** System calls of a running process made to fail, to kill it, or to be counted: by strace, attached to all its threads. */
+/** Attaches strace to all threads of a running process, to make its system calls fail, kill it, or count them. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 
 export interface Tracer {
-  /** Lets the process go on as it was. */
+  /** Detaches; the process continues normally. */
   detach(): Promise<void>;
 }
 
-/** `expressions` are those of strace's -e; resolves once every thread is attached. */
+/** `expressions` are options -e of strace. Resolves when strace is attached to every thread. */
 export async function attach(pid: number, expressions: readonly string[], output = "/dev/null"): Promise<Tracer> {
   const options = expressions.flatMap((expression) => ["-e", expression]);
   const child = spawn("strace", ["-f", "-p", `${pid}`, "-o", output, ...options], { stdio: ["ignore", "ignore", "pipe"] });
@@ -32,7 +32,7 @@ export async function attach(pid: number, expressions: readonly string[], output
   };
 }
 
-/** The most calls of each kind that one thread made: strace counts for each thread by itself. */
+/** Returns the most calls of each kind that one thread made: strace counts each thread separately. */
 export function mostCalls(output: string): Map<string, number> {
   const counts = new Map<string, number>();
   const most = new Map<string, number>();

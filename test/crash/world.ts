@@ -1,4 +1,4 @@
-/** What the crash tests work with: a registry, small images that overlap, and what each of their trees must look like. */
+/** The fixtures of the crash tests: a registry, small overlapping images, and the expected content of their trees. */
 import { mkdir, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -23,15 +23,15 @@ export type ImageName = "keep" | "target" | "other";
 export interface WorldImage {
   readonly reference: string;
   readonly layers: readonly TestLayer[];
-  /** Of its trees, bottom to top, by profile. */
+  /** Expected content of the trees, bottom to top, by profile. */
   readonly trees: Readonly<Record<Profile, readonly (readonly TreeEntry[])[]>>;
 }
 
-/** `keep` stays in every store; `target` is what is pulled, made and removed; `other` shares a layer with it and comes and goes beside. */
+/** `keep` stays in every store. `target` is pulled, materialized and removed. `other` shares a layer with it and is pulled and removed meanwhile. */
 export class World implements AsyncDisposable {
   readonly registry: TestRegistry;
   readonly images: Readonly<Record<ImageName, WorldImage>>;
-  /** For files of the tests, removed at the end. */
+  /** Directory for files of the tests; removed at the end. */
   readonly directory: string;
   readonly #temporary: TemporaryDirectory;
 
@@ -62,7 +62,7 @@ export class World implements AsyncDisposable {
     return new World(registry, temporary, images as Record<ImageName, WorldImage>);
   }
 
-  /** How the trees of a pulled image differ from what they must be; empty if they do not. */
+  /** Returns the differences between the trees of a pulled image and the expected content. */
   async compare(name: ImageName, trees: readonly string[], profile: Profile = "overlay"): Promise<string[]> {
     const expected = this.images[name].trees[profile];
     if (trees.length !== expected.length) return [`${name}: ${trees.length} trees`];
@@ -76,7 +76,7 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** The time of a whiteout, or of a file that stands for one, is when it was made, and means nothing. */
+/** Ignores the mtime of whiteouts, which is the time when they were made. */
 async function treeManifest(tree: string): Promise<TreeEntry[]> {
   const entries = await manifestOfTree(tree);
   const isMarker = ({ type, device, path }: TreeEntry): boolean =>
@@ -116,7 +116,7 @@ async function buildLayers(directory: string): Promise<Record<ImageName, readonl
   return { keep: [base, kept], target: [base, shared, sparse, top], other: [small, shared] };
 }
 
-/** Equal in all layers that have them, but for `variant`. */
+/** Files that are equal in all layers that have them, except for `variant`. */
 function files(group: string, count: number, variant = ""): TestEntry[] {
   return Array.from({ length: count }, (_, index) => ({
     path: `${group}/${index % 7}/file-${index}`,
@@ -135,7 +135,7 @@ function text(seed: string, length: number): Buffer {
   );
 }
 
-/** Files with data and then nothing but holes to their end. */
+/** Files with data, followed by a hole up to the end. */
 async function sparseLayer(source: string): Promise<TestLayer> {
   await mkdir(join(source, "sparse"), { recursive: true });
   for (let index = 0; index < 6; index++) {
@@ -147,5 +147,5 @@ async function sparseLayer(source: string): Promise<TestLayer> {
   return layerFromTar(await run("tar", ["-C", source, "--sparse", "--format=gnu", ...fixed, "-cf", "-", "sparse"]));
 }
 
-/** Where the tests put stores: on the disk, not in memory. */
+/** The directory for the stores of the tests: on disk, not in memory. */
 export const SCRATCH: string = tmpdir();

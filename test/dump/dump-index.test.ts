@@ -32,7 +32,7 @@ async function collect(iterable: AsyncIterable<string>): Promise<string[]> {
 }
 
 describe("dumpIndex", () => {
-  it("`dumpIndex()` loses nothing in JSON lines", async () => {
+  it("`dumpIndex()` writes lossless JSON lines", async () => {
     for (const name of ["kinds", "names", "sizes", "times", "empty"]) {
       const { entries, chunks, order } = VALID[name]!;
       const dumped = (await objects(vector(`valid-${name}`))).filter(({ kind }) => kind === "entry");
@@ -53,14 +53,14 @@ describe("dumpIndex", () => {
     }
   });
 
-  it("`dumpIndex()` shows an entry a line, whatever bytes its name has", async () => {
+  it("`dumpIndex()` prints one line per entry, whatever bytes its name has", async () => {
     const [, , ...table] = await lines(vector("valid-names"));
     assert.equal(table.length, VALID["names"]!.entries.length - 1);
     assert.ok(table.every((line) => /^[\x20-\x7e]+$/.test(line)));
     assert.equal(new Set(table.map((line) => line.slice(99))).size, table.length);
   });
 
-  it("`dumpIndex()` filters by prefix and by whiteouts, and shows shadowed entries when asked", async () => {
+  it("`dumpIndex()` filters by prefix and by whiteouts, and prints shadowed entries with `all`", async () => {
     const paths = async (options: DumpIndexOptions): Promise<string[]> =>
       (await lines(vector("valid-kinds"), options)).slice(1).map((line) => line.split(/ [-wohisp]{6} /)[1] ?? "");
     assert.deepEqual(await paths({ prefix: "/implied/" }), ["implied", "implied/below"]);
@@ -70,7 +70,7 @@ describe("dumpIndex", () => {
     assert.equal((await paths({ all: true })).length, VALID["kinds"]!.entries.length);
   });
 
-  it("`dumpIndex()` gives stats and the header", async () => {
+  it("`dumpIndex()` prints stats and the header", async () => {
     const [, stats] = await objects(vector("valid-kinds"), { show: "stats" });
     assert.deepEqual(stats?.["kinds"], { directory: 3, block: 1, char: 1, file: 7, fifo: 1, whiteout: 2, socket: 1, symlink: 1 });
     assert.deepEqual([stats?.["shadowed"], stats?.["hardLinks"], stats?.["duplicates"], stats?.["duplicateBytes"]], [3, 1, 1, 3]);
@@ -81,7 +81,7 @@ describe("dumpIndex", () => {
     assert.ok((await lines(vector("valid-small"), { show: "header" })).length > 20);
   });
 
-  it("`dumpIndex()` refuses what is damaged, foreign or absent, with the offset", async () => {
+  it("`dumpIndex()` refuses a damaged, foreign or missing file, with the byte offset", async () => {
     for (const [name, offset] of [
       ["ends-fall", 321],
       ["later-version", 9],
@@ -122,7 +122,7 @@ describe("dumpIndex", () => {
     await assert.rejects(collect(diffIndex(local.reference("two"), layers[1]!.diffId, options)), RangeError);
   });
 
-  it("`diffIndex()` tells each changed field, and nothing of equal layers", async () => {
+  it("`diffIndex()` prints each changed field, and nothing for equal layers", async () => {
     await using directory = await temporaryDirectory();
     await using local = await localStore(directory.path);
     const before = await buildLayer([
@@ -143,7 +143,7 @@ describe("dumpIndex", () => {
     assert.deepEqual(await collect(diffIndex(before.diffId, before.diffId, options)), []);
   });
 
-  it("`dump-index` ends with 0, 1 and 2", () => {
+  it("`dump-index` exits with 0, 1 and 2", () => {
     const status = (...args: string[]): number | null =>
       spawnSync(process.execPath, [join(PROJECT, "dist/tools/dump-index.js"), ...args]).status;
     assert.equal(status(vector("valid-kinds"), "--json"), 0);

@@ -1,6 +1,6 @@
 /**
- * Two origins, one of them hostile: whatever it tries, it sees no secret that is not its own, and none is in an error, an event, a
- * warning, or the store.
+ * Two origins, one of them hostile. Whatever the hostile one tries, it receives no secret of the other one, and no error, event, warning
+ * or file of the store contains a secret.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -20,7 +20,7 @@ const BAD_ADDRESS = "127.0.0.2";
 
 interface Trick {
   readonly name: string;
-  /** What the good registry says, which may be the attacker's doing: a manifest, a misconfiguration, a broken proxy. */
+  /** What the good registry answers. The attacker may cause it by a manifest, a misconfiguration or a broken proxy. */
   readonly faults: (bad: TestRegistry) => readonly Fault[];
 }
 
@@ -55,7 +55,7 @@ function challenge(text: string): Fault {
 
 for (const { name, faults } of TRICKS) {
   for (const kind of ["basic", "token"] as const) {
-    test(`A registry with ${kind} authentication that ${name} gives no secret away`, async () => {
+    test(`A registry with ${kind} authentication that ${name} leaks no secret`, async () => {
       await using home = await temporaryDirectory();
       await using good = await startRegistry({ address: GOOD_ADDRESS, auth: { kind, username: "user", password: SECRET } });
       await using bad = await startRegistry({ address: BAD_ADDRESS, auth: { kind: "basic", username: "user", password: SECRET } });
@@ -72,7 +72,7 @@ for (const { name, faults } of TRICKS) {
         action: { kind: "respond", status: 200, body: '{"token":"bad"}' },
       });
       const { error, events } = await harness.watch(reference);
-      // Basic needs no token server: there the trick does not come to anything
+      // Basic authentication uses no token server, so this attack has no effect
       assert.equal(error === undefined, kind === "basic" && name === "redirects the token request");
       const seen = JSON.stringify(bad.requests);
       for (const secret of [SECRET, CODED]) {

@@ -1,6 +1,6 @@
 /**
- * SIGKILL at random points of a download: the next pull fetches the rest and no more, and the image is right. `SHALE_KILL_ROUNDS`
- * sets how often (default 3; `npm run test:kills` takes 50), `SHALE_KILL_SEED` repeats a run.
+ * SIGKILL at random points of a download: the next pull fetches only the rest, and the image is correct. `SHALE_KILL_ROUNDS` sets the
+ * number of kills (default 3; `npm run test:kills` uses 50). `SHALE_KILL_SEED` repeats a run.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -19,10 +19,10 @@ const SEED = process.env["SHALE_KILL_SEED"] ?? randomBytes(4).toString("hex");
 const CHILD = fileURLToPath(new URL("./pull-child.js", import.meta.url));
 const LAYER_BYTES = 5_000_000;
 const PIECE = 65_536;
-/** About as long as one download takes below. */
+/** About the time that one download takes below. */
 const LONGEST_MS = 500;
 
-test(`A download that is killed ${ROUNDS} times is continued where it stopped`, { timeout: ROUNDS * 30_000 }, async (context) => {
+test(`A download that is killed ${ROUNDS} times resumes where it stopped`, { timeout: ROUNDS * 30_000 }, async (context) => {
   context.diagnostic(`seed ${SEED}`);
   let [fetched, resumed, published, total] = [0, 0, 0, 0];
   for (let round = 0; round < ROUNDS; round++) {
@@ -58,7 +58,7 @@ async function killOnce(round: number): Promise<{ fetched: number; resumed: numb
   for (const { digest, bytes } of kept) {
     const size = layers.find((one) => one.digest === digest)!.size;
     const ranges = asked.filter(({ path }) => path.endsWith(digest)).map(({ headers }) => headers["range"]);
-    // killed before its first byte: nothing to go on from, and no Range at 0
+    // killed before its first byte: there is nothing to resume, so no Range header
     const rest = bytes === 0 ? [undefined] : [`bytes=${bytes}-${size - 1}`];
     assert.deepEqual(ranges, bytes === size ? [] : rest);
   }
@@ -72,7 +72,7 @@ async function killOnce(round: number): Promise<{ fetched: number; resumed: numb
   return { fetched: stats.downloadedBytes, resumed: stats.resumedBytes, published, total };
 }
 
-/** Kills it so many ms after the first byte of a layer was asked for, if it is not done by then. */
+/** Kills the process this many ms after it requested the first byte of a layer, unless it has ended by then. */
 async function killChild(harness: StoreHarness, reference: string, afterMs: number): Promise<void> {
   const child = spawn(process.execPath, [CHILD, harness.path, reference], { stdio: ["ignore", "ignore", "inherit"] });
   const exited = once(child, "exit");
@@ -89,7 +89,7 @@ function partialDownloads(harness: StoreHarness, image: TestImage): readonly { d
   });
 }
 
-/** Bytes that no compression shortens, the same for one seed. */
+/** Returns incompressible bytes that depend only on the seed. */
 function noise(seed: string): Buffer {
   const blocks: Buffer[] = [];
   for (let index = 0; index * 64 < LAYER_BYTES; index++) blocks.push(createHash("sha512").update(`${seed} ${index}`).digest());

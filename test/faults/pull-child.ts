@@ -1,4 +1,4 @@
-/** Pulls an image into a store by plain HTTP, as a process of its own that can be killed: STORE REFERENCE. */
+/** `pull-child.js STORE REFERENCE` pulls an image over plain HTTP. It is a separate process so that a test can kill it. */
 import { openStore, Registry } from "../../src/index.ts";
 
 const [path = "", reference = ""] = process.argv.slice(2);

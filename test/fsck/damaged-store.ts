@@ -1,10 +1,10 @@
-/** A small store with something of everything in it, and ways to break it. */
+/** A small store that contains every kind of object, and ways to damage it. */
 import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Sidecar } from "../../format/index.ts";
 import { fsck } from "../../src/fsck/fsck.ts";
-import type { FsckOptions } from "../../src/fsck/context.ts";
+import type { FsckOptions } from "../../src/fsck/fsck-context.ts";
 import type { Finding } from "../../src/fsck/finding.ts";
 import { buildLayer, type TestLayer } from "../../src/testing/index.ts";
 import { acquireCatalogLock } from "../../src/store/catalog/catalog-lock.ts";
@@ -19,16 +19,16 @@ export interface DamagedStore extends AsyncDisposable {
   readonly layout: StoreLayout;
   readonly base: TestLayer;
   readonly top: TestLayer;
-  /** Trees of the image `two`: base, top. */
+  /** The trees of the image `two`: base, top. */
   readonly trees: readonly string[];
-  /** A file of the base layer's tree. */
+  /** Returns the path of a file in the base layer's tree. */
   file(path: string): string;
-  /** The link source of a file of the base layer's tree. */
+  /** Returns the link source of a file in the base layer's tree. */
   chunk(path: string): string;
   check(options?: FsckOptions): Promise<Finding[]>;
 }
 
-/** Two images: `one` has the base layer, `two` the base and one more. */
+/** Makes a store with two images: `one` has the base layer, `two` has the base layer and the top layer. */
 export async function damagedStore(): Promise<DamagedStore> {
   const directory = await temporaryDirectory();
   const local = await localStore(directory.path);
@@ -52,7 +52,7 @@ export async function damagedStore(): Promise<DamagedStore> {
   await local.pull("one", [base]);
   const trees = await local.pull("two", [base, top]);
   const layout = new StoreLayout(local.path);
-  // the store's handle keeps the catalog open for a moment
+  // wait until the store's handle has closed the catalog
   (await acquireCatalogLock(layout)).release();
   const file = (path: string): string => join(trees[0]!, path);
   return {
@@ -84,7 +84,7 @@ function linkSource(chunks: string, inode: number): string {
   return match;
 }
 
-/** Changes content and puts size and time back, as a program in a sandbox would that means harm. */
+/** Changes the content and restores size and mtime, as a malicious program in a sandbox would. */
 export function overwriteQuietly(path: string): void {
   const { atime, mtime } = statSync(path);
   const bytes = readFileSync(path);
@@ -95,8 +95,8 @@ export function overwriteQuietly(path: string): void {
 
 export function flipByte(path: string, at: number): void {
   const bytes = readFileSync(path);
-  const place = at < 0 ? bytes.length + at : at;
-  bytes[place] = bytes[place]! ^ 0x10;
+  const position = at < 0 ? bytes.length + at : at;
+  bytes[position] = bytes[position]! ^ 0x10;
   writeFileSync(path, bytes);
 }
 
@@ -104,7 +104,7 @@ export function sha256Of(path: string): string {
   return createHash("sha256").update(readFileSync(path)).digest("hex");
 }
 
-/** Kinds of the findings that count, sorted, each once. */
+/** Returns the kinds of the findings without notes, sorted, without duplicates. */
 export function kindsOf(findings: readonly Finding[]): string[] {
   return [...new Set(findings.filter(({ severity }) => severity !== "note").map(({ kind }) => kind))].sort((a, b) => (a < b ? -1 : 1));
 }

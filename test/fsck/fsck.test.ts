@@ -26,11 +26,11 @@ import { run } from "../support/run.ts";
 interface Damage {
   readonly what: string;
   readonly kinds: readonly FindingKind[];
-  /** What it gives is what is found, in place of `kinds`. */
+  /** Damages the store. Returns the kinds of findings to expect, if they differ from `kinds`. */
   readonly make: (store: DamagedStore) => void | readonly FindingKind[] | Promise<void>;
-  /** What remains to be fetched after the repair: the layers are gone. */
+  /** True if the repair withdraws layers, which must then be fetched. */
   readonly refetch?: boolean;
-  /** Found by `quick` too. */
+  /** True if the level `quick` finds it too. */
   readonly quick?: boolean;
 }
 
@@ -40,50 +40,55 @@ const first = (directory: string): string => join(directory, readdirSync(directo
 const CHUNKS: readonly Damage[] = [
   { what: "changed content", kinds: ["chunk-content"], make: (store) => overwriteQuietly(store.file("bin/tool")), refetch: true },
   {
-    what: "changed content of which there is another inode",
+    what: "changed content that another inode still has",
     kinds: ["chunk-content"],
     make: (store) => overwriteQuietly(store.file("etc/motd")),
   },
   {
-    what: "a chunk cut off",
+    what: "a truncated chunk",
     kinds: ["chunk-mtime", "chunk-size", "tree-difference"],
     make: (store) => truncateSync(store.chunk("bin/tool"), 7),
     refetch: true,
     quick: true,
   },
-  { what: "a chunk gone from chunks/ alone", kinds: ["chunk-missing"], make: (store) => rmSync(store.chunk("bin/tool")), quick: true },
   {
-    what: "a chunk gone from everywhere",
+    what: "a chunk missing from chunks/ but not from trees",
+    kinds: ["chunk-missing"],
+    make: (store) => rmSync(store.chunk("bin/tool")),
+    quick: true,
+  },
+  {
+    what: "a chunk missing everywhere",
     kinds: ["chunk-missing", "tree-difference"],
     make: (store) => [store.chunk("alone"), store.file("alone")].forEach((path) => rmSync(path)),
     refetch: true,
     quick: true,
   },
   {
-    what: "another mode",
+    what: "a wrong mode",
     kinds: ["chunk-mode", "tree-difference"],
     make: (store) => chmodSync(store.file("bin/tool"), 0o755),
     quick: true,
   },
   {
-    what: "another owner",
+    what: "a wrong owner",
     kinds: ["chunk-mode", "chunk-owner", "tree-difference"],
     make: (store) => chownSync(store.file("bin/tool"), 77, 78),
     quick: true,
   },
-  { what: "another time", kinds: ["chunk-mtime", "tree-difference"], make: (store) => utimesSync(store.file("alone"), 1, 1), quick: true },
+  { what: "a wrong mtime", kinds: ["chunk-mtime", "tree-difference"], make: (store) => utimesSync(store.file("alone"), 1, 1), quick: true },
   {
-    what: "another xattr",
+    what: "a wrong xattr",
     kinds: ["chunk-xattr", "tree-difference"],
     make: async (store) => void (await run("setfattr", ["-n", "user.note", "-v", "changed", store.file("bin/tool")])),
   },
   {
-    what: "one xattr more",
+    what: "an extra xattr",
     kinds: ["chunk-xattr"],
     make: async (store) => void (await run("setfattr", ["-n", "user.more", "-v", "x", store.file("alone")])),
   },
   {
-    what: "a directory in its place",
+    what: "a directory in place of a chunk",
     kinds: ["chunk-type", "tree-difference"],
     make: (store) => {
       const path = store.chunk("alone");
@@ -102,7 +107,7 @@ const PLACES: readonly Damage[] = [
     quick: true,
   },
   {
-    what: "an extra file among chunks",
+    what: "an extra file in a directory of chunks/",
     kinds: ["name-foreign"],
     make: ({ layout }) => writeFileSync(join(first(layout.chunks), "extra"), ""),
     quick: true,
@@ -126,14 +131,19 @@ const PLACES: readonly Damage[] = [
     quick: true,
   },
   {
-    what: "a directory of the store gone",
+    what: "a missing directory of the store",
     kinds: ["directory-missing"],
     make: ({ layout }) => rmSync(join(layout.images, "references"), { recursive: true }),
     quick: true,
   },
-  { what: "a root that others may read", kinds: ["root-permissions"], make: ({ layout }) => chmodSync(layout.root, 0o755), quick: true },
   {
-    what: "a lock that is no file",
+    what: "a root that other users may read",
+    kinds: ["root-permissions"],
+    make: ({ layout }) => chmodSync(layout.root, 0o755),
+    quick: true,
+  },
+  {
+    what: "a lock that is not a file",
     kinds: ["lock-type"],
     make: ({ layout }) => {
       rmSync(layout.lock("sweep"), { force: true });
@@ -145,18 +155,18 @@ const PLACES: readonly Damage[] = [
 
 const TREES: readonly Damage[] = [
   { what: "an extra file in a tree", kinds: ["tree-difference"], make: (store) => writeFileSync(store.file("etc/extra"), "x") },
-  { what: "a file gone from a tree", kinds: ["tree-difference"], make: (store) => rmSync(store.file("etc/motd")) },
+  { what: "a file missing from a tree", kinds: ["tree-difference"], make: (store) => rmSync(store.file("etc/motd")) },
   {
-    what: "a symlink to somewhere else",
+    what: "a symlink with another target",
     kinds: ["tree-difference"],
     make: (store) => {
       rmSync(store.file("bin/sh"));
       symlinkSync("/bin/true", store.file("bin/sh"));
     },
   },
-  { what: "a directory of another mode", kinds: ["tree-difference"], make: (store) => chmodSync(store.file("etc"), 0o700) },
+  { what: "a directory with a wrong mode", kinds: ["tree-difference"], make: (store) => chmodSync(store.file("etc"), 0o700) },
   {
-    what: "a copy instead of a link",
+    what: "a copy instead of a hard link",
     kinds: ["tree-difference"],
     make: (store) => {
       copyFileSync(store.file("alone"), store.file("copy"));
@@ -171,13 +181,13 @@ const TREES: readonly Damage[] = [
       linkSync(store.file("etc/motd"), store.file("etc/same"));
     },
   },
-  { what: "a whiteout gone", kinds: ["tree-difference"], make: ({ trees }) => rmSync(join(trees[1]!, "etc/other")) },
+  { what: "a missing whiteout", kinds: ["tree-difference"], make: ({ trees }) => rmSync(join(trees[1]!, "etc/other")) },
   { what: "content in an empty file", kinds: ["tree-difference"], make: (store) => writeFileSync(store.file("empty"), "no more") },
 ];
 
 const LAYERS: readonly Damage[] = [
   {
-    what: "a sidecar cut off",
+    what: "a truncated sidecar",
     kinds: ["sidecar-invalid"],
     make: (store) => truncateSync(layerFile(store, "sidecar"), 600),
     refetch: true,
@@ -211,9 +221,15 @@ const LAYERS: readonly Damage[] = [
     refetch: true,
     quick: true,
   },
-  { what: "no sidecar", kinds: ["sidecar-missing"], make: (store) => rmSync(layerFile(store, "sidecar")), refetch: true, quick: true },
-  { what: "no headers", kinds: ["headers-missing"], make: (store) => rmSync(layerFile(store, "headers")), refetch: true, quick: true },
-  { what: "headers cut off", kinds: ["headers-invalid"], make: (store) => truncateSync(layerFile(store, "headers"), 80), refetch: true },
+  {
+    what: "a missing sidecar",
+    kinds: ["sidecar-missing"],
+    make: (store) => rmSync(layerFile(store, "sidecar")),
+    refetch: true,
+    quick: true,
+  },
+  { what: "missing headers", kinds: ["headers-missing"], make: (store) => rmSync(layerFile(store, "headers")), refetch: true, quick: true },
+  { what: "truncated headers", kinds: ["headers-invalid"], make: (store) => truncateSync(layerFile(store, "headers"), 80), refetch: true },
   {
     what: "a flipped bit in headers",
     kinds: ["headers-invalid"],
@@ -252,7 +268,7 @@ const IMAGES: readonly Damage[] = [
     quick: true,
   },
   {
-    what: "a config gone",
+    what: "a missing config",
     kinds: ["config-missing"],
     make: ({ layout }) => rmSync(first(join(layout.images, "configs"))),
     refetch: true,
@@ -261,13 +277,13 @@ const IMAGES: readonly Damage[] = [
 ];
 
 const CATALOG: readonly Damage[] = [
-  { what: "no catalog", kinds: ["catalog-missing"], make: ({ layout }) => rmSync(layout.db, { recursive: true }) },
+  { what: "a missing catalog", kinds: ["catalog-missing"], make: ({ layout }) => rmSync(layout.db, { recursive: true }) },
   { what: "a catalog without CURRENT", kinds: ["catalog-missing"], make: ({ layout }) => rmSync(join(layout.db, "CURRENT")) },
   { what: "a catalog without manifest", kinds: ["catalog-damaged"], make: ({ layout }) => rmSync(logOf(layout.db, "MANIFEST")) },
   { what: "an emptied catalog log", kinds: ["catalog-incomplete"], make: ({ layout }) => emptyLog(layout.db) },
 ];
 
-/** One session of the catalog has all in its log, several have the first ones' in a table. */
+/** Empties the log. After one session it holds all; after several, the first sessions' rows are in a table. */
 function emptyLog(db: string): readonly FindingKind[] {
   truncateSync(logOf(db, ".log"), 0);
   return readdirSync(db).some((name) => name.endsWith(".ldb")) ? ["catalog-incomplete"] : ["catalog-damaged"];
@@ -280,7 +296,7 @@ const logOf = (db: string, part: string): string =>
   );
 
 describe("fsck", () => {
-  it("`fsck()` finds nothing in a good store, at any level, and changes nothing", async () => {
+  it("`fsck()` finds nothing in an intact store, at any level, and changes nothing", async () => {
     await using store = await damagedStore();
     const before = listing(store.layout.root);
     for (const level of ["quick", "default", "full"] as const) assert.deepEqual(await store.check({ level }), [], level);
@@ -315,7 +331,7 @@ describe("fsck", () => {
     });
   }
 
-  it("`fsck()` says which trees and images a write through a hard link reached", async () => {
+  it("`fsck()` reports which trees and images a write through a hard link affects", async () => {
     await using store = await damagedStore();
     overwriteQuietly(store.file("alone"));
     const [found, ...rest] = await store.check();
@@ -326,13 +342,13 @@ describe("fsck", () => {
   });
 
   for (const [what, kind, text] of [
-    ["no superblock", "superblock-missing", undefined],
+    ["a missing superblock", "superblock-missing", undefined],
     ["a foreign superblock", "superblock-invalid", '{"name":"x"}'],
-    ["no JSON", "superblock-invalid", "\0\0\0"],
-    ["a later version", "superblock-invalid", '{"shale":"store","version":2}'],
+    ["a superblock that is not JSON", "superblock-invalid", "\0\0\0"],
+    ["a superblock of a later version", "superblock-invalid", '{"shale":"store","version":2}'],
     ["a damaged superblock", "superblock-invalid", '{"shale":"store","version":1,"id":7}'],
   ] as const) {
-    it(`\`fsck()\` stops at ${what}, and leaves the store alone`, async () => {
+    it(`\`fsck()\` stops at ${what}, and does not change the store`, async () => {
       await using store = await damagedStore();
       if (text === undefined) rmSync(store.layout.superblock);
       else writeFileSync(store.layout.superblock, text);
@@ -347,7 +363,7 @@ describe("fsck", () => {
     });
   }
 
-  it("`fsck()` reports the dead's leftovers, not the living's, and removes them on repair", async () => {
+  it("`fsck()` reports what dead processes left, not what living ones use, and removes it on repair", async () => {
     await using store = await damagedStore();
     const dead = join(store.layout.staging, "work-0000000000000000");
     mkdirSync(dead);
@@ -362,7 +378,7 @@ describe("fsck", () => {
     assert.deepEqual(await store.check(), []);
   });
 
-  it("`fsck()` notes garbage, and a repair takes chunks that nothing has used for a day", async () => {
+  it("`fsck()` reports unused objects as notes, and a repair removes unused chunks that are old enough", async () => {
     await using store = await damagedStore();
     writeFileSync(join(first(store.layout.chunks), "a".repeat(30)), "x");
     mkdirSync(store.layout.tree("a".repeat(26)));
@@ -386,7 +402,7 @@ describe("fsck", () => {
   });
 });
 
-/** Every name of the store with its inode, size and times. */
+/** Lists every name of the store with its inode, size and times. */
 function listing(root: string): string[] {
   const names = readdirSync(root, { recursive: true, withFileTypes: true }).map((entry) => join(entry.parentPath, entry.name));
   const lines = names

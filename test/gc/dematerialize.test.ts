@@ -38,7 +38,7 @@ test("`image.dematerialize()` drops the image's trees and keeps its chunks; `mat
   await assert.rejects(image.dematerialize(), (error) => ShaleError.is(error, "STORE_CLOSED"));
 });
 
-test("`image.dematerialize()` leaves trees that another handle has, its own process's or another's, and the lease stays its own", async () => {
+test("`image.dematerialize()` keeps trees that another handle of any process uses, and keeps its own lease", async () => {
   await using harness = await startStore();
   const [first, second] = await twoImages(harness);
   const client = await harness.client();
@@ -62,10 +62,10 @@ test("`image.dematerialize()` leaves trees that another handle has, its own proc
   await again.close();
   const store = await harness.store();
   await store.remove(first);
-  assert.deepEqual((await store.gc({ keepYoungerMs: 0 })).images, [], "the lease is held all the time");
+  assert.deepEqual((await store.gc({ keepYoungerMs: 0 })).images, [], "the lease is held throughout");
 });
 
-test("`image.dematerialize()` hides the image from nobody, however long it takes", async () => {
+test("`image.dematerialize()` never makes the image unavailable, however long it takes", async () => {
   await using harness = await startStore();
   const directories = Array.from({ length: 8000 }, (_, index) => ({ path: `d${index}`, type: "directory" }) as const);
   const { reference } = await harness.pushEntries("many/directories", directories);
@@ -85,7 +85,7 @@ test("`image.dematerialize()` hides the image from nobody, however long it takes
   assert.equal((await dropping).trees.length, 1);
 });
 
-test("`store.dematerialize()` leaves leased and mounted trees, and the next pull makes again what it dropped", async () => {
+test("`store.dematerialize()` keeps leased and mounted trees, and the next pull makes the dropped ones again", async () => {
   await using harness = await startStore();
   const [first, second] = await twoImages(harness);
   const image = await harness.pull(first);
@@ -116,7 +116,7 @@ test("`store.dematerialize()` leaves leased and mounted trees, and the next pull
   assert.equal(await store.dematerialize("docker.io/library/absent:1"), undefined);
 });
 
-test("`gc({ trees: true })` drops trees that nothing uses, as its dry run says, and tells the others", async () => {
+test("`gc({ trees: true })` drops unused trees, as its dry run says, and reports the trees in use", async () => {
   await using harness = await startStore();
   const [first, second] = await twoImages(harness);
   await using image = await (await harness.client()).pull(first);

@@ -1,4 +1,4 @@
-/** A store with a canary beside it, into which hostile layers are pulled, and what is looked at afterwards. */
+/** A store into which hostile layers are pulled, a canary directory beside it, and the checks after each pull. */
 import assert from "node:assert/strict";
 import { lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,7 +9,7 @@ import { startStore, type HarnessOptions, type StoreHarness } from "../support/s
 import type { HostileCase } from "./case.ts";
 import { describeTree } from "./describe-tree.ts";
 
-/** What tests themselves put beside the store. */
+/** Names that the tests themselves create beside the store. */
 const WATCHERS: ReadonlySet<string> = new Set(["references", "strace.log", "empty"]);
 
 export class Arena {
@@ -25,13 +25,13 @@ export class Arena {
     writeFileSync(join(this.outside, "secret"), "host", { mode: 0o640 });
   }
 
-  /** Makes the layer known to the registry as an image of its own. */
+  /** Pushes the layer to the registry as an image. */
   push(hostile: HostileCase): string {
     return this.harness.push(`hostile/${this.#count++}`, [layerOf(hostile, this.outside)]).reference;
   }
 
-  /** Pulls the layer and checks everything that must hold, whatever comes of it. */
-  async fight(hostile: HostileCase): Promise<void> {
+  /** Pulls the layer and checks everything that must hold after any outcome. */
+  async pullHostile(hostile: HostileCase): Promise<void> {
     const { harness, outside } = this;
     await harness.store();
     const before = harness.list().filter((line) => /^(?:layers|trees|images)\//.test(line));
@@ -54,7 +54,7 @@ export class Arena {
     assert.deepEqual(after, before, "nothing was published");
   }
 
-  /** An honest image still pulls, and the next one too. */
+  /** Checks that an ordinary image can still be pulled, and the next one too. */
   async proveUsable(): Promise<void> {
     const entries = [{ path: "honest", content: `${this.#count++}` }];
     const { reference } = await this.harness.pushEntries("honest/image", entries);
@@ -62,7 +62,7 @@ export class Arena {
     assert.equal(readFileSync(join(image.layers[0]!, "honest"), "utf8"), entries[0]!.content);
   }
 
-  /** What must not change: names, attributes, contents and link counts outside the store. */
+  /** Lists what must not change: names, attributes, contents and link counts outside the store. */
   host(): string {
     const parent = dirname(this.outside);
     const names = [...readdirSync(parent), ...readdirSync(this.outside)].filter((name) => !WATCHERS.has(name));
@@ -87,7 +87,7 @@ function layerOf({ tar, blob = gzipSync }: HostileCase, outside: string): TestLa
   return { ...layerFromTar(bytes, { compression: "none" }), ...bytesBlob(blob(bytes), "application/vnd.oci.image.layer.v1.tar+gzip") };
 }
 
-/** The same lines wherever the canary lies: its path as OUTSIDE, the directories above it left out. */
+/** Makes lines independent of the path of the canary: writes its path as OUTSIDE and omits the directories above it. */
 function portable(lines: readonly string[], outside: string): string[] {
   const below = outside.slice(1);
   const ancestors = new Set(below.split("/").map((_, depth, names) => `${names.slice(0, depth).join("/")} dir 755`));

@@ -1,6 +1,6 @@
 /**
- * Pulls one bomb in a process of its own: `bomb-child.js NAME N [HOARD]` prints what came of it, the CPU it took, and the most memory
- * it had. HOARD MiB are held beside the pull, as if it were it that took them.
+ * `bomb-child.js NAME N [HOARD]` pulls one bomb in a process of its own, and prints the outcome, the CPU time and the peak memory. The
+ * process also holds HOARD MiB itself, which shows that the measurement would notice them.
  */
 import { readFileSync } from "node:fs";
 import { argv, stdout } from "node:process";

@@ -1,4 +1,4 @@
-/** Layers that are small to send and large to take: bombs, and floods of one kind of entry. */
+/** Layers that are small to transfer and expensive to unpack: bombs, and large numbers of one kind of entry. */
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import type { Limits } from "../../src/index.ts";
 import { bytesBlob, layerFromTar, type TestLayer } from "../../src/testing/index.ts";
@@ -14,12 +14,12 @@ export interface Bomb {
 const PIECE: Buffer = Buffer.alloc(64 << 20);
 const LAYER = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/** `n` GiB of zeros behind `head`, made of pieces that were compressed once. */
+/** Returns `head` and `n` GiB of zeros, made of pieces that were compressed once. */
 function zeros(head: Buffer, compress: (bytes: Buffer) => Buffer): Bomb["layer"] {
   return (n) => {
     const piece = compress(PIECE);
     const blob = bytesBlob(Buffer.concat([compress(head), ...Array.from({ length: n * 16 }, () => piece)]), LAYER);
-    // what it unpacks to is never known: the diff ID is another's
+    // the unpacked content is never computed, so the diff ID is a false one
     return { ...layerFromTar(END), ...blob };
   };
 }

@@ -1,20 +1,20 @@
-/** One hostile layer, what must come of it, and the pieces that such layers are made of. */
+/** A hostile layer with its expected outcome, and functions that build such layers. */
 import type { ErrorCode } from "../../src/index.ts";
 import { END, longText, paxHeader, rawEntry, type RawFields } from "../tar/raw-header.ts";
 
 export interface HostileCase {
-  /** Unique. */
+  /** Unique name of the case. */
   readonly name: string;
-  /** The published vulnerabilities of other extractors that took this form. */
+  /** Published vulnerabilities of other extractors that such a layer triggers. */
   readonly cve?: readonly string[];
-  /** The uncompressed archive; `outside` is a directory of the host that the layer tries to reach. */
+  /** Builds the uncompressed archive. `outside` is a directory of the host that the layer tries to reach. */
   readonly tar: (outside: string) => Buffer;
-  /** The blob, where it is more than the archive in gzip. */
+  /** Builds the blob, if it is not simply the archive in gzip. */
   readonly blob?: (tar: Buffer) => Buffer;
   readonly expect: Expectation;
 }
 
-/** `tree`: the lines of `describeTree`. */
+/** `tree` gives the expected lines of `describeTree`. */
 export type Expectation = { readonly refuse: ErrorCode } | { readonly tree: readonly string[] };
 
 export const refuse = (code: ErrorCode): Expectation => ({ refuse: code });
@@ -40,7 +40,7 @@ export function hardlink(name: string, target: string): Buffer {
   return link("1", name, target);
 }
 
-/** Any other type. */
+/** An entry of any other type. */
 export function special(typeflag: string, name: string, fields: RawFields = {}): Buffer {
   return Buffer.concat([...longNames(name), rawEntry({ name: cut(name), typeflag, ...fields })]);
 }

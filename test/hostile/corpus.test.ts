@@ -1,4 +1,4 @@
-/** The hostile layers through the real pull: what comes of each, a host that is not touched, a store that goes on. */
+/** Pulls the hostile layers: each has the expected outcome, the host stays unchanged, and the store still works. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { openArena, type Arena } from "./arena.ts";
@@ -47,12 +47,12 @@ describe("hostile layers", () => {
   for (const hostile of CORPUS) {
     const outcome = "tree" in hostile.expect ? "makes a tree" : `fails with ${hostile.expect.refuse}`;
     test(`\`pull()\` ${outcome}: ${JSON.stringify(hostile.name)}${known(hostile.cve)}`, async () => {
-      await arena.fight(hostile);
+      await arena.pullHostile(hostile);
       if ("refuse" in hostile.expect) await arena.proveUsable();
     });
   }
 
-  test("every published vulnerability of an extractor that takes the form of a layer has a case", () => {
+  test("every published vulnerability of an extractor that a layer can trigger has a case", () => {
     const covered = new Set(CORPUS.flatMap(({ cve = [] }) => cve));
     assert.deepEqual(
       PUBLISHED.filter((id) => !covered.has(id)),
@@ -60,7 +60,7 @@ describe("hostile layers", () => {
     );
   });
 
-  test("every case has a name of its own", () => {
+  test("every case has a unique name", () => {
     assert.equal(new Set(CORPUS.map(({ name }) => name)).size, CORPUS.length);
   });
 });

@@ -1,4 +1,4 @@
-/** Every hostile layer, made anew each time: no binary file is kept. */
+/** Every hostile layer. Each is generated, so the repository contains no binary file. */
 import type { HostileCase } from "./case.ts";
 import { FRAMING } from "./cases/framing.ts";
 import { HEADERS } from "./cases/headers.ts";

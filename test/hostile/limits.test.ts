@@ -1,4 +1,4 @@
-/** Each limit: its code, its name and number, and that what is just within it passes. */
+/** Each limit: its code, name and number in the error, and that an image exactly within it passes. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Registry, ShaleError, type ErrorCode, type Limits } from "../../src/index.ts";
@@ -12,10 +12,10 @@ import { archive, dir, file, pax, symlink } from "./case.ts";
 interface LimitCase {
   readonly limit: keyof Limits;
   readonly code: ErrorCode;
-  /** The least limit that lets the image pass. */
+  /** The smallest limit at which the image passes. */
   readonly enough: number;
   readonly layers?: () => readonly TestLayer[];
-  /** For an image that `layers` cannot say; default: of `layers`. */
+  /** Makes an image that `layers` cannot describe. Default: an image of `layers`. */
   readonly push?: (harness: StoreHarness) => string;
   readonly others?: Partial<Limits>;
 }
@@ -86,7 +86,7 @@ const CASES: readonly LimitCase[] = [
 
 for (const { limit, code, enough, layers, push, others } of CASES) {
   test(`\`pull()\` fails with ${code} for ${limit} ${enough - 1} and passes with ${enough}`, async () => {
-    // headers are counted in whole blocks
+    // headers count in whole blocks
     const less = limit === "ratio" ? 2 : enough - 1;
     for (const [value, passes] of [
       [less, false],
@@ -116,7 +116,7 @@ test("`pull()` fails with LIMIT_METADATA_BYTES for names and headers beyond meta
   const error = (await harness.watch(harness.push("many/names", one(...long)()).reference)).error;
   assert.ok(ShaleError.is(error, "LIMIT_METADATA_BYTES"), String(error));
   assert.deepEqual(error.detail, { limit: "metadataBytes", maximum: 100_000 });
-  // short in the archive, long in the tree
+  // the name is short in the archive and long in the tree
   const symlinked = Array.from({ length: 300 }, (_, index) => dir(`s/${index}`));
   const { reference } = harness.push("long/paths", one(symlink("s", `${"p".repeat(200)}/`.repeat(5)), ...symlinked)());
   assert.ok(ShaleError.is((await harness.watch(reference)).error, "LIMIT_METADATA_BYTES"));
@@ -131,7 +131,7 @@ test("`pull()` stops at once when a registry sends more than the descriptor says
   assert.equal(error.detail.expected, image.layers[0]!.size);
 });
 
-test("`Registry` refuses limits that are none, and keeps the default of one that is undefined", async () => {
+test("`Registry` refuses invalid limits, and uses the default for an undefined one", async () => {
   await using harness = await startStore();
   const store = await harness.store();
   for (const limits of [

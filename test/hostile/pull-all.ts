@@ -1,4 +1,4 @@
-/** `pull-all.js STORE FILE`: pulls the references that FILE lists, whatever comes of each, and nothing else. For whoever watches its system calls. */
+/** `pull-all.js STORE FILE` pulls the references that FILE lists and ignores failures. Tests trace its system calls. */
 import { readFileSync } from "node:fs";
 import { argv } from "node:process";
 import { openStore, Registry } from "../../src/index.ts";

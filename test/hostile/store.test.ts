@@ -1,4 +1,4 @@
-/** The store as a target: what others could write, links planted in it, and files that were changed behind its back. */
+/** Attacks on the store itself: permissions for other users, planted links, and files that another program changed. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
@@ -45,11 +45,11 @@ for (const { name, share } of SHARED) {
   });
 }
 
-/** A store with an image in it, closed; and a directory outside that must stay as it is. */
+/** Makes a closed store with an image, and a directory outside it that must not change. */
 async function storeWithImage(): Promise<{ harness: StoreHarness; outside: string; tree: string; reference: string }> {
   const harness = await startStore();
   const { reference } = await harness.pushEntries("first/image", [FILE]);
-  // nothing is left to sync in the background
+  // so that no background sync is left
   const image = await harness.pull(reference, { durability: "barrier" });
   await harness.reopen();
   const outside = join(harness.path, "../outside");
@@ -69,7 +69,7 @@ for (const name of ["chunks", "layers", "trees", "images", "images/records", "lo
   });
 }
 
-test("`pull()` replaces a symlink in the place of a tree or a layer, and leaves alone what it points to", async () => {
+test("`pull()` replaces a symlink in place of a tree or a layer, and does not touch its target", async () => {
   const { harness, outside, tree, reference } = await storeWithImage();
   await using _ = harness;
   const layer = harness.file("layers", readdirSync(harness.file("layers"))[0]!);
@@ -85,7 +85,7 @@ test("`pull()` replaces a symlink in the place of a tree or a layer, and leaves 
   assert.deepEqual(execFileSync("find", [outside, "-type", "f", "-printf", "%p %i %s %T@ %m\n"]), before);
 });
 
-test("`pull()` fails with STORE_DAMAGED for a symlink in the place of a lock, and neither writes nor makes what it points to", async () => {
+test("`pull()` fails with STORE_DAMAGED for a symlink in place of a lock, and neither creates nor changes its target", async () => {
   for (const target of ["present", "absent"]) {
     const { harness, outside, reference } = await storeWithImage();
     await using _ = harness;
@@ -100,7 +100,7 @@ test("`pull()` fails with STORE_DAMAGED for a symlink in the place of a lock, an
   }
 });
 
-test("`pull()` fails with STORE_DAMAGED for a symlink among the directories of chunks, and writes nothing there", async () => {
+test("`pull()` fails with STORE_DAMAGED for a symlink in place of a directory in chunks/, and writes nothing there", async () => {
   const { harness, outside } = await storeWithImage();
   await using _ = harness;
   for (const name of readdirSync(harness.file("chunks"))) {
@@ -116,9 +116,9 @@ test("`pull()` fails with STORE_DAMAGED for a symlink among the directories of c
 const TAMPERED: readonly { name: string; tamper: (path: string) => void }[] = [
   { name: "other bytes of the same length", tamper: (path) => writeFileSync(path, "#!/bin/evil\n", { flag: "r+" }) },
   { name: "more bytes", tamper: (path) => appendFileSync(path, "rm -rf /\n") },
-  { name: "another mode", tamper: (path) => chmodSync(path, 0o4755) },
-  { name: "another owner", tamper: (path) => chownSync(path, 12_345, 12_345) },
-  { name: "another time", tamper: (path) => utimesSync(path, 5, 5) },
+  { name: "a wrong mode", tamper: (path) => chmodSync(path, 0o4755) },
+  { name: "a wrong owner", tamper: (path) => chownSync(path, 12_345, 12_345) },
+  { name: "a wrong mtime", tamper: (path) => utimesSync(path, 5, 5) },
   { name: "a symlink in its place", tamper: (path) => (rmSync(path), symlinkSync("/etc/passwd", path)) },
   { name: "a FIFO in its place", tamper: (path) => (rmSync(path), execFileSync("mkfifo", [path])) },
 ];
@@ -130,7 +130,7 @@ for (const { name, tamper } of TAMPERED) {
     const { ino } = lstatSync(join(tree, FILE.path));
     const chunk = harness.list().find((line) => line.startsWith("chunks/") && line.endsWith(` ${ino}`))!;
     tamper(harness.file(chunk.slice(0, chunk.lastIndexOf(" "))));
-    // the same file in another layer, whose ingest is shown the inode; and a tree made again from the sidecar alone
+    // first the same file in another layer, whose ingest finds the inode; then a tree that is made again from the sidecar alone
     const second = await harness.pushEntries("second/image", [
       { path: "other", content: "1" },
       { ...FILE, path: "again" },
@@ -148,7 +148,7 @@ for (const { name, tamper } of TAMPERED) {
 }
 
 for (const { name, tamper } of TAMPERED) {
-  test(`\`materialize()\` from the store alone heals or refuses a link source with ${name}`, async () => {
+  test(`\`materialize()\` from the store alone repairs or refuses a link source with ${name}`, async () => {
     const { harness, tree, reference } = await storeWithImage();
     await using _ = harness;
     const chunk = harness.list().find((line) => line.startsWith("chunks/") && line.endsWith(` ${lstatSync(join(tree, FILE.path)).ino}`))!;

@@ -1,4 +1,4 @@
-/** Everything that the commands show of a stranger's text: no byte of it may steer a terminal or turn a line around. */
+/** Untrusted text in the output of the commands: no byte of it may control the terminal or reverse a line. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { appendFileSync } from "node:fs";
@@ -8,11 +8,11 @@ import { buildLayer, layerFromTar, type Fault } from "../../src/testing/index.ts
 import { startStore } from "../support/store-harness.ts";
 import { archive, file } from "./case.ts";
 
-/** Clears the screen, sets the title, turns the line around, ends it, rings. */
+/** Clears the screen, sets the title, reverses the line, ends it, and rings the bell. */
 const STEERING = "\x1b[2J\x1b]0;owned\x07\u202egnp\u2028\x9b1m\r\nx";
 const HARMFUL: RegExp = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/u;
 
-/** Standard output and error of a command of `dist/`, whatever it exits with. */
+/** Returns standard output and error of a command of `dist/`, whatever its exit status. */
 function output(program: string, ...args: readonly string[]): Promise<string> {
   const path = new URL(`../../${program}`, import.meta.url).pathname;
   return new Promise((resolve) => {
@@ -52,7 +52,7 @@ const ANSWERS: readonly { name: string; fault: Partial<Extract<Fault["action"], 
   { name: "an error page", fault: { status: 404, body: `<html>${STEERING}`.repeat(10_000) } },
   { name: "a server error", fault: { status: 418, body: STEERING } },
   {
-    name: "a manifest of a strange type",
+    name: "a manifest of an unknown type",
     fault: {
       status: 200,
       headers: { "content-type": "application/json" },
@@ -60,7 +60,7 @@ const ANSWERS: readonly { name: string; fault: Partial<Extract<Fault["action"], 
     },
   },
   {
-    name: "a manifest with strange fields",
+    name: "a manifest with unknown fields",
     fault: { status: 200, body: JSON.stringify({ schemaVersion: 2, config: { mediaType: STEERING, digest: STEERING, size: STEERING } }) },
   },
 ];
@@ -85,7 +85,7 @@ for (const { name, fault } of ANSWERS) {
   });
 }
 
-test("`shale pull` escapes the names of entries and references that it refuses", async () => {
+test("`shale pull` escapes the names of refused entries and references", async () => {
   await using harness = await startStore();
   const { reference } = harness.push("a/b", [layerFromTar(archive(file(`../${STEERING.slice(0, 9)}`)))]);
   for (const text of [reference, `a/${STEERING}`]) {

@@ -8,12 +8,12 @@ import { startStore } from "../support/store-harness.ts";
 
 const NOW = { keepYoungerMs: 0 } as const;
 
-/** `layer > image > reference`. */
+/** Writes a chain as `layer > image > reference`. */
 function textOf({ through, reason }: KeepingChain): string {
   return [...through.map(({ kind }) => kind), reason.kind].join(" > ");
 }
 
-test("`why()` tells every chain that keeps a reference, image, config, blob, layer, tree, inode or content", async () => {
+test("`why()` reports every chain that keeps a reference, image, config, blob, layer, tree, inode or content", async () => {
   await using harness = await startStore({ client: { keepBlobs: true } });
   const common = [{ path: "common", content: "in both" }];
   const first = await harness.pushEntries("first", common, [{ path: "first", content: "1" }]);
@@ -45,7 +45,7 @@ test("`why()` tells every chain that keeps a reference, image, config, blob, lay
     }
 });
 
-test("`why()` tells leases, handles and what is young, finds nothing for what is not there, and refuses nonsense", async () => {
+test("`why()` reports leases, handles and young layers, returns nothing for a missing object, and refuses a malformed one", async () => {
   await using harness = await startStore();
   const { reference, image: pushed } = await harness.pushEntries("app", [{ path: "a", content: "a" }]);
   await using image = await (await harness.client()).pull(reference);
@@ -59,7 +59,7 @@ test("`why()` tells leases, handles and what is young, finds nothing for what is
   await image.close();
   assert.deepEqual(await kinds(), []);
   assert.deepEqual(await kinds({}), ["young"]);
-  assert.equal((await store.why(pushed.layers[0]!.diffId, NOW)).length, 1, "there, but nothing keeps it");
+  assert.equal((await store.why(pushed.layers[0]!.diffId, NOW)).length, 1, "it exists, but nothing keeps it");
   assert.deepEqual(await store.why(`sha256:${"0".repeat(64)}`), []);
   assert.deepEqual(await store.why("docker.io/library/absent:1"), []);
   assert.deepEqual(await store.why("a".repeat(26)), []);

@@ -1,7 +1,6 @@
 /** `shale fsck`: checks a store, and repairs it if asked: docs/fsck.md. */
 import { styleText } from "node:util";
 import { escapeText } from "../../bytes.ts";
-import { ShaleError } from "../../errors.ts";
 import type { Finding, FsckLevel } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { storePath } from "../open-store.ts";
@@ -125,28 +124,17 @@ async function repaired(run: Check, all: readonly Finding[]): Promise<readonly F
   return all.some(({ state }) => state === "corrected") ? fetchMissing(run) : [];
 }
 
-/** What a repair had to withdraw comes back from where its image was pulled: just the layers concerned. */
 async function fetchMissing({ asked, context, path, reporter }: Check): Promise<readonly Fetched[]> {
   const { signal } = context;
-  const { openStore, Registry } = await context.loadApi();
+  const { openStore, refetchImages, Registry } = await context.loadApi();
   await using store = await openStore(path, { signal });
   await using registry = new Registry({ ...asked, store });
   const fetched: Fetched[] = [];
-  for (const { reasons } of await store.images()) {
-    for (const reason of reasons) {
-      if (reason.kind !== "reference") continue;
-      const { reference, platform } = reason;
-      const present = await store.image(reference, { platform, materialize: "lazy", signal });
-      await present?.close();
-      if (present) continue;
-      try {
-        await using image = await registry.pull(reference, { platform, materialize: "lazy", signal });
-        fetched.push({ reference, layers: image.stats.ingestedLayers });
-        reporter.note(`fetched again: ${showMessage(reference)}, ${image.stats.ingestedLayers} of ${image.layers.length} layers`);
-      } catch (error) {
-        if (!ShaleError.is(error)) throw error;
-        fetched.push({ reference, error: reporter.fail(error, reference).error });
-      }
+  for await (const { reference, fetchedLayers, layers, error } of refetchImages(registry, { signal })) {
+    if (error) fetched.push({ reference, error: reporter.fail(error, reference).error });
+    else {
+      fetched.push({ reference, layers: fetchedLayers });
+      reporter.note(`fetched again: ${showMessage(reference)}, ${fetchedLayers} of ${layers} layers`);
     }
   }
   return fetched;

@@ -1,4 +1,4 @@
-/** Where archives and compressed streams end, and what comes after. */
+/** Ends of archives and compressed streams, and data after the end. */
 import { gzipSync, zstdCompressSync, crc32 } from "node:zlib";
 import { END } from "../../tar/raw-header.ts";
 import { archive, file, refuse, tree, type HostileCase } from "../case.ts";
@@ -9,18 +9,18 @@ const A = 'a file 644 "x"';
 const PIECES: readonly Buffer[] = [file("a"), file("p".repeat(150), "y".repeat(1500)), file("b")];
 const WHOLE: Buffer = Buffer.concat([...PIECES, END]);
 
-/** Cut at every block: at an entry's boundary the archive merely lacks its end, elsewhere it is damaged. */
+/** An archive truncated at a block. At the boundary of an entry it only lacks its end; elsewhere it is damaged. */
 const CUTS: readonly HostileCase[] = Array.from({ length: WHOLE.length / 512 - 1 }, (_, index): HostileCase => {
   const at = (index + 1) * 512;
   const ends = PIECES.map((_piece, i) => PIECES.slice(0, i + 1).reduce((sum, { length }) => sum + length, 0));
   const whole = ends.filter((end) => end <= at).length;
-  // as for Go, an extension header with nothing after it is the end
+  // an extension header at the end of the archive is ignored, as in Go
   const isWhole = at >= ends[2]! || ends.includes(at) || at === ends[0]! + 1024;
   const lines = [A, `${"p".repeat(150)} file 644 1500`, 'b file 644 "x"'].slice(0, whole);
-  return { name: `cut at byte ${at}`, tar: () => WHOLE.subarray(0, at), expect: isWhole ? tree(...lines) : refuse("TAR_INVALID") };
+  return { name: `truncated at byte ${at}`, tar: () => WHOLE.subarray(0, at), expect: isWhole ? tree(...lines) : refuse("TAR_INVALID") };
 });
 
-/** A zstd frame of one raw block, whose header asks for this window. */
+/** A zstd frame with one raw block, whose header requires this window. */
 function zstdWithWindow(log: number): Buffer {
   const block = Buffer.from("hello");
   return Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, (log - 10) << 3]), Buffer.from([(block.length << 3) | 1, 0, 0]), block]);
@@ -33,7 +33,7 @@ function patched(bytes: Buffer, at: number): Buffer {
   return copy;
 }
 
-/** A gzip header with a comment and a checksum of itself. */
+/** A gzip member whose header has a comment and a header checksum. */
 function gzipWithHeaderChecksum(tar: Buffer): Buffer {
   const plain = gzipSync(tar);
   const head = Buffer.concat([plain.subarray(0, 3), Buffer.from([0x02]), plain.subarray(4, 10)]);
@@ -85,14 +85,19 @@ export const FRAMING: readonly HostileCase[] = [
     expect: tree(A),
   },
   { name: "gzip: a header checksum", tar: a, blob: gzipWithHeaderChecksum, expect: tree(A) },
-  { name: "gzip: NULs after it", tar: a, blob: (tar) => Buffer.concat([gzipSync(tar), Buffer.alloc(3000)]), expect: tree(A) },
-  { name: "gzip: garbage after it", tar: a, blob: (tar) => Buffer.concat([gzipSync(tar), Buffer.from("garbage")]), expect: CORRUPT },
+  { name: "gzip: NULs after the stream", tar: a, blob: (tar) => Buffer.concat([gzipSync(tar), Buffer.alloc(3000)]), expect: tree(A) },
+  {
+    name: "gzip: garbage after the stream",
+    tar: a,
+    blob: (tar) => Buffer.concat([gzipSync(tar), Buffer.from("garbage")]),
+    expect: CORRUPT,
+  },
   { name: "gzip: a wrong checksum", tar: a, blob: (tar) => patched(gzipSync(tar), -8), expect: CORRUPT },
   { name: "gzip: a wrong length", tar: a, blob: (tar) => patched(gzipSync(tar), -1), expect: CORRUPT },
   { name: "gzip: damaged data", tar: a, blob: (tar) => patched(gzipSync(tar), 20), expect: CORRUPT },
-  { name: "gzip: cut off", tar: a, blob: (tar) => gzipSync(tar).subarray(0, -9), expect: CORRUPT },
+  { name: "gzip: truncated", tar: a, blob: (tar) => gzipSync(tar).subarray(0, -9), expect: CORRUPT },
   {
-    name: "zstd: two frames and one to skip",
+    name: "zstd: two frames and a skippable one",
     tar: a,
     blob: (tar) =>
       Buffer.concat([
@@ -108,9 +113,9 @@ export const FRAMING: readonly HostileCase[] = [
     blob: (tar) => Buffer.concat([...Array.from({ length: 20_000 }, () => zstdCompressSync("")), zstdCompressSync(tar)]),
     expect: tree(A),
   },
-  { name: "zstd: cut off", tar: a, blob: (tar) => zstdCompressSync(tar).subarray(0, -3), expect: CORRUPT },
+  { name: "zstd: truncated", tar: a, blob: (tar) => zstdCompressSync(tar).subarray(0, -3), expect: CORRUPT },
   {
-    name: "zstd: garbage after it",
+    name: "zstd: garbage after the stream",
     tar: a,
     blob: (tar) => Buffer.concat([zstdCompressSync(tar), Buffer.from("garbage")]),
     expect: CORRUPT,

@@ -1,4 +1,4 @@
-/** Headers that lie: numbers, PAX records, sparse maps, types, and more of all of them than fits. */
+/** Headers with wrong or excessive numbers, PAX records, sparse maps and types. */
 import { base256, GNU, paxHeader, paxRecord, rawEntry, rawHeader } from "../../tar/raw-header.ts";
 import { archive, dir, file, pax, refuse, special, tree, type HostileCase } from "../case.ts";
 
@@ -13,7 +13,7 @@ function records(name: string, data: string | Buffer, expect: HostileCase["expec
   return { name, tar: () => archive(rawEntry({ name: "pax", typeflag: "x" }, data), file("file", "")), expect };
 }
 
-/** A sparse file in GNU's old form: extents, and the size that it claims to unpack to. */
+/** A sparse file in the old GNU format: its extents, and its claimed unpacked size. */
 function sparse(
   name: string,
   extents: readonly (readonly [offset: number | Buffer, length: number | Buffer])[],

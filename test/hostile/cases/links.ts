@@ -1,11 +1,11 @@
-/** Links that would lead out, writes through them, and names that come more than once. */
+/** Links that lead out of the layer, writes through such links, and names that occur more than once. */
 import { archive, dir, file, hardlink, pax, refuse, special, symlink, tree, type HostileCase } from "../case.ts";
 
 const up = (outside: string): string => `${"../".repeat(12)}${outside.slice(1)}`;
 
 export const LINKS: readonly HostileCase[] = [
   {
-    name: "symlinks that point out stay as they are",
+    name: "symlinks that point out of the layer are kept unchanged",
     tar: (outside) => archive(symlink("abs", outside), symlink("rel", "../../x"), symlink("none", "nowhere"), symlink("self", "self")),
     expect: tree("abs link /OUTSIDE", "rel link ../../x", "none link nowhere", "self link self"),
   },
@@ -28,25 +28,25 @@ export const LINKS: readonly HostileCase[] = [
     expect: tree("a link ..", "b link a/..", "c link b/../OUTSIDE", "OUTSIDE dir 755", 'OUTSIDE/secret file 644 "overwritten"'),
   },
   {
-    name: "a directory, then a symlink of its name, then a file beneath",
+    name: "a directory, then a symlink with its name, then a file below it",
     cve: ["CVE-2021-32803", "CVE-2021-37701"],
     tar: (outside) => archive(dir("d"), file("d/x"), symlink("d", outside), file("d/secret", "overwritten")),
     expect: tree("d link /OUTSIDE", "OUTSIDE dir 755", 'OUTSIDE/secret file 644 "overwritten"'),
   },
   {
-    name: "a symlink, then a file of its name",
+    name: "a symlink, then a file with its name",
     cve: ["CVE-2026-33056"],
     tar: (outside) => archive(symlink("l", `${outside}/secret`), file("l", "new", { mode: 0o777 })),
     expect: tree('l file 777 "new"'),
   },
   {
-    name: "a symlink, then a directory of its name",
+    name: "a symlink, then a directory with its name",
     cve: ["CVE-2026-33056"],
     tar: (outside) => archive(symlink("l", outside), dir("l", { mode: 0o777 })),
     expect: tree("l dir 777 opaque"),
   },
   {
-    name: "a symlink, then a FIFO and a device of its name",
+    name: "a symlink, then a FIFO and a device with its name",
     tar: (outside) => archive(symlink("l", `${outside}/secret`), special("6", "l"), special("3", "l", { devMajor: 1, devMinor: 3 })),
     expect: tree("l char 1:3"),
   },
@@ -89,7 +89,7 @@ export const LINKS: readonly HostileCase[] = [
     expect: refuse("TAR_INVALID"),
   },
   {
-    name: "hard link to a file of the host, and no more",
+    name: "hard link to a file of the host, and no other entry",
     cve: ["CVE-2026-23745", "CVE-2025-48387"],
     tar: (outside) => archive(hardlink("h", `${outside}/secret`)),
     expect: refuse("TAR_INVALID"),
@@ -116,7 +116,11 @@ export const LINKS: readonly HostileCase[] = [
   { name: "hard link to the root", tar: () => archive(hardlink("h", "/")), expect: refuse("TAR_INVALID") },
   { name: "hard link to itself", tar: () => archive(hardlink("h", "h")), expect: refuse("TAR_INVALID") },
   { name: "hard links in a circle", tar: () => archive(hardlink("a", "b"), hardlink("b", "a")), expect: refuse("TAR_INVALID") },
-  { name: "hard link to a file, twice itself", tar: () => archive(file("f"), hardlink("f", "f")), expect: tree('f file 644 "x"') },
+  {
+    name: "hard link to a file, then a file linked to itself",
+    tar: () => archive(file("f"), hardlink("f", "f")),
+    expect: tree('f file 644 "x"'),
+  },
   {
     name: "hard links before their target, and absolute",
     tar: () => archive(hardlink("a", "b"), hardlink("b", "/c"), file("c", "1")),
@@ -133,12 +137,12 @@ export const LINKS: readonly HostileCase[] = [
     expect: refuse("TAR_INVALID"),
   },
   {
-    name: "one path many times, under all its names",
+    name: "one path many times, in every spelling",
     tar: () => archive(file("a", "1"), file("./a", "2"), file("/a", "3"), file("a//", "4"), file("b/../a".slice(5), "5")),
     expect: tree('a file 644 "5"'),
   },
   {
-    name: "a directory replaced by a file takes its subtree with it",
+    name: "a directory replaced by a file loses its subtree",
     tar: () => archive(dir("d"), file("d/e/f"), file("d", "now")),
     expect: tree('d file 644 "now"'),
   },

@@ -1,10 +1,10 @@
-/** Names that try to leave the layer, and names that are only odd. */
+/** Names that try to leave the layer, and names that are unusual but harmless. */
 import { longText, rawEntry, GNU } from "../../tar/raw-header.ts";
 import { archive, dir, file, pax, refuse, special, symlink, tree, type HostileCase } from "../case.ts";
 
 const TRAVERSALS = ["../x", "/../x", "d/../../x", "d/../x", "..", "d/..", "./../x", "a/b/../../../x"];
 
-/** As bytes, and as they are shown. */
+/** Names as bytes, and as they are displayed. */
 const ODD: readonly (readonly [name: string, shown: string])[] = [
   ["a\nb", String.raw`a\x0ab`],
   ["\x1b[2J", String.raw`\x1b[2J`],
@@ -45,7 +45,7 @@ export const PATHS: readonly HostileCase[] = [
     expect: refuse("TAR_INVALID"),
   },
   {
-    name: "a sibling whose name begins as the root's",
+    name: "a sibling whose name starts with the root's name",
     cve: ["CVE-2025-59343"],
     tar: (outside) => archive(symlink("l", `${outside}-sibling`), file("l/x")),
     expect: tree("l link /OUTSIDE-sibling", "OUTSIDE-sibling dir 755", 'OUTSIDE-sibling/x file 644 "x"'),
@@ -70,7 +70,7 @@ export const PATHS: readonly HostileCase[] = [
     expect: refuse("TAR_INVALID"),
   },
   {
-    name: "the root as a symlink, spelt /",
+    name: "the root as a symlink, written as /",
     cve: ["CVE-2021-29136"],
     tar: (outside) => archive(symlink("/", outside)),
     expect: refuse("TAR_INVALID"),
@@ -87,7 +87,7 @@ export const PATHS: readonly HostileCase[] = [
     expect: tree("p dir 700", "p/q dir 755", 'p/q/r file 644 "x"'),
   },
   {
-    name: "a directory nobody may enter, before its children",
+    name: "a directory without permissions, before its children",
     tar: () => archive(dir("z", { mode: 0 }), file("z/c")),
     expect: tree("z dir 0", 'z/c file 644 "x"'),
   },
@@ -102,7 +102,7 @@ export const PATHS: readonly HostileCase[] = [
   { name: "depth 1025", cve: ["CVE-2024-28863"], tar: () => archive(dir("d/".repeat(1025))), expect: refuse("LIMIT_PATH_DEPTH") },
   { name: "depth 100,000", cve: ["CVE-2024-28863"], tar: () => archive(dir("d/".repeat(100_000))), expect: refuse("LIMIT_PATH_DEPTH") },
   {
-    name: "steering and odd names",
+    name: "names with control characters, and unusual names",
     cve: ["CVE-2021-37712", "CVE-2026-23950"],
     tar: () => archive(...ODD.map(([name]) => file(Buffer.from(name, "latin1")))),
     expect: tree(...ODD.map(([, shown]) => `${shown} file 644 "x"`)),

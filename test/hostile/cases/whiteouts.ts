@@ -1,10 +1,10 @@
-/** Whiteouts that would hide more than a sibling, and what only looks like one. */
+/** Whiteouts that try to hide more than a sibling, and entries that only look like whiteouts. */
 import { archive, dir, file, hardlink, pax, refuse, special, symlink, tree, type HostileCase } from "../case.ts";
 
 export const WHITEOUTS: readonly HostileCase[] = [
   ...["", ".", ".."].flatMap((name) =>
     ["", "d/"].map((parent): HostileCase => ({
-      name: `whiteout of no name: ${parent}.wh.${name}`,
+      name: `whiteout of an invalid name: ${parent}.wh.${name}`,
       tar: () => archive(dir("d"), file("d/keep"), file(`${parent}.wh.${name}`, "")),
       expect: refuse("TAR_INVALID"),
     })),
@@ -37,7 +37,7 @@ export const WHITEOUTS: readonly HostileCase[] = [
     expect: tree("l link /OUTSIDE", "OUTSIDE dir 755 opaque"),
   },
   {
-    name: "whiteouts that are a directory, a symlink, a device, a file with content",
+    name: "whiteouts that are a directory, a symlink, a device, and a file with content",
     tar: (outside) =>
       archive(dir(".wh.a"), symlink(".wh.b", outside), special("3", ".wh.c", { devMajor: 1, devMinor: 3 }), file(".wh.d", "content")),
     expect: tree("a whiteout", "b whiteout", "c whiteout", "d whiteout"),
@@ -64,7 +64,7 @@ export const WHITEOUTS: readonly HostileCase[] = [
     expect: tree(`${"n".repeat(200)}… whiteout`),
   },
   {
-    name: "a device 0:0, which overlayfs takes for a whiteout",
+    name: "a device 0:0, which overlayfs treats as a whiteout",
     tar: () => archive(special("3", "n", { devMajor: 0, devMinor: 0 })),
     expect: refuse("TAR_INVALID"),
   },

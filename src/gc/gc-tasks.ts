@@ -1,16 +1,16 @@
-/** The workers' side of removal. */
+/** The tasks of garbage collection that run in worker threads. */
 import { deleteDirectory } from "../system/delete-directory.ts";
 import type { Handled, Handler } from "../system/worker-pool.ts";
 import { findChunks, type FindChunksRequest } from "./find-chunks.ts";
-import { helpUnlink, type UnlinkRequest } from "./unlink-together.ts";
+import { helpUnlink, type UnlinkRequest } from "./unlink-in-parallel.ts";
 
 export interface DeleteRequest {
   readonly directory: string;
-  /** How long to go on, in ms. */
+  /** How long to work, in ms. */
   readonly slice: number;
 }
 
-/** Names deleted between two looks at the clock. */
+/** Names deleted before the clock is read again. */
 const NAMES = 16;
 
 export class GcTasks {
@@ -19,10 +19,10 @@ export class GcTasks {
     "gc/unlink": (request: UnlinkRequest) => ({ value: helpUnlink(request) }),
     "gc/delete": (request: DeleteRequest) => this.#delete(request),
   };
-  /** Directories that are being deleted, and how far that is. */
+  /** The state of each unfinished deletion, by directory. */
   readonly #deletions = new Map<string, Generator<void, void>>();
 
-  /** True when the directory is gone; else the worker that was asked goes on when it is asked again. */
+  /** Returns true when the directory is deleted. Otherwise the same worker continues with the next request for it. */
   #delete({ directory, slice }: DeleteRequest): Handled {
     const deletion = this.#deletions.get(directory) ?? deleteDirectory(directory);
     this.#deletions.delete(directory);

@@ -1,4 +1,4 @@
-/** The workers' side of fsck: everything that reads much, hashes, or walks many names. */
+/** The tasks of fsck that run in worker threads: all that read much data, hash, or visit many names. */
 import { createReadStream, lstatSync, statSync } from "node:fs";
 import { decodeHeaders, HeadersError, Sidecar, SidecarError, verifySidecar } from "../../format/index.ts";
 import { fsPath, showBytes, toByteString, type ByteString } from "../bytes.ts";
@@ -14,16 +14,16 @@ import { LayerInodes } from "../tree/layer-inodes.ts";
 import { TreePlan, type TreeTask } from "../tree/tree-plan.ts";
 import { checkChunk, expectedInode, type ChunkFault } from "./check-chunk.ts";
 import type { FindingKind } from "./finding.ts";
-import { mendChunk, type MendRequest } from "./mend-chunk.ts";
+import { repairChunk, type RepairRequest } from "./repair-chunk.ts";
 
 export interface LayerRequest {
   readonly diffId: DiffId;
   readonly sidecar: string;
   readonly headers: string;
   readonly owner: Owner;
-  /** The native one first. */
+  /** The native profile first. */
   readonly profiles: readonly Profile[];
-  /** Decode the headers too. */
+  /** Also decode the headers. */
   readonly deep: boolean;
 }
 
@@ -33,7 +33,7 @@ export interface LayerFault {
   readonly offset?: number;
 }
 
-/** Of one profile: inode ids (INODE_ID_BYTES each, sorted, each once), and for each an entry that has it. */
+/** The inodes of one profile: ids (INODE_ID_BYTES each, sorted, without duplicates), and for each id an entry that has it. */
 export interface InodeTable {
   readonly ids: Uint8Array<ArrayBuffer>;
   readonly entries: Uint32Array<ArrayBuffer>;
@@ -41,7 +41,7 @@ export interface InodeTable {
 
 export interface CheckedLayer {
   readonly fault?: LayerFault;
-  /** One for each profile; none when there is a fault. */
+  /** One for each profile; empty if there is a fault. */
   readonly tables: readonly InodeTable[];
   readonly live: number;
 }
@@ -59,7 +59,7 @@ export interface ChunksRequest {
 export interface FoundFault extends ChunkFault {
   readonly entry: number;
   readonly ordinal: number;
-  /** Hex. */
+  /** Inode id in hex. */
   readonly inode: string;
 }
 
@@ -73,7 +73,7 @@ export interface UsesRequest {
 
 export interface CheckedTree {
   readonly count: number;
-  /** The first ones; paths escaped. */
+  /** The first differences, with escaped paths. */
   readonly differences: readonly (Omit<TreeDifference, "path"> & { readonly path: string })[];
 }
 
@@ -86,9 +86,9 @@ export class FsckTasks {
     "fsck/uses": async (request: UsesRequest) => ({ value: findUses(request, await this.#open(request.sidecar)) }),
     "fsck/tree": async (task: TreeTask) => ({ value: compareTree(task, await this.#open(task.sidecar)) }),
     "fsck/rebuild": async (request: ExportRequest) => ({ value: await rebuild(request) }),
-    "fsck/mend": async (request: MendRequest) => ({ value: mendChunk(request, await this.#open(request.sidecar)) }),
+    "fsck/repair-chunk": async (request: RepairRequest) => ({ value: repairChunk(request, await this.#open(request.sidecar)) }),
   };
-  /** The sidecar at hand: many requests in a row are about one layer. */
+  /** The sidecar of the last request: many consecutive requests concern the same layer. */
   #current: { readonly key: string; readonly sidecar: Sidecar } | undefined;
 
   async #open(path: string): Promise<Sidecar> {
@@ -119,13 +119,13 @@ async function sidecarFault({ sidecar, diffId }: LayerRequest): Promise<LayerFau
     return found === diffId ? undefined : { kind: "sidecar-invalid", found: `belongs to ${found}` };
   } catch (error) {
     if (error instanceof SidecarError) return { kind: "sidecar-invalid", found: error.message, offset: error.offset };
-    if (isErrno(error, "ENOENT", "EISDIR")) return { kind: "sidecar-missing", found: "absent" };
+    if (isErrno(error, "ENOENT", "EISDIR")) return { kind: "sidecar-missing", found: "missing" };
     throw error;
   }
 }
 
 async function headersFault({ headers, diffId, deep }: LayerRequest): Promise<LayerFault | undefined> {
-  if (!lstatSync(headers, { throwIfNoEntry: false })?.isFile()) return { kind: "headers-missing", found: "absent" };
+  if (!lstatSync(headers, { throwIfNoEntry: false })?.isFile()) return { kind: "headers-missing", found: "missing" };
   if (!deep) return undefined;
   try {
     for await (const _ of decodeHeaders(createReadStream(headers), Buffer.from(diffId.slice(7), "hex"))) void _;
@@ -162,7 +162,7 @@ function checkChunks({ chunks, profile, owner, inodes: wanted, deep }: ChunksReq
   return faults;
 }
 
-/** Live paths (byte strings) of the regular files that have these inodes. */
+/** Returns the live paths (byte strings) of the regular files that have these inodes. */
 function findUses({ profile, owner, inodes: wanted }: UsesRequest, sidecar: Sidecar): Record<string, string[]> {
   const inodes = new LayerInodes(sidecar, profile, owner);
   const uses: Record<string, string[]> = Object.fromEntries(wanted.map((inode) => [inode, []]));
@@ -187,7 +187,7 @@ function compareTree(task: TreeTask, sidecar: Sidecar): CheckedTree {
   return { count, differences };
 }
 
-/** What is wrong with the layer as it is rebuilt; undefined when it is right. */
+/** Rebuilds the layer. Returns what is wrong with it, or undefined if it is intact. */
 async function rebuild(request: ExportRequest): Promise<{ expected: string; found: string } | undefined> {
   try {
     for await (const _ of exportLayer(request)) void _;

@@ -1,4 +1,4 @@
-/** Makes a link source again from whatever still has its content. */
+/** Makes a link source again from any file that still has its content. */
 import { closeSync, copyFileSync, linkSync, lstatSync, openSync, rmSync, writeFileSync } from "node:fs";
 import type { Sidecar } from "../../format/index.ts";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
@@ -11,22 +11,22 @@ import { replaceChunk } from "../store/replace-chunk.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
 import { checkChunk, expectedInode, hashFile, type ExpectedInode } from "./check-chunk.ts";
 
-export interface MendRequest {
+export interface RepairRequest {
   readonly sidecar: string;
   readonly chunks: string;
   readonly owner: Owner;
   readonly profile: Profile;
-  /** An entry that has the inode. */
+  /** An entry of the sidecar that has the inode. */
   readonly entry: number;
   readonly ordinal: number;
-  /** A path on the store's file system that nothing has. */
+  /** An unused path on the store's file system. */
   readonly staged: string;
-  /** Files of trees that may have the content, absolute (byte strings). */
+  /** Files of trees that may have the content: absolute paths (byte strings). */
   readonly others: readonly ByteString[];
 }
 
-/** True when the link source is right now. A whole inode of a tree is linked back, so that the tree stays as it is; else the content is copied. */
-export function mendChunk(request: MendRequest, sidecar: Sidecar): boolean {
+/** Returns true if the link source is intact afterwards. Links an intact inode of a tree back, which leaves the tree as it is; otherwise copies the content. */
+export function repairChunk(request: RepairRequest, sidecar: Sidecar): boolean {
   const { chunks, profile, owner, entry, ordinal, staged, others } = request;
   const inodes = new LayerInodes(sidecar, profile, owner);
   const expected = expectedInode(inodes, entry);
@@ -46,8 +46,8 @@ export function mendChunk(request: MendRequest, sidecar: Sidecar): boolean {
   return false;
 }
 
-/** Trees first, whose inode may be whole; then the file itself, its ordinals, and other inodes of the layer with this content. */
-function* candidates({ others, chunks, owner, entry }: MendRequest, sidecar: Sidecar, target: ByteString): Generator<ByteString> {
+/** Yields files of trees first, because their inode may be intact; then the file itself, its ordinals, and other inodes of the layer with this content. */
+function* candidates({ others, chunks, owner, entry }: RepairRequest, sidecar: Sidecar, target: ByteString): Generator<ByteString> {
   yield* others;
   yield target;
   for (const profile of PROFILES) {
@@ -55,7 +55,7 @@ function* candidates({ others, chunks, owner, entry }: MendRequest, sidecar: Sid
   }
 }
 
-/** A copy may have kept the owner and mode of its source: both are set, whatever they are. */
+/** A copy may keep the owner and mode of its source. This state matches nothing, so both are always set. */
 const ANY_STATE: FileState = { self: { uid: -1, gid: -1 }, mode: -1 };
 
 function copyInode(from: ByteString, staged: string, { attributes, mtime }: ExpectedInode): void {
@@ -70,7 +70,7 @@ function copyInode(from: ByteString, staged: string, { attributes, mtime }: Expe
   }
 }
 
-/** A directory in the place of a link source would refuse the rename. */
+/** Removes a directory that has the name of a link source: the rename would fail. */
 function removeDirectory(path: string): void {
   try {
     if (lstatSync(path).isDirectory()) rmSync(path, { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * Unlinks many files as fast as the disk allows. Each call waits for it: so this thread and the workers that have nothing else to do
- * take files from one list. A worker that is busy is not waited for: when it comes there is nothing left to take.
+ * Unlinks many files as fast as the disk allows. Each unlink waits for the disk, so this thread and the idle workers take files from
+ * one shared list. A busy worker does not delay the others: when it starts, the list is empty.
  */
 import { unlinkSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -8,9 +8,9 @@ import { isErrno } from "../errors.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 
 export interface UnlinkRequest {
-  /** With a NUL between them: one text is sent in a fraction of the time. */
+  /** Joined by NUL: sending one string takes a fraction of the time that an array takes. */
   readonly paths: string;
-  /** Shared: the first path that nobody took, whether somebody met an error, then of each worker whether it is at it. */
+  /** Shared memory: the index of the next path, whether an unlink failed, then for each worker whether it is working. */
   readonly state: Int32Array<SharedArrayBuffer>;
   readonly worker: number;
 }
@@ -18,21 +18,21 @@ export interface UnlinkRequest {
 const NEXT = 0;
 const FAILED = 1;
 const WORKERS = 2;
-/** A place that no list reaches: nothing can be taken any more. */
+/** An index beyond the end of any list: no path can be taken any more. */
 const END: number = 1 << 30;
 
-/** Paths taken at once: a millisecond. */
+/** Paths taken together: about a millisecond of work. */
 const SHARE = 16;
-/** With fewer it is not worth it to ask others. */
+/** With fewer paths the workers are not asked: messages would cost more than they gain. */
 const MANY = 128;
-/** How often (ms) it is looked whether a worker that is waited for still lives. */
-const LOOK_MS = 20;
+/** Interval (ms) of the check whether an awaited worker is still alive. */
+const CHECK_MS = 20;
 
 /**
- * How many of the paths, from the first, are gone: all, unless time was up (`until`, as of performance.now()). Nobody unlinks any more
- * when it resolves. What was gone before is no error.
+ * Returns how many paths, counted from the first, are unlinked: all, unless the time `until` (of performance.now()) was reached. No
+ * worker unlinks any more when it resolves. A path that does not exist is not an error.
  */
-export async function unlinkTogether(pool: WorkerPool, paths: readonly string[], until: number): Promise<number> {
+export async function unlinkInParallel(pool: WorkerPool, paths: readonly string[], until: number): Promise<number> {
   const helpers = paths.length < MANY ? 0 : pool.size;
   const state = new Int32Array(new SharedArrayBuffer(4 * (WORKERS + helpers)));
   const dead = new Set<number>();
@@ -43,22 +43,22 @@ export async function unlinkTogether(pool: WorkerPool, paths: readonly string[],
   const taken = Math.min(Atomics.exchange(state, NEXT, END), paths.length);
   for (let worker = 0; worker < helpers; worker++)
     while (Atomics.load(state, WORKERS + worker) !== 0 && !dead.has(worker))
-      await Atomics.waitAsync(state, WORKERS + worker, 1, LOOK_MS).value;
-  // the second time the error is this thread's; and what a dead worker had taken is still there
+      await Atomics.waitAsync(state, WORKERS + worker, 1, CHECK_MS).value;
+  // unlink again, to throw the error in this thread, and because the paths that a dead worker took may still exist
   if (Atomics.load(state, FAILED) !== 0 || dead.size > 0) for (const path of paths.slice(0, taken)) unlink(path);
   return taken;
 }
 
-/** The workers' side. */
+/** Runs in a worker. */
 export function helpUnlink({ paths, state, worker }: UnlinkRequest): void {
-  // before anything is taken: who sees 0 here after the end knows that nothing is unlinked any more
+  // set before a path is taken: a 0 that is read after the end means that this worker unlinks no more
   Atomics.store(state, WORKERS + worker, 1);
   if (Atomics.load(state, NEXT) < END) for (const list = paths.split("\0"); unlinkShare(list, state););
   Atomics.store(state, WORKERS + worker, 0);
   Atomics.notify(state, WORKERS + worker);
 }
 
-/** False when nothing is left. */
+/** Returns false if no path is left. */
 function unlinkShare(paths: readonly string[], state: Int32Array): boolean {
   const from = Atomics.add(state, NEXT, SHARE);
   if (from >= paths.length) return false;

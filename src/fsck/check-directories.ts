@@ -1,9 +1,10 @@
-/** The store's directories themselves: what is there, what should not be, and what the dead left. */
-import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+/** Checks the store's directories: missing ones, foreign names, and files that dead processes left. */
+import { chmodSync, existsSync, lstatSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { FileLock } from "../system/file-lock.ts";
-import type { FsckContext } from "./context.ts";
+import { namesIn } from "../system/names-in.ts";
+import type { FsckContext } from "./fsck-context.ts";
 import { finding, type Finding } from "./finding.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -21,7 +22,7 @@ const ROOT_NAMES: ReadonlySet<string> = new Set([
   "staging",
 ]);
 
-export async function* checkPlaces(context: FsckContext): AsyncGenerator<Finding> {
+export async function* checkDirectories(context: FsckContext): AsyncGenerator<Finding> {
   const { layout } = context;
   const mode = statSync(layout.root).mode & 0o777;
   if ((mode & 0o077) !== 0) {
@@ -40,19 +41,19 @@ export async function* checkPlaces(context: FsckContext): AsyncGenerator<Finding
   yield* checkLocks(context);
 }
 
-/** What a name of the format is not is moved to staging, where it can still be looked at. */
+/** Reports names that the format does not define. A repair moves them to staging, where a person can still examine them. */
 export async function* foreignNames(context: FsckContext, directory: string, isOurs: (name: string) => boolean): AsyncGenerator<Finding> {
-  for (const name of namesIn(directory)) {
+  for (const name of namesIn(directory).toSorted()) {
     if (isOurs(name)) continue;
     const path = join(directory, name);
     yield await context.corrected(finding("name-foreign", context.relative(path)), "moved to staging", () => context.setAside(path));
   }
 }
 
-/** Lock files are never deleted, whatever they are called; but each must be a file. */
+/** Checks that each lock is a regular file. Lock files are never deleted, whatever their name. */
 async function* checkLocks(context: FsckContext): AsyncGenerator<Finding> {
   const { locks } = context.layout;
-  for (const name of namesIn(locks)) {
+  for (const name of namesIn(locks).toSorted()) {
     const stat = lstatSync(join(locks, name), { throwIfNoEntry: false });
     if (!stat || stat.isFile()) continue;
     const found = finding("lock-type", context.relative(join(locks, name)), {
@@ -63,22 +64,22 @@ async function* checkLocks(context: FsckContext): AsyncGenerator<Finding> {
   }
 }
 
-/** Directories of dead owners, and what is older than a day. */
+/** Reports work directories of dead processes, and other names that are older than a day. */
 export async function* checkStaging(context: FsckContext): AsyncGenerator<Finding> {
   const { staging } = context.layout;
-  for (const name of namesIn(staging)) {
+  for (const name of namesIn(staging).toSorted()) {
     const path = join(staging, name);
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (!stat) continue;
     const age = Date.now() - stat.mtimeMs;
-    const leftover = name.startsWith("work-") ? isDead(path, context) : name !== "downloads" && age > DAY_MS;
-    if (!leftover) continue;
+    const isLeftover = name.startsWith("work-") ? isDead(path, context) : name !== "downloads" && age > DAY_MS;
+    if (!isLeftover) continue;
     const found = finding("staging-leftover", context.relative(path), { found: `${Math.round(age / 1000)} s old` });
     yield await context.corrected(found, "removed", () => rmSync(path, { recursive: true, force: true }));
   }
 }
 
-/** A directory without an owner file may be in the making: it counts once it is a minute old. */
+/** A directory without an owner file may have been created just now, so it counts as dead only after a minute. */
 function isDead(path: string, context: FsckContext): boolean {
   const owner = join(path, "owner");
   if (!existsSync(owner)) return Date.now() - (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > 60_000;
@@ -87,19 +88,9 @@ function isDead(path: string, context: FsckContext): boolean {
     lock?.release();
     return lock !== undefined;
   } catch (error) {
-    // nobody can own anything on a store that cannot be written
+    // a store that is read-only has no living owners
     if (isErrno(error, "EROFS", "EACCES")) return !context.repairing;
     if (isErrno(error, "ENOENT")) return false;
-    throw error;
-  }
-}
-
-/** None when the directory is not there. */
-export function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory).sort((a, b) => (a < b ? -1 : 1));
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
     throw error;
   }
 }

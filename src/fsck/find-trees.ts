@@ -1,14 +1,14 @@
-/** Which trees the layers and image records of the store explain. */
+/** Finds the trees that the layers and image records of the store explain. */
 import { existsSync } from "node:fs";
 import { isErrno, ShaleError } from "../errors.ts";
 import type { ImageRecord } from "../store/images.ts";
 import type { Profile } from "../store/profile.ts";
 import { EMPTY_RESOLUTION, treeId } from "../tree/resolution.ts";
 import type { ComposedLayer, ComposeRequest } from "../tree/tasks.ts";
-import type { FsckContext } from "./context.ts";
+import type { FsckContext } from "./fsck-context.ts";
 import type { LayerTables } from "./check-layers.ts";
 
-/** Fills `context.trees` with those that are there. */
+/** Fills `context.trees` with the explained trees that exist. */
 export async function findTrees(context: FsckContext, tables: readonly LayerTables[]): Promise<void> {
   for (const { diffId, profiles, live } of tables) {
     for (const profile of profiles)
@@ -33,7 +33,7 @@ async function compose(context: FsckContext, { layers, trees }: Pick<ImageRecord
     const composed = await context.pool.run<ComposedLayer[]>("tree/compose", request);
     composed.forEach((layer, index) => add(context, layer, { diffId: layers[index]!.diffId, profile }));
   } catch (error) {
-    // removed since it was checked: then there is nothing to explain
+    // the layer was removed since it was checked, so its trees need no explanation
     if (!isErrno(error, "ENOENT") && !ShaleError.is(error, "SIDECAR_INVALID")) throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** What removal works on: the parts of one open store. */
+/** The parts of one open store that inspection and garbage collection work on. */
 import type { Catalog } from "../store/catalog/catalog.ts";
 import type { Images, Warn } from "../store/images.ts";
 import type { Layers } from "../store/layers.ts";
@@ -8,7 +8,7 @@ import type { Leases } from "../store/leases.ts";
 import type { Superblock } from "../store/superblock.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 
-export interface GcContext {
+export interface StoreParts {
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
   readonly images: Images;

@@ -1,4 +1,4 @@
-/** fsck beside other processes, on stores that cannot be written, and as a program. */
+/** fsck of the catalog, beside other processes, on read-only stores, and as a program. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { collect, damagedStore, flipByte, kindsOf, overwriteQuietly, type DamagedStore } from "./damaged-store.ts";
 
 describe("fsck and the catalog", () => {
-  it("`fsck()` never fails on a catalog with a flipped byte, and its repair gives one that answers the same", async () => {
+  it("`fsck()` never fails on a catalog with a flipped byte, and a repair rebuilds it", async () => {
     await using store = await damagedStore();
     await store.local.store.close();
     const tables = readdirSync(store.layout.db).filter((name) => /\.(?:ldb|log)$/.test(name));
@@ -36,7 +36,7 @@ describe("fsck and the catalog", () => {
     }
   });
 
-  it("`fsck()` rebuilds a catalog that is gone to the same keys and values", async () => {
+  it("`fsck()` rebuilds a missing catalog with the same keys and values", async () => {
     await using store = await damagedStore();
     await store.local.store.close();
     const before = await contentOf(store.layout.db);
@@ -46,7 +46,7 @@ describe("fsck and the catalog", () => {
     assert.deepEqual(await contentOf(store.layout.db), before);
   });
 
-  it("`fsck()` does not wait for ever for a catalog that another process holds", async () => {
+  it("`fsck()` stops waiting for a catalog that another process holds", async () => {
     await using store = await damagedStore();
     using held = FileLock.try(store.layout.lock("db"));
     assert.ok(held);
@@ -81,8 +81,8 @@ describe("fsck and the catalog", () => {
   });
 });
 
-describe("fsck at its deepest", () => {
-  it("`fsck()` finds headers that are whole but not the layer's at level full only, and repairs", async () => {
+describe("fsck of all profiles and at level full", () => {
+  it("`fsck()` finds valid headers of another layer at level full only, and repairs them", async () => {
     await using store = await damagedStore();
     const headers = join(store.layout.layer(store.top.diffId), "headers");
     const encoder = new HeadersEncoder();
@@ -113,8 +113,8 @@ describe("fsck at its deepest", () => {
   });
 });
 
-describe("fsck beside others", () => {
-  it("`fsck()` has nothing to say of a store while others pull into it, by force too", async () => {
+describe("fsck beside other processes", () => {
+  it("`fsck()` reports nothing while other handles pull into the store, also with force", async () => {
     await using directory = await temporaryDirectory();
     await using local = await localStore(directory.path);
     const layers = await Promise.all(
@@ -142,7 +142,7 @@ describe("fsck beside others", () => {
     assert.deepEqual(await collect(local.path, { level: "full" }), []);
   });
 
-  it("`fsck()` leaves the record of an image that is in use", async () => {
+  it("`fsck()` keeps the record of an image that is in use", async () => {
     await using store = await damagedStore();
     const registry = new Registry({ store: store.local.store });
     const image = await registry.pull(store.local.reference("one"));
@@ -154,7 +154,7 @@ describe("fsck beside others", () => {
     assert.equal(exitStatus(await store.check({ repair: true })), 1);
   });
 
-  it("`fsck()` ends with the signal's reason, and leaves nothing behind", async () => {
+  it("`fsck()` throws the signal's reason, and removes its staging directory when it is stopped early", async () => {
     await using store = await damagedStore();
     const abort = new AbortController();
     const reason = new Error("enough");
@@ -164,7 +164,7 @@ describe("fsck beside others", () => {
     assert.equal(readdirSync(store.layout.staging).length, 1);
   });
 
-  it("`fsck()` reads a store that cannot be written, and refuses to repair it", async () => {
+  it("`fsck()` reads a read-only store, and refuses to repair it", async () => {
     await using store = await damagedStore();
     await store.local.store.close();
     overwriteQuietly(store.file("alone"));
@@ -182,7 +182,7 @@ describe("fsck beside others", () => {
 });
 
 describe("tools/fsck", () => {
-  it("`fsck` ends with 0, 1, 4, 8 and 16, and tells findings as JSON", async () => {
+  it("`fsck` exits with 0, 1, 4, 8 and 16, and prints findings as JSON", async () => {
     await using store = await damagedStore();
     const program = (...args: string[]): { status: number | null; stdout: string } =>
       spawnSync(process.execPath, [join(PROJECT, "dist/tools/fsck.js"), ...args], { encoding: "utf8" });
@@ -200,7 +200,7 @@ describe("tools/fsck", () => {
     assert.equal(program("--quick", "--full", store.layout.root).status, 16);
   });
 
-  it("`fsck --repair` fetches what is nowhere any more from the image's source, just the layers concerned", async () => {
+  it("`fsck --repair` fetches withdrawn layers, and only these, from the image's source", async () => {
     await using store = await damagedStore();
     const program = (...args: string[]): { status: number | null; stderr: string } =>
       spawnSync(process.execPath, [join(PROJECT, "dist/tools/fsck.js"), store.layout.root, ...args], { encoding: "utf8" });

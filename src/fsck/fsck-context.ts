@@ -1,7 +1,8 @@
-/** What the parts of one fsck share. */
+/** The state that the checks of one fsck share. */
 import { existsSync, readFileSync, renameSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { basename, join } from "node:path";
+import { pMapIterable } from "p-map";
 import { isErrno } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { ImageRecord, ReferenceRecord } from "../store/images.ts";
@@ -26,30 +27,30 @@ export interface FsckProgress {
 }
 
 export interface FsckOptions {
-  /** `quick`: structure, checksums of sidecars, size and attributes of every chunk. `default`: content of everything. `full`: every layer rebuilt too. */
+  /** `quick`: structure, checksums of sidecars, size and attributes of every chunk. `default`: also all content. `full`: also rebuild every layer. */
   readonly level?: FsckLevel | undefined;
-  /** Put right what is wrong. Default false: nothing in the store is changed. */
+  /** Repair what is damaged. Default false: nothing in the store is changed. */
   readonly repair?: boolean | undefined;
-  /** With `repair`: say what would be done, and do nothing. */
+  /** With `repair`: report what would be done, and do nothing. */
   readonly dryRun?: boolean | undefined;
-  /** Worker threads; default 2, or 1 on a machine with one core. */
+  /** Number of worker threads. Default 2, or 1 on a machine with one core. */
   readonly workers?: number | undefined;
-  /** Milliseconds to wait for the catalog's lock; default 10,000. */
+  /** How long to wait for the catalog's lock, in ms. Default 10,000. */
   readonly patience?: number | undefined;
-  /** Milliseconds for which a repair leaves chunks alone that no layer has: an ingest may be about to use them. Default a day. */
+  /** A repair keeps unused chunks that are younger than this, in ms: an ingest may be about to use them. Default a day. */
   readonly keepYoungerMs?: number | undefined;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A layer whose sidecar is good. */
+/** A layer whose sidecar is intact. */
 export interface KnownLayer {
   readonly diffId: DiffId;
-  /** Rows of INODE_ID_BYTES, sorted, each once: the native inodes. */
+  /** The native inodes: sorted rows of INODE_ID_BYTES without duplicates. */
   readonly inodes: Buffer;
 }
 
-/** A tree that a layer of this store explains. */
+/** A tree whose id follows from a layer or image of this store. */
 export interface KnownTree {
   readonly treeId: string;
   readonly diffId: DiffId;
@@ -74,7 +75,7 @@ export class FsckContext {
   readonly bootId: string;
   readonly layers: Layers;
   readonly treeMarks: TreeMarks;
-  /** Filled by the checks, in their order. */
+  /** The checks fill these in their order. */
   readonly records: Map<string, ImageRecord> = new Map();
   readonly references: ReferenceRecord[] = [];
   readonly known: Map<DiffId, KnownLayer> = new Map();
@@ -97,31 +98,31 @@ export class FsckContext {
     return this.options.signal;
   }
 
-  /** True when something is really to be done. */
+  /** True if the store is to be changed. */
   get repairing(): boolean {
     return this.options.repair === true && this.options.dryRun !== true;
   }
 
-  /** For trees that are made again: nothing is written to a store that is only looked at. */
+  /** For trees that are made again. Writes to the store only if it is being repaired. */
   get trust(): TrustTerms {
     const { layout, bootId } = this;
     this.#since ??= this.repairing ? bootStart(layout, bootId) : Infinity;
     return { since: this.#since, verified: join(layout.staging, `verified-${bootId}`) };
   }
 
-  /** The store's path of an absolute one. */
+  /** Returns the path relative to the root of the store. */
   relative(path: string): string {
     return path.slice(this.layout.root.length + 1);
   }
 
-  /** What work on these layers came to; undefined when it failed since one of them was removed or replaced meanwhile. */
-  async whileThere<T>(diffIds: readonly DiffId[], work: () => Promise<T>): Promise<T | undefined> {
+  /** Returns the result of `work` on these layers; undefined if it failed because one of them was removed meanwhile. */
+  async unlessRemoved<T>(diffIds: readonly DiffId[], work: () => Promise<T>): Promise<T | undefined> {
     for (let tries = 3; ; tries--) {
       try {
         return await work();
       } catch (error) {
         if (diffIds.some((diffId) => !existsSync(this.layout.layer(diffId)))) return undefined;
-        // brought back by now: once more
+        // the layer was replaced and exists again: retry
         if (tries === 0 || !isErrno(error, "ENOENT")) throw error;
       }
     }
@@ -131,14 +132,14 @@ export class FsckContext {
     this.options.onProgress?.({ phase, done, total });
   }
 
-  /** Does the repair of a finding if that was asked for. `work` tells whether it succeeded. */
+  /** Repairs a finding if a repair was requested. `work` returns false if the repair failed. */
   async corrected(found: Finding, repair: string, work: () => boolean | void | Promise<boolean | void>): Promise<Finding> {
     if (this.options.repair !== true) return found;
     if (this.options.dryRun === true) return { ...found, state: "would-correct", repair };
     return (await work()) === false ? found : { ...found, state: "corrected", repair };
   }
 
-  /** A path that nothing has, in a directory of this run on the store's file system. @throws an errno on a read-only store */
+  /** Returns an unused path in this run's own directory on the store's file system. @throws an errno on a read-only store */
   fresh(prefix: string): string {
     return this.#staging.fresh(prefix);
   }
@@ -147,12 +148,12 @@ export class FsckContext {
     return this.#staging.directory;
   }
 
-  /** As every handle's (format/store.md, "Staging"), but the directories of the dead stay: they are findings. */
+  /** As for every handle (format/store.md, "Staging"), but directories of dead processes are kept: they are findings. */
   get #staging(): Staging {
     return (this.#workspace ??= Staging.createBesideDead(this.layout.staging));
   }
 
-  /** Moves something out of the way without deleting it: somebody may be using it. */
+  /** Moves an object to staging instead of deleting it: another process may be using it. */
   setAside(path: string): void {
     const target = join(this.layout.staging, `replaced-${basename(path).slice(0, 80)}-${randomBytes(4).toString("hex")}`);
     try {
@@ -162,7 +163,7 @@ export class FsckContext {
     }
   }
 
-  /** The images that have one of these layers, by reference, or by manifest digest where none names them. */
+  /** Returns the references of the images that have one of these layers, or the manifest digest of an image without a reference. */
   imagesWith(diffIds: ReadonlySet<DiffId>): string[] {
     return this.namesOf(({ layers }) => layers.some(({ diffId }) => diffIds.has(diffId)));
   }
@@ -180,29 +181,18 @@ export class FsckContext {
   }
 }
 
-/** Results as they come, at most `limit` under way; stops when the signal says so. */
-export async function* inParallel<T, R>(
+/** Number of results, in units of `concurrency`, that may wait for a slower one before them. */
+const BACKPRESSURE = 16;
+
+/** Yields the results of `work` in the order of `items`, with at most `concurrency` running. @throws the signal's reason */
+export function mapInOrder<T, R>(
   items: Iterable<T>,
-  { limit, signal }: { limit: number; signal: AbortSignal | undefined },
+  { concurrency, signal }: { concurrency: number; signal: AbortSignal | undefined },
   work: (item: T) => Promise<R>,
-): AsyncGenerator<R> {
-  const running = new Set<Promise<{ value: R; self: Promise<unknown> }>>();
-  const iterator = items[Symbol.iterator]();
-  try {
-    for (;;) {
-      signal?.throwIfAborted();
-      while (running.size < limit) {
-        const next = iterator.next();
-        if (next.done) break;
-        const started: Promise<{ value: R; self: Promise<unknown> }> = work(next.value).then((value) => ({ value, self: started }));
-        running.add(started);
-      }
-      if (running.size === 0) return;
-      const { value, self } = await Promise.race(running);
-      running.delete(self as typeof running extends Set<infer P> ? P : never);
-      yield value;
-    }
-  } finally {
-    await Promise.allSettled(running);
-  }
+): AsyncIterable<R> {
+  const mapper = (item: T): Promise<R> => {
+    signal?.throwIfAborted();
+    return work(item);
+  };
+  return pMapIterable(items, mapper, { concurrency, backpressure: concurrency * BACKPRESSURE }) as AsyncIterable<R>;
 }

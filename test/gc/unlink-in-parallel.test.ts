@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { unlinkTogether } from "../../src/gc/unlink-together.ts";
+import { unlinkInParallel } from "../../src/gc/unlink-in-parallel.ts";
 import { isErrno } from "../../src/errors.ts";
 import { WorkerPool } from "../../src/system/worker-pool.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -17,39 +17,39 @@ function files(directory: string, count: number): string[] {
 }
 
 for (const count of [0, 1, 100, 1000]) {
-  test(`\`unlinkTogether()\` removes ${count} files, and does not mind those that were gone`, async () => {
+  test(`\`unlinkInParallel()\` removes ${count} files, and ignores missing ones`, async () => {
     await using at = await temporaryDirectory();
     const pool = new WorkerPool(MODULE, { size: 2 });
     const paths = files(at.path, count);
-    assert.equal(await unlinkTogether(pool, paths, NEVER), count);
+    assert.equal(await unlinkInParallel(pool, paths, NEVER), count);
     assert.deepEqual(readdirSync(at.path), []);
-    assert.equal(await unlinkTogether(pool, paths, NEVER), count);
+    assert.equal(await unlinkInParallel(pool, paths, NEVER), count);
     await pool.close();
   });
 }
 
-test("`unlinkTogether()` stops when time is up, and tells how far it came", async () => {
+test("`unlinkInParallel()` stops when time is up, and returns how many files it removed", async () => {
   await using at = await temporaryDirectory();
   const pool = new WorkerPool(MODULE, { size: 2 });
   const paths = files(at.path, 1000);
-  const gone = await unlinkTogether(pool, paths, 0);
-  assert.ok(gone > 0 && gone < 1000, `${gone}`);
-  assert.deepEqual(new Set(readdirSync(at.path)), new Set(paths.slice(gone).map((path) => path.slice(at.path.length + 1))));
+  const unlinked = await unlinkInParallel(pool, paths, 0);
+  assert.ok(unlinked > 0 && unlinked < 1000, `${unlinked}`);
+  assert.deepEqual(new Set(readdirSync(at.path)), new Set(paths.slice(unlinked).map((path) => path.slice(at.path.length + 1))));
   await pool.close();
 });
 
-test("`unlinkTogether()` fails with what kept a file from going, whoever met it", async () => {
+test("`unlinkInParallel()` throws the error of a failed unlink, in whichever thread it failed", async () => {
   await using at = await temporaryDirectory();
   const pool = new WorkerPool(MODULE, { size: 2 });
   const paths = files(at.path, 1000);
   mkdirSync(join(at.path, "directory"));
-  await assert.rejects(unlinkTogether(pool, [...paths, join(at.path, "directory")], NEVER), (error) => isErrno(error, "EISDIR", "EPERM"));
+  await assert.rejects(unlinkInParallel(pool, [...paths, join(at.path, "directory")], NEVER), (error) => isErrno(error, "EISDIR", "EPERM"));
   await pool.close();
 });
 
-test("`unlinkTogether()` does without workers that have died", async () => {
+test("`unlinkInParallel()` works without workers that died", async () => {
   await using at = await temporaryDirectory();
   const pool = new WorkerPool(new URL("data:text/javascript,process.exit(1)"), { size: 2 });
-  assert.equal(await unlinkTogether(pool, files(at.path, 1000), NEVER), 1000);
+  assert.equal(await unlinkInParallel(pool, files(at.path, 1000), NEVER), 1000);
   assert.deepEqual(readdirSync(at.path), []);
 });

@@ -1,9 +1,9 @@
-/** What images use, counted: so that removing one costs what it has, not what the store has. */
+/** Counts how many images use each object, so that the cost of removing an image depends on the image and not on the store. */
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseBlobDigest, type BlobDigest, type DiffId } from "../image/digest.ts";
+import type { StoreParts } from "../inspect/store-parts.ts";
 import { treesOf, type ImageRecord } from "../store/images.ts";
-import type { GcContext } from "../inspect/context.ts";
 
 export interface Unused {
   readonly layers: readonly DiffId[];
@@ -11,16 +11,16 @@ export interface Unused {
   readonly blobs: readonly BlobDigest[];
 }
 
-export class Users {
-  readonly #context: GcContext;
+export class UseCounts {
+  readonly #parts: StoreParts;
   readonly #records = new Map<string, { readonly version: string; readonly record: ImageRecord | undefined }>();
   readonly #counts = new Map<string, number>();
-  /** Of the records' directory, when it was last looked through. */
+  /** The version of the records' directory when `refresh` last read it. */
   #seen = "";
 
-  /** Reads every record itself: what was read a moment ago may have been written anew since. */
-  constructor(context: GcContext) {
-    this.#context = context;
+  /** Reads every record itself: a record that the caller has read may have been replaced since. */
+  constructor(parts: StoreParts) {
+    this.#parts = parts;
     this.refresh();
   }
 
@@ -28,18 +28,18 @@ export class Users {
     return this.#counts.has(id);
   }
 
-  /** Records that other processes have written meanwhile count too. Call under the lock that they hold until their record is there. */
+  /** Counts records that other processes have written since. Call it under the lock that those processes hold until their record exists. */
   refresh(): void {
-    const directory = join(this.#context.layout.images, "records");
+    const directory = join(this.#parts.layout.images, "records");
     const changed = directoryVersion(directory);
     if (changed !== undefined && changed === this.#seen) return;
     for (const name of readdirSync(directory)) {
-      // before the reading: what is written meanwhile has another
+      // taken before the record is read: a later write gives another version
       const version = fileVersion(join(directory, name));
       const digest = name.replace("-", ":");
       const known = this.#records.get(digest);
       if (version === undefined || known?.version === version) continue;
-      const record = this.#context.images.record(parseBlobDigest(digest), this.#context.warn);
+      const record = this.#parts.images.record(parseBlobDigest(digest), this.#parts.warn);
       if (known?.record) this.#count(known.record, -1);
       if (record) this.#count(record, 1);
       this.#records.set(digest, { version, record });
@@ -47,7 +47,7 @@ export class Users {
     this.#seen = changed ?? "";
   }
 
-  /** An image goes: what nothing else uses then. Its record need not be gone yet (in a dry run it stays). */
+  /** Uncounts an image and returns the objects that no other image uses. Its record may still exist: a dry run keeps it. */
   drop(digest: BlobDigest): Unused {
     const known = this.#records.get(digest);
     if (!known?.record) return { layers: [], trees: [], blobs: [] };
@@ -73,7 +73,7 @@ export class Users {
   }
 }
 
-/** A time stamp is as coarse as the kernel's tick: one of this moment may hide what comes next. */
+/** Time stamps have the resolution of the kernel's clock tick: a time stamp this young may hide a later change. */
 const TICK_MS = 50;
 
 function directoryVersion(path: string): string | undefined {
@@ -81,7 +81,7 @@ function directoryVersion(path: string): string | undefined {
   return Math.abs(Date.now() - mtimeMs) < TICK_MS ? undefined : String(mtimeMs);
 }
 
-/** Each writing makes a new file; a number alone may be that of one just removed. */
+/** Every write makes a new file. The inode number alone is not enough: a removed file's number may be used again. */
 function fileVersion(path: string): string | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat && `${stat.ino} ${stat.ctimeMs}`;

@@ -19,7 +19,7 @@ async function namesOf(harness: StoreHarness): Promise<string[]> {
     .sort();
 }
 
-test("`openStore({ maxBytes })` keeps the budget after pulls, the least recently used image first, and tells what went", async () => {
+test("`openStore({ maxBytes })` evicts the least recently used image after a pull and reports it", async () => {
   const evicted: GcResult[] = [];
   await using harness = await startStore({ store: { maxBytes: 3000, keepYoungerMs: 0, onEvicted: (result) => evicted.push(result) } });
   const references: string[] = [];
@@ -27,7 +27,7 @@ test("`openStore({ maxBytes })` keeps the budget after pulls, the least recently
   for (const reference of references) await harness.pull(reference);
   await harness.reopen();
   assert.deepEqual([evicted.length, await namesOf(harness)], [0, ["a", "b", "c"]]);
-  // used, from the store: nothing is checked then, but it counts
+  // a cached pull does not check the budget, but counts as a use
   await harness.pull(references[0]!);
   await harness.pull(await push(harness, "d"));
   await harness.reopen();
@@ -38,7 +38,7 @@ test("`openStore({ maxBytes })` keeps the budget after pulls, the least recently
   );
 });
 
-test("`openStore({ maxBytes })` does not check on the cached path, nor by `image()`", async () => {
+test("`openStore({ maxBytes })` does not check the budget on a cached pull or in `image()`", async () => {
   await using harness = await startStore({ store: { keepYoungerMs: 0 } });
   const [a, b] = [await push(harness, "a"), await push(harness, "b")];
   await harness.pull(a);
@@ -54,7 +54,7 @@ test("`openStore({ maxBytes })` does not check on the cached path, nor by `image
   assert.deepEqual(await namesOf(harness), ["a", "b"]);
 });
 
-test("`openStore({ maxBytes })` leaves what is open, leased, or pinned, and catches up later", async () => {
+test("`openStore({ maxBytes })` keeps open, leased and pinned images, and evicts them once they are free", async () => {
   await using harness = await startStore({ store: { maxBytes: 0, keepYoungerMs: 0 } });
   const store = await harness.store();
   const client = await harness.client();
@@ -74,7 +74,7 @@ test("`openStore({ maxBytes })` leaves what is open, leased, or pinned, and catc
   assert.deepEqual(await namesOf(harness), ["leased", "pinned"]);
 });
 
-test("`gc({ keepBytes, dryRun })` says beforehand exactly what then goes, shared chunks included", async () => {
+test("`gc({ keepBytes, dryRun })` predicts exactly what is removed, shared chunks included", async () => {
   await using harness = await startStore();
   const common = [{ path: "common", content: "in both".repeat(100) }];
   const references: string[] = [];
@@ -114,7 +114,7 @@ test("`gc({ keepBytes, dryRun })` says beforehand exactly what then goes, shared
   });
 });
 
-test("`gc({ keepBytes })` counts right after layers went, came back, and the catalog was lost", async () => {
+test("`gc({ keepBytes })` counts correctly after layers were removed and ingested again, and after the catalog was lost", async () => {
   await using harness = await startStore();
   const [a, b] = [await push(harness, "a"), await push(harness, "b")];
   await harness.pull(a);
@@ -132,7 +132,7 @@ test("`gc({ keepBytes })` counts right after layers went, came back, and the cat
   assert.equal(await remaining(), 2000);
 });
 
-test("`gc()` removes kept blobs of images that are gone, counts them, and leaves those of images that stay", async () => {
+test("`gc()` removes and counts kept blobs of removed images, and keeps those of the others", async () => {
   await using harness = await startStore({ client: { keepBlobs: true } });
   const [a, b] = [await push(harness, "a"), await push(harness, "b")];
   await harness.pull(a);
@@ -153,7 +153,7 @@ test("`gc()` removes kept blobs of images that are gone, counts them, and leaves
   assert.equal(sizes(), 0);
 });
 
-test("`gc()` removes downloads that nobody came back for in a day, and no younger ones", async () => {
+test("`gc()` removes downloads that were interrupted more than a day ago, and keeps younger ones", async () => {
   await using harness = await startStore();
   const store = await harness.store();
   const directory = harness.file("staging", "downloads");

@@ -1,14 +1,14 @@
-/** Directories that nobody can see any more: the workers delete them while the collection goes on. */
+/** Deletes directories in staging, which no reader looks at, in the workers while the collection continues. */
 import type { WorkerPool } from "../system/worker-pool.ts";
-import type { DeleteRequest } from "./tasks.ts";
+import type { DeleteRequest } from "./gc-tasks.ts";
 
-/** Longest time (ms) that a worker, which pulls of this process need too, is kept at a stretch. */
+/** Longest time (ms) that one request occupies a worker: pulls of this process need the workers too. */
 const SLICE_MS = 20;
 
-export class Trash implements AsyncDisposable {
+export class DeletionQueue implements AsyncDisposable {
   readonly #pool: WorkerPool;
   readonly #waiting: string[] = [];
-  /** By worker. */
+  /** The running deletion of each worker that has one. */
   readonly #working = new Map<number, Promise<void>>();
   readonly #failures: unknown[] = [];
   #ended = false;
@@ -17,19 +17,19 @@ export class Trash implements AsyncDisposable {
     this.#pool = pool;
   }
 
-  /** Begins to delete a directory in staging with all that is in it. */
+  /** Starts to delete a directory and everything in it. */
   add(directory: string): void {
     this.#waiting.push(directory);
     this.#begin(0);
   }
 
-  /** Resolves when all is gone. */
-  async empty(): Promise<void> {
+  /** Resolves when every directory is deleted. @throws the first error of a deletion */
+  async drain(): Promise<void> {
     await this.#idle();
     if (this.#failures.length > 0) throw this.#failures[0];
   }
 
-  /** Resolves when nothing is being deleted any more. What is left is left to the next collection. */
+  /** Stops, and resolves when no deletion runs any more. The next collection deletes the rest. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true;
     await this.#idle();
@@ -47,7 +47,7 @@ export class Trash implements AsyncDisposable {
     this.#working.set(worker, work);
   }
 
-  /** What takes longer than a slice is worth another worker. */
+  /** Starts the next worker only when a directory takes longer than one slice. */
   async #deleteAll(worker: number): Promise<void> {
     for (let directory = this.#waiting.shift(); directory !== undefined && !this.#ended; directory = this.#waiting.shift()) {
       const request: DeleteRequest = { directory, slice: SLICE_MS };

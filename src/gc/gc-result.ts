@@ -1,51 +1,51 @@
-/** What a collection was asked for, and what came of it. */
+/** Options and result of a garbage collection. */
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import type { Reason } from "../inspect/roots.ts";
 
 export interface GcOptions {
-  /** Say what would go, and remove nothing. Counts and bytes are what the removal would give if nothing changed until then. */
+  /** Report what would be removed, and remove nothing. Counts and bytes hold if the store does not change until the removal. */
   readonly dryRun?: boolean | undefined;
   /**
-   * Also remove images that only references keep, least recently used first, until the files' contents and the kept blobs take at
-   * most this many bytes. Default: the store's `maxBytes`, if it has one.
+   * Also evict images that only references keep, the least recently used first, until the files' contents and the kept blobs take no
+   * more than this many bytes. Default: the store's `maxBytes`, if it has one.
    */
   readonly keepBytes?: number | undefined;
-  /** Keep what was pulled or used in the last so many ms; default 5 minutes. */
+  /** Keep what was pulled or used in the last `keepYoungerMs` ms. Default 5 minutes. */
   readonly keepYoungerMs?: number | undefined;
-  /** Also drop the trees of images that stay, where nothing uses them: the next pull or `materialize` makes them again. */
+  /** Also drop trees of images that stay, unless they are in use. The next pull or `materialize` makes them again. */
   readonly trees?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface GcResult {
   readonly images: readonly BlobDigest[];
-  /** The names that went with images that were removed to make room. */
+  /** The references of evicted images. They are removed with their image. */
   readonly references: readonly { readonly reference: string; readonly platform: string; readonly manifestDigest: BlobDigest }[];
   readonly layers: readonly DiffId[];
   /** Tree ids. */
   readonly trees: readonly string[];
-  /** With `trees`: those that stay since something uses them. */
+  /** With `trees`: the trees that stay because they are in use. */
   readonly treesInUse: readonly TreeInUse[];
-  /** Kept blobs whose images are gone. */
+  /** Kept blobs of removed images. */
   readonly blobs: readonly BlobDigest[];
-  /** Downloads that were cut off more than a day ago: their blob digests. */
+  /** The blob digests of downloads that were interrupted more than a day ago. */
   readonly downloads: readonly string[];
-  /** Files of chunks/, each content with its attributes once, and the bytes of their content. */
+  /** The number of removed inodes (a content with its attributes counts once), and the bytes of their content. */
   readonly chunks: number;
   readonly bytes: number;
   /** Bytes of `blobs` and `downloads`. */
   readonly blobBytes: number;
-  /** With a budget: bytes that the files' contents and kept blobs take afterwards. More than the budget if the rest is in use. */
+  /** With a budget: the bytes that the files' contents and kept blobs take afterwards. Exceeds the budget if the rest is in use. */
   readonly remainingBytes?: number;
 }
 
-/** A tree that could not be dropped, and the first thing found that uses it. */
+/** A tree that was not dropped, and the first reason found. */
 export interface TreeInUse {
   readonly treeId: string;
   readonly reason: Reason;
 }
 
-/** A result in the making. */
+/** The result while the collection runs. */
 export interface Tally {
   images: BlobDigest[];
   references: GcResult["references"][number][];

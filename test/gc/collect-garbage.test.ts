@@ -4,11 +4,11 @@ import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { removeImage } from "../../src/gc/remove.ts";
-import { emptyTally } from "../../src/gc/result.ts";
+import { removeImage } from "../../src/gc/remove-objects.ts";
+import { emptyTally } from "../../src/gc/gc-result.ts";
 import { readImages } from "../../src/inspect/roots.ts";
-import { Trash } from "../../src/gc/trash.ts";
-import { Users } from "../../src/gc/users.ts";
+import { DeletionQueue } from "../../src/gc/deletion-queue.ts";
+import { UseCounts } from "../../src/gc/use-counts.ts";
 import { parseDiffId } from "../../src/image/digest.ts";
 import type { GcResult } from "../../src/index.ts";
 import { Store } from "../../src/api/store.ts";
@@ -53,7 +53,7 @@ test("`gc()` removes nothing while references name every image", async () => {
   assert.deepEqual(harness.list(), before);
 });
 
-test("`gc()` removes what only a forgotten image had, and leaves the other image whole", async () => {
+test("`gc()` removes the objects that only a removed image had, and keeps the other image whole", async () => {
   await using harness = await startStore();
   const { first, second } = await twoImages(harness);
   await harness.pull(first);
@@ -75,7 +75,7 @@ test("`gc()` removes what only a forgotten image had, and leaves the other image
   assert.deepEqual([again.cached, again.stats.ingestedLayers], [false, 1]);
 });
 
-test("`gc()` leaves no chunk behind when the last image goes, in any profile and ordinal", async () => {
+test("`gc()` removes every chunk with the last image, in every profile and ordinal", async () => {
   await using harness = await startStore();
   const entries = [0, 1, 2].map((n) => ({ path: `equal-${n}`, content: "the same", mode: 0o4755, uid: 7 }));
   const { reference } = await harness.pushEntries(
@@ -96,7 +96,7 @@ test("`gc()` leaves no chunk behind when the last image goes, in any profile and
   assert.deepEqual(harness.staged(), []);
 });
 
-test("`gc()` leaves no chunk behind of a layer with thousands of files, nor of one file that is there a thousand times", async () => {
+test("`gc()` removes every chunk of a layer with thousands of files, and of a file that occurs a thousand times", async () => {
   await using harness = await startStore();
   const many = Array.from({ length: 3000 }, (_, n) => ({ path: `${n}`, content: `${n % 2900}`, mtime: 1 }));
   const equal = Array.from({ length: 1200 }, (_, n) => ({ path: `equal/${n}`, content: "the same", mtime: 1 }));
@@ -104,7 +104,7 @@ test("`gc()` leaves no chunk behind of a layer with thousands of files, nor of o
   for (const profile of ["overlay", "oci"] as const) await harness.pull(reference, { profile });
   const files = chunkFiles(harness);
   assert.equal(files.length, 2 * 4200);
-  // one that EMLINK would have made, and what is none of ours
+  // an ordinal as EMLINK makes it, and a foreign file
   const [first = ""] = files;
   writeFileSync(harness.file("chunks", first.slice(0, 2), `${first.slice(2, 32)}.1000000`), "");
   writeFileSync(harness.file("chunks", first.slice(0, 2), "strange"), "");
@@ -116,7 +116,7 @@ test("`gc()` leaves no chunk behind of a layer with thousands of files, nor of o
   assert.deepEqual(harness.staged(), []);
 });
 
-test("`gc()` keeps an image that a handle or a name leases, and one that was used a moment ago", async () => {
+test("`gc()` keeps an image that a handle or a named lease keeps, and one that was used recently", async () => {
   await using harness = await startStore();
   const { first } = await twoImages(harness);
   const store = await harness.store();
@@ -139,7 +139,7 @@ test("`gc()` keeps an image that a handle or a name leases, and one that was use
   assert.equal(existsSync(image.layers[0]!), false);
 });
 
-test("`gc()` lets a lease with an end go when it is past", async () => {
+test("`gc()` ignores an expired lease", async () => {
   await using harness = await startStore();
   const { first } = await twoImages(harness);
   const store = await harness.store();
@@ -167,14 +167,14 @@ test("`gc({ keepBytes })` removes the least recently used image until the rest f
   assert.deepEqual(cached, [true, false, true]);
 });
 
-test("`gc()` finishes a removal that was cut off, and adds layers that the chunk index lost", async () => {
+test("`gc()` finishes an interrupted removal, and adds layers that the catalog lost", async () => {
   await using harness = await startStore();
   const { first, second } = await twoImages(harness);
   await harness.pull(first);
   const kept = await harness.pull(second);
   const store = await harness.store();
   await store.remove(first);
-  await assert.rejects(store.gc({ ...NOW, signal: AbortSignal.abort(new Error("cut off")) }), /cut off/);
+  await assert.rejects(store.gc({ ...NOW, signal: AbortSignal.abort(new Error("interrupted")) }), /interrupted/);
   await harness.reopen();
   rmSync(harness.file("db"), { recursive: true });
   const result = await (await harness.store()).gc(NOW);
@@ -182,7 +182,7 @@ test("`gc()` finishes a removal that was cut off, and adds layers that the chunk
   assert.equal(readFileSync(join(kept.layers[1]!, "copy-of-a"), "utf8"), "a in both");
 });
 
-test("`gc()` finishes a removal that was cut off when its sidecar had gone, but none of a layer that a pull is about to bring back", async () => {
+test("`gc()` finishes a removal that was interrupted after the sidecar was deleted, but not while a pull ingests the layer again", async () => {
   await using harness = await startStore();
   const { first } = await twoImages(harness);
   await harness.pull(first);
@@ -201,29 +201,29 @@ test("`gc()` finishes a removal that was cut off when its sidecar had gone, but 
   assert.ok(!existsSync(removed));
 });
 
-test("`Users.refresh()` sees the records that were written since, and `drop()` tells what only the dropped one had", async () => {
+test("`UseCounts.refresh()` counts records written since, and `drop()` returns what only the dropped image had", async () => {
   await using harness = await startStore();
   const { first, second } = await twoImages(harness);
   const context = await Store.internals(await harness.store()).session.whole();
-  const users = new Users(context);
+  const uses = new UseCounts(context);
   for (const reference of [first, second]) {
     const { manifestDigest, layers } = await harness.pull(reference);
     const record = context.images.record(manifestDigest, () => {})!;
     const { diffId } = record.layers[1]!;
     const tree = layers[1]!.slice(layers[1]!.lastIndexOf("/") + 1);
-    assert.deepEqual([users.has(diffId), users.has(tree)], [false, false]);
-    users.refresh();
-    assert.deepEqual([users.has(diffId), users.has(tree)], [true, true]);
+    assert.deepEqual([uses.has(diffId), uses.has(tree)], [false, false]);
+    uses.refresh();
+    assert.deepEqual([uses.has(diffId), uses.has(tree)], [true, true]);
   }
   const [record] = context.images.records().map((digest) => context.images.record(digest, () => {})!);
-  const unused = users.drop(record!.manifestDigest);
+  const unused = uses.drop(record!.manifestDigest);
   assert.deepEqual(unused.layers, [record!.layers[1]!.diffId]);
-  assert.equal(users.has(record!.layers[0]!.diffId), true, "the other has it too");
-  users.refresh();
-  assert.equal(users.has(record!.layers[1]!.diffId), false, "what is dropped stays so though its record is there");
+  assert.equal(uses.has(record!.layers[0]!.diffId), true, "the other image has it too");
+  uses.refresh();
+  assert.equal(uses.has(record!.layers[1]!.diffId), false, "a dropped image stays dropped although its record exists");
 });
 
-test("`usage()` tells what each image has alone and what it shares", async () => {
+test("`usage()` reports what each image has alone and what it shares", async () => {
   await using harness = await startStore();
   const { first, second } = await twoImages(harness);
   await harness.pull(first);
@@ -239,7 +239,7 @@ test("`usage()` tells what each image has alone and what it shares", async () =>
   assert.equal(unused, 0);
 });
 
-test("`gc()` leaves a file of one layer that another layer's file would be in another profile", async () => {
+test("`gc()` keeps a native inode of one layer that is also a form of a removed layer's file in another profile", async () => {
   await using harness = await startStore();
   const { uid, gid } = { uid: process.geteuid!(), gid: process.getegid!() };
   const file = { path: "f", content: "the same", mode: 0o644, uid, gid };
@@ -249,7 +249,7 @@ test("`gc()` leaves a file of one layer that another layer's file would be in an
   ]);
   await harness.pull(plain.reference, { profile: "userxattr" });
   const kept = await harness.pull(dressed.reference);
-  assert.equal(chunkFiles(harness).length, 2, "the form of the one is the file of the other");
+  assert.equal(chunkFiles(harness).length, 2, "the form of one file is the native inode of the other");
   const store = await harness.store();
   await store.remove(plain.reference);
   assert.equal((await store.gc(NOW)).chunks, 1);
@@ -260,29 +260,29 @@ test("`gc()` leaves a file of one layer that another layer's file would be in an
   assert.deepEqual(again.layers, kept.layers);
 });
 
-/** Two manifests of one config. */
+/** Pushes two manifests with the same config. */
 async function inTwoForms(harness: StoreHarness): Promise<string[]> {
   const entries = [{ path: "file", content: "the same" }];
   const forms = [await layer(entries, { compression: "gzip" }), await layer(entries, { compression: "none" })];
   return forms.map((form, index) => harness.push(`form/${index}`, [form]).reference);
 }
 
-test("`removeImage()` keeps a config that another image has since a moment ago", async () => {
+test("`removeImage()` keeps a config that another image has used since", async () => {
   await using harness = await startStore();
   const [first, second] = await inTwoForms(harness);
   const { manifestDigest } = await harness.pull(first!);
   const core = await Store.internals(await harness.store()).session.whole();
   const images = readImages(core, 0);
   const known = images.get(manifestDigest)!;
-  await using trash = new Trash(core.pool);
-  const round = { images, users: new Users(core), options: NOW, tally: emptyTally(), gone: new Set<never>(), trash };
+  await using deletions = new DeletionQueue(core.pool);
+  const collection = { images, uses: new UseCounts(core), options: NOW, tally: emptyTally(), removedLayers: new Set<never>(), deletions };
   await harness.pull(second!);
-  assert.ok(removeImage(core, round, known));
+  assert.ok(removeImage(core, collection, known));
   assert.ok(existsSync(core.layout.config(known.record.configDigest)));
   assert.ok(!existsSync(core.layout.manifest(manifestDigest)));
 });
 
-test("`pull()` writes the config that it found in the store, should that have gone with another image meanwhile", async () => {
+test("`pull()` writes the config that it found in the store if it was removed with another image meanwhile", async () => {
   await using harness = await startStore();
   const [first, second] = await inTwoForms(harness);
   const { manifestDigest } = await harness.pull(first!);
@@ -300,7 +300,7 @@ test("`pull()` writes the config that it found in the store, should that have go
   assert.ok(existsSync(config));
 });
 
-test("`gc()` leaves a chunk that a layer claims between the look into the catalog and the sweep", async () => {
+test("`gc()` keeps a chunk that a layer announces between the catalog lookup and the sweep", async () => {
   await using harness = await startStore();
   const { first } = await twoImages(harness);
   await harness.pull(first);
@@ -319,7 +319,7 @@ test("`gc()` leaves a chunk that a layer claims between the look into the catalo
   assert.equal(await store.remove(first), true);
   const sweep = await FileLock.acquire(layout.lock("sweep"));
   const collecting = store.gc(NOW);
-  // it has the catalog, and waits for the sweep
+  // gc holds the catalog and waits for the sweep lock
   while (!isHeld(layout.lock("db"))) await sleep(5);
   await sleep(100);
   for (const claim of claims) catalog.announce(claim, join(layout.staging, `edges-${claim.diffId.slice(7, 20)}`));
