@@ -1,6 +1,6 @@
 /** Between the work and the caller's sink: coalesces counts, swallows what the sink throws, and keeps the promise of terminal events. */
 import { ShaleError } from "../errors.ts";
-import type { LayerProgress, ProgressEvent, ProgressSink } from "./progress.ts";
+import type { FailureCode, LayerProgress, ProgressEvent, ProgressSink } from "./progress.ts";
 
 /** Counts of one kind and layer are told at most this often (ms); the last one is always in a terminal event. */
 const INTERVAL_MS = 100;
@@ -42,7 +42,7 @@ export class ProgressRelay {
   }
 
   /** How an error is told in an event. */
-  static describe(error: unknown): { code: string; message: string } {
+  static describe(error: unknown): { code: FailureCode; message: string } {
     if (ShaleError.is(error)) return { code: error.code, message: error.message };
     if (error instanceof Error) return { code: error.name === "AbortError" ? "ABORTED" : "ERROR", message: error.message };
     return { code: "ERROR", message: String(error) };

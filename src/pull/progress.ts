@@ -1,4 +1,5 @@
-/** What a pull tells while it runs. Byte counts are coalesced; every started layer, sidecar and tree, and the pull itself, ends in a terminal event. */
+/** Events of a running pull. Byte counts are coalesced; every started layer, sidecar and tree, and the pull itself, ends in a terminal event. */
+import type { ErrorCode } from "../errors.ts";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 
 export interface LayerProgress {
@@ -6,6 +7,9 @@ export interface LayerProgress {
   readonly index: number;
   readonly diffId: DiffId;
 }
+
+/** `ABORTED`: stopped with the pull, by its signal or by the failure of another layer. `ERROR`: an error that is not a ShaleError. */
+export type FailureCode = ErrorCode | "ABORTED" | "ERROR";
 
 export type ProgressEvent =
   | { readonly kind: "resolving"; readonly reference: string }
@@ -26,7 +30,7 @@ export type ProgressEvent =
   | ({ readonly kind: "sidecar-complete"; readonly bytes: number } & LayerProgress)
   /** Nothing to fetch: in the store already, or another process is or was at it. Terminal for the layer's download and ingest. */
   | ({ readonly kind: "layer-skipped"; readonly reason: "in-store" | "ingested-elsewhere" } & LayerProgress)
-  | ({ readonly kind: "layer-failed"; readonly code: string; readonly message: string } & LayerProgress)
+  | ({ readonly kind: "layer-failed"; readonly code: FailureCode; readonly message: string } & LayerProgress)
   | ({ readonly kind: "tree-started"; readonly total: number } & LayerProgress)
   | ({ readonly kind: "tree-advanced"; readonly entries: number; readonly total: number } & LayerProgress)
   | ({ readonly kind: "tree-complete"; readonly entries: number } & LayerProgress)
@@ -46,7 +50,7 @@ export type ProgressEvent =
   /** Something was wrong, was put right or worked around, and the pull goes on. */
   | { readonly kind: "warning"; readonly code: string; readonly message: string }
   | { readonly kind: "complete"; readonly manifestDigest: BlobDigest; readonly cached: boolean }
-  | { readonly kind: "failed"; readonly code: string; readonly message: string };
+  | { readonly kind: "failed"; readonly code: FailureCode; readonly message: string };
 
 /** Never awaited; what it throws is dropped: progress can neither block nor fail a pull. */
 export type ProgressSink = (event: ProgressEvent) => void;

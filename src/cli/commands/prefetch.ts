@@ -1,11 +1,11 @@
 /** `shale prefetch`: many images into the store, for later. */
 import { readFileSync } from "node:fs";
 import type { Image, ProgressEvent, PullPolicy, Registry } from "../../index.ts";
+import { ProgressSummary } from "../../progress.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { storePath } from "../open-store.ts";
 import { COMMON, MATERIALIZE, PLATFORM, PROFILE, PULL, REGISTRY } from "../options.ts";
 import { print } from "../print.ts";
-import { PullTotal } from "../progress/pull-total.ts";
 import { StatusLine } from "../progress/status-line.ts";
 import { showLeft } from "../progress/total-line.ts";
 import { openRegistry, registryOptions, storeOptions } from "../registry-options.ts";
@@ -134,7 +134,7 @@ class Sum {
   readonly #images: number;
   readonly #status: StatusLine;
   /** A layer that several images share counts once. */
-  readonly #total: PullTotal = new PullTotal(() => performance.now());
+  readonly #total: ProgressSummary = new ProgressSummary();
   #resolved = 0;
   #finished = 0;
   #failed = 0;
@@ -153,7 +153,7 @@ class Sum {
         known = true;
         this.#resolved++;
       }
-      if (!event.kind.startsWith("tree-")) this.#total.apply(event);
+      this.#total.update(event);
       if (event.kind === "download-advanced") this.#show();
     };
   }
@@ -178,14 +178,13 @@ class Sum {
   #show(): void {
     const parts = [`${this.#finished} of ${showCount(this.#images, "image")}`];
     if (this.#failed > 0) parts.push(`${this.#failed} failed`);
-    const { view } = this.#total;
-    if (view?.kind === "fetching") {
-      const { bytes, total, rate, left } = view;
-      // before all are known the sum would grow, and the time with it
-      const whole = this.#resolved === this.#images ? total : undefined;
-      parts.push(whole === undefined ? `${showSize(bytes)} fetched` : `${showSize(bytes)} of ${showSize(whole)}`);
-      if (rate !== undefined) parts.push(`${showSize(rate)}/s`);
-      if (whole !== undefined && left !== undefined) parts.push(showLeft(left));
+    const { layers, downloadedBytes, totalBytes, bytesPerSecond, remainingMs } = this.#total.snapshot();
+    if (layers.total > 0) {
+      // before all manifests are known the sum, and the time with it, would still grow
+      const whole = this.#resolved === this.#images ? totalBytes : undefined;
+      parts.push(whole === undefined ? `${showSize(downloadedBytes)} fetched` : `${showSize(downloadedBytes)} of ${showSize(whole)}`);
+      if (bytesPerSecond !== undefined) parts.push(`${showSize(bytesPerSecond)}/s`);
+      if (whole !== undefined && remainingMs !== undefined) parts.push(showLeft(remainingMs));
     }
     this.#status.show(parts.join(", "));
   }

@@ -2,7 +2,7 @@
 import { assertNever } from "../../errors.ts";
 import type { ProgressEvent } from "../../index.ts";
 import { nameOptions, showCount, showDuration, showMessage, showSize } from "../show.ts";
-import { bar, percent } from "./bar.ts";
+import { bar, showPercent } from "./bar.ts";
 import type { LayerRow, LayerState } from "./layer-states.ts";
 
 const HOW: Readonly<Record<Extract<LayerState, { kind: "done" }>["how"], string>> = {
@@ -21,7 +21,7 @@ export function layerLines(rows: readonly LayerRow[], { width, height }: { reado
 
 /** `<12 digits>  <what is happening>`. */
 export function layerLine({ digest, state, rate }: LayerRow): string {
-  return `${shortDigest(digest)}  ${describe(state, rate.perSecond)}`;
+  return `${shortDigest(digest)}  ${describe(state, rate)}`;
 }
 
 /** The first twelve digits, as Docker shows them. */
@@ -61,8 +61,8 @@ function describe(state: LayerState, rate: number | undefined): string {
 }
 
 function share(done: number, total: number): string {
-  const part = total > 0 ? Math.min(1, Math.max(0, done / total)) : 1;
-  return `${bar(part)} ${percent(part)}`;
+  const percent = total > 0 ? Math.min(100, Math.max(0, (100 * done) / total)) : 100;
+  return `${bar(percent)} ${showPercent(percent)}`;
 }
 
 function isActive({ state }: LayerRow): boolean {

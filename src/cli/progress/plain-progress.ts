@@ -1,9 +1,9 @@
 import type { ProgressEvent } from "../../index.ts";
+import { ProgressSummary } from "../../progress.ts";
 import type { Output } from "../command.ts";
 import { showCount, showMessage, showSize, showNumber } from "../show.ts";
 import { retryText, shortDigest } from "./layer-lines.ts";
 import type { Progress } from "./progress.ts";
-import { PullTotal } from "./pull-total.ts";
 import { showLeft } from "./total-line.ts";
 
 /** A download that goes on tells so this often. */
@@ -15,7 +15,7 @@ export class PlainProgress implements Progress {
   readonly #now: () => number;
   readonly #digests = new Map<number, string>();
   readonly #told = new Map<number, number>();
-  readonly #total: PullTotal;
+  readonly #total: ProgressSummary = new ProgressSummary();
   #toldTotal: number | undefined;
   #layers = 0;
   #stopped = false;
@@ -23,13 +23,12 @@ export class PlainProgress implements Progress {
   constructor(output: Output, now: () => number = () => performance.now()) {
     this.#output = output;
     this.#now = now;
-    this.#total = new PullTotal(now);
   }
 
   readonly onEvent = (event: ProgressEvent): void => {
     const line = this.#line(event);
     if (line !== undefined) this.note(line);
-    this.#total.apply(event);
+    this.#total.update(event, this.#now());
     const total = event.kind === "download-advanced" ? this.#totalLine() : undefined;
     if (total !== undefined) this.note(total);
   };
@@ -67,15 +66,14 @@ export class PlainProgress implements Progress {
     this.#toldTotal ??= now;
     if (now - this.#toldTotal < INTERVAL_MS) return undefined;
     this.#toldTotal = now;
-    const { view } = this.#total;
-    if (view?.kind !== "fetching") return undefined;
-    const { bytes, total, rate, left } = view;
+    const { phase, downloadedBytes, totalBytes, percent = 0, bytesPerSecond, remainingMs } = this.#total.snapshot(now);
+    if (phase !== "fetching") return undefined;
     const parts = [
-      total === undefined
-        ? showSize(bytes)
-        : `${showSize(bytes)} of ${showSize(total)} (${Math.floor((100 * bytes) / Math.max(1, total))}%)`,
-      ...(rate === undefined ? [] : [`${showSize(rate)}/s`]),
-      ...(left === undefined ? [] : [showLeft(left)]),
+      totalBytes === undefined
+        ? showSize(downloadedBytes)
+        : `${showSize(downloadedBytes)} of ${showSize(totalBytes)} (${Math.floor(percent)}%)`,
+      ...(bytesPerSecond === undefined ? [] : [`${showSize(bytesPerSecond)}/s`]),
+      ...(remainingMs === undefined ? [] : [showLeft(remainingMs)]),
     ];
     return `total: ${parts.join(", ")}`;
   }

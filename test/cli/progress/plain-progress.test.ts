@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PlainProgress } from "../../../src/cli/progress/plain-progress.ts";
 import { keep } from "../fake-context.ts";
-import { diffId, resolved, wholeLayer } from "./events.ts";
+import { diffId, resolved, wholeLayer } from "../../support/progress-events.ts";
 
 test("PlainProgress tells the begin and the end of each step, without control characters", () => {
   const output = keep();
