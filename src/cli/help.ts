@@ -1,8 +1,8 @@
 /** Help, written from the tables of the commands. */
+import wrapAnsi from "wrap-ansi";
 import type { ArgumentSpec, Command, OptionSpec } from "./command.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
 import { COMMON, HELP } from "./options.ts";
-import { wrapText } from "./text-width.ts";
 
 /** Of a terminal that is wide enough, and elsewhere. */
 export const HELP_WIDTH = 96;
@@ -97,7 +97,7 @@ interface Layout {
 }
 
 function layoutOf(width: number): Layout {
-  const wrap = (text: string, within = width): string[] => wrapText(text, { width: within, measure: (part) => part.length });
+  const wrap = (text: string, within = width): string[] => wrapAnsi(text, within).split("\n");
   const table: Layout["table"] = (rows) => {
     const first = Math.max(...rows.map(([left]) => left.length));
     return rows.flatMap(([left, right]) => {

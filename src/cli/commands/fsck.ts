@@ -12,7 +12,6 @@ import { registryOptions } from "../registry-options.ts";
 import { isTerminal, Reporter } from "../reporter.ts";
 import { showCount, showJson, showMessage, showNumber } from "../show.ts";
 import { isColoured } from "../table.ts";
-import { measureFor, wrapText } from "../text-width.ts";
 import { UsageError } from "../usage-error.ts";
 import { amount, flag, text } from "../values.ts";
 
@@ -157,13 +156,15 @@ async function shown(finding: Finding, context: Context): Promise<string> {
   const text = textOf(finding);
   const { stdout, env } = context;
   if (!isTerminal(stdout, env)) return `${text}\n`;
-  const lines = wrapText(text, { width: stdout.columns || 80, measure: await measureFor([text]), indent: "  " }).join("\n");
+  const { default: wrapAnsi } = await import("wrap-ansi");
+  const lines = wrapAnsi(text, (stdout.columns || 80) - INDENT.length).replaceAll("\n", `\n${INDENT}`);
   const colour = COLOURS[finding.severity];
   const { length } = finding.severity;
   if (!isColoured(context) || colour === undefined) return `${lines}\n`;
   return `${styleText(colour, lines.slice(0, length), { validateStream: false })}${lines.slice(length)}\n`;
 }
 
+const INDENT = "  ";
 const COLOURS: Readonly<Record<Finding["severity"], "red" | "yellow" | undefined>> = { error: "red", warning: "yellow", note: undefined };
 
 function textOf({ severity, kind, object, path, expected, found, trees, images, state, repair }: Finding): string {
