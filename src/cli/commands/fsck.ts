@@ -1,4 +1,4 @@
-/** `shale fsck`: checks a store, and repairs it if asked: docs/fsck.md. */
+/** `shale fsck`: checks a store, and repairs it on request: docs/fsck.md. */
 import { styleText } from "node:util";
 import { escapeText } from "../../bytes.ts";
 import { ShaleError } from "../../errors.ts";
@@ -19,37 +19,37 @@ const UNCORRECTED = 4;
 
 export const fsckCommand: Command = {
   name: "fsck",
-  summary: "Checks a store, and repairs it if asked.",
+  summary: "Check a store, and repair it on request.",
   arguments: [{ name: "STORE", optional: true, completes: "directory" }],
   options: {
     ...COMMON,
-    quick: { type: "boolean", help: "structure, checksums of sidecars, size and attributes of every chunk" },
-    full: { type: "boolean", help: "the content of everything, and every layer rebuilt" },
-    repair: { type: "boolean", help: "put right what is wrong, and fetch again what had to be withdrawn" },
-    "dry-run": { type: "boolean", help: "with --repair: say what would be done" },
-    offline: { type: "boolean", help: "with --repair: fetch nothing; the next pull of an image will" },
-    "no-notes": { type: "boolean", help: "leave out what is only waste or work in progress" },
-    workers: { type: "count", argument: "COUNT", range: [1, 64], help: "worker threads, at most 64" },
+    quick: { type: "boolean", help: "check structure, sidecars, and size and attributes of every chunk, but no content" },
+    full: { type: "boolean", help: "also rebuild every layer, and compare it with its diff ID" },
+    repair: { type: "boolean", help: "repair what is damaged, and fetch again what had to be removed" },
+    "dry-run": { type: "boolean", help: "with --repair: show the repairs, and make none" },
+    offline: { type: "boolean", help: "with --repair: fetch nothing; leave that to the next pull" },
+    "no-notes": { type: "boolean", help: "omit notes: wasted space, and work in progress" },
+    workers: { type: "count", argument: "COUNT", range: [1, 64], help: "number of worker threads, at most 64" },
     ...REGISTRY,
   },
   conflicts: [["quick", "full"]],
   notes: [
-    "Standard output has a line a finding. fsck may run while other processes pull, and needs no network but for --repair.",
-    "A damaged chunk or tree is never changed in place; see docs/fsck.md for what a repair does.",
+    "Standard output: one line per finding. fsck may run while other processes pull. It uses the network only for --repair.",
+    "A damaged chunk or tree is never changed in place; docs/fsck.md explains what a repair does.",
   ],
-  json: "{ findings: [{ severity, kind, object, path, expected, found, trees, images, state, repair }, ...], summary: { errors, warnings, notes, corrected }, fetched: [{ reference, layers } or { reference, error }] }, a finding a line",
+  json: "{ findings: [{ severity, kind, object, path, expected, found, trees, images, state, repair }, ...], summary: { errors, warnings, notes, corrected }, fetched: [{ reference, layers } or { reference, error }] }, one finding per line",
   examples: [
-    ["shale fsck", "the content of everything"],
-    ["shale fsck --quick --store /var/lib/shale", "40,000 chunks in about a second"],
-    ["shale fsck --repair --dry-run", "what a repair would do"],
+    ["shale fsck", "check all content"],
+    ["shale fsck --quick --store /var/lib/shale", "check no content: 40,000 chunks in about a second"],
+    ["shale fsck --repair --dry-run", "show what a repair would do"],
   ],
   exitCodes: {
     rows: [
-      [0, "nothing is wrong"],
-      [1, "all that was wrong was corrected"],
-      [UNCORRECTED, "something is left uncorrected (5: and something was corrected)"],
-      [8, "the check could not be done"],
-      [16, "the command line was not understood"],
+      [0, "no errors and no warnings"],
+      [1, "everything was repaired"],
+      [UNCORRECTED, "some damage remains (5: some was repaired, too)"],
+      [8, "the check failed"],
+      [16, "invalid command line"],
     ],
     ofFailure: (kind) => (kind === "usage" ? 16 : 8),
   },

@@ -13,7 +13,7 @@ export type LayerState =
 
 export interface LayerRow {
   readonly index: number;
-  /** Digest to show: the blob's if it is known, else the diff ID. */
+  /** Digest to show: the blob digest if known, else the diff ID. */
   readonly digest: string;
   readonly state: LayerState;
   /** Bytes per second; undefined in the first second of a download. */

@@ -10,7 +10,7 @@ import { totalLine } from "./total-line.ts";
 
 const FRAME_MS = 100;
 
-/** Progress drawn in place. Events only change the state; frames are drawn at most every `FRAME_MS`, and left out while the terminal lags. */
+/** Progress drawn in place. Events only change the state; frames are drawn at most every `FRAME_MS`, and skipped while the terminal lags. */
 export class LiveProgress implements Progress {
   readonly #output: Output;
   readonly #frame: TerminalFrame;
@@ -32,7 +32,7 @@ export class LiveProgress implements Progress {
     this.#states.apply(event);
     this.#total.update(event, this.#now());
     if (event.kind === "warning") this.note(`warning: ${event.code}: ${showMessage(event.message)}`);
-    else if (event.kind === "retrying") this.note(`layer ${event.index + 1} ${retryText(event)}`);
+    else if (event.kind === "retrying") this.note(`layer ${event.index + 1}: ${retryText(event)}`);
     else if (this.#states.rows.length > 0) this.#schedule();
   };
 
@@ -43,7 +43,7 @@ export class LiveProgress implements Progress {
   readonly stop = (): void => {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
-    // the command tells what came of the whole
+    // without the line for the whole pull: the command prints the result
     this.#frame.draw(layerLines(this.#states.rows, this.#frame.size));
     this.#stopped = true;
   };
