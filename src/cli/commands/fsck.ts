@@ -67,7 +67,7 @@ interface Check {
 
 async function check(line: Line, context: Context): Promise<number> {
   const { args, values } = line;
-  if (args[0] !== undefined && text(values, "store") !== undefined) throw new UsageError("the store is named twice; leave out --store");
+  if (args[0] !== undefined && text(values, "store") !== undefined) throw new UsageError("the store is given twice; omit STORE or --store");
   const reporter = new Reporter(line, context);
   using status = new StatusLine(context, reporter);
   const run: Check = { asked: registryOptions(line), line, context, path: args[0] ?? storePath(line, context), reporter, status };
@@ -96,7 +96,7 @@ async function finish({ context }: Check, all: readonly Finding[], fetched: read
   return fsckExitStatus(all) | (fetched.some(({ error }) => error) ? UNCORRECTED : 0);
 }
 
-/** The findings that are to be shown; `all` gets every one, without what may be long. */
+/** Yields the findings to show. `all` gets every finding, without its long lists. */
 async function* tell({ line: { values }, context, path, status }: Check, all: Finding[]): AsyncGenerator<Finding> {
   const level: FsckLevel = flag(values, "quick") ? "quick" : flag(values, "full") ? "full" : "default";
   const { fsck } = await context.loadApi();
@@ -151,7 +151,7 @@ async function fetchMissing({ asked, context, path, reporter }: Check): Promise<
   return fetched;
 }
 
-/** On a terminal broken at words, the severity in colour; elsewhere a line. */
+/** On a terminal wrapped, with the severity in colour; else one line. */
 async function shown(finding: Finding, context: Context): Promise<string> {
   const text = textOf(finding);
   const { stdout, env } = context;
@@ -190,5 +190,5 @@ function summary(findings: readonly Finding[], { values }: Line): string {
   const { errors, warnings, notes, corrected } = counts(findings);
   const found = [showCount(errors, "error"), showCount(warnings, "warning"), showCount(notes, "note")].join(", ");
   if (flag(values, "repair") && !flag(values, "dry-run")) return `${found}; ${showNumber(corrected)} corrected`;
-  return errors + warnings === 0 || flag(values, "repair") ? found : `${found}; shale fsck --repair puts right what is wrong`;
+  return errors + warnings === 0 || flag(values, "repair") ? found : `${found}; shale fsck --repair repairs the store`;
 }
