@@ -1,44 +1,46 @@
 /**
- * The part of docs/cli.md that the tables of the commands say already: a section for each command, and the exit codes. Without
- * `--update` it is compared.
+ * Generates parts of docs/cli.md from the tables of the commands: the shared options, the exit codes, and a section for each command.
+ * Without `--update` it compares them.
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "../src/cli/command.ts";
 import { loadCommands } from "../src/cli/commands.ts";
 import { EXIT_CODES } from "../src/cli/exit-codes.ts";
-import { optionRows, usageOf } from "../src/cli/help.ts";
-import { COMMON } from "../src/cli/options.ts";
+import { optionGroups, optionRow, usageOf, type Row } from "../src/cli/help.ts";
+import { COMMON_OPTIONS, IMAGE_OPTIONS, PULL_OPTIONS, REGISTRY_OPTIONS, type OptionGroup } from "../src/cli/options.ts";
 import { PROJECT, readProjectFile, report } from "./project.ts";
 
 const PAGE = "docs/cli.md";
+const SHARED: readonly OptionGroup[] = [COMMON_OPTIONS, IMAGE_OPTIONS, PULL_OPTIONS, REGISTRY_OPTIONS];
 
-/** The page with what stands between its markers made anew. */
+/** Returns the page with new text between its markers. */
 export function updatePage(page: string, commands: readonly Command[]): string {
-  const withCodes = replaceBetween(page, "exit codes", exitCodes(EXIT_CODES));
+  const withOptions = replaceBetween(page, "options", SHARED.map(sharedOptions).join("\n"));
+  const withCodes = replaceBetween(withOptions, "exit codes", exitCodes(EXIT_CODES));
   return replaceBetween(withCodes, "commands", commands.map(section).join("\n"));
+}
+
+function sharedOptions({ title, options }: OptionGroup): string {
+  return `### ${title}\n\n${optionTable(Object.entries(options).map(([name, spec]) => optionRow(name, spec)))}\n`;
 }
 
 function replaceBetween(page: string, name: string, text: string): string {
   const [begin, end] = [`<!-- ${name} -->\n`, `<!-- end of ${name} -->`];
   const [from, to] = [page.indexOf(begin), page.indexOf(end)];
-  if (from === -1 || to < from) throw new Error(`${PAGE} has no place for the ${name}: ${begin.trim()} and ${end}`);
+  if (from === -1 || to < from) throw new Error(`${PAGE} has no markers for the ${name}: ${begin.trim()} and ${end}`);
   return `${page.slice(0, from + begin.length)}\n${text}\n${page.slice(to)}`;
 }
 
 function section(command: Command): string {
   const { name, summary, notes = [], json, examples, exitCodes: own } = command;
-  const options = optionRows(command).filter(([left]) => !isCommon(left));
+  const groups = optionGroups(command, SHARED);
   const parts = [
     `### shale ${name}`,
     `\`\`\`text\n${usageOf(command)}\n\`\`\``,
     summary,
-    options.length === 0
-      ? ""
-      : table(
-          ["option", "meaning"],
-          options.map(([left, help]) => [`\`${left}\``, escapeCell(help)]),
-        ),
+    ...groups.filter(({ title }) => title === "Options").map(({ rows }) => optionTable(rows)),
+    `Also ${listOf(SHARED.flatMap((group) => sharedBy(group, groups)))}.`,
     ...notes,
     json === undefined ? "" : `\`--json\` prints \`${json}\`.`,
     own ? exitCodes(own.rows) : "",
@@ -47,9 +49,24 @@ function section(command: Command): string {
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }
 
-function isCommon(left: string): boolean {
-  const name = /--([a-z-]+)/.exec(left)?.[1] ?? "";
-  return name === "help" || Object.hasOwn(COMMON, name);
+/** `the [image options](#image-options)`; if the command has not all of them, those that it has. */
+function sharedBy({ title, options }: OptionGroup, groups: ReturnType<typeof optionGroups>): string[] {
+  const rows = groups.find((group) => group.title === title)?.rows;
+  if (rows === undefined) return [];
+  const link = `the [${title.toLowerCase()}](#${title.toLowerCase().replaceAll(" ", "-")})`;
+  if (rows.length === Object.keys(options).length) return [link];
+  return [`${rows.map(([left]) => `\`${/--[\w-]+/.exec(left)?.[0] ?? ""}\``).join(", ")} of ${link}`];
+}
+
+function listOf(parts: readonly string[]): string {
+  return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1) ?? ""}`;
+}
+
+function optionTable(rows: readonly Row[]): string {
+  return table(
+    ["option", "meaning"],
+    rows.map(([left, help]) => [`\`${left}\``, escapeCell(help)]),
+  );
 }
 
 function exitCodes(rows: readonly (readonly [number, string])[]): string {

@@ -1,30 +1,30 @@
 /**
- * What a command is: a table that is parsed by, and shown as help, documentation and completion, and an action.
+ * A command: a table, from which its parser, help, documentation and completion are made, and an action.
  *
- * To add one: write `commands/NAME.ts` that exports a `Command`, add its line to commands.ts, run
- * `npm run build && node dist/tools/cli-docs.js --update` (docs/cli.md), and test it in test/cli/NAME.test.ts.
+ * To add a command: write `commands/NAME.ts`, which exports a `Command`; add its line to commands.ts; run
+ * `npm run build && node dist/tools/cli-docs.js --update` (docs/cli.md); and test it in test/cli/NAME.test.ts.
  *
- * Rules that hold for all of them:
- * - Options begin with `...COMMON` (options.ts: --store, --json, --quiet). What the values mean is settled by the table: run() gets
- *   sizes as bytes, durations as milliseconds, and nothing that is not among the choices. Read them by values.ts.
- * - Nothing of the library is imported but types: `await context.loadApi()` gives it, so that help costs nothing and a test can
- *   give another. Other modules that are slow to load are imported when they are needed.
- * - The result goes to standard output, by print() if it may be long; everything else (progress, notes, warnings) to standard
- *   error, by a Reporter (reporter.ts), which knows --quiet and --json.
- * - With --json standard output has one JSON document, written by showJson(); its shape is in `json`, for the documentation.
- * - Strangers' text is escaped: showMessage() where the library has escaped backslashes already, showBytes() for names.
- * - Errors are thrown. ShaleErrors have a code, what the user typed wrongly is a UsageError; run.ts tells them, and exit-codes.ts
- *   makes an exit code of them. A command that ends well returns nothing, or an exit code that its `exitCodes` documents.
- * - context.signal is handed to every call of the library. Handles are closed by `await using`.
+ * Rules for all commands:
+ * - Options start with `...COMMON` (options.ts: --store, --json, --quiet). The parser checks values against the table: run() gets
+ *   sizes as bytes, durations as milliseconds, and only allowed choices. Read them by values.ts.
+ * - Only types are imported from the library. `await context.loadApi()` loads it, so that help is fast and tests can replace it.
+ *   Other modules that are slow to load are imported on demand.
+ * - The result goes to standard output, by print() if it may be long. Everything else (progress, notes, warnings) goes to standard
+ *   error by a Reporter (reporter.ts), which respects --quiet and --json.
+ * - With --json, standard output has one JSON document, written by showJson(). `json` describes its shape for the documentation.
+ * - Text from images and registries is escaped: by showMessage() if the library has escaped backslashes before, by showBytes() for names.
+ * - Errors are thrown: a ShaleError with its code, or a UsageError for a wrong command line. run.ts reports them, and exit-codes.ts
+ *   gives their exit codes. A successful command returns nothing, or an exit code listed in its `exitCodes`.
+ * - Every call of the library gets context.signal. Handles are closed by `await using`.
  */
 import type * as Library from "../index.ts";
 
-/** The public API, loaded only when a command needs it; a test gives one of its own. */
+/** The public API, loaded only if a command needs it; tests replace it. */
 export type Api = typeof Library;
 
-/** Where text goes; a terminal has a size. */
+/** A stream for text; a terminal has a size. */
 export interface Output {
-  /** False: wait for `drain` before more is written. */
+  /** False: wait for `drain` before writing more. */
   write(text: string | Uint8Array): unknown;
   on?(event: "drain" | "close", listener: () => void): unknown;
   off?(event: "drain" | "close", listener: () => void): unknown;
@@ -32,7 +32,7 @@ export interface Output {
   readonly isTTY?: boolean;
   readonly columns?: number;
   readonly rows?: number;
-  /** True while what was written waits to be taken: then nothing that can be left out is written. */
+  /** True while written text is still buffered: then optional output is skipped. */
   readonly writableNeedDrain?: boolean;
 }
 
@@ -45,26 +45,26 @@ export interface Context {
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
   readonly loadApi: () => Promise<Api>;
-  /** Just what a cached pull needs of it, which is quicker. */
+  /** Loads only the part that a cached pull needs, which is faster. */
   readonly loadBoot: () => Promise<Pick<Api, "openStore" | "Registry">>;
   /** ms since 1970; default: the clock. */
   readonly now?: () => number;
 }
 
-/** What may stand for an argument or an option's value, for completion. */
+/** What completion suggests for an argument or a value. */
 export type Completes = "reference" | "file" | "directory" | "lease" | readonly string[];
 
 export interface OptionSpec {
-  /** `size` takes `20GB`, `512MiB` or bytes; `duration` takes `90s`, `5m`, `12h`, `7d`; `count` a whole number from 1 on. */
+  /** `size` takes `20GB`, `512MiB` or bytes; `duration` takes `90s`, `5m`, `12h`, `7d`; `count` takes a positive integer. */
   readonly type: "boolean" | "string" | "size" | "duration" | "count";
   /** One letter. */
   readonly short?: string;
-  /** What stands for the value in help; not for booleans. */
+  /** Placeholder of the value in help; not for booleans. */
   readonly argument?: string;
   readonly choices?: readonly string[];
-  /** Of a count: the least (default 1) and the most that it may be. */
+  /** Allowed values of a count; default: from 1. */
   readonly range?: readonly [least: number, most: number];
-  /** May be given more than once: the value is a list. Only for strings. */
+  /** May be repeated: the value is a list. Only for strings. */
   readonly multiple?: boolean;
   readonly completes?: Completes;
   /** One line for help, without a full stop. */
@@ -74,9 +74,9 @@ export interface OptionSpec {
 export interface ArgumentSpec {
   /** In capitals, as in help. */
   readonly name: string;
-  /** Only the last ones. */
+  /** Only for the last arguments. */
   readonly optional?: boolean;
-  /** One or more (with `optional`: any number); only the last one. */
+  /** One or more (with `optional`: any number); only for the last argument. */
   readonly repeated?: boolean;
   readonly choices?: readonly string[];
   readonly completes?: Completes;
@@ -94,24 +94,24 @@ export interface Line {
 export interface Command {
   /** One word, or two for a command of a group (`lease ls`). */
   readonly name: string;
-  /** One sentence. */
+  /** One sentence that starts with a verb in the imperative. */
   readonly summary: string;
   readonly arguments: readonly ArgumentSpec[];
   readonly options: Readonly<Record<string, OptionSpec>>;
-  /** Options of which only one may be given. */
+  /** Groups of options that exclude each other. */
   readonly conflicts?: readonly (readonly string[])[];
   /** Paragraphs for help, after the options, without line feeds. */
   readonly notes?: readonly string[];
-  /** What --json prints, as one line of text. */
+  /** The shape of what --json prints, as one line of text. */
   readonly json?: string;
   readonly examples: readonly (readonly [command: string, does: string])[];
-  /** Where the exit codes are not those of exit-codes.ts. */
+  /** Exit codes, if they differ from exit-codes.ts. */
   readonly exitCodes?: {
-    /** In the order of their numbers. */
+    /** In numeric order. */
     readonly rows: readonly (readonly [code: number, meaning: string])[];
-    /** For whatever is thrown, interruptions excepted. */
+    /** The exit code of an error; interruptions always give 130. */
     readonly ofFailure: (kind: "usage" | "other") => number;
   };
-  /** Resolves to an exit code; nothing is 0. */
+  /** Resolves to an exit code; undefined means 0. */
   readonly run: (line: Line, context: Context) => Promise<number | void>;
 }

@@ -1,4 +1,4 @@
-/** All commands, in the order of help. Each is loaded when it is called: a cached pull pays for no other. */
+/** All commands, in the order of help. Each is loaded when called, so that a cached pull loads no other. */
 import type { Command } from "./command.ts";
 
 export interface CommandEntry {

@@ -1,12 +1,13 @@
-/** What Node compiled is kept for the next run: a fifth of the time that a cached pull takes. */
+/** Keeps the code that Node compiles for the next run, which saves a fifth of the time of a cached pull. */
 import type { Stats } from "node:fs";
 
 /**
- * Keeps it in `shale-code` beside the default store. Such code is run unseen: so only where nobody but this user can write, and a user who
- * acts in another's home directory goes without. `NODE_COMPILE_CACHE` and `NODE_DISABLE_COMPILE_CACHE` go before. Never fails.
+ * Enables Node's compile cache in `shale-code`, next to the default store. Node runs cached code unchecked, so the directory and its
+ * parent must belong to this user, and no other user may write to them. `NODE_COMPILE_CACHE` and `NODE_DISABLE_COMPILE_CACHE` take
+ * precedence. Never fails.
  */
 export function useCompiledCode({ XDG_CACHE_HOME, HOME }: Readonly<Record<string, string | undefined>>): void {
-  // an import would load more of node:fs than all that is read here
+  // an import of node:fs would load more than this saves
   const { lstatSync, mkdirSync } = process.getBuiltinModule("node:fs");
   const cache = XDG_CACHE_HOME?.startsWith("/") ? XDG_CACHE_HOME : HOME?.startsWith("/") ? `${HOME}/.cache` : undefined;
   if (cache === undefined) return;
@@ -16,7 +17,7 @@ export function useCompiledCode({ XDG_CACHE_HOME, HOME }: Readonly<Record<string
     if (!lstatSync(directory, { throwIfNoEntry: false })) mkdirSync(directory, { mode: 0o700 });
     if (isOwn(lstatSync(directory))) process.getBuiltinModule("node:module").enableCompileCache(directory);
   } catch {
-    // without it the program is slower, and no more
+    // without the cache the program is only slower
   }
 }
 

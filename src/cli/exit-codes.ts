@@ -1,18 +1,18 @@
-/** Exit codes: one for each class of errors, so that a script can tell what to do next. */
+/** Exit codes: one per class of errors, so that a script can decide what to do next. */
 
-/** In the order of their numbers; docs/cli.md has them too. */
+/** In numeric order; docs/cli.md lists them, too. */
 export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] = [
-  [0, "done"],
-  [1, "failed otherwise; the line on standard error has the code"],
-  [2, "the command line, or a reference, digest or platform in it, was not understood"],
-  [3, "not there: no such image, platform, layer, path, lease or pin"],
-  [4, "the registry cannot be reached or answers wrongly; trying again may help"],
-  [5, "credentials are missing, wrong or not enough"],
-  [6, "the image is refused: it is damaged, malformed, unsupported or beyond a limit"],
+  [0, "success"],
+  [1, "other failure; the line on standard error has the code"],
+  [2, "invalid command line, or an invalid reference, digest or platform in it"],
+  [3, "not found: image, platform, layer, path, lease or pin"],
+  [4, "the registry is unreachable, or its response is invalid; a retry may help"],
+  [5, "credentials are missing, wrong or insufficient"],
+  [6, "the image is rejected: damaged, malformed, unsupported or over a limit"],
   [7, "the store is unusable: not a store, damaged, busy, too new or not writable"],
-  [8, "no space left, or too little"],
-  [9, "it is pinned"],
-  [130, "interrupted by SIGINT or SIGTERM; nothing half-made is visible"],
+  [8, "too little free disk space"],
+  [9, "the reference is pinned"],
+  [130, "interrupted by SIGINT or SIGTERM; nothing incomplete is visible"],
 ];
 
 export const INTERRUPTED = 130;

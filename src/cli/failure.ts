@@ -1,4 +1,4 @@
-/** What went wrong, as it is told: one line for people, or one JSON object, and an exit code. */
+/** Errors as output: one line of text or one JSON object, and an exit code. */
 import { ShaleError } from "../errors.ts";
 import { exitCodeOf, INTERRUPTED } from "./exit-codes.ts";
 import { nameOptions, showJson, showMessage } from "./show.ts";
@@ -7,21 +7,25 @@ import { UsageError } from "./usage-error.ts";
 export interface Failure {
   readonly code: string;
   readonly message: string;
-  /** Of a ShaleError. */
+  /** Only for a ShaleError. */
   readonly detail?: unknown;
   readonly exitCode: number;
 }
 
 export function describeFailure(error: unknown, signal: AbortSignal): Failure {
   if (signal.aborted)
-    return { code: "INTERRUPTED", message: "stopped; nothing half-made is visible, run it again to go on", exitCode: INTERRUPTED };
+    return {
+      code: "INTERRUPTED",
+      message: "interrupted; nothing incomplete is visible; run the command again to continue",
+      exitCode: INTERRUPTED,
+    };
   if (error instanceof UsageError) return { code: "USAGE", message: error.message, exitCode: exitCodeOf("USAGE") };
   if (ShaleError.is(error))
     return { code: error.code, message: nameOptions(error.message), detail: error.detail, exitCode: exitCodeOf(error.code) };
   return { code: "INTERNAL", message: error instanceof Error ? error.message : String(error), exitCode: exitCodeOf("INTERNAL") };
 }
 
-/** With a line feed. `subject` is what of several things failed, escaped by whoever gives it. */
+/** Ends with a line feed. `subject` names which of several things failed; the caller escapes it. */
 export function failureLine({ code, message, detail, exitCode }: Failure, { json, subject }: { json: boolean; subject?: string }): string {
   if (json) return `${showJson({ error: { code, message, detail, exitCode, ...(subject !== undefined && { subject }) } })}\n`;
   const said = showMessage(message);

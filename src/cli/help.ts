@@ -1,43 +1,51 @@
-/** Help, written from the tables of the commands. */
+/** Help texts, made from the tables of the commands. */
+import wrapAnsi from "wrap-ansi";
 import type { ArgumentSpec, Command, OptionSpec } from "./command.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
-import { COMMON, HELP } from "./options.ts";
-import { wrapText } from "./text-width.ts";
+import { COMMON_OPTIONS, HELP, PULL_OPTIONS, REGISTRY_OPTIONS, type OptionGroup } from "./options.ts";
 
-/** Of a terminal that is wide enough, and elsewhere. */
+/** Maximum width, and the width without a terminal. */
 export const HELP_WIDTH = 96;
+
+/** Commands whose first example is in the help of the program. */
+const SHOWN_FIRST: readonly string[] = ["pull", "images", "ls", "rootfs", "mount", "rm", "gc"];
 
 export function programHelp(commands: readonly Command[], width: number): string {
   const { table, wrap, exitCodes } = layoutOf(width);
   return lines(
     "Usage: shale COMMAND [OPTIONS] ...",
     "",
-    ...wrap("Pulls OCI images into a local store, and makes their layers available as directories of hard links."),
+    ...wrap("Pull OCI images into a local store, and create their layer directories on demand, by hard links."),
     "",
     "Commands:",
     ...table(commands.map(({ name, summary }) => [name, summary])),
     "",
     "Options:",
     ...table([
-      ["-h, --help", "show this help; after a command, that command's"],
+      ["-h, --help", "show this help; after COMMAND: the help of the command"],
       ["-V, --version", "show the version"],
     ]),
     "",
     "Environment:",
     ...table([
-      ["SHALE_STORE", "the store, where --store does not name one"],
-      ["NO_COLOR", "if it is not empty: no colours"],
-      ["SHALE_DEBUG", "if it is not empty: a stack trace follows an error"],
+      ["SHALE_STORE", "store directory, unless --store is given"],
+      ["NO_COLOR", "if not empty: no colours"],
+      ["SHALE_DEBUG", "if not empty: errors are followed by a stack trace"],
     ]),
     "",
     ...exitCodes(EXIT_CODES),
     "",
     "Examples:",
-    ...commands.flatMap(({ examples }) => examples.slice(0, 1)).map(([command]) => `  ${command}`),
+    ...commands
+      .filter(({ name }) => SHOWN_FIRST.includes(name))
+      .flatMap(({ examples }) => examples.slice(0, 1))
+      .map(([command]) => `  ${command}`),
+    "",
+    "shale COMMAND --help describes a command.",
   );
 }
 
-/** Help of `shale lease`, whose second word is missing. */
+/** Help of a group of commands, such as `shale lease`. */
 export function groupHelp(group: string, commands: readonly Command[], width: number): string {
   const { table } = layoutOf(width);
   const own = commands.filter(({ name }) => name.startsWith(`${group} `));
@@ -59,12 +67,10 @@ export function commandHelp(command: Command, width: number): string {
     "",
     ...wrap(command.summary),
     "",
-    "Options:",
-    ...table(optionRows(command)),
-    "",
+    ...optionSections(command, table),
     ...(command.notes ?? []).flatMap((note) => [...wrap(note), ""]),
     ...(command.json === undefined ? [] : [...wrap(`--json prints ${command.json}`), ""]),
-    ...exitCodes(command.exitCodes ? [...command.exitCodes.rows, EXIT_CODES.at(-1)!] : EXIT_CODES),
+    ...(command.exitCodes ? exitCodes([...command.exitCodes.rows, EXIT_CODES.at(-1)!]) : ["shale --help lists the exit codes."]),
     "",
     "Examples:",
     ...command.examples.flatMap(([text, does]) => [`  # ${does}`, `  ${text}`]),
@@ -76,13 +82,29 @@ export function usageOf({ name, arguments: specs }: Command): string {
   return ["shale", name, "[OPTIONS]", ...specs.map(argumentText)].join(" ");
 }
 
-/** Each option as `-q, --quiet` or `--store DIR`, and what it means; those of every command last. */
-export function optionRows({ options }: Command): (readonly [string, string])[] {
-  const own = Object.fromEntries(Object.entries(options).filter(([name]) => !Object.hasOwn(COMMON, name)));
-  return Object.entries({ ...own, ...COMMON, help: HELP }).map(([name, { short, argument, choices, help }]: [string, OptionSpec]) => {
-    const left = `${short === undefined ? "" : `-${short}, `}--${name}${argument === undefined ? "" : ` ${argument}`}`;
-    return [left, choices ? `${help}: ${choices.join(", ")}` : help];
-  });
+export type Row = readonly [left: string, right: string];
+
+/** The command's options by group: first those in none of `groups`, under "Options". Groups without an option are left out. */
+export function optionGroups({ options }: Command, groups: readonly OptionGroup[]): { readonly title: string; readonly rows: Row[] }[] {
+  const all = Object.entries({ ...options, help: HELP });
+  const isIn = (group: OptionGroup, name: string, spec: OptionSpec): boolean => group.options[name] === spec;
+  const own = all.filter(([name, spec]) => !groups.some((group) => isIn(group, name, spec)));
+  const shared = groups.map((group) => ({ title: group.title, options: all.filter(([name, spec]) => isIn(group, name, spec)) }));
+  return [{ title: "Options", options: own }, ...shared]
+    .filter((group) => group.options.length > 0)
+    .map((group) => ({ title: group.title, rows: group.options.map(([name, spec]) => optionRow(name, spec)) }));
+}
+
+/** An option as `-q, --quiet`, `--store DIR` or `--materialize eager|lazy`, and its meaning. */
+export function optionRow(name: string, { short, argument, choices, help }: OptionSpec): Row {
+  const value = choices?.join("|") ?? argument;
+  return [`${short === undefined ? "" : `-${short}, `}--${name}${value === undefined ? "" : ` ${value}`}`, help];
+}
+
+function optionSections(command: Command, table: Layout["table"]): string[] {
+  const groups = optionGroups(command, [PULL_OPTIONS, REGISTRY_OPTIONS, COMMON_OPTIONS]);
+  const width = Math.max(...groups.flatMap(({ rows }) => rows.map(([left]) => left.length)));
+  return groups.flatMap(({ title, rows }) => [`${title}:`, ...table(rows, width), ""]);
 }
 
 function argumentText({ name, choices, optional, repeated }: ArgumentSpec): string {
@@ -92,14 +114,14 @@ function argumentText({ name, choices, optional, repeated }: ArgumentSpec): stri
 
 interface Layout {
   readonly wrap: (text: string) => string[];
-  readonly table: (rows: readonly (readonly [string, string])[]) => string[];
+  /** `first`: width of the first column; default: as wide as needed. */
+  readonly table: (rows: readonly Row[], first?: number) => string[];
   readonly exitCodes: (rows: readonly (readonly [number, string])[]) => string[];
 }
 
 function layoutOf(width: number): Layout {
-  const wrap = (text: string, within = width): string[] => wrapText(text, { width: within, measure: (part) => part.length });
-  const table: Layout["table"] = (rows) => {
-    const first = Math.max(...rows.map(([left]) => left.length));
+  const wrap = (text: string, within = width): string[] => wrapAnsi(text, within).split("\n");
+  const table: Layout["table"] = (rows, first = Math.max(...rows.map(([left]) => left.length))) => {
     return rows.flatMap(([left, right]) => {
       const [line = "", ...more] = wrap(right, Math.max(20, width - first - 4));
       return [`  ${left.padEnd(first)}  ${line}`, ...more.map((one) => `  ${" ".repeat(first)}  ${one}`)];

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-/** The `shale` program. What it runs is imported when the code that an earlier run compiled can be found. */
+/** The `shale` program. Imports the rest after the compile cache is enabled. */
 import { useCompiledCode } from "./compiled-code.ts";
 
-/** `engines` of package.json. npm only warns of an older one, and that fails without a hint. */
+/** As `engines` in package.json: npm only warns about an older Node, which would fail without a clear message. */
 const OLDEST = [22, 19] as const;
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
@@ -13,7 +13,7 @@ if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) {
 } else {
   const needed = OLDEST.join(".");
   process.stderr.write(
-    `shale: this is Node.js ${process.versions.node}, and ${needed} or later is needed; put a later one first on the PATH\n`,
+    `shale: requires Node.js ${needed} or later, but this is ${process.versions.node}; put a later Node.js first in PATH\n`,
   );
   process.exitCode = 1;
 }

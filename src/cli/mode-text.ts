@@ -1,4 +1,4 @@
-/** Attributes of a file as `ls -l` shows them. */
+/** File attributes in the form of `ls -l`. */
 import type { FileKind } from "../index.ts";
 
 const LETTERS: Readonly<Record<FileKind, string>> = {
@@ -27,7 +27,7 @@ export function modeText(kind: FileKind, mode: number): string {
   return `${LETTERS[kind]}${bits.join("")}`;
 }
 
-/** `2026-11-23 16:58:33`, in UTC; the seconds themselves where a date cannot say them. */
+/** `2026-11-23 16:58:33`, in UTC; `@SECONDS` if a Date cannot represent it. */
 export function timeText(seconds: number): string {
   const date = new Date(seconds * 1000);
   return Number.isNaN(date.getTime()) ? `@${seconds}` : date.toISOString().slice(0, 19).replace("T", " ");

@@ -1,4 +1,4 @@
-/** The name of the lease that keeps a mounted image. `target` is absolute, without symlinks. */
+/** Name of the lease of a mounted image. `target` is absolute, without symlinks. */
 export function mountLease(target: string): string {
   return `mount:${target}`;
 }

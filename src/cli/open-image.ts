@@ -1,4 +1,4 @@
-/** An image that a command reads or uses, without a network. */
+/** Opens an image of the store, without network. */
 import { ShaleError } from "../errors.ts";
 import type { Image, Profile, Store } from "../index.ts";
 import type { Context, Line } from "./command.ts";
@@ -10,7 +10,7 @@ export interface Wanted {
   readonly materialize?: "eager" | "lazy";
 }
 
-/** The caller closes it. @throws NOT_CACHED with what may be done, REFERENCE_INVALID, PLATFORM_INVALID */
+/** The caller closes the image. @throws NOT_CACHED with the next step, REFERENCE_INVALID, PLATFORM_INVALID */
 export async function openImage(store: Store, reference: string, { line, context, materialize = "lazy" }: Wanted): Promise<Image> {
   const platform = text(line.values, "platform");
   const { signal } = context;
@@ -27,10 +27,10 @@ export async function openImage(store: Store, reference: string, { line, context
 export async function missing(store: Store, reference: string, platform: string | undefined): Promise<never> {
   const known = (await store.images()).flatMap(({ reasons }) => reasons.filter((reason) => reason.kind === "reference"));
   const others = known.filter((one) => isSame(one.reference, reference)).map((one) => one.platform);
-  const place = platform === undefined ? "" : ` for ${platform}`;
+  const wanted = platform === undefined ? "" : ` for ${platform}`;
   const next =
-    others.length > 0 ? `it is there for ${[...new Set(others)].join(", ")}: name that with --platform` : await nearest(reference, known);
-  throw new ShaleError("NOT_CACHED", `${JSON.stringify(reference)} is not completely in the store${place}; ${next}`, { reference });
+    others.length > 0 ? `it exists for ${[...new Set(others)].join(", ")}: select that by --platform` : await nearest(reference, known);
+  throw new ShaleError("NOT_CACHED", `${JSON.stringify(reference)} is not completely in the store${wanted}; ${next}`, { reference });
 }
 
 async function nearest(reference: string, known: readonly { readonly reference: string }[]): Promise<string> {
@@ -39,11 +39,11 @@ async function nearest(reference: string, known: readonly { readonly reference: 
     ...new Set(known.flatMap(({ reference: full }) => [full, full.replace(/^docker\.io\/(?:library\/)?/, "")])),
   ]);
   return near === undefined
-    ? "shale pull brings it, shale images lists what is there"
-    : `did you mean ${near}? shale images lists what is there`;
+    ? "pull it by shale pull; shale images lists the images in the store"
+    : `did you mean ${near}? shale images lists the images in the store`;
 }
 
-/** As near as one comes without reading references: `alpine` and `docker.io/library/alpine:latest`. */
+/** Compares without parsing references: `alpine` is `docker.io/library/alpine:latest`. */
 function isSame(canonical: string, typed: string): boolean {
   return [typed, `${typed}:latest`].some(
     (text) => canonical === text || canonical === `docker.io/${text}` || canonical === `docker.io/library/${text}`,

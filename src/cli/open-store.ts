@@ -1,4 +1,4 @@
-/** The store that a command works on. */
+/** Opens the store of a command. */
 import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
 import type { Store, StoreOptions } from "../index.ts";
@@ -12,7 +12,7 @@ export function storePath({ values }: Pick<Line, "values">, { env }: Context): s
   return text(values, "store") ?? defaultStore(env);
 }
 
-/** A store that must be there: a mistyped directory does not become one. @throws NOT_A_STORE */
+/** Opens a store that must exist, so that a mistyped path does not create one. @throws NOT_A_STORE */
 export async function openExistingStore(
   line: Pick<Line, "values">,
   context: Context,
@@ -27,6 +27,6 @@ export async function openExistingStore(
 /** @throws NOT_A_STORE */
 export function requireStore(path: string): void {
   if (existsSync(join(path, "store.json"))) return;
-  const message = `there is no store in ${JSON.stringify(path)}; shale pull makes one, and --store or SHALE_STORE name another`;
+  const message = `${JSON.stringify(path)} is not a store; shale pull creates one, --store or SHALE_STORE selects another`;
   throw new ShaleError("NOT_A_STORE", message, { path });
 }

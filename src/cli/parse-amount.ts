@@ -1,4 +1,4 @@
-/** Sizes, durations and counts, as people type them. */
+/** Parses sizes, durations and counts of the command line. */
 
 const SIZE_UNITS: ReadonlyMap<string, number> = new Map([
   ["", 1],
@@ -24,17 +24,17 @@ const DURATION_UNITS: ReadonlyMap<string, number> = new Map([
   ["w", 7 * 86_400_000],
 ]);
 
-/** Bytes: `1048576`, `20GB`, `1.5 GiB`. Undefined when it is none. */
+/** Bytes: `1048576`, `20GB`, `1.5 GiB`. Undefined if `text` is not a size. */
 export function parseSize(text: string): number | undefined {
   return whole(parseWith(text, SIZE_UNITS));
 }
 
-/** Milliseconds: `90s`, `1.5h`, `7d`; `0` needs no unit. Undefined when it is none. */
+/** Milliseconds: `90s`, `1.5h`, `7d`; `0` needs no unit. Undefined if `text` is not a duration. */
 export function parseDuration(text: string): number | undefined {
   return text === "0" ? 0 : whole(parseWith(text, DURATION_UNITS));
 }
 
-/** From 1 on. */
+/** A positive integer. Undefined if `text` is not one. */
 export function parseCount(text: string): number | undefined {
   return /^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined;
 }

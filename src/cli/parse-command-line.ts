@@ -1,4 +1,4 @@
-/** The command line, by Node's own parser: loading a larger one costs more than a cached pull does. */
+/** Parses the command line by util.parseArgs: other parsers take longer to load than a cached pull takes. */
 import type { ParseArgsConfig } from "node:util";
 import type { ArgumentSpec, Command, Line, OptionSpec, OptionValues } from "./command.ts";
 import type { CommandEntry } from "./commands.ts";
@@ -16,7 +16,7 @@ export type CommandLine =
 /** @throws UsageError */
 export async function parseCommandLine(argv: readonly string[], entries: readonly CommandEntry[]): Promise<CommandLine> {
   const [first, ...rest] = argv;
-  if (first === undefined) throw new UsageError("a command is missing");
+  if (first === undefined) throw new UsageError("no command is given");
   if (first === "--version" || first === "-V") return { kind: "version" };
   if (first === "--help" || first === "-h") return { kind: "help" };
   if (first === "help") return help(rest, entries);
@@ -29,7 +29,7 @@ export async function parseCommandLine(argv: readonly string[], entries: readonl
     requireArguments(command, positionals);
     return { kind: "run", command, args: positionals, values: await checkValues(command, values) };
   } catch (error) {
-    throw ofCommand(error, command);
+    throw withCommand(error, command);
   }
 }
 
@@ -40,7 +40,7 @@ async function help(args: readonly string[], entries: readonly CommandEntry[]): 
 }
 
 interface Found {
-  /** Undefined: help was asked for a group of commands. */
+  /** Undefined: help for a group of commands. */
   readonly entry?: CommandEntry;
   readonly args: readonly string[];
 }
@@ -52,16 +52,15 @@ async function find([first = "", ...rest]: readonly string[], entries: readonly 
   const [second, ...others] = rest;
   const names = [...entries.map(({ name }) => name), "--help", "--version"];
   if (group.length === 0) {
-    if (first.startsWith("-")) throw new UsageError(`option ${quote(first)} stands before the command; options follow it`);
-    throw new UsageError(`command ${quote(first)} is unknown${await didYouMean(first, names)}`);
+    if (first.startsWith("-")) throw new UsageError(`option ${quote(first)} is before the command; write options after it`);
+    throw new UsageError(`unknown command ${quote(first)}${await didYouMean(first, names)}`);
   }
   if ((second === undefined && forHelp) || second === "--help" || second === "-h") return { args: [] };
   const entry = group.find(({ name }) => name === `${first} ${second}`);
   if (entry) return { entry, args: others };
-  const there = group.map(({ name }) => name).join(", ");
-  if (second === undefined) throw new UsageError(`${quote(first)} is a group of commands; there are ${there}`, { group: first });
-  const typed = `${first} ${second}`;
-  throw new UsageError(`command ${quote(typed)} is unknown; there are ${there}`, { group: first });
+  const known = group.map(({ name }) => name).join(", ");
+  if (second === undefined) throw new UsageError(`${quote(first)} is a group of commands; use one of ${known}`, { group: first });
+  throw new UsageError(`unknown command ${quote(`${first} ${second}`)}; use one of ${known}`, { group: first });
 }
 
 async function parse(command: Command, args: readonly string[]): Promise<{ values: OptionValues; positionals: readonly string[] }> {
@@ -77,9 +76,9 @@ async function parse(command: Command, args: readonly string[]): Promise<{ value
     const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
     return { values: values as OptionValues, positionals };
   } catch (error) {
-    // parseArgs throws TypeErrors with codes of their own, all of which are about what was typed
+    // parseArgs throws TypeErrors with its own codes, all about what the user typed
     if (!(error instanceof TypeError)) throw error;
-    throw ofCommand(await unknownOption(error, command, args), command);
+    throw withCommand(await unknownOption(error, command, args), command);
   }
 }
 
@@ -90,14 +89,14 @@ async function unknownOption(error: TypeError, command: Command, args: readonly 
     const short = args.map((arg) => /^-([^-])/.exec(arg)?.[1]).find((letter) => letter !== undefined && !isShort(command, letter));
     if (typed !== undefined) {
       const names = known.map((name) => `--${name}`);
-      return new UsageError(`option ${quote(`--${typed}`)} is unknown${await didYouMean(`--${typed}`, names)}`, { cause: error });
+      return new UsageError(`unknown option ${quote(`--${typed}`)}${await didYouMean(`--${typed}`, names)}`, { cause: error });
     }
-    if (short !== undefined) return new UsageError(`option ${quote(`-${short}`)} is unknown`, { cause: error });
+    if (short !== undefined) return new UsageError(`unknown option ${quote(`-${short}`)}`, { cause: error });
   }
   const [, name] = /^Option '(?:-\w, )?--([\w-]+)/.exec(error.message) ?? [];
   const spec = name === undefined ? undefined : { help: HELP, ...command.options }[name];
   if (!spec) return new UsageError(error.message, { cause: error });
-  const wanted = spec.type === "boolean" ? "takes no value" : `needs its value, ${spec.argument ?? "VALUE"}`;
+  const wanted = spec.type === "boolean" ? "takes no value" : `needs a value, ${spec.argument ?? "VALUE"}`;
   return new UsageError(`--${name} ${wanted}`, { cause: error });
 }
 
@@ -116,12 +115,12 @@ function requireArguments(command: Command, args: readonly string[]): void {
   const missing = specs[args.length];
   if (missing && !missing.optional) throw new UsageError(`${missing.name} is missing`);
   const extra = args[specs.length];
-  if (extra !== undefined && !specs.at(-1)?.repeated) throw new UsageError(`argument ${quote(extra)} is one too many`);
+  if (extra !== undefined && !specs.at(-1)?.repeated) throw new UsageError(`unexpected argument ${quote(extra)}`);
   for (const [index, arg] of args.entries()) {
     const spec: ArgumentSpec | undefined = specs[index] ?? specs.at(-1);
     if (arg === "") throw new UsageError(`${spec?.name ?? "an argument"} is empty`);
     if (spec?.choices && !spec.choices.includes(arg))
-      throw new UsageError(`${spec.name} ${quote(arg)} is unknown; use one of ${spec.choices.join(", ")}`);
+      throw new UsageError(`unknown ${spec.name} ${quote(arg)}; use one of ${spec.choices.join(", ")}`);
   }
 }
 
@@ -135,7 +134,7 @@ async function checkValues(command: Command, values: OptionValues): Promise<Opti
   for (const names of command.conflicts ?? []) {
     const [first, second] = names.filter((name) => values[name] !== undefined);
     if (first !== undefined && second !== undefined)
-      throw new UsageError(`--${first} and --${second} do not go together; give one of them`);
+      throw new UsageError(`--${first} and --${second} exclude each other; give only one of them`);
   }
   return checked;
 }
@@ -143,13 +142,13 @@ async function checkValues(command: Command, values: OptionValues): Promise<Opti
 async function checkValue(name: string, value: string, { type, choices, range }: OptionSpec): Promise<string | number> {
   if (value === "") throw new UsageError(`--${name} is empty`);
   if (choices && !choices.includes(value)) {
-    throw new UsageError(`--${name} ${quote(value)} is unknown; use one of ${choices.join(", ")}${await didYouMean(value, choices)}`);
+    throw new UsageError(`--${name} ${quote(value)} is not allowed; use one of ${choices.join(", ")}${await didYouMean(value, choices)}`);
   }
   switch (type) {
     case "size":
-      return number(name, value, { parsed: parseSize(value), wanted: "no size; write for example 512MiB or 20GB" });
+      return number(name, value, { parsed: parseSize(value), wanted: "not a size; write for example 512MiB or 20GB" });
     case "duration":
-      return number(name, value, { parsed: parseDuration(value), wanted: "no duration; write for example 90s, 5m, 12h or 7d" });
+      return number(name, value, { parsed: parseDuration(value), wanted: "not a duration; write for example 90s, 5m, 12h or 7d" });
     case "count":
       return number(name, value, countIn(value, range));
     case "boolean":
@@ -160,7 +159,7 @@ async function checkValue(name: string, value: string, { type, choices, range }:
 
 function countIn(value: string, range: OptionSpec["range"]): { parsed: number | undefined; wanted: string } {
   const count = parseCount(value);
-  if (range === undefined) return { parsed: count, wanted: "no count; write a whole number from 1 on" };
+  if (range === undefined) return { parsed: count, wanted: "not a count; write a whole number from 1 on" };
   const [least, most] = range;
   const parsed = count === undefined || count < least || count > most ? undefined : count;
   return { parsed, wanted: `out of range; write a whole number from ${least} to ${most}` };
@@ -171,7 +170,7 @@ function number(name: string, value: string, { parsed, wanted }: { parsed: numbe
   return parsed;
 }
 
-function ofCommand(error: unknown, command: Command): unknown {
+function withCommand(error: unknown, command: Command): unknown {
   if (!(error instanceof UsageError)) return error;
   return new UsageError(error.message, { cause: error.cause, command });
 }

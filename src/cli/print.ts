@@ -1,12 +1,12 @@
-/** Results of any length: no faster than they are read. */
+/** Writes results of any length, with backpressure. */
 import type { Context } from "./command.ts";
 
-/** Whoever read our output is gone: there is nobody to tell, and nothing went wrong. */
+/** The reader of standard output has gone, as in `shale ls | head`: the command ends silently and successfully. */
 export class ReaderGone extends Error {
   override readonly name: string = "ReaderGone";
 }
 
-/** Writes a piece of the result; resolves when there is room for more. @throws ReaderGone, the signal's reason */
+/** Writes a piece of the result; resolves when the stream takes more. @throws ReaderGone, the signal's reason */
 export async function print({ stdout, signal }: Context, piece: string | Uint8Array): Promise<void> {
   signal.throwIfAborted();
   if (stdout.destroyed) throw new ReaderGone("standard output was closed");
@@ -25,7 +25,7 @@ export async function print({ stdout, signal }: Context, piece: string | Uint8Ar
   }
 }
 
-/** One JSON document, `before`, then items one a line, then `after`. */
+/** Writes one JSON document: `before`, then one item per line, then `after`. */
 export async function printItems(
   context: Context,
   items: AsyncIterable<string> | Iterable<string>,

@@ -1,4 +1,4 @@
-/** This process around run(). */
+/** Runs the command line of this process. */
 import { isErrno } from "../errors.ts";
 import { run } from "./run.ts";
 import { showMessage } from "./show.ts";
@@ -6,13 +6,13 @@ import { showMessage } from "./show.ts";
 export async function runProgram(): Promise<void> {
   const abort = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) {
-    // once: a second signal ends the process at once, as it would without us
+    // once: a second signal ends the process at once, as by default
     process.once(name, () => abort.abort(new Error(`interrupted by ${name}`)));
   }
   const output = { failed: false };
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: Error) => {
-      // whoever read our output is gone: there is nobody to tell
+      // the reader has gone, as in `shale ls | head`: not an error
       if (isErrno(error, "EPIPE")) return;
       output.failed = true;
       process.exitCode = 1;

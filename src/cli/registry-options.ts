@@ -1,4 +1,4 @@
-/** What a registry is asked with, from the options of a command. */
+/** Options for Store and Registry, from the options of a command. */
 import type { GcResult, ParallelRanges, Profile, Registry, RegistryOptions, StoreOptions } from "../index.ts";
 import type { Line, OptionValues } from "./command.ts";
 import { parseSize } from "./parse-amount.ts";
@@ -8,7 +8,7 @@ import { amount, flag, list, text } from "./values.ts";
 
 const { readFileSync, statSync } = process.getBuiltinModule("node:fs");
 
-/** Of a store that is pulled into. */
+/** Options of a store that a command pulls into. */
 export function storeOptions(
   { values }: Pick<Line, "values">,
   { signal, onWarning, note }: Required<Pick<StoreOptions, "signal" | "onWarning">> & { readonly note: (line: string) => void },
@@ -23,7 +23,7 @@ export function storeOptions(
     onEvicted: ({ references, bytes, blobBytes }: GcResult) => {
       if (references.length === 0) return;
       const names = references.map(({ reference }) => showMessage(reference)).join(", ");
-      note(`to make room, ${showSize(bytes + blobBytes)} went with ${names}`);
+      note(`freed ${showSize(bytes + blobBytes)} to stay within the budget: removed ${names}`);
     },
   };
 }
@@ -47,7 +47,7 @@ export function registryOptions({ values }: Pick<Line, "values">): Omit<Registry
   };
 }
 
-/** @throws UsageError when an option is none that the library takes */
+/** @throws UsageError if the library rejects an option */
 export function openRegistry(Api: new (options: RegistryOptions) => Registry, options: RegistryOptions): Registry {
   try {
     return new Api(options);
@@ -67,7 +67,7 @@ function parallelRanges(values: OptionValues): ParallelRanges | undefined {
 function readDirectories(given: readonly string[] | undefined): readonly string[] | undefined {
   for (const path of given ?? [])
     if (!statSync(path, { throwIfNoEntry: false })?.isDirectory())
-      throw new UsageError(`--hosts-dir ${JSON.stringify(path)} is no directory`);
+      throw new UsageError(`--hosts-dir ${JSON.stringify(path)} is not a directory`);
   return given;
 }
 
@@ -80,10 +80,10 @@ function readCertificates(path: string): string {
   }
 }
 
-/** Which names there are, and how far they go, is for the library to say. */
+/** The library checks names and ranges. */
 function parseLimit(given: string): readonly [string, number] {
   const [, name = "", value = ""] = /^(\w+)=(.+)$/.exec(given) ?? [];
   const parsed = parseSize(value);
-  if (parsed === undefined) throw new UsageError(`--limit ${JSON.stringify(given)} is no NAME=VALUE, as in layerBytes=10GiB`);
+  if (parsed === undefined) throw new UsageError(`--limit ${JSON.stringify(given)} is not NAME=VALUE; write for example layerBytes=10GiB`);
   return [name, parsed];
 }

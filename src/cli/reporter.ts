@@ -1,4 +1,4 @@
-/** What a command says beside its result, on standard error. */
+/** Writes notes, warnings and errors of a command to standard error. */
 import type { Context, Line, Output } from "./command.ts";
 import { describeFailure, failureLine } from "./failure.ts";
 import { nameOptions, showJson, showMessage } from "./show.ts";
@@ -15,12 +15,12 @@ export class Reporter {
     this.#context = context;
   }
 
-  /** Progress may be drawn. */
+  /** True if progress can be drawn in place. */
   get isLive(): boolean {
     return !this.quiet && isTerminal(this.#context.stderr, this.#context.env);
   }
 
-  /** A line for people, escaped by whoever gives it. */
+  /** Writes a line, unless --quiet or --json is given. The caller escapes it. */
   note(line: string): void {
     if (!this.quiet && !this.json) this.#context.stderr.write(`${line}\n`);
   }
@@ -29,13 +29,13 @@ export class Reporter {
     if (!this.quiet) this.#context.stderr.write(`${this.warning(code, message)}\n`);
   };
 
-  /** The line that `warn` writes. */
+  /** Returns the line that `warn` writes. */
   warning(code: string, said: string): string {
     const message = nameOptions(said);
     return this.json ? showJson({ warning: { code, message } }) : `warning: ${code}: ${showMessage(message)}`;
   }
 
-  /** One of several things failed, and the others go on. @returns the exit code that it asks for, and what a JSON result says of it */
+  /** Reports that one of several things failed, and returns its exit code and its error for a JSON result. The command continues. */
   fail(
     error: unknown,
     subject: string,

@@ -1,4 +1,4 @@
-/** The command line from its arguments to an exit code. */
+/** Runs a command line, from arguments to exit code. */
 import type { Command, Context } from "./command.ts";
 import { COMMANDS, loadCommands } from "./commands.ts";
 import { describeFailure, failureLine } from "./failure.ts";
@@ -7,7 +7,7 @@ import { ReaderGone } from "./print.ts";
 import { showMessage } from "./show.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** Never rejects: what went wrong is told on standard error and by the exit code. */
+/** Never rejects: errors go to standard error and to the exit code. */
 export async function run(argv: readonly string[], context: Context): Promise<number> {
   let command: Command | undefined;
   try {
@@ -19,7 +19,7 @@ export async function run(argv: readonly string[], context: Context): Promise<nu
     context.stdout.write(line.kind === "version" ? `${context.version}\n` : await help(line, context));
     return 0;
   } catch (error) {
-    return error instanceof ReaderGone ? 0 : tell(error, { argv, context, command });
+    return error instanceof ReaderGone ? 0 : report(error, { argv, context, command });
   }
 }
 
@@ -33,11 +33,11 @@ async function help({ command, group }: Extract<CommandLine, { kind: "help" }>, 
 interface Failed {
   readonly argv: readonly string[];
   readonly context: Context;
-  /** Undefined: the command line was not understood. */
+  /** Undefined: the command line is invalid. */
   readonly command: Command | undefined;
 }
 
-function tell(error: unknown, { argv, context, command }: Failed): number {
+function report(error: unknown, { argv, context, command }: Failed): number {
   const { stderr, signal, env } = context;
   const failure = describeFailure(error, signal);
   const usage = error instanceof UsageError;
@@ -52,7 +52,7 @@ function tell(error: unknown, { argv, context, command }: Failed): number {
   return exitCode;
 }
 
-/** With its causes, each line escaped by itself. */
+/** With its causes; each line is escaped. */
 function showStack(error: Error): string {
   const stack = error.stack ?? error.message;
   const cause = error.cause instanceof Error ? `\ncaused by ${showStack(error.cause)}` : "";

@@ -1,4 +1,4 @@
-/** What keeps an image, in a few words. */
+/** Describes in a few words what keeps an image. */
 import { assertNever } from "../errors.ts";
 import type { Reason } from "../index.ts";
 import { showAge, showMessage, showUntil } from "./show.ts";
@@ -10,7 +10,7 @@ export function showReason(reason: Reason, now: number): string {
     case "pin":
       return `pin of ${showMessage(reason.reference)} (${showMessage(reason.platform)})`;
     case "lease":
-      return `lease ${showMessage(JSON.stringify(reason.name))}${reason.expires === undefined ? "" : `, which ends ${showUntil(reason.expires, now)}`}`;
+      return `lease ${showMessage(JSON.stringify(reason.name))}${reason.expires === undefined ? "" : `, expires ${showUntil(reason.expires, now)}`}`;
     case "young":
       return `used ${showAge(reason.lastUse, now)}`;
     case "mount":
@@ -24,7 +24,7 @@ export function showReason(reason: Reason, now: number): string {
   }
 }
 
-/** What keeps an image beside this reference: `pin, mount, 2 leases`; empty when nothing does. */
+/** What keeps an image besides this reference: `pin, mount, 2 leases`; empty if nothing does. */
 export function showKeepers(reasons: readonly Reason[], name: { readonly reference: string; readonly platform: string }): string {
   const leases = reasons.filter(({ kind }) => kind === "lease").length;
   const pinned = reasons.some(

@@ -1,4 +1,4 @@
-/** Amounts and strangers' text, as people read them. */
+/** Amounts, and text from images and registries, in readable form. */
 import { escapeText } from "../bytes.ts";
 import type { Platform } from "../index.ts";
 
@@ -38,20 +38,20 @@ export function showAge(time: number, now: number): string {
   return unit === 0 ? "just now" : `${Math.floor(seconds / unit)} ${name} ago`;
 }
 
-/** `in 5 min`; `ended` when it is over. */
+/** `in 5 min`; `expired` if the time has passed. */
 export function showUntil(time: number, now: number): string {
-  if (time <= now) return "ended";
+  if (time <= now) return "expired";
   const seconds = (time - now) / 1000;
   const [unit, name] = SPANS.find(([size]) => seconds >= size) ?? [1, "s"];
   return `in ${Math.round(seconds / unit)} ${name}`;
 }
 
-/** Bytes as they are counted, or as people read them. */
+/** Exact bytes, or a size with a unit. */
 export function showBytesOf(bytes: number, exact: boolean): string {
   return exact ? String(bytes) : showSize(bytes);
 }
 
-/** A reference as people type it, which means the same: without the parts that go without saying. */
+/** A reference without its default registry and namespace; it means the same. */
 export function shortReference(reference: string): string {
   return reference.replace(/^docker\.io\/(?:library\/)?/, "");
 }
@@ -66,7 +66,7 @@ export function showPlatform({ os, architecture, variant }: Platform): string {
   return showMessage([os, architecture, ...(variant === undefined ? [] : [variant])].join("/"));
 }
 
-/** Of a whole number, its digits in groups. Intl does it too, and takes 40 ms to load. */
+/** A whole number with its digits in groups. (Intl does the same, but takes 40 ms to load.) */
 export function showNumber(count: number): string {
   return String(count).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
@@ -77,32 +77,32 @@ export function showCount(count: number, noun: string): string {
 }
 
 /**
- * One line of text that may quote a stranger, safe for a terminal. Messages of the API have escaped what they quote
- * already, so backslashes stay as they are.
+ * Makes one line of text safe for a terminal, although it may quote images or registries. Messages of the API have their quotes
+ * escaped before, so backslashes stay unchanged.
  */
 export function showMessage(text: string): string {
   return escapeText(text, /[\p{C}\p{Zl}\p{Zp}]/gu);
 }
 
-/** JSON on one line (or indented by so many columns), safe for a terminal: what could steer one is written as JSON's own escapes. */
+/** JSON on one line, or indented by `indent` columns. Control characters become JSON escapes, so it is safe for a terminal. */
 export function showJson(value: unknown, indent?: number): string {
   return escapeJson(JSON.stringify(value, undefined, indent));
 }
 
-/** The same of a JSON document that is text already. */
+/** Escapes control characters in a JSON document. */
 export function escapeJson(text: string): string {
   return text.replaceAll(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/gu, (character) =>
     Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`).join(""),
   );
 }
 
-/** Options of the library whose flags are not the same word in kebab-case. */
-const OTHERWISE: Readonly<Record<string, string>> = { limits: "limit", hostDirectories: "hosts-dir", pullPolicy: "policy" };
+/** Options of the library whose flag is not the same name in kebab-case. */
+const FLAGS: Readonly<Record<string, string>> = { limits: "limit", hostDirectories: "hosts-dir", pullPolicy: "policy" };
 
-/** Messages of the library name its options in backticks: `force` becomes --force, `limits.ratio` becomes --limit ratio. */
+/** Replaces option names of the library, which messages have in backticks, by flags: `force` by --force, `limits.ratio` by --limit ratio. */
 export function nameOptions(message: string): string {
   return message.replaceAll(/`([a-z][A-Za-z0-9]{0,40})(?:\.([A-Za-z]{1,40}))?`/g, (_, name: string, part: string | undefined) => {
-    const flag = OTHERWISE[name] ?? name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    const flag = FLAGS[name] ?? name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     return part === undefined ? `--${flag}` : `--${flag} ${part}`;
   });
 }

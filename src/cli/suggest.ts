@@ -1,8 +1,8 @@
-/** Did you mean: the known word that is nearest to a mistyped one. */
+/** Finds the known word that is nearest to a mistyped one. */
 
 const LONGEST = 40;
 
-/** Undefined when none is near: more than a third of the word would have to change. */
+/** Undefined if more than a third of every word would have to change. */
 export function suggest(typed: string, known: readonly string[]): string | undefined {
   if (typed.length > LONGEST) return undefined;
   const near = known.map((word) => ({ word, changes: word.startsWith(typed) && typed.length > 2 ? 1 : distance(typed, word) }));
@@ -12,7 +12,7 @@ export function suggest(typed: string, known: readonly string[]): string | undef
   return best?.word;
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that make `a` of `b`. */
+/** Number of insertions, deletions, replacements and swaps of neighbours that turn `b` into `a`. */
 function distance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, at) => at)];
   for (let i = 1; i <= a.length; i++) {

@@ -1,11 +1,11 @@
 import type { Command } from "./command.ts";
 
-/** The command line was not understood: exit code 2. `message` may quote what the user typed, unescaped. */
+/** The command line is invalid: exit code 2. `message` may quote what the user typed, unescaped. */
 export class UsageError extends Error {
   override readonly name: string = "UsageError";
-  /** Whose help says more. */
+  /** The command whose help applies. */
   readonly command: Command | undefined;
-  /** The same of a group of commands. */
+  /** The group of commands whose help applies. */
   readonly group: string | undefined;
 
   constructor(message: string, options: { readonly cause?: unknown; readonly command?: Command; readonly group?: string } = {}) {

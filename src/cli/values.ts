@@ -1,4 +1,4 @@
-/** What was typed, by the type that the command's table gives it. */
+/** Reads option values by the type in the command's table. */
 import type { OptionValues } from "./command.ts";
 
 export function flag(values: OptionValues, name: string): boolean {

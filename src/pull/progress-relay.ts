@@ -2,7 +2,7 @@
 import { ShaleError } from "../errors.ts";
 import type { SourceEvent } from "../source/source.ts";
 import { notifyUser } from "../system/user-callback.ts";
-import type { LayerProgress, ProgressEvent, ProgressSink } from "./progress.ts";
+import type { FailureCode, LayerProgress, ProgressEvent, ProgressSink } from "./progress.ts";
 
 /** Minimum ms between two counts of one kind and layer; the final count is always in a terminal event. */
 const INTERVAL_MS = 100;
@@ -44,7 +44,7 @@ export class ProgressRelay {
   };
 
   /** Code and message of an error, for an event. */
-  static describe(error: unknown): { code: string; message: string } {
+  static describe(error: unknown): { code: FailureCode; message: string } {
     if (ShaleError.is(error)) return { code: error.code, message: error.message };
     if (error instanceof Error) return { code: error.name === "AbortError" ? "ABORTED" : "ERROR", message: error.message };
     return { code: "ERROR", message: String(error) };

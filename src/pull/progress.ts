@@ -1,4 +1,5 @@
 /** The events of a pull. Counts are rate-limited. Each layer, sidecar and tree that was started, and the pull itself, ends with a terminal event. */
+import type { ErrorCode } from "../errors.ts";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 
 export interface LayerProgress {
@@ -6,6 +7,9 @@ export interface LayerProgress {
   readonly index: number;
   readonly diffId: DiffId;
 }
+
+/** `ABORTED`: stopped with the pull, by its signal or by the failure of another layer. `ERROR`: an error that is not a ShaleError. */
+export type FailureCode = ErrorCode | "ABORTED" | "ERROR";
 
 export type ProgressEvent =
   | { readonly kind: "resolving"; readonly reference: string }
@@ -26,7 +30,7 @@ export type ProgressEvent =
   | ({ readonly kind: "sidecar-complete"; readonly bytes: number } & LayerProgress)
   /** Not fetched: it was in the store, or another pull ingested it. Terminal for the layer's download and ingest. */
   | ({ readonly kind: "layer-skipped"; readonly reason: "in-store" | "ingested-elsewhere" } & LayerProgress)
-  | ({ readonly kind: "layer-failed"; readonly code: string; readonly message: string } & LayerProgress)
+  | ({ readonly kind: "layer-failed"; readonly code: FailureCode; readonly message: string } & LayerProgress)
   | ({ readonly kind: "tree-started"; readonly total: number } & LayerProgress)
   | ({ readonly kind: "tree-advanced"; readonly entries: number; readonly total: number } & LayerProgress)
   | ({ readonly kind: "tree-complete"; readonly entries: number } & LayerProgress)
@@ -46,7 +50,7 @@ export type ProgressEvent =
   /** A problem that was repaired or worked around; the pull continues. */
   | { readonly kind: "warning"; readonly code: string; readonly message: string }
   | { readonly kind: "complete"; readonly manifestDigest: BlobDigest; readonly cached: boolean }
-  | { readonly kind: "failed"; readonly code: string; readonly message: string };
+  | { readonly kind: "failed"; readonly code: FailureCode; readonly message: string };
 
 /** Not awaited. An exception becomes a process warning: a sink can neither delay nor fail a pull. */
 export type ProgressSink = (event: ProgressEvent) => void;

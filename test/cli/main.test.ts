@@ -207,6 +207,6 @@ test("shale tells who has an older Node.js than package.json asks for, and runs 
   for (const version of ["20.20.2", "22.18.9"]) {
     const { code, stdout, stderr } = await runAs(version);
     assert.deepEqual([code, stdout], [1, ""]);
-    assert.equal(stderr, `shale: this is Node.js ${version}, and ${oldest} or later is needed; put a later one first on the PATH\n`);
+    assert.equal(stderr, `shale: requires Node.js ${oldest} or later, but this is ${version}; put a later Node.js first in PATH\n`);
   }
 });

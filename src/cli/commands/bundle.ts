@@ -1,4 +1,4 @@
-/** `shale bundle`: an OCI runtime bundle of an image. */
+/** `shale bundle`: creates an OCI runtime bundle from an image. */
 import type { BundleOptions } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { openExistingStore } from "../open-store.ts";
@@ -11,7 +11,7 @@ import { flag, list, text } from "../values.ts";
 
 export const bundleCommand: Command = {
   name: "bundle",
-  summary: "Makes an OCI runtime bundle of an image, which crun or runc run.",
+  summary: "Create an OCI runtime bundle from an image, for crun or runc.",
   arguments: [
     { name: "REFERENCE", completes: "reference" },
     { name: "DIR", completes: "directory" },
@@ -23,29 +23,34 @@ export const bundleCommand: Command = {
       type: "string",
       argument: "FORM",
       choices: ["copy", "link", "none"],
-      help: "how the root file system is made (default copy)",
+      help: "how to create the root file system (default copy)",
     },
-    "read-only": { type: "boolean", help: "the root file system cannot be written (always with --rootfs link)" },
-    rootless: { type: "boolean", help: "a user namespace, for a runtime that is not root's (default unless this is root)" },
-    user: { type: "string", argument: "USER[:GROUP]", help: "in place of the image's" },
-    env: { type: "string", argument: "NAME=VALUE", multiple: true, help: "beside the image's, or in its place; may be repeated" },
-    cwd: { type: "string", argument: "DIR", help: "working directory, in place of the image's" },
-    entrypoint: { type: "string", argument: "PROGRAM", help: "in place of the image's; its command is dropped" },
-    hostname: { type: "string", argument: "NAME", help: "of the container (default shale)" },
-    terminal: { type: "boolean", help: "the program gets a terminal" },
-    network: { type: "string", argument: "KIND", choices: ["none", "host"], help: "namespace of its own, or the runtime's (default none)" },
-    volumes: { type: "string", argument: "FORM", choices: ["tmpfs", "rootfs"], help: "where the image's volumes are (default tmpfs)" },
+    "read-only": { type: "boolean", help: "make the root file system read-only (always so with --rootfs link)" },
+    rootless: { type: "boolean", help: "use a user namespace, for a runtime without root (default unless run by root)" },
+    user: { type: "string", argument: "USER[:GROUP]", help: "user instead of the image's" },
+    env: { type: "string", argument: "NAME=VALUE", multiple: true, help: "add or replace an environment variable; may be repeated" },
+    cwd: { type: "string", argument: "DIR", help: "working directory instead of the image's" },
+    entrypoint: { type: "string", argument: "PROGRAM", help: "entrypoint instead of the image's, whose command is dropped, too" },
+    hostname: { type: "string", argument: "NAME", help: "hostname of the container (default shale)" },
+    terminal: { type: "boolean", help: "run the program in a terminal" },
+    network: {
+      type: "string",
+      argument: "KIND",
+      choices: ["none", "host"],
+      help: "none: a network namespace of its own; host: the runtime's network (default none)",
+    },
+    volumes: { type: "string", argument: "FORM", choices: ["tmpfs", "rootfs"], help: "where to put the image's volumes (default tmpfs)" },
     ...PLATFORM,
     ...PROFILE,
   },
   notes: [
-    "DIR is new or empty, and appears when it is complete. ARGs take the place of the image's command; put -- before them if they begin with a dash. Users and groups are looked up in the image, never on this machine.",
-    "copy: files of the bundle's own. link: hard links into the store, which must never be written, so the root is read-only. none: an empty directory, to mount something on (shale mount).",
+    "DIR must be new or empty; it appears only when it is complete. ARGs replace the image's command; put -- before them if one starts with a dash. Users and groups are looked up in the image, never on this machine.",
+    "--rootfs copy: separate files. link: hard links into the store, which must never be written, so the root is read-only. none: an empty directory, to mount something on (shale mount).",
   ],
   json: "{ reference, manifestDigest, path, user: { uid, gid, additionalGids }, omittedLabels }",
   examples: [
-    ["shale bundle alpine:3.20 ./box && crun run --bundle ./box box-1", "what the image says, in a container"],
-    ["shale bundle --rootfs link --env DEBUG=1 alpine:3.20 ./box -- echo hello", "another command, no copy"],
+    ["shale bundle alpine:3.20 ./box && crun run --bundle ./box box-1", "run the image's program in a container"],
+    ["shale bundle --rootfs link --env DEBUG=1 alpine:3.20 ./box -- echo hello", "run another command, without copying files"],
   ],
   run: bundle,
 };
@@ -77,6 +82,7 @@ async function bundle(line: Line, context: Context): Promise<void> {
   const { manifestDigest } = image;
   if (reporter.json)
     return await print(context, `${showJson({ reference: image.reference, manifestDigest, path, user, omittedLabels })}\n`);
-  for (const label of omittedLabels) reporter.note(`left out: the label ${showMessage(JSON.stringify(label))}, which a runtime would obey`);
+  for (const label of omittedLabels)
+    reporter.note(`omitted label ${showMessage(JSON.stringify(label))}: as an annotation it would control the runtime`);
   return await print(context, `${showMessage(path)}\n`);
 }

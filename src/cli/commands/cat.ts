@@ -1,4 +1,4 @@
-/** `shale cat`: the content of files of an image. */
+/** `shale cat`: writes the content of files inside an image. */
 import type { Command, Context, Line } from "../command.ts";
 import { openExistingStore } from "../open-store.ts";
 import { openImage } from "../open-image.ts";
@@ -11,23 +11,23 @@ import { amount } from "../values.ts";
 
 export const catCommand: Command = {
   name: "cat",
-  summary: "Writes files inside an image, byte for byte, without materializing anything.",
+  summary: "Print files inside an image, without materializing it.",
   arguments: [
     { name: "REFERENCE", completes: "reference" },
     { name: "PATH", repeated: true },
   ],
   options: {
     ...COMMON,
-    offset: { type: "size", argument: "SIZE", help: "begin after so many bytes of each file" },
-    length: { type: "size", argument: "SIZE", help: "at most so many bytes of each file" },
+    offset: { type: "size", argument: "SIZE", help: "skip the first SIZE bytes of each file" },
+    length: { type: "size", argument: "SIZE", help: "print at most SIZE bytes of each file" },
     ...ESCAPED,
     ...PLATFORM,
   },
-  notes: ["Symlinks are followed inside the image. Nothing is escaped, not on a terminal either."],
-  json: "{ reference, files: [{ path, content }] }, the content in base64; it is held in memory",
+  notes: ["Symlinks are followed inside the image. Content is never escaped, even on a terminal."],
+  json: "{ reference, files: [{ path, content }] }, the content in base64; files are held in memory",
   examples: [
-    ["shale cat alpine:3.20 /etc/os-release", "one file"],
-    ["shale cat --length 4 alpine:3.20 /bin/busybox", "its first bytes"],
+    ["shale cat alpine:3.20 /etc/os-release", "print a file"],
+    ["shale cat --length 4 alpine:3.20 /bin/busybox", "print the first 4 bytes of a file"],
   ],
   run: cat,
 };

@@ -1,4 +1,4 @@
-/** `shale completion`: what a shell needs to complete the command line. */
+/** `shale completion`: prints a completion script for a shell. */
 import type { Command, Context, Line } from "../command.ts";
 import type { CompletedCommand } from "../completion/model.ts";
 import { COMMON } from "../options.ts";
@@ -8,10 +8,11 @@ import { flag } from "../values.ts";
 
 export const completionCommand: Command = {
   name: "completion",
-  summary: "Writes a completion for a shell: commands, options, references, leases.",
+  summary: "Print a completion script for a shell.",
   arguments: [{ name: "SHELL", choices: ["bash", "zsh", "fish"] }],
   options: { ...COMMON },
   json: "{ shell, script }",
+  notes: ["Completes commands, options, their values, references, leases and files."],
   examples: [
     ["shale completion bash > ~/.local/share/bash-completion/completions/shale", "for bash"],
     ["shale completion zsh > ~/.zfunc/_shale", "for zsh, with ~/.zfunc in $fpath"],

@@ -1,4 +1,4 @@
-/** `shale dematerialize`: drops layer directories that can be made again. */
+/** `shale dematerialize`: deletes layer directories, which can be created again. */
 import type { TreeInUse } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { missing } from "../open-image.ts";
@@ -12,14 +12,14 @@ import { text } from "../values.ts";
 
 export const dematerializeCommand: Command = {
   name: "dematerialize",
-  summary: "Drops the layer directories of images; the layers stay in the store.",
+  summary: "Delete the layer directories of images; the layers stay in the store.",
   arguments: [{ name: "REFERENCE", repeated: true, completes: "reference" }],
   options: { ...COMMON, ...PLATFORM },
   notes: [
-    "Directories that something uses are left, and told. The next pull, mount or shale materialize makes them again. shale gc --trees does it for all images.",
+    "Directories in use are kept, and reported. The next pull, mount or shale materialize creates them again. shale gc --trees does this for all images.",
   ],
   json: "{ images: [{ reference, trees: [tree id], inUse: [{ treeId, reason }] } or { reference, error: { code, message } }] }",
-  examples: [["shale dematerialize alpine:3.20", "its content can be read all the same: shale ls, shale cat"]],
+  examples: [["shale dematerialize alpine:3.20", "shale ls and shale cat still work"]],
   run: dematerialize,
 };
 
@@ -35,7 +35,7 @@ async function dematerialize(line: Line, context: Context): Promise<number> {
         (await store.dematerialize(reference, { platform, signal: context.signal })) ?? (await missing(store, reference, platform));
       images.push({ reference, ...dropped });
       if (reporter.json) continue;
-      await print(context, `${showMessage(reference)}: dropped ${showCount(dropped.trees.length, "tree")}\n`);
+      await print(context, `${showMessage(reference)}: deleted ${showCount(dropped.trees.length, "tree")}\n`);
       noteInUse(dropped.inUse, reporter, context);
     } catch (error) {
       const failure = reporter.fail(error, reference);
@@ -47,7 +47,7 @@ async function dematerialize(line: Line, context: Context): Promise<number> {
   return exitCode;
 }
 
-/** Says what is left, and why. */
+/** Reports the trees that were kept, and why. */
 export function noteInUse(inUse: readonly TreeInUse[], reporter: Reporter, context: Context): void {
   const now = (context.now ?? Date.now)();
   for (const { treeId, reason } of inUse) reporter.note(`tree ${treeId} is in use: ${showReason(reason, now)}`);

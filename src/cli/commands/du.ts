@@ -1,4 +1,4 @@
-/** `shale du`: what takes the room. */
+/** `shale du`: shows what takes the space. */
 import type { ImageUsage, StoredImage, Usage } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { openExistingStore } from "../open-store.ts";
@@ -12,21 +12,21 @@ import { listImages } from "./images.ts";
 
 export const duCommand: Command = {
   name: "du",
-  summary: "Shows what each image takes of the store, alone and shared, and the sum.",
+  summary: "Show the space that each image takes, alone and shared, and the total.",
   arguments: [],
   options: {
     ...COMMON,
-    layers: { type: "boolean", help: "each layer too" },
-    bytes: { type: "boolean", help: "sizes in bytes" },
+    layers: { type: "boolean", help: "show each layer, too" },
+    bytes: { type: "boolean", help: "show sizes in bytes" },
   },
   notes: [
-    "ALONE is what only this image has: removing it frees that. SHARED is what other images have too. In the sum each file counts once; unused is what belongs to no image: shale gc frees it.",
-    "Layer directories are made of links: they are counted, and take no content. With --quiet only the sum is printed, in bytes.",
+    "ALONE is the space that only this image uses: removing the image frees it. SHARED is used by other images, too. The total counts each file once. Unused files belong to no image: shale gc deletes them.",
+    "Layer directories are hard links to these files: they are counted, but add no content. With --quiet: only the total, in bytes.",
   ],
   json: "{ images: [{ references, manifestDigest, alone, shared, reasons, lastUse }], layers: [{ diffId, images, alone, shared }], chunks, bytes, unused, blobs, blobBytes, downloadBytes, trees }, in bytes",
   examples: [
-    ["shale du", "a table"],
-    ["shale du --quiet", "the bytes of all files"],
+    ["shale du", "show a table"],
+    ["shale du --quiet", "print the total in bytes"],
   ],
   run: du,
 };
@@ -87,10 +87,10 @@ function sum({ images, chunks, bytes, unused, blobs, blobBytes, downloadBytes, t
   const size = (value: number): string => showBytesOf(value, exact);
   const rows = [
     [size(bytes), `in ${showCount(chunks, "file")} of ${showCount(images.length, "image")}`],
-    ...(unused > 0 ? [[size(unused), "of them unused: shale gc frees it"] as const] : []),
+    ...(unused > 0 ? [[size(unused), "of them unused: shale gc deletes them"] as const] : []),
     ...(blobBytes > 0 ? [[size(blobBytes), `in ${showCount(blobs, "kept blob")}`] as const] : []),
-    ...(downloadBytes > 0 ? [[size(downloadBytes), "in downloads to be continued"] as const] : []),
-    [showNumber(trees), `layer ${trees === 1 ? "directory" : "directories"}, made of links to these files`],
+    ...(downloadBytes > 0 ? [[size(downloadBytes), "in unfinished downloads"] as const] : []),
+    [showNumber(trees), `layer ${trees === 1 ? "directory" : "directories"}, of hard links to these files`],
   ] as const;
   const width = Math.max(...rows.map(([amount]) => amount.length));
   return rows.map(([amount, what]) => `${amount.padStart(width)} ${what}\n`).join("");

@@ -1,4 +1,4 @@
-/** `shale dump-index`: what a sidecar says: docs/dump-index.md. */
+/** `shale dump-index`: prints the content of a sidecar: docs/dump-index.md. */
 import type { DumpIndexOptions } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { storePath } from "../open-store.ts";
@@ -12,31 +12,31 @@ const TROUBLE = 2;
 
 export const dumpIndexCommand: Command = {
   name: "dump-index",
-  summary: "Shows what the sidecar of a layer says: every entry of its tar.",
+  summary: "Show the sidecar of a layer: every entry of its tar.",
   arguments: [{ name: "TARGET", completes: "reference" }],
   options: {
     ...COMMON,
     ...PLATFORM,
-    all: { type: "boolean", help: "shadowed entries too" },
-    prefix: { type: "string", argument: "PATH", help: "only this path and what lies below it" },
-    whiteouts: { type: "boolean", help: "only whiteouts and opaque directories" },
-    stats: { type: "boolean", help: "sums instead of entries" },
-    header: { type: "boolean", help: "the file's header and columns instead of entries" },
-    diff: { type: "string", argument: "OTHER", help: "what OTHER has otherwise" },
+    all: { type: "boolean", help: "show shadowed entries, too" },
+    prefix: { type: "string", argument: "PATH", help: "show only PATH and the entries below it" },
+    whiteouts: { type: "boolean", help: "show only whiteouts and opaque directories" },
+    stats: { type: "boolean", help: "show totals instead of entries" },
+    header: { type: "boolean", help: "show the header and columns of the file instead of entries" },
+    diff: { type: "string", argument: "OTHER", help: "show differences from OTHER" },
   },
   conflicts: [["stats", "header", "diff"]],
-  notes: ["TARGET is a sidecar file, a diff ID (sha256:...), or a reference: then all layers of the image, bottom to top."],
-  json: "a list that loses nothing, shadowed entries included, one element a line: [{ kind, ... }, ...], as docs/dump-index.md has them",
+  notes: ["TARGET is a sidecar file, a diff ID (sha256:...), or a reference: then all layers of the image are shown, bottom to top."],
+  json: "a lossless list, with shadowed entries, one element per line: [{ kind, ... }, ...]; see docs/dump-index.md",
   examples: [
-    ["shale dump-index alpine:3.20", "all layers of an image"],
-    ["shale dump-index --prefix etc --json sha256:4bcff6...", "a part of one layer, for a program"],
-    ["shale dump-index --diff sha256:4bcff6... sha256:63ca1f...", "what differs between two layers"],
+    ["shale dump-index alpine:3.20", "show all layers of an image"],
+    ["shale dump-index --prefix etc --json sha256:4bcff6...", "show a part of one layer, as JSON"],
+    ["shale dump-index --diff sha256:4bcff6... sha256:63ca1f...", "compare two layers"],
   ],
   exitCodes: {
     rows: [
-      [0, "done; with --diff: no differences"],
-      [DIFFERENT, "with --diff: there are differences"],
-      [TROUBLE, "failed; the line on standard error has the code"],
+      [0, "success; with --diff: no differences"],
+      [DIFFERENT, "with --diff: the layers differ"],
+      [TROUBLE, "failure; the line on standard error has the code"],
     ],
     ofFailure: () => TROUBLE,
   },

@@ -1,4 +1,4 @@
-/** `shale fsck`: checks a store, and repairs it if asked: docs/fsck.md. */
+/** `shale fsck`: checks a store, and repairs it on request: docs/fsck.md. */
 import { styleText } from "node:util";
 import { escapeText } from "../../bytes.ts";
 import type { Finding, FsckLevel } from "../../index.ts";
@@ -11,7 +11,6 @@ import { registryOptions } from "../registry-options.ts";
 import { isTerminal, Reporter } from "../reporter.ts";
 import { showCount, showJson, showMessage, showNumber } from "../show.ts";
 import { isColoured } from "../table.ts";
-import { measureFor, wrapText } from "../text-width.ts";
 import { UsageError } from "../usage-error.ts";
 import { amount, flag, text } from "../values.ts";
 
@@ -19,37 +18,37 @@ const UNCORRECTED = 4;
 
 export const fsckCommand: Command = {
   name: "fsck",
-  summary: "Checks a store, and repairs it if asked.",
+  summary: "Check a store, and repair it on request.",
   arguments: [{ name: "STORE", optional: true, completes: "directory" }],
   options: {
     ...COMMON,
-    quick: { type: "boolean", help: "structure, checksums of sidecars, size and attributes of every chunk" },
-    full: { type: "boolean", help: "the content of everything, and every layer rebuilt" },
-    repair: { type: "boolean", help: "put right what is wrong, and fetch again what had to be withdrawn" },
-    "dry-run": { type: "boolean", help: "with --repair: say what would be done" },
-    offline: { type: "boolean", help: "with --repair: fetch nothing; the next pull of an image will" },
-    "no-notes": { type: "boolean", help: "leave out what is only waste or work in progress" },
-    workers: { type: "count", argument: "COUNT", range: [1, 64], help: "worker threads, at most 64" },
+    quick: { type: "boolean", help: "check structure, sidecars, and size and attributes of every chunk, but no content" },
+    full: { type: "boolean", help: "also rebuild every layer, and compare it with its diff ID" },
+    repair: { type: "boolean", help: "repair what is damaged, and fetch again what had to be removed" },
+    "dry-run": { type: "boolean", help: "with --repair: show the repairs, and make none" },
+    offline: { type: "boolean", help: "with --repair: fetch nothing; leave that to the next pull" },
+    "no-notes": { type: "boolean", help: "omit notes: wasted space, and work in progress" },
+    workers: { type: "count", argument: "COUNT", range: [1, 64], help: "number of worker threads, at most 64" },
     ...REGISTRY,
   },
   conflicts: [["quick", "full"]],
   notes: [
-    "Standard output has a line a finding. fsck may run while other processes pull, and needs no network but for --repair.",
-    "A damaged chunk or tree is never changed in place; see docs/fsck.md for what a repair does.",
+    "Standard output: one line per finding. fsck may run while other processes pull. It uses the network only for --repair.",
+    "A damaged chunk or tree is never changed in place; docs/fsck.md explains what a repair does.",
   ],
-  json: "{ findings: [{ severity, kind, object, path, expected, found, trees, images, state, repair }, ...], summary: { errors, warnings, notes, corrected }, fetched: [{ reference, layers } or { reference, error }] }, a finding a line",
+  json: "{ findings: [{ severity, kind, object, path, expected, found, trees, images, state, repair }, ...], summary: { errors, warnings, notes, corrected }, fetched: [{ reference, layers } or { reference, error }] }, one finding per line",
   examples: [
-    ["shale fsck", "the content of everything"],
-    ["shale fsck --quick --store /var/lib/shale", "40,000 chunks in about a second"],
-    ["shale fsck --repair --dry-run", "what a repair would do"],
+    ["shale fsck", "check all content"],
+    ["shale fsck --quick --store /var/lib/shale", "check no content: 40,000 chunks in about a second"],
+    ["shale fsck --repair --dry-run", "show what a repair would do"],
   ],
   exitCodes: {
     rows: [
-      [0, "nothing is wrong"],
-      [1, "all that was wrong was corrected"],
-      [UNCORRECTED, "something is left uncorrected (5: and something was corrected)"],
-      [8, "the check could not be done"],
-      [16, "the command line was not understood"],
+      [0, "no errors and no warnings"],
+      [1, "everything was repaired"],
+      [UNCORRECTED, "some damage remains (5: some was repaired, too)"],
+      [8, "the check failed"],
+      [16, "invalid command line"],
     ],
     ofFailure: (kind) => (kind === "usage" ? 16 : 8),
   },
@@ -67,7 +66,7 @@ interface Check {
 
 async function check(line: Line, context: Context): Promise<number> {
   const { args, values } = line;
-  if (args[0] !== undefined && text(values, "store") !== undefined) throw new UsageError("the store is named twice; leave out --store");
+  if (args[0] !== undefined && text(values, "store") !== undefined) throw new UsageError("the store is given twice; omit STORE or --store");
   const reporter = new Reporter(line, context);
   using status = new StatusLine(context, reporter);
   const run: Check = { asked: registryOptions(line), line, context, path: args[0] ?? storePath(line, context), reporter, status };
@@ -96,7 +95,7 @@ async function finish({ context }: Check, all: readonly Finding[], fetched: read
   return fsckExitStatus(all) | (fetched.some(({ error }) => error) ? UNCORRECTED : 0);
 }
 
-/** The findings that are to be shown; `all` gets every one, without what may be long. */
+/** Yields the findings to show. `all` gets every finding, without its long lists. */
 async function* tell({ line: { values }, context, path, status }: Check, all: Finding[]): AsyncGenerator<Finding> {
   const level: FsckLevel = flag(values, "quick") ? "quick" : flag(values, "full") ? "full" : "default";
   const { fsck } = await context.loadApi();
@@ -140,18 +139,20 @@ async function fetchMissing({ asked, context, path, reporter }: Check): Promise<
   return fetched;
 }
 
-/** On a terminal broken at words, the severity in colour; elsewhere a line. */
+/** On a terminal wrapped, with the severity in colour; else one line. */
 async function shown(finding: Finding, context: Context): Promise<string> {
   const text = textOf(finding);
   const { stdout, env } = context;
   if (!isTerminal(stdout, env)) return `${text}\n`;
-  const lines = wrapText(text, { width: stdout.columns || 80, measure: await measureFor([text]), indent: "  " }).join("\n");
+  const { default: wrapAnsi } = await import("wrap-ansi");
+  const lines = wrapAnsi(text, (stdout.columns || 80) - INDENT.length).replaceAll("\n", `\n${INDENT}`);
   const colour = COLOURS[finding.severity];
   const { length } = finding.severity;
   if (!isColoured(context) || colour === undefined) return `${lines}\n`;
   return `${styleText(colour, lines.slice(0, length), { validateStream: false })}${lines.slice(length)}\n`;
 }
 
+const INDENT = "  ";
 const COLOURS: Readonly<Record<Finding["severity"], "red" | "yellow" | undefined>> = { error: "red", warning: "yellow", note: undefined };
 
 function textOf({ severity, kind, object, path, expected, found, trees, images, state, repair }: Finding): string {
@@ -177,5 +178,5 @@ function summary(findings: readonly Finding[], { values }: Line): string {
   const { errors, warnings, notes, corrected } = counts(findings);
   const found = [showCount(errors, "error"), showCount(warnings, "warning"), showCount(notes, "note")].join(", ");
   if (flag(values, "repair") && !flag(values, "dry-run")) return `${found}; ${showNumber(corrected)} corrected`;
-  return errors + warnings === 0 || flag(values, "repair") ? found : `${found}; shale fsck --repair puts right what is wrong`;
+  return errors + warnings === 0 || flag(values, "repair") ? found : `${found}; shale fsck --repair repairs the store`;
 }

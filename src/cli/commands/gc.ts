@@ -1,4 +1,4 @@
-/** `shale gc`: removes what nothing keeps. */
+/** `shale gc`: deletes what nothing keeps. */
 import type { GcResult } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { openExistingStore } from "../open-store.ts";
@@ -11,27 +11,29 @@ import { noteInUse } from "./dematerialize.ts";
 
 export const gcCommand: Command = {
   name: "gc",
-  summary: "Removes what nothing keeps: no reference, no lease, no mount, no running pull.",
+  summary: "Delete what nothing keeps: no reference, no lease, no mount, no running pull.",
   arguments: [],
   options: {
     ...COMMON,
-    "dry-run": { type: "boolean", short: "n", help: "say what would go, and remove nothing" },
+    "dry-run": { type: "boolean", short: "n", help: "show what would be deleted, and delete nothing" },
     "keep-bytes": {
       type: "size",
       argument: "SIZE",
-      help: "also remove images that only references keep, least recently used first, until the files take at most this",
+      help: "also remove images that only references keep, least recently used first, until all files take at most SIZE",
     },
-    "keep-younger": { type: "duration", argument: "TIME", help: "keep what was pulled or used in this time (default 5m)" },
-    trees: { type: "boolean", help: "also drop the layer directories of images that stay, where nothing uses them" },
-    bytes: { type: "boolean", help: "sizes in bytes" },
+    "keep-younger": { type: "duration", argument: "TIME", help: "keep what was pulled or used within TIME (default 5m)" },
+    trees: { type: "boolean", help: "also delete unused layer directories of images that stay" },
+    bytes: { type: "boolean", help: "show sizes in bytes" },
   },
-  notes: ["It may run while other processes pull and boot, and may be interrupted: the store stays valid, and the next run finishes."],
-  json: "{ dryRun, images, references, layers, trees, treesInUse, blobs, downloads, chunks, bytes, blobBytes, remainingBytes }, as store.gc() gives it: docs/gc.md",
+  notes: [
+    "gc may run while other processes pull and boot. If it is interrupted, the store stays valid, and the next run finishes the work.",
+  ],
+  json: "{ dryRun, images, references, layers, trees, treesInUse, blobs, downloads, chunks, bytes, blobBytes, remainingBytes }, as store.gc() returns it: docs/gc.md",
   examples: [
-    ["shale gc", "what nothing keeps"],
-    ["shale gc --keep-bytes 20GB", "a budget"],
-    ["shale gc --trees --keep-younger 1d", "and layer directories that nobody used for a day"],
-    ["shale gc --dry-run --keep-younger 0", "what would go if nothing was young"],
+    ["shale gc", "delete what nothing keeps"],
+    ["shale gc --keep-bytes 20GB", "keep the store within a budget"],
+    ["shale gc --trees --keep-younger 1d", "also delete layer directories not used for a day"],
+    ["shale gc --dry-run --keep-younger 0", "show all that nothing keeps, however recently it was used"],
   ],
   run: gc,
 };

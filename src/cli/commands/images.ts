@@ -1,4 +1,4 @@
-/** `shale images`: what is in the store. */
+/** `shale images`: lists the images in the store. */
 import type { StoredImage, Usage } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { openExistingStore } from "../open-store.ts";
@@ -12,21 +12,21 @@ import { flag } from "../values.ts";
 
 export const imagesCommand: Command = {
   name: "images",
-  summary: "Lists the images of the store.",
+  summary: "List the images in the store.",
   arguments: [],
   options: {
     ...COMMON,
-    bytes: { type: "boolean", help: "sizes in bytes" },
-    "no-size": { type: "boolean", help: "leave out the sizes, which take a look at every file of the store" },
+    bytes: { type: "boolean", help: "show sizes in bytes" },
+    "no-size": { type: "boolean", help: "omit the sizes: to compute them, every file of the store is examined" },
   },
   notes: [
-    "A line is a reference and the platform it was pulled for; an image that only a lease keeps has none. SIZE is what the image's files take, SHARED how much of it other images have too: removing the image frees the difference. KEPT BY is what keeps it beside its reference.",
-    "With --quiet only the references are printed.",
+    "One line per reference and platform. An image that only a lease keeps has no reference. SIZE is the size of the image's files, SHARED the part of it that other images use, too: removing the image frees the difference. KEPT BY shows what keeps the image besides its reference.",
+    "With --quiet: only the references.",
   ],
   json: "{ images: [{ references: [{ reference, platform }], manifestDigest, platform, layers, size, shared, reasons, lastUse }] }, size and shared in bytes (not with --no-size), lastUse in ms since 1970",
   examples: [
-    ["shale images", "a table"],
-    ["shale rm $(shale images --quiet)", "forget all of them"],
+    ["shale images", "show a table"],
+    ["shale rm $(shale images --quiet)", "remove all references"],
   ],
   run: images,
 };

@@ -1,4 +1,4 @@
-/** `shale inspect`: what the store knows of an image. */
+/** `shale inspect`: shows what the store knows about an image. */
 import type { Image } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { openExistingStore } from "../open-store.ts";
@@ -11,12 +11,12 @@ import { flag } from "../values.ts";
 
 export const inspectCommand: Command = {
   name: "inspect",
-  summary: "Shows digests, config and layers of an image, and what keeps it.",
+  summary: "Show the digests, config and layers of an image, and what keeps it.",
   arguments: [{ name: "REFERENCE", completes: "reference" }],
   options: {
     ...COMMON,
-    raw: { type: "boolean", help: "the manifest as the registry gave it, byte for byte" },
-    config: { type: "boolean", help: "the image config alone; with --raw as the registry gave it" },
+    raw: { type: "boolean", help: "print the manifest byte for byte, as the registry sent it" },
+    config: { type: "boolean", help: "print only the image config; with --raw byte for byte" },
     ...PLATFORM,
     ...PROFILE,
   },
@@ -25,14 +25,14 @@ export const inspectCommand: Command = {
     ["raw", "quiet"],
   ],
   notes: [
-    "--raw is what the digest is of: shale inspect --raw IMAGE | sha256sum gives that of the manifest, with --config that of the config. Of an image index it is the manifest of the platform. On a terminal what could steer it is escaped.",
-    "It is JSON: on one line with --json, else indented. Layers are bottom to top; size is that of the compressed blob, tree the directory, which is there once the image is materialized. With --quiet only the digest of the manifest is printed.",
+    "--raw prints the bytes that the digest covers: shale inspect --raw IMAGE | sha256sum gives the manifest digest, with --config the config digest. For an image index, it prints the manifest of the platform. On a terminal, control characters are escaped.",
+    "The output is JSON: one line with --json, else indented. Layers are bottom to top; size is the size of the compressed layer, tree its directory, which exists once the image is materialized. With --quiet: only the manifest digest.",
   ],
-  json: "{ reference, manifestDigest, configDigest, profile, config, layers: [{ diffId, digest, mediaType, size, tree }], reasons, lastUse }; with --config its config",
+  json: "{ reference, manifestDigest, configDigest, profile, config, layers: [{ diffId, digest, mediaType, size, tree }], reasons, lastUse }; with --config only the value of config",
   examples: [
     ["shale inspect alpine:3.20", "for people"],
     ["shale inspect --json alpine:3.20", "for a program"],
-    ["shale inspect --raw alpine:3.20", "the manifest itself"],
+    ["shale inspect --raw alpine:3.20", "print the manifest"],
   ],
   run: inspect,
 };
@@ -40,7 +40,7 @@ export const inspectCommand: Command = {
 async function inspect(line: Line, context: Context): Promise<void> {
   const reporter = new Reporter(line, context);
   await using store = await openExistingStore(line, context, reporter.warn);
-  // before the image is taken: that would be its last use
+  // before openImage(), which updates the time of last use
   const stored = await store.images();
   await using image = await openImage(store, line.args[0] ?? "", { line, context });
   if (flag(line.values, "raw")) return await print(context, await rawDocument(image, line, context));
@@ -57,7 +57,7 @@ async function inspect(line: Line, context: Context): Promise<void> {
   return await print(context, `${showJson(shown, indent)}\n`);
 }
 
-/** For a pipe every byte; a terminal gets the same JSON, with what could steer it as escapes. */
+/** Unchanged bytes for a pipe; for a terminal the same JSON with control characters escaped. */
 async function rawDocument(image: Image, { values }: Line, { stdout }: Context): Promise<string | Uint8Array> {
   const bytes = await (flag(values, "config") ? image.readConfig() : image.readManifest());
   return stdout.isTTY === true ? escapeJson(bytes.toString("utf8")) : bytes;

@@ -1,4 +1,4 @@
-/** `shale lease`: names that keep images, for users that outlive a command. */
+/** `shale lease`: keeps images by name, for users that outlive a command. */
 import { ShaleError } from "../../errors.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { openExistingStore } from "../open-store.ts";
@@ -12,33 +12,33 @@ import { amount } from "../values.ts";
 
 export const leaseAddCommand: Command = {
   name: "lease add",
-  summary: "Keeps an image under a name, until the lease is removed or ends.",
+  summary: "Keep an image by a lease, until the lease is removed or expires.",
   arguments: [{ name: "NAME" }, { name: "REFERENCE", completes: "reference" }],
-  options: { ...COMMON, ttl: { type: "duration", argument: "TIME", help: "the lease ends after this (default: never)" }, ...PLATFORM },
-  notes: ["A name that is there already is given to this image."],
-  json: "{ name, reference, manifestDigest, expires }, expires in ms since 1970 if the lease ends",
-  examples: [["shale lease add --ttl 12h sandbox-42 alpine:3.20", "for twelve hours"]],
+  options: { ...COMMON, ttl: { type: "duration", argument: "TIME", help: "expire after TIME (default: never)" }, ...PLATFORM },
+  notes: ["An existing lease NAME is moved to this image."],
+  json: "{ name, reference, manifestDigest, expires }, expires in ms since 1970, absent if the lease does not expire",
+  examples: [["shale lease add --ttl 12h sandbox-42 alpine:3.20", "keep an image for twelve hours"]],
   run: add,
 };
 
 export const leaseLsCommand: Command = {
   name: "lease ls",
-  summary: "Lists the leases by name.",
+  summary: "List the leases by name.",
   arguments: [],
   options: { ...COMMON },
-  notes: ["With --quiet only the names are printed."],
+  notes: ["With --quiet: only the names."],
   json: "{ leases: [{ name, manifestDigest, references, expires }] }",
-  examples: [["shale lease ls", "a table"]],
+  examples: [["shale lease ls", "show a table"]],
   run: ls,
 };
 
 export const leaseRmCommand: Command = {
   name: "lease rm",
-  summary: "Ends leases by name.",
+  summary: "Remove leases by name.",
   arguments: [{ name: "NAME", repeated: true, completes: "lease" }],
   options: { ...COMMON },
   json: "{ released: [name], failed: [{ name, error: { code, message } }] }",
-  examples: [["shale lease rm sandbox-42", "the image goes with the next shale gc, unless something else keeps it"]],
+  examples: [["shale lease rm sandbox-42", "the next shale gc deletes the image, unless something else keeps it"]],
   run: rm,
 };
 
@@ -58,7 +58,7 @@ async function add(line: Line, context: Context): Promise<void> {
 const COLUMNS: readonly Column[] = [
   { title: "NAME" },
   { title: "DIGEST", drops: 2 },
-  { title: "ENDS", drops: 1 },
+  { title: "EXPIRES", drops: 1 },
   { title: "IMAGE", shrinks: true, shorten: shortReference },
 ];
 
@@ -98,7 +98,10 @@ async function rm(line: Line, context: Context): Promise<number> {
       if (!reporter.json) await print(context, `${showMessage(name)}\n`);
       continue;
     }
-    const failure = reporter.fail(new ShaleError("LEASE_NOT_FOUND", "there is no such lease; shale lease ls lists them", { name }), name);
+    const failure = reporter.fail(
+      new ShaleError("LEASE_NOT_FOUND", "no lease has this name; shale lease ls lists the leases", { name }),
+      name,
+    );
     exitCode ||= failure.exitCode;
     failed.push({ name, error: failure.error });
   }

@@ -1,4 +1,4 @@
-/** `shale ls`: what is in a directory of an image, without making it. */
+/** `shale ls`: lists a directory inside an image. */
 import type { FileKind, FileStat, Image } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { modeText, timeText } from "../mode-text.ts";
@@ -13,29 +13,29 @@ import { flag } from "../values.ts";
 
 export const lsCommand: Command = {
   name: "ls",
-  summary: "Lists a path inside an image, without materializing anything.",
+  summary: "List files inside an image, without materializing it.",
   arguments: [
     { name: "REFERENCE", completes: "reference" },
     { name: "PATH", optional: true },
   ],
   options: {
     ...COMMON,
-    long: { type: "boolean", short: "l", help: "with mode, owner, size, time (UTC) and target" },
-    recursive: { type: "boolean", short: "R", help: "all that lies below, as whole paths" },
-    directory: { type: "boolean", short: "d", help: "the directory itself, not what is in it" },
-    bytes: { type: "boolean", help: "with --long: sizes in bytes" },
-    null: { type: "boolean", short: "0", help: "end each line with a NUL byte, for xargs -0; names are never escaped" },
+    long: { type: "boolean", short: "l", help: "show mode, owner, size, time (UTC) and link target" },
+    recursive: { type: "boolean", short: "R", help: "list everything below PATH, as full paths" },
+    directory: { type: "boolean", short: "d", help: "list the directory itself, not its contents" },
+    bytes: { type: "boolean", help: "with --long: show sizes in bytes" },
+    null: { type: "boolean", short: "0", help: "end each line with a NUL byte, for xargs -0; never escape names" },
     ...ESCAPED,
     ...PLATFORM,
   },
   notes: [
-    "Layers are stacked and deletions applied, as a container would see it; symlinks in PATH are followed inside the image. PATH is / if it is left out.",
-    "On a terminal control characters, backslashes and bytes that are not UTF-8 are shown as \\xNN or \\\\; elsewhere names are written as they are.",
+    "Shows the merged root file system, as a container sees it. Symlinks in PATH are followed inside the image. PATH defaults to /.",
+    "On a terminal, control characters, backslashes and bytes that are not UTF-8 are shown as \\xNN or \\\\. Elsewhere, names are written unchanged.",
   ],
-  json: "{ reference, path, entries: [{ path, kind, mode, uid, gid, size, mtime, mtimeNs, target }] }, an entry a line; a path is text or, when it is not UTF-8, { hex }",
+  json: "{ reference, path, entries: [{ path, kind, mode, uid, gid, size, mtime, mtimeNs, target }] }, one entry per line; a path is text, or { hex } if it is not UTF-8",
   examples: [
-    ["shale ls alpine:3.20 /etc", "names"],
-    ["shale ls -lR alpine:3.20 /usr/lib", "everything below a directory"],
+    ["shale ls alpine:3.20 /etc", "list names"],
+    ["shale ls -lR alpine:3.20 /usr/lib", "list everything below a directory, with attributes"],
   ],
   run: ls,
 };
@@ -75,10 +75,10 @@ interface Asked {
   readonly recursive: boolean;
 }
 
-/** What is to be listed; the first look at the path fails here, before anything is written. */
+/** The entries to list. Fails before anything is written if the path is missing. */
 async function entriesOf(image: Image, path: string | Uint8Array, { itself, recursive }: Asked): Promise<AsyncIterable<Entry>> {
   const bytes = pathBytes(path);
-  // as ls does: a symlink to a directory is followed, unless it is asked for itself
+  // like ls: follows a symlink to a directory, except with --directory
   const { kind } = itself ? await image.lstat(path) : await image.stat(path);
   const listed = !itself && kind === "directory" ? await image.readdir(path) : undefined;
   return (async function* (): AsyncGenerator<Entry> {

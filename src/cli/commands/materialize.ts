@@ -1,4 +1,4 @@
-/** `shale materialize`: the layer directories of an image that is in the store. */
+/** `shale materialize`: creates the layer directories of an image in the store. */
 import type { Profile } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { openExistingStore } from "../open-store.ts";
@@ -11,16 +11,16 @@ import { renderPulled } from "./pull.ts";
 
 export const materializeCommand: Command = {
   name: "materialize",
-  summary: "Makes the layer directories of an image in the store, and prints them.",
+  summary: "Create the layer directories of an image in the store, and print their paths.",
   arguments: [{ name: "REFERENCE", completes: "reference" }],
   options: { ...COMMON, ...PLATFORM, ...PROFILE },
   notes: [
-    "What is there already is not made again. No registry is asked: the image has to be in the store (shale pull --materialize lazy, shale prefetch).",
+    "Existing directories are reused. No registry is contacted: the image must be in the store (shale pull --materialize lazy, shale prefetch).",
   ],
-  json: "{ reference, manifestDigest, cached, layers, config, stats }, as shale pull",
+  json: "{ reference, manifestDigest, cached, layers, config, stats }, as for shale pull",
   examples: [
-    ["shale materialize alpine:3.20", "in the store's own profile"],
-    ["shale materialize --quiet --profile userxattr alpine:3.20", "only the directories, for overlayfs in a user namespace"],
+    ["shale materialize alpine:3.20", "in the store's default profile"],
+    ["shale materialize --quiet --profile userxattr alpine:3.20", "for overlayfs in a user namespace; print only the directories"],
   ],
   run: materialize,
 };

@@ -1,4 +1,4 @@
-/** `shale mount`: an image as an overlay mount. */
+/** `shale mount`: mounts an image by overlayfs. */
 import type { Command, Context, Line } from "../command.ts";
 import { mountLease } from "../mount-lease.ts";
 import { openExistingStore } from "../open-store.ts";
@@ -12,33 +12,33 @@ import { flag, text } from "../values.ts";
 
 export const mountCommand: Command = {
   name: "mount",
-  summary: "Mounts an image: read-only, or with a directory for the changes.",
+  summary: "Mount an image: read-only, or with a directory for changes.",
   arguments: [
     { name: "REFERENCE", completes: "reference" },
     { name: "TARGET", completes: "directory" },
   ],
   options: {
     ...COMMON,
-    upper: { type: "string", argument: "DIR", completes: "directory", help: "where changes go; without it the mount is read-only" },
-    work: { type: "string", argument: "DIR", completes: "directory", help: "with --upper: an empty directory on the same file system" },
-    "read-only": { type: "boolean", help: "with --upper: show its changes, take none" },
-    nosuid: { type: "boolean", help: "setuid bits and file capabilities do not count" },
-    nodev: { type: "boolean", help: "devices do not open" },
-    noexec: { type: "boolean", help: "programs do not run" },
-    index: { type: "boolean", help: "keep the identity of hard links when they are copied up" },
-    volatile: { type: "boolean", help: "with --upper: never sync; what is in it is lost if the machine crashes" },
-    "no-lease": { type: "boolean", help: "leave it to the mount alone to keep the image" },
+    upper: { type: "string", argument: "DIR", completes: "directory", help: "write changes to DIR; without it, the mount is read-only" },
+    work: { type: "string", argument: "DIR", completes: "directory", help: "with --upper: empty directory on the same file system" },
+    "read-only": { type: "boolean", help: "with --upper: show its changes, allow no new ones" },
+    nosuid: { type: "boolean", help: "ignore setuid bits and file capabilities" },
+    nodev: { type: "boolean", help: "deny opening devices" },
+    noexec: { type: "boolean", help: "deny running programs" },
+    index: { type: "boolean", help: "keep hard links together when they are copied up" },
+    volatile: { type: "boolean", help: "with --upper: never sync; a crash of the machine loses all changes" },
+    "no-lease": { type: "boolean", help: "take no lease: only the mount keeps the image" },
     ...PLATFORM,
     ...PROFILE,
   },
   notes: [
-    "It needs the right to mount: root, or root of a user namespace with --profile userxattr. Layer directories that are not there yet are made. The image has to be in the store.",
-    "A lease with the name mount:TARGET keeps the image until shale umount TARGET, also after a reboot.",
+    "Requires the right to mount: root, or root of a user namespace with --profile userxattr. Missing layer directories are created. The image must be in the store.",
+    "A lease named mount:TARGET keeps the image until shale umount TARGET, even after a reboot.",
   ],
   json: "{ reference, manifestDigest, target, lease }",
   examples: [
     ["shale mount alpine:3.20 /mnt", "read-only"],
-    ["shale mount --upper /srv/up --work /srv/work alpine:3.20 /mnt", "with changes in /srv/up"],
+    ["shale mount --upper /srv/up --work /srv/work alpine:3.20 /mnt", "write changes to /srv/up"],
   ],
   run: mount,
 };
@@ -47,7 +47,8 @@ async function mount(line: Line, context: Context): Promise<void> {
   const { args, values } = line;
   const [reference = "", target = ""] = args;
   const [upper, work] = [text(values, "upper"), text(values, "work")];
-  if ((upper === undefined) !== (work === undefined)) throw new UsageError("--upper and --work go together; give both, or none");
+  if ((upper === undefined) !== (work === undefined))
+    throw new UsageError("--upper and --work must be used together; give both, or neither");
   const reporter = new Reporter(line, context);
   await using store = await openExistingStore(line, context, reporter.warn);
   await using image = await openImage(store, reference, { line, context, materialize: "eager" });

@@ -1,4 +1,4 @@
-/** `shale pin` and `shale unpin`: references whose images no budget removes. */
+/** `shale pin` and `shale unpin`: protect references from a budget. */
 import { ShaleError } from "../../errors.ts";
 import type { Store } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
@@ -12,13 +12,15 @@ import { text } from "../values.ts";
 
 export const pinCommand: Command = {
   name: "pin",
-  summary: "Pins references, so that no budget removes their images; or lists the pins.",
+  summary: "Pin references, so that no budget removes their images; without REFERENCE, list the pins.",
   arguments: [{ name: "REFERENCE", optional: true, repeated: true, completes: "reference" }],
   options: { ...COMMON, ...PLATFORM },
-  notes: ["A pin follows its reference when a pull moves it, and lasts until shale unpin. With --quiet the list has the references alone."],
+  notes: [
+    "When a pull moves the reference to another image, the pin follows. It lasts until shale unpin. With --quiet: the list contains only the references.",
+  ],
   json: "{ pinned: [reference], failed: [{ reference, error: { code, message } }] }, or as a list { pins: [{ reference, platform, manifestDigest }] }",
   examples: [
-    ["shale pin alpine:3.20", "keep it, whatever the budget"],
+    ["shale pin alpine:3.20", "keep the image, whatever the budget"],
     ["shale pin", "list the pins"],
   ],
   run: pin,
@@ -26,11 +28,11 @@ export const pinCommand: Command = {
 
 export const unpinCommand: Command = {
   name: "unpin",
-  summary: "Ends pins.",
+  summary: "Remove pins from references.",
   arguments: [{ name: "REFERENCE", repeated: true, completes: "reference" }],
   options: { ...COMMON, ...PLATFORM },
   json: "{ unpinned: [reference], failed: [{ reference, error: { code, message } }] }",
-  examples: [["shale unpin alpine:3.20", "a budget may remove it again"]],
+  examples: [["shale unpin alpine:3.20", "a budget may remove the image again"]],
   run: (line, context) => eachOf(line, context, { done: "unpinned", act: unpinOne }),
 };
 
@@ -42,11 +44,13 @@ async function pin(line: Line, context: Context): Promise<number | void> {
 
 async function unpinOne(store: Store, reference: string, platform: string | undefined): Promise<void> {
   if (await store.unpin(reference, { platform })) return;
-  throw new ShaleError("NOT_PINNED", "there is no such pin; shale pin lists them, --platform names another platform", { reference });
+  throw new ShaleError("NOT_PINNED", "the reference is not pinned; shale pin lists the pins, --platform selects another platform", {
+    reference,
+  });
 }
 
 interface Action {
-  /** What the JSON result calls those that went well. */
+  /** Name of the list of successes in the JSON result. */
   readonly done: string;
   readonly act: (store: Store, reference: string, platform: string | undefined) => Promise<void>;
 }
@@ -86,7 +90,7 @@ async function listPins(line: Line, context: Context): Promise<void> {
   if (reporter.quiet) return await print(context, pins.map(({ reference }) => `${showMessage(reference)}\n`).join(""));
   if (pins.length === 0) return reporter.note("no pins");
   const rows = pins.map(({ reference, platform, manifestDigest }) => {
-    return [showMessage(reference), showMessage(platform), manifestDigest === undefined ? "(not there)" : showDigest(manifestDigest)];
+    return [showMessage(reference), showMessage(platform), manifestDigest === undefined ? "(missing)" : showDigest(manifestDigest)];
   });
   return await print(context, await renderTable(COLUMNS, rows, context));
 }

@@ -1,11 +1,11 @@
-/** `shale prefetch`: many images into the store, for later. */
+/** `shale prefetch`: pulls many images into the store for later use. */
 import { readFileSync } from "node:fs";
 import type { Image, ProgressEvent, PullPolicy, Registry } from "../../index.ts";
+import { ProgressSummary } from "../../progress.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { storePath } from "../open-store.ts";
 import { COMMON, MATERIALIZE, PLATFORM, PROFILE, PULL, REGISTRY } from "../options.ts";
 import { print } from "../print.ts";
-import { PullTotal } from "../progress/pull-total.ts";
 import { StatusLine } from "../progress/status-line.ts";
 import { showLeft } from "../progress/total-line.ts";
 import { openRegistry, registryOptions, storeOptions } from "../registry-options.ts";
@@ -17,7 +17,7 @@ import { fetched, pullOptions } from "./pull.ts";
 
 export const prefetchCommand: Command = {
   name: "prefetch",
-  summary: "Pulls many images into the store, several at a time, without making directories.",
+  summary: "Pull many images into the store, several at a time, without creating directories.",
   arguments: [{ name: "REFERENCE", optional: true, repeated: true, completes: "reference" }],
   options: {
     ...COMMON,
@@ -25,14 +25,14 @@ export const prefetchCommand: Command = {
       type: "string",
       argument: "FILE",
       completes: "file",
-      help: "more references, one a line; # begins a comment, - is standard input",
+      help: "read references from FILE, one per line; # starts a comment, - is standard input",
     },
-    jobs: { type: "count", short: "j", argument: "COUNT", help: "images at a time (default 4)" },
+    jobs: { type: "count", short: "j", argument: "COUNT", help: "number of images pulled at a time (default 4)" },
     policy: {
       type: "string",
       argument: "POLICY",
       choices: ["if-missing", "always"],
-      help: "when to ask the registry (default if-missing)",
+      help: "when to contact the registry (default if-missing)",
     },
     ...MATERIALIZE,
     ...PLATFORM,
@@ -41,13 +41,13 @@ export const prefetchCommand: Command = {
     ...REGISTRY,
   },
   notes: [
-    "--materialize is lazy here if it is not given. Of layers that several images share each is fetched once. If one image fails the others are pulled all the same.",
-    "Standard output has a line an image as soon as it is there: reference, digest of the manifest, and what was fetched.",
+    "--materialize defaults to lazy here. A layer that several images share is fetched once. If one image fails, the others are still pulled.",
+    "Standard output: one line per image when it is complete, with reference, manifest digest, and what was downloaded.",
   ],
   json: "{ images: [{ reference, manifestDigest, cached, stats } or { reference, error: { code, message } }] }, in the order given",
   examples: [
     ["shale prefetch alpine:3.20 debian:13 python:3.13", "three images"],
-    ["shale prefetch --jobs 8 --from images.txt", "those that a file lists"],
+    ["shale prefetch --jobs 8 --from images.txt", "the images listed in a file"],
   ],
   run: prefetch,
 };
@@ -134,7 +134,7 @@ class Sum {
   readonly #images: number;
   readonly #status: StatusLine;
   /** A layer that several images share counts once. */
-  readonly #total: PullTotal = new PullTotal(() => performance.now());
+  readonly #total: ProgressSummary = new ProgressSummary();
   #resolved = 0;
   #finished = 0;
   #failed = 0;
@@ -153,7 +153,7 @@ class Sum {
         known = true;
         this.#resolved++;
       }
-      if (!event.kind.startsWith("tree-")) this.#total.apply(event);
+      this.#total.update(event);
       if (event.kind === "download-advanced") this.#show();
     };
   }
@@ -178,14 +178,13 @@ class Sum {
   #show(): void {
     const parts = [`${this.#finished} of ${showCount(this.#images, "image")}`];
     if (this.#failed > 0) parts.push(`${this.#failed} failed`);
-    const { view } = this.#total;
-    if (view?.kind === "fetching") {
-      const { bytes, total, rate, left } = view;
-      // before all are known the sum would grow, and the time with it
-      const whole = this.#resolved === this.#images ? total : undefined;
-      parts.push(whole === undefined ? `${showSize(bytes)} fetched` : `${showSize(bytes)} of ${showSize(whole)}`);
-      if (rate !== undefined) parts.push(`${showSize(rate)}/s`);
-      if (whole !== undefined && left !== undefined) parts.push(showLeft(left));
+    const { layers, downloadedBytes, totalBytes, bytesPerSecond, remainingMs } = this.#total.snapshot();
+    if (layers.total > 0) {
+      // before all manifests are known the sum, and the time with it, would still grow
+      const whole = this.#resolved === this.#images ? totalBytes : undefined;
+      parts.push(whole === undefined ? `${showSize(downloadedBytes)} fetched` : `${showSize(downloadedBytes)} of ${showSize(whole)}`);
+      if (bytesPerSecond !== undefined) parts.push(`${showSize(bytesPerSecond)}/s`);
+      if (whole !== undefined && remainingMs !== undefined) parts.push(showLeft(remainingMs));
     }
     this.#status.show(parts.join(", "));
   }

@@ -1,4 +1,4 @@
-/** `shale pull`: an image into the store, and its layers as directories. */
+/** `shale pull`: pulls an image into the store, and creates its layer directories. */
 import type { Image, Profile, PullOptions, PullPolicy } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { storePath } from "../open-store.ts";
@@ -14,37 +14,34 @@ const POLICIES = ["if-missing", "always", "never"] as const satisfies readonly P
 
 export const pullCommand: Command = {
   name: "pull",
-  summary: "Pulls an image into the store and prints its layer directories.",
+  summary: "Pull an image into the store, and print its layer directories.",
   arguments: [{ name: "REFERENCE", completes: "reference" }],
   options: {
     ...COMMON,
-    policy: { type: "string", argument: "POLICY", choices: POLICIES, help: "when to ask the registry (default if-missing)" },
-    force: { type: "boolean", help: "download and ingest again, even what is in the store" },
-    as: { type: "string", argument: "NAME", help: "what the store is to call the image, in place of REFERENCE" },
+    policy: { type: "string", argument: "POLICY", choices: POLICIES, help: "when to contact the registry (default if-missing)" },
+    force: { type: "boolean", help: "download and ingest all layers again, even those in the store" },
+    as: { type: "string", argument: "NAME", help: "store the image as NAME instead of REFERENCE" },
     ...MATERIALIZE,
     ...PLATFORM,
     ...PROFILE,
-    lease: { type: "string", argument: "NAME", completes: "lease", help: "keep the image under this name until shale lease rm NAME" },
-    pin: { type: "boolean", help: "pin the reference: no budget removes its image" },
-    "lease-ttl": { type: "duration", argument: "TIME", help: "with --lease: at most so long" },
+    lease: { type: "string", argument: "NAME", completes: "lease", help: "keep the image by a lease, until shale lease rm NAME" },
+    pin: { type: "boolean", help: "pin the reference, so that no budget removes its image" },
+    "lease-ttl": { type: "duration", argument: "TIME", help: "with --lease: the lease expires after TIME" },
     ...PULL,
     ...REGISTRY,
   },
   notes: [
-    "Standard output has the reference, the manifest's digest, what was fetched, and then the layer directories, one a line, bottom to top. Progress goes to standard error.",
-    "The directories are read-only by contract: their files are shared with other images. Mount them read-only, as lower layers of an overlay (shale mount), or copy them (shale rootfs).",
+    "Standard output: the reference, the manifest digest, what was downloaded, then the layer directories, one per line, bottom to top. Progress goes to standard error.",
+    "Never write into layer directories: images share their files. Mount them read-only, as lower layers of an overlay (shale mount), or copy them (shale rootfs).",
   ],
   json: "{ reference, manifestDigest, cached, layers, config, stats }",
   examples: [
-    ["shale pull alpine:3.20", "the image of this machine's platform, from Docker Hub"],
-    ["shale pull --policy never --json alpine:3.20", "what is in the store, without a network"],
-    [
-      "shale pull --plain-http --store /var/lib/shale localhost:5000/app@sha256:...",
-      "from a registry of one's own, into a store elsewhere",
-    ],
+    ["shale pull alpine:3.20", "from Docker Hub, for this machine's platform"],
+    ["shale pull --policy never --json alpine:3.20", "from the store, without network"],
+    ["shale pull --plain-http --store /var/lib/shale localhost:5000/app@sha256:...", "from your own registry, into another store"],
     ["shale pull --platform linux/arm64/v8 oci:/srv/images/app:latest", "from an OCI image layout"],
-    ["docker save app:1 | shale pull docker-archive:-", "from standard input; oci-archive: is the other kind of archive"],
-    ["shale pull --lease sandbox-42 --lease-ttl 12h alpine:3.20", "kept for a sandbox that outlives this command"],
+    ["docker save app:1 | shale pull docker-archive:-", "from an archive on standard input (docker-archive or oci-archive)"],
+    ["shale pull --lease sandbox-42 --lease-ttl 12h alpine:3.20", "keep the image for a sandbox that outlives this command"],
   ],
   run: pull,
 };
@@ -80,7 +77,7 @@ async function pull(line: Line, context: Context): Promise<void> {
   }
 }
 
-/** Options of `Registry#pull` that the commands share. */
+/** Options of `Registry#pull` that several commands have. */
 export function pullOptions({ values }: Pick<Line, "values">): PullOptions {
   return {
     platform: text(values, "platform"),

@@ -1,4 +1,4 @@
-/** `shale rm`: forgets references. */
+/** `shale rm`: removes references. */
 import type { Store } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { missing } from "../open-image.ts";
@@ -12,21 +12,21 @@ import { renderGc } from "./gc.ts";
 
 export const rmCommand: Command = {
   name: "rm",
-  summary: "Forgets references; what nothing else keeps goes with the next gc.",
+  summary: "Remove references; the next gc deletes what nothing else keeps.",
   arguments: [{ name: "REFERENCE", repeated: true, completes: "reference" }],
   options: {
     ...COMMON,
-    "all-platforms": { type: "boolean", help: "whatever platform it was pulled for" },
-    force: { type: "boolean", short: "f", help: "although it is pinned; the pin ends too" },
-    gc: { type: "boolean", help: "remove at once what nothing keeps, even if it was used a moment ago" },
+    "all-platforms": { type: "boolean", help: "remove the reference for all platforms" },
+    force: { type: "boolean", short: "f", help: "remove pinned references, too; the pin ends" },
+    gc: { type: "boolean", help: "run gc now, without a grace period for recently used images" },
     ...PLATFORM,
   },
   conflicts: [["all-platforms", "platform"]],
-  notes: ["An image stays while another reference, a lease, a mount or a running pull keeps it."],
-  json: "{ removed: [{ reference, platform }], failed: [{ reference, error: { code, message } }], gc }, gc as shale gc --json has it, only with --gc",
+  notes: ["An image stays in the store while another reference, a lease, a mount or a running pull keeps it."],
+  json: "{ removed: [{ reference, platform }], failed: [{ reference, error: { code, message } }], gc }, gc only with --gc, as shale gc --json prints it",
   examples: [
-    ["shale rm alpine:3.20", "forget it; shale gc makes room"],
-    ["shale rm --gc --all-platforms alpine:3.20 debian:13", "at once, for all platforms"],
+    ["shale rm alpine:3.20", "remove the reference; shale gc then frees space"],
+    ["shale rm --gc --all-platforms alpine:3.20 debian:13", "for all platforms, and free space now"],
   ],
   run: rm,
 };
@@ -67,12 +67,12 @@ async function rm(line: Line, context: Context): Promise<number> {
 
 interface RemoveEach {
   readonly asked: string | undefined;
-  /** Undefined: this machine's. */
+  /** Undefined: the platform of this machine. */
   readonly platforms: readonly (string | undefined)[];
   readonly force: boolean;
 }
 
-/** Yields the platforms for which the reference is gone. What is refused for one is thrown when the others are gone. */
+/** Yields the platforms for which the reference was removed. Throws the first error when all platforms have been tried. */
 async function* removeEach(store: Store, reference: string, { asked, platforms, force }: RemoveEach): AsyncGenerator<string | undefined> {
   const refused: unknown[] = [];
   let any = false;

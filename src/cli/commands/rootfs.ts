@@ -1,4 +1,4 @@
-/** `shale rootfs`: the merged root file system of an image, in a directory of the caller's. */
+/** `shale rootfs`: creates the merged root file system of an image in a directory. */
 import type { RootfsMode } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { openExistingStore } from "../open-store.ts";
@@ -15,26 +15,26 @@ const MODES = ["link", "reflink", "copy"] as const satisfies readonly RootfsMode
 
 export const rootfsCommand: Command = {
   name: "rootfs",
-  summary: "Makes the merged root file system of an image in a new or empty directory.",
+  summary: "Create the merged root file system of an image in a new or empty directory.",
   arguments: [
     { name: "REFERENCE", completes: "reference" },
     { name: "DEST", completes: "directory" },
   ],
   options: {
     ...COMMON,
-    mode: { type: "string", argument: "MODE", choices: MODES, help: "how the content of files comes there (default copy)" },
-    fallback: { type: "boolean", help: "with --mode reflink: copy what cannot be reflinked, instead of failing" },
+    mode: { type: "string", argument: "MODE", choices: MODES, help: "how files get their content (default copy)" },
+    fallback: { type: "boolean", help: "with --mode reflink: copy files that cannot be reflinked, instead of failing" },
     ...PLATFORM,
     ...PROFILE,
   },
   notes: [
-    "link: hard links into the store, in no time and no space; nothing in it may ever be written, for the files are shared. reflink: files of their own that share blocks until they are written (btrfs, XFS). copy: files of their own, on any file system.",
-    "DEST appears when it is complete; when this fails or is interrupted nothing is left of it. The image has to be in the store.",
+    "link: hard links into the store, which take little time and no space. Never write to them: images share these files. reflink: separate files that share disk blocks until they are written (btrfs, XFS). copy: separate files, on any file system.",
+    "DEST appears only when it is complete; a failure or an interruption leaves nothing behind. The image must be in the store.",
   ],
   json: "{ reference, manifestDigest, path, mode, entries, linked, reflinked, copied }",
   examples: [
-    ["shale rootfs --mode copy alpine:3.20 /srv/alpine", "a directory that may be written"],
-    ["shale rootfs --mode reflink --fallback alpine:3.20 ./root", "with shared blocks where the file system can"],
+    ["shale rootfs --mode copy alpine:3.20 /srv/alpine", "create a writable directory"],
+    ["shale rootfs --mode reflink --fallback alpine:3.20 ./root", "share disk blocks if the file system supports it"],
   ],
   run: rootfs,
 };
@@ -43,7 +43,7 @@ async function rootfs(line: Line, context: Context): Promise<void> {
   const { args, values } = line;
   const [reference = "", destination = ""] = args;
   const mode = (text(values, "mode") as RootfsMode | undefined) ?? "copy";
-  if (flag(values, "fallback") && mode !== "reflink") throw new UsageError("--fallback is for --mode reflink");
+  if (flag(values, "fallback") && mode !== "reflink") throw new UsageError("--fallback requires --mode reflink");
   const started = performance.now();
   const reporter = new Reporter(line, context);
   using status = new StatusLine(context, reporter);
@@ -54,7 +54,7 @@ async function rootfs(line: Line, context: Context): Promise<void> {
     mode,
     fallback: flag(values, "fallback") ? "copy" : undefined,
     signal: context.signal,
-    onProgress: ({ entries, total }) => status.show(`making ${showNumber(entries)} of ${showCount(total, "name")}`),
+    onProgress: ({ entries, total }) => status.show(`creating ${showNumber(entries)} of ${showCount(total, "name")}`),
   });
   status.clear();
   if (reporter.json)

@@ -1,4 +1,4 @@
-/** `shale stat`: what an image says of a path. */
+/** `shale stat`: shows the attributes of a path inside an image. */
 import { showBytes } from "../../bytes.ts";
 import type { FileStat, Image } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
@@ -14,21 +14,21 @@ import { flag } from "../values.ts";
 
 export const statCommand: Command = {
   name: "stat",
-  summary: "Shows the attributes of a path inside an image, without materializing it.",
+  summary: "Show the attributes of a path inside an image, without materializing it.",
   arguments: [{ name: "REFERENCE", completes: "reference" }, { name: "PATH" }],
   options: {
     ...COMMON,
-    follow: { type: "boolean", short: "L", help: "what a symlink leads to, not the symlink itself" },
+    follow: { type: "boolean", short: "L", help: "follow a symlink, and show its target" },
     ...ESCAPED,
     ...PLATFORM,
   },
   notes: [
-    "The attributes are those that the image says, whatever form its layer directories have. Two paths with the same inode are hard links of one file.",
+    "Shows the attributes recorded in the image, whatever the profile of its layer directories. Two paths with the same inode are hard links to one file.",
   ],
-  json: "{ reference, path, realpath, kind, mode, uid, gid, size, mtime, mtimeNs, deviceMajor, deviceMinor, inode, xattrs, target }; mode is st_mode, mtime in seconds, a path, a target and the values of xattrs text or, when they are not UTF-8, { hex }",
+  json: "{ reference, path, realpath, kind, mode, uid, gid, size, mtime, mtimeNs, deviceMajor, deviceMinor, inode, xattrs, target }; mode is st_mode, mtime is in seconds; a path, target or xattr value is text, or { hex } if it is not UTF-8",
   examples: [
-    ["shale stat alpine:3.20 /etc/os-release", "for people"],
-    ["shale stat --json --follow alpine:3.20 /bin/sh", "for a program, what the symlink leads to"],
+    ["shale stat alpine:3.20 /etc/os-release", "show a file"],
+    ["shale stat --json --follow alpine:3.20 /bin/sh", "the target of a symlink, as JSON"],
   ],
   run: stat,
 };

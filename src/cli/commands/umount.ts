@@ -1,4 +1,4 @@
-/** `shale umount`: ends what `shale mount` began. */
+/** `shale umount`: undoes `shale mount`. */
 import { realpathSync } from "node:fs";
 import { isErrno, ShaleError } from "../../errors.ts";
 import type { Command, Context, Line } from "../command.ts";
@@ -12,15 +12,15 @@ import { flag } from "../values.ts";
 
 export const umountCommand: Command = {
   name: "umount",
-  summary: "Unmounts an image, and ends the lease that kept it.",
+  summary: "Unmount an image, and end its lease.",
   arguments: [{ name: "TARGET", completes: "directory" }],
   options: {
     ...COMMON,
-    detach: { type: "boolean", help: "although it is in use: it is out of sight at once, and ends with its last user" },
+    detach: { type: "boolean", help: "unmount even if busy: hide the mount now, end it with its last user" },
   },
-  notes: ["After a reboot, when nothing is mounted any more, it ends the lease."],
+  notes: ["After a reboot nothing is mounted; then it only ends the lease."],
   json: "{ target, unmounted, released }",
-  examples: [["shale umount /mnt", "what shale mount has mounted there"]],
+  examples: [["shale umount /mnt", "unmount what shale mount has mounted"]],
   run: umount,
 };
 
@@ -33,7 +33,7 @@ async function umount(line: Line, context: Context): Promise<void> {
   try {
     await unmountOverlay(target, { detach: flag(line.values, "detach") });
   } catch (error) {
-    // EINVAL: nothing is mounted there; a lease of a mount that ended otherwise is released all the same
+    // EINVAL: TARGET is not a mount point; the lease of a mount that ended another way is still released
     if (!ShaleError.is(error, "MOUNT_FAILED") || !isErrno(error.cause, "EINVAL")) throw error;
     failure = error;
   }
@@ -42,7 +42,7 @@ async function umount(line: Line, context: Context): Promise<void> {
   const unmounted = failure === undefined;
   if (reporter.json) return await print(context, `${showJson({ target, unmounted, released })}\n`);
   return reporter.note(
-    unmounted ? `unmounted ${JSON.stringify(target)}` : `nothing was mounted at ${JSON.stringify(target)}; its lease has ended`,
+    unmounted ? `unmounted ${JSON.stringify(target)}` : `nothing is mounted at ${JSON.stringify(target)}; the lease has ended`,
   );
 }
 
@@ -53,7 +53,7 @@ function realPath(target: string): string {
     if (!isErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP")) throw error;
     throw new ShaleError(
       "MOUNT_FAILED",
-      `${JSON.stringify(target)} cannot be unmounted: there is no such directory`,
+      `${JSON.stringify(target)} cannot be unmounted: the directory does not exist`,
       { path: target },
       { cause: error },
     );

@@ -1,4 +1,4 @@
-/** `shale why`: what keeps something in the store. */
+/** `shale why`: shows what keeps an object in the store. */
 import { ShaleError } from "../../errors.ts";
 import type { KeepingChain, StoredObject } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
@@ -12,20 +12,20 @@ import { amount } from "../values.ts";
 
 export const whyCommand: Command = {
   name: "why",
-  summary: "Shows what keeps something in the store: every chain from it up to a reason.",
+  summary: "Show what keeps an object in the store: each chain from the object to a reason.",
   arguments: [{ name: "OBJECT", completes: "reference" }],
   options: {
     ...COMMON,
-    "keep-younger": { type: "duration", argument: "TIME", help: "as of shale gc: what was used in this time counts as kept (default 5m)" },
+    "keep-younger": { type: "duration", argument: "TIME", help: "as for shale gc: what was used within TIME counts as kept (default 5m)" },
   },
   notes: [
-    "OBJECT is a reference; a digest (sha256:...) of a manifest, config, kept blob, layer (its diff ID) or of a file's content; the name of a tree (26 characters), of a file in chunks/ or its path there.",
-    "What nothing keeps goes with the next shale gc.",
+    "OBJECT is a reference; a digest (sha256:...) of a manifest, config, kept blob, layer (diff ID) or file content; a tree id (26 characters); or the name or path of a file in chunks/.",
+    "The next shale gc deletes what nothing keeps.",
   ],
   json: "{ objects: [{ kind, id, chains: [{ through: [{ kind, id }], reason: { kind, ... } }] }] }; a digest may name several objects",
   examples: [
     ["shale why alpine:3.20", "an image"],
-    ["shale why sha256:4bcff6...", "a layer, or whatever has this digest"],
+    ["shale why sha256:4bcff6...", "a layer, or any object with this digest"],
   ],
   run: why,
 };
@@ -36,13 +36,13 @@ async function why(line: Line, context: Context): Promise<void> {
   await using store = await openExistingStore(line, context, reporter.warn);
   const objects = await store.why(object, { keepYoungerMs: amount(line.values, "keep-younger"), signal: context.signal });
   if (objects.length === 0) {
-    const message = `${JSON.stringify(object.slice(0, 300))} names nothing that is in the store; shale images lists its images`;
+    const message = `${JSON.stringify(object.slice(0, 300))} names nothing in the store; shale images lists the images`;
     throw new ShaleError("NOT_CACHED", message, { reference: object });
   }
   if (reporter.json) return await print(context, `${showJson({ objects })}\n`);
   const now = (context.now ?? Date.now)();
   for (const { chains, ...found } of objects) {
-    await print(context, `${showObject(found, true)}${chains.length === 0 ? ": nothing keeps it; the next shale gc removes it" : ""}\n`);
+    await print(context, `${showObject(found, true)}${chains.length === 0 ? ": nothing keeps it; the next shale gc deletes it" : ""}\n`);
     for (const chain of chains) await print(context, `  ${showChain(chain, now)}\n`);
   }
 }

@@ -1,10 +1,10 @@
-/** Completion for bash, on its own: it needs no bash-completion. */
+/** Completion for bash; does not need the bash-completion package. */
 import { firstWords, groupsOf, quote, type CompletedCommand } from "./model.ts";
 import type { Completes } from "../command.ts";
 
 export function bashCompletion(commands: readonly CompletedCommand[]): string {
   const groups = [...groupsOf(commands)];
-  return `# bash completion for shale: source it, or put it into a file "shale" in ~/.local/share/bash-completion/completions
+  return `# bash completion for shale: source it, or save it as "shale" in ~/.local/share/bash-completion/completions
 _shale() {
   local line=\${COMP_LINE:0:COMP_POINT} command= second= prev= cur= at=0 store= kind= options= valued= i word
   local -a words=() choices=()
@@ -62,7 +62,7 @@ ${commands.flatMap(argumentValues).join("\n")}
       return
       ;;
   esac
-  # bash replaces only what follows the last of its word breaks
+  # bash replaces only the text after the last word break
   local rest=$value
   [[ -n $before && $COMP_WORDBREAKS != *=* ]] || before=
   for word in : @; do

@@ -3,14 +3,14 @@ import type { Completes } from "../command.ts";
 import { firstWords, groupsOf, type CompletedCommand } from "./model.ts";
 
 export function fishCompletion(commands: readonly CompletedCommand[]): string {
-  return `# fish completion for shale: put it into ~/.config/fish/completions/shale.fish
-function __shale_at --description 'the command line begins with these words, and the next one is meant'
+  return `# fish completion for shale: save it as ~/.config/fish/completions/shale.fish
+function __shale_at --description 'these words are complete, and the next word is completed'
     set -l words (commandline -opc)
     test (count $words) -eq (math (count $argv) + 1); or return 1
     test (count $argv) -eq 0; or test "$words[2..-1]" = "$argv"
 end
 
-function __shale_in --description 'the command is this one'
+function __shale_in --description 'the command line starts with these words'
     set -l words (commandline -opc)
     test (count $words) -gt (count $argv); or return 1
     test "$words[2..$(math (count $argv) + 1)]" = "$argv"
@@ -43,7 +43,7 @@ function commandLines({ words, options, arguments: specs }: CompletedCommand): s
     const letter = short === undefined ? "" : ` -s ${short.slice(1)}`;
     return `${when}${letter} -l ${name.slice(2)} -d ${quote(help)}${value === undefined ? "" : valueOf(completes)}`;
   });
-  // fish does not count arguments: what one of them may be is offered for each
+  // fish does not count arguments: suggestions for one argument are offered for all
   const kinds = [...new Set(specs.map(({ completes }) => completes))];
   return [...own, ...kinds.flatMap((completes) => argumentOf(when, completes))];
 }
@@ -73,7 +73,7 @@ function sourceOf(completes: Completes): string {
   }
 }
 
-/** In single quotes, where fish knows the escapes \\\\ and \\'. */
+/** In single quotes, in which fish has only the escapes \\\\ and \\'. */
 function quote(text: string): string {
   return `'${text.replaceAll(/[\\']/g, String.raw`\$&`)}'`;
 }

@@ -1,4 +1,4 @@
-/** What the completions of all shells are made of. */
+/** The commands in the form that the completions of all shells use. */
 import type { Command, Completes } from "../command.ts";
 import { HELP } from "../options.ts";
 
@@ -7,7 +7,7 @@ export interface CompletedOption {
   readonly name: string;
   readonly short: string | undefined;
   readonly help: string;
-  /** What its value is called; undefined for a flag. */
+  /** Placeholder of its value; undefined for a flag. */
   readonly value: string | undefined;
   readonly completes: Completes | undefined;
   readonly multiple: boolean;
@@ -47,13 +47,13 @@ export function completedCommands(commands: readonly Command[]): CompletedComman
   }));
 }
 
-/** First words of commands, each once, with what help says of them. */
+/** First words of commands, each once, with their summaries. */
 export function firstWords(commands: readonly CompletedCommand[]): (readonly [word: string, summary: string])[] {
   const groups = Map.groupBy(commands, ({ words }) => words[0] ?? "");
   return [...groups].map(([word, own]) => [word, own.length === 1 ? (own[0]?.summary ?? "") : own.map(({ words }) => words[1]).join(", ")]);
 }
 
-/** The groups of commands with two words. */
+/** Groups of commands of two words, by their first word. */
 export function groupsOf(commands: readonly CompletedCommand[]): Map<string, CompletedCommand[]> {
   return Map.groupBy(
     commands.filter(({ words }) => words.length > 1),
@@ -61,7 +61,7 @@ export function groupsOf(commands: readonly CompletedCommand[]): Map<string, Com
   );
 }
 
-/** In single quotes, as every Bourne-like shell takes it. */
+/** In single quotes, for bash and zsh. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -1,4 +1,4 @@
-/** Completion for zsh, by its own _arguments. */
+/** Completion for zsh, by its function _arguments. */
 import type { Completes } from "../command.ts";
 import { firstWords, groupsOf, quote, type CompletedCommand } from "./model.ts";
 
@@ -6,7 +6,7 @@ export function zshCompletion(commands: readonly CompletedCommand[]): string {
   const groups = [...groupsOf(commands)];
   const single = commands.filter(({ words }) => words.length === 1);
   return `#compdef shale
-# zsh completion for shale: put it into a file "_shale" in a directory of $fpath, or source it after compinit
+# zsh completion for shale: save it as "_shale" in a directory of $fpath, or source it after compinit
 
 _shale_references() {
   local -a found

@@ -3,13 +3,13 @@ const WIDTH = 24;
 /** With its brackets. */
 export const BAR_COLUMNS: number = WIDTH + 2;
 
-/** `part` is 0 to 1. */
-export function bar(part: number): string {
-  const full = Math.floor(part * WIDTH);
+/** `percent` is 0 to 100. */
+export function bar(percent: number): string {
+  const full = Math.floor((percent * WIDTH) / 100);
   return `[${"=".repeat(full)}${" ".repeat(WIDTH - full)}]`;
 }
 
-/** Four columns; 100 % is only what is whole. */
-export function percent(part: number): string {
-  return `${String(Math.floor(part * 100)).padStart(3)}%`;
+/** Four columns; rounded down, so that 100 % means complete. */
+export function showPercent(percent: number): string {
+  return `${String(Math.floor(percent)).padStart(3)}%`;
 }

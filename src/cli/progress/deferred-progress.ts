@@ -1,14 +1,14 @@
-/** Progress on standard error: a line a layer that is drawn again in place on a terminal, else plain lines. */
+/** Progress on standard error: drawn in place on a terminal, one line per layer; else plain lines. */
 import type { ProgressEvent } from "../../index.ts";
 import type { Context } from "../command.ts";
 import { isTerminal, type Reporter } from "../reporter.ts";
 import type { Progress } from "./progress.ts";
 
-/** Progress whose code is loaded when there is something to show: a cached pull has nothing, and is quicker without. */
+/** Loads the code for progress at the first event to show. A cached pull has none, and is faster without that code. */
 export class DeferredProgress {
   readonly #context: Context;
   readonly #reporter: Reporter;
-  /** With --json each line of a log is JSON: then only a terminal is shown progress. */
+  /** With --json each line of standard error is JSON, so progress is shown only on a terminal. */
   readonly #silent: boolean;
   #loading: Promise<Progress> | undefined;
 
@@ -20,8 +20,8 @@ export class DeferredProgress {
 
   readonly onEvent = (event: ProgressEvent): void => {
     if (event.kind === "warning") this.onWarning(event.code, event.message);
-    // these two are told by what the command prints, and are all that a cached pull says
-    else if (event.kind !== "complete" && event.kind !== "failed" && !this.#silent) this.#tell((progress) => progress.onEvent(event));
+    // the command prints the result itself; a cached pull has no other events
+    else if (event.kind !== "complete" && event.kind !== "failed" && !this.#silent) this.#show((progress) => progress.onEvent(event));
   };
 
   readonly onWarning = (code: string, message: string): void => {
@@ -29,15 +29,15 @@ export class DeferredProgress {
     else this.note(this.#reporter.warning(code, message));
   };
 
-  /** A line that is not part of the progress; escaped by whoever gives it. */
-  readonly note = (line: string): void => this.#tell((progress) => progress.note(line));
+  /** Writes a line that is not part of the progress. The caller escapes it. */
+  readonly note = (line: string): void => this.#show((progress) => progress.note(line));
 
   /** Resolves when the last state is drawn; nothing is written afterwards. Idempotent. */
   async stop(): Promise<void> {
     (await this.#loading)?.stop();
   }
 
-  #tell(action: (progress: Progress) => void): void {
+  #show(action: (progress: Progress) => void): void {
     if (this.#reporter.quiet) return;
     this.#loading ??= load(this.#context);
     // callbacks of one promise run in the order in which they were added

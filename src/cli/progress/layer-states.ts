@@ -1,6 +1,6 @@
-/** The state of a pull as far as its events have told it: one row a layer. */
+/** The state of each layer of a pull, from its progress events: one row per layer. */
 import type { ProgressEvent } from "../../index.ts";
-import { Rate } from "./rate.ts";
+import { ProgressSummary } from "../../progress.ts";
 
 export type LayerState =
   | { readonly kind: "waiting" }
@@ -13,12 +13,17 @@ export type LayerState =
 
 export interface LayerRow {
   readonly index: number;
-  /** Digest to show: the blob's if it is known, else the diff ID. */
+  /** Digest to show: the blob digest if known, else the diff ID. */
   readonly digest: string;
   readonly state: LayerState;
-  /** Bytes a second while downloading. */
-  readonly rate: Rate;
-  /** Of the blob: here before. */
+  /** Bytes per second; undefined in the first second of a download. */
+  readonly rate: number | undefined;
+}
+
+interface Followed extends Omit<LayerRow, "rate"> {
+  /** Of this layer alone. */
+  readonly progress: ProgressSummary;
+  /** Bytes of the blob that an earlier download left. */
   readonly resumed: number;
 }
 
@@ -27,10 +32,10 @@ type Ready = Extract<LayerState, { kind: "ready" }>;
 
 /** Follows the events of one pull. */
 export class LayerStates {
-  readonly #rows = new Map<number, LayerRow>();
-  /** How the layer came to be there, for the line that stays at the end. */
+  readonly #layers = new Map<number, Followed>();
+  /** Where each finished layer came from, for the line that stays at the end. */
   readonly #ready = new Map<number, Ready>();
-  /** Places of layers that stand further down as well. */
+  /** Indexes of layers that the image also contains further down. */
   readonly #repeated = new Set<number>();
   readonly #now: () => number;
 
@@ -41,16 +46,19 @@ export class LayerStates {
 
   /** Bottom layer first. */
   get rows(): readonly LayerRow[] {
-    return [...this.#rows.values()].sort((a, b) => a.index - b.index);
+    const rows = [...this.#layers.values()].sort((a, b) => a.index - b.index);
+    return rows.map(({ index, digest, state, progress }) => {
+      return { index, digest, state, rate: progress.snapshot(this.#now()).bytesPerSecond };
+    });
   }
 
   apply(event: ProgressEvent): void {
     if (event.kind === "resolved") {
-      // a layer that stands in the image twice is pulled once, under its first index
+      // a layer that the image contains twice is pulled once, under its first index
       const seen = new Set<string>();
       for (const [index, { diffId, digest }] of event.layers.entries()) {
         if (seen.has(diffId)) this.#repeated.add(index);
-        else this.#rows.set(index, { index, digest, state: { kind: "waiting" }, rate: new Rate(), resumed: 0 });
+        else this.#layers.set(index, waiting(index, digest));
         seen.add(diffId);
       }
     } else if ("index" in event) this.#applyToLayer(event);
@@ -58,53 +66,53 @@ export class LayerStates {
 
   #applyToLayer(event: LayerEvent): void {
     const { index } = event;
-    // told of a layer that stands in the image twice, below
+    // its row is the one of the first index
     if (event.kind === "layer-skipped" && this.#repeated.has(index)) return;
-    const row = this.#rows.get(index) ?? { index, digest: event.diffId, state: { kind: "waiting" }, rate: new Rate(), resumed: 0 };
-    const state = this.#nextState(event, row);
-    if (state?.kind === "ready") this.#ready.set(index, state);
-    const begins = event.kind === "download-started" ? { rate: new Rate(), resumed: 0 } : {};
-    const resumed = event.kind === "download-resumed" ? { resumed: event.bytes } : {};
-    this.#rows.set(index, { ...row, ...begins, ...resumed, state: state ?? row.state });
+    const known = this.#layers.get(index) ?? waiting(index, event.diffId);
+    const layer = event.kind === "download-started" ? waiting(index, known.digest) : known;
+    layer.progress.update(event, this.#now());
+    const state = nextState(event, layer, this.#ready.get(index)) ?? known.state;
+    if (state.kind === "ready") this.#ready.set(index, state);
+    this.#layers.set(index, { ...layer, state, resumed: event.kind === "download-resumed" ? event.bytes : layer.resumed });
   }
+}
 
-  /** Undefined: the event changes nothing that is shown. */
-  #nextState(event: LayerEvent, { index, rate, state, resumed }: LayerRow): LayerState | undefined {
-    switch (event.kind) {
-      case "download-started":
-        return { kind: "downloading", bytes: 0, total: event.total };
-      case "download-advanced":
-        // what was here already comes in no time
-        if (event.bytes >= resumed) rate.add(this.#now(), event.bytes);
-        return { kind: "downloading", bytes: Math.max(resumed, event.bytes), total: event.total };
-      case "download-complete":
-        return { kind: "ingesting", bytes: event.bytes };
-      case "ingest-complete":
-        return { kind: "ready", how: "ingested", bytes: event.bytes };
-      case "ingest-advanced":
-        // download and ingest run at once: the bar is the download's until that is over
-        return state.kind === "downloading" ? undefined : { kind: "ingesting", bytes: event.bytes };
-      case "layer-skipped":
-        return { kind: "ready", how: event.reason, bytes: 0 };
-      case "layer-failed":
-        return { kind: "failed", code: event.code };
-      case "tree-started":
-        return { kind: "linking", entries: 0, total: event.total };
-      case "tree-advanced":
-        return { kind: "linking", entries: event.entries, total: event.total };
-      case "tree-complete":
-      case "tree-skipped": {
-        const { how, bytes } = this.#ready.get(index) ?? { how: "in-store", bytes: 0 };
-        return { kind: "done", how, bytes };
-      }
-      case "download-resumed":
-        return state.kind === "downloading" ? { ...state, bytes: Math.max(state.bytes, event.bytes) } : undefined;
-      case "serving":
-      case "retrying":
-      case "ingest-started":
-      case "sidecar-started":
-      case "sidecar-complete":
-        return undefined;
-    }
+function waiting(index: number, digest: string): Followed {
+  return { index, digest, state: { kind: "waiting" }, progress: new ProgressSummary(), resumed: 0 };
+}
+
+/** Undefined: the event changes nothing that is shown. */
+function nextState(event: LayerEvent, { state, resumed }: Followed, ready: Ready | undefined): LayerState | undefined {
+  switch (event.kind) {
+    case "download-started":
+      return { kind: "downloading", bytes: 0, total: event.total };
+    case "download-advanced":
+      return { kind: "downloading", bytes: Math.max(resumed, event.bytes), total: event.total };
+    case "download-complete":
+      return { kind: "ingesting", bytes: event.bytes };
+    case "ingest-complete":
+      return { kind: "ready", how: "ingested", bytes: event.bytes };
+    case "ingest-advanced":
+      // download and ingest run at the same time: the bar shows the download until it is complete
+      return state.kind === "downloading" ? undefined : { kind: "ingesting", bytes: event.bytes };
+    case "layer-skipped":
+      return { kind: "ready", how: event.reason, bytes: 0 };
+    case "layer-failed":
+      return { kind: "failed", code: event.code };
+    case "tree-started":
+      return { kind: "linking", entries: 0, total: event.total };
+    case "tree-advanced":
+      return { kind: "linking", entries: event.entries, total: event.total };
+    case "tree-complete":
+    case "tree-skipped":
+      return { ...(ready ?? { how: "in-store", bytes: 0 }), kind: "done" };
+    case "download-resumed":
+      return state.kind === "downloading" ? { ...state, bytes: Math.max(state.bytes, event.bytes) } : undefined;
+    case "serving":
+    case "retrying":
+    case "ingest-started":
+    case "sidecar-started":
+    case "sidecar-complete":
+      return undefined;
   }
 }

@@ -1,37 +1,38 @@
 import type { ProgressEvent } from "../../index.ts";
+import { ProgressSummary } from "../../progress.ts";
 import type { Output } from "../command.ts";
 import { showMessage } from "../show.ts";
 import { layerLines, retryText } from "./layer-lines.ts";
 import { LayerStates } from "./layer-states.ts";
 import type { Progress } from "./progress.ts";
-import { PullTotal } from "./pull-total.ts";
 import { TerminalFrame } from "./terminal-frame.ts";
 import { totalLine } from "./total-line.ts";
 
 const FRAME_MS = 100;
 
-/** Progress drawn in place. Events only change the state; frames are drawn at most every `FRAME_MS`, and left out while the terminal lags. */
+/** Progress drawn in place. Events only change the state; frames are drawn at most every `FRAME_MS`, and skipped while the terminal lags. */
 export class LiveProgress implements Progress {
   readonly #output: Output;
   readonly #frame: TerminalFrame;
   readonly #states: LayerStates;
-  readonly #total: PullTotal;
+  readonly #total: ProgressSummary = new ProgressSummary();
+  readonly #now: () => number;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(output: Output, now: () => number = () => performance.now()) {
     this.#output = output;
     this.#states = new LayerStates(now);
-    this.#total = new PullTotal(now);
+    this.#now = now;
     this.#frame = new TerminalFrame(output);
   }
 
   readonly onEvent = (event: ProgressEvent): void => {
     if (this.#stopped) return;
     this.#states.apply(event);
-    this.#total.apply(event);
+    this.#total.update(event, this.#now());
     if (event.kind === "warning") this.note(`warning: ${event.code}: ${showMessage(event.message)}`);
-    else if (event.kind === "retrying") this.note(`layer ${event.index + 1} ${retryText(event)}`);
+    else if (event.kind === "retrying") this.note(`layer ${event.index + 1}: ${retryText(event)}`);
     else if (this.#states.rows.length > 0) this.#schedule();
   };
 
@@ -42,7 +43,7 @@ export class LiveProgress implements Progress {
   readonly stop = (): void => {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
-    // the command tells what came of the whole
+    // without the line for the whole pull: the command prints the result
     this.#frame.draw(layerLines(this.#states.rows, this.#frame.size));
     this.#stopped = true;
   };
@@ -57,8 +58,8 @@ export class LiveProgress implements Progress {
 
   #lines(): string[] {
     const { width, height } = this.#frame.size;
-    const { view } = this.#total;
-    if (view === undefined || height < 1) return layerLines(this.#states.rows, { width, height });
-    return [...layerLines(this.#states.rows, { width, height: height - 1 }), totalLine(view, width)];
+    const total = totalLine(this.#total.snapshot(this.#now()), width);
+    if (total === undefined || height < 1) return layerLines(this.#states.rows, { width, height });
+    return [...layerLines(this.#states.rows, { width, height: height - 1 }), total];
   }
 }

@@ -1,12 +1,12 @@
 import type { ProgressEvent } from "../../index.ts";
+import { ProgressSummary } from "../../progress.ts";
 import type { Output } from "../command.ts";
 import { showCount, showMessage, showSize, showNumber } from "../show.ts";
 import { retryText, shortDigest } from "./layer-lines.ts";
 import type { Progress } from "./progress.ts";
-import { PullTotal } from "./pull-total.ts";
 import { showLeft } from "./total-line.ts";
 
-/** A download that goes on tells so this often. */
+/** A long download is reported this often. */
 const INTERVAL_MS = 10_000;
 
 /** Progress as lines that stay: for logs, pipes and dumb terminals. */
@@ -14,22 +14,21 @@ export class PlainProgress implements Progress {
   readonly #output: Output;
   readonly #now: () => number;
   readonly #digests = new Map<number, string>();
-  readonly #told = new Map<number, number>();
-  readonly #total: PullTotal;
-  #toldTotal: number | undefined;
+  readonly #shownAt = new Map<number, number>();
+  readonly #total: ProgressSummary = new ProgressSummary();
+  #totalShownAt: number | undefined;
   #layers = 0;
   #stopped = false;
 
   constructor(output: Output, now: () => number = () => performance.now()) {
     this.#output = output;
     this.#now = now;
-    this.#total = new PullTotal(now);
   }
 
   readonly onEvent = (event: ProgressEvent): void => {
     const line = this.#line(event);
     if (line !== undefined) this.note(line);
-    this.#total.apply(event);
+    this.#total.update(event, this.#now());
     const total = event.kind === "download-advanced" ? this.#totalLine() : undefined;
     if (total !== undefined) this.note(total);
   };
@@ -54,28 +53,27 @@ export class PlainProgress implements Progress {
         return `warning: ${event.code}: ${showMessage(event.message)}`;
       case "complete":
       case "failed":
-        // what comes of it is told by the command itself
+        // the command prints the result
         return undefined;
       default:
         return this.#layerLine(event);
     }
   }
 
-  /** Undefined: it is not time for it, or it is not known. */
+  /** Undefined: not due yet, or unknown. */
   #totalLine(): string | undefined {
     const now = this.#now();
-    this.#toldTotal ??= now;
-    if (now - this.#toldTotal < INTERVAL_MS) return undefined;
-    this.#toldTotal = now;
-    const { view } = this.#total;
-    if (view?.kind !== "fetching") return undefined;
-    const { bytes, total, rate, left } = view;
+    this.#totalShownAt ??= now;
+    if (now - this.#totalShownAt < INTERVAL_MS) return undefined;
+    this.#totalShownAt = now;
+    const { phase, downloadedBytes, totalBytes, percent = 0, bytesPerSecond, remainingMs } = this.#total.snapshot(now);
+    if (phase !== "fetching") return undefined;
     const parts = [
-      total === undefined
-        ? showSize(bytes)
-        : `${showSize(bytes)} of ${showSize(total)} (${Math.floor((100 * bytes) / Math.max(1, total))}%)`,
-      ...(rate === undefined ? [] : [`${showSize(rate)}/s`]),
-      ...(left === undefined ? [] : [showLeft(left)]),
+      totalBytes === undefined
+        ? showSize(downloadedBytes)
+        : `${showSize(downloadedBytes)} of ${showSize(totalBytes)} (${Math.floor(percent)}%)`,
+      ...(bytesPerSecond === undefined ? [] : [`${showSize(bytesPerSecond)}/s`]),
+      ...(remainingMs === undefined ? [] : [showLeft(remainingMs)]),
     ];
     return `total: ${parts.join(", ")}`;
   }
@@ -89,12 +87,12 @@ export class PlainProgress implements Progress {
   #layerText(event: Extract<ProgressEvent, { index: number }>): string | undefined {
     switch (event.kind) {
       case "download-started":
-        this.#told.set(event.index, this.#now());
+        this.#shownAt.set(event.index, this.#now());
         return `downloading ${showSize(event.total)}`;
       case "download-advanced":
         return this.#isDue(event.index) ? `downloaded ${showSize(event.bytes)} of ${showSize(event.total)}` : undefined;
       case "download-resumed":
-        return `goes on after ${showSize(event.bytes)}`;
+        return `resuming after ${showSize(event.bytes)}`;
       case "serving":
         return event.mirror ? `from the mirror ${showMessage(event.host)}` : undefined;
       case "retrying":
@@ -102,7 +100,7 @@ export class PlainProgress implements Progress {
       case "ingest-complete":
         return `ingested ${showSize(event.bytes)} in ${showNumber(event.entries)} entries`;
       case "layer-skipped":
-        return event.reason === "in-store" ? "in the store already" : "ingested by another process";
+        return event.reason === "in-store" ? "already in the store" : "ingested by another process";
       case "layer-failed":
         return `failed: ${event.code}`;
       case "tree-complete":
@@ -121,8 +119,8 @@ export class PlainProgress implements Progress {
 
   #isDue(index: number): boolean {
     const now = this.#now();
-    if (now - (this.#told.get(index) ?? now) < INTERVAL_MS) return false;
-    this.#told.set(index, now);
+    if (now - (this.#shownAt.get(index) ?? now) < INTERVAL_MS) return false;
+    this.#shownAt.set(index, now);
     return true;
   }
 }

@@ -1,4 +1,4 @@
-/** One line on a terminal that is written over, at most ten times a second; nothing anywhere else. */
+/** One line on a terminal, overwritten at most ten times per second; nothing without a terminal. */
 import type { Context } from "../command.ts";
 import type { Reporter } from "../reporter.ts";
 
@@ -15,7 +15,7 @@ export class StatusLine {
     this.#live = reporter.isLive;
   }
 
-  /** ASCII; cut where the terminal ends. */
+  /** `text` is ASCII; it is cut to the width of the terminal. */
   show(text: string): void {
     const now = performance.now();
     if (!this.#live || now - this.#last < INTERVAL_MS) return;
@@ -25,7 +25,7 @@ export class StatusLine {
     stderr.write(`\r\x1b[K${text.slice(0, (stderr.columns || 80) - 1)}`);
   }
 
-  /** Before anything else is written. */
+  /** Call this before anything else is written. */
   clear(): void {
     if (this.#shown) this.#context.stderr.write("\r\x1b[K");
     this.#shown = false;

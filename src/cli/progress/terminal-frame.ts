@@ -1,7 +1,7 @@
 /**
- * A block of lines at the end of a terminal, drawn over again in place by log-update. The cursor is never hidden and stays
- * below the block after each write, so nothing needs to be put right when the process dies. Loading this file loads
- * log-update: only the live progress does.
+ * A block of lines at the end of a terminal, redrawn in place by log-update. The cursor is never hidden and stays below the block
+ * after each write, so the terminal stays usable if the process dies. Only the live progress loads this file, because it loads
+ * log-update.
  */
 import { createLogUpdate } from "log-update";
 import type { Output } from "../command.ts";
@@ -15,25 +15,25 @@ export class TerminalFrame {
     this.#log = createLogUpdate(asStream(output), { showCursor: true });
   }
 
-  /** What fits: one column stays free, or some terminals wrap; one row, or the block scrolls. */
+  /** The space for the block. One column stays free, because some terminals wrap; and one row, or the block would scroll. */
   get size(): { readonly width: number; readonly height: number } {
     const { columns, rows } = terminalSize(this.#output);
     return { width: columns - 1, height: rows - 1 };
   }
 
   /**
-   * Replaces the block: one write, and none when the same block stands there already. `lines` must fit `size`. `above` stays
-   * for good, over the block, and costs a write of its own.
+   * Replaces the block by one write, or by none if it is unchanged. `lines` must fit `size`. `above` stays permanently above the
+   * block, and needs another write.
    */
   draw(lines: readonly string[], above: readonly string[] = []): void {
     if (above.length > 0) this.#log.persist(above.join("\n"));
-    // an empty text would be drawn as an empty line
+    // log-update draws an empty text as an empty line
     if (lines.length === 0) this.#log.clear();
     else this.#log(lines.join("\n"));
   }
 }
 
-/** All that log-update uses of a stream; some terminals say that they are 0 by 0, and it would draw nothing there. */
+/** The part of a stream that log-update uses. Some terminals report 0 by 0, where it would draw nothing. */
 function asStream(output: Output): NodeJS.WritableStream {
   const stream = {
     isTTY: output.isTTY === true,

@@ -1,52 +1,50 @@
-/** The whole of a pull as one line: ASCII, every field in a place of its own, so that nothing moves while numbers change. */
-import { assertNever } from "../../errors.ts";
+/** The progress of a whole pull as one line: ASCII, each field at a fixed position, so that nothing moves while numbers change. */
+import type { ProgressSnapshot } from "../../index.ts";
 import { showCount, showSize } from "../show.ts";
-import { bar, BAR_COLUMNS, percent } from "./bar.ts";
-import type { TotalView } from "./pull-total.ts";
+import { bar, BAR_COLUMNS, showPercent } from "./bar.ts";
 
 /** As wide as the digests of the layers' lines. */
 const LABEL = "total".padEnd(12);
 const RATE_COLUMNS = "45.2 MB/s".length;
 const LEFT_COLUMNS = "a few seconds left".length;
 
-/** From here on there is room for both the bar and the time left. */
+/** From this width on, both the bar and the remaining time fit. */
 const WIDE = 12 + 2 + BAR_COLUMNS + 1 + "100% 31.5 MB / 63.0 MB".length + 2 + RATE_COLUMNS + 2 + LEFT_COLUMNS;
 const COUNT_COLUMNS = "  123 of 123 layers".length;
 
-/** At most `width` columns. */
-export function totalLine(view: TotalView, width: number): string {
-  return `${LABEL}  ${describe(view, width)}`.trimEnd().slice(0, Math.max(0, width));
+/** At most `width` columns. Undefined: nothing to fetch and no directory to make. */
+export function totalLine(progress: ProgressSnapshot, width: number): string | undefined {
+  const text = describe(progress, width);
+  return text === undefined ? undefined : `${LABEL}  ${text}`.trimEnd().slice(0, Math.max(0, width));
 }
 
-function describe(view: TotalView, width: number): string {
-  switch (view.kind) {
-    case "fetching":
-      return fetching(view, width);
-    case "linking": {
-      const { names, finished, trees, part } = view;
-      if (part === undefined) return `linking, ${showCount(names, "name")}`;
-      const line = `${bar(part)} ${percent(part)} linking, ${finished} of ${showCount(trees ?? 0, "tree")}`;
-      return width < WIDE ? line : `${line}, ${showCount(names, "name")}`;
-    }
-    default:
-      return assertNever(view);
-  }
+function describe(progress: ProgressSnapshot, width: number): string | undefined {
+  if (progress.phase === "materializing") return linking(progress, width);
+  return progress.phase === "fetching" && progress.layers.total > 0 ? fetching(progress, width) : undefined;
 }
 
-function fetching({ bytes, total, rate, left, finished, layers }: Extract<TotalView, { kind: "fetching" }>, width: number): string {
-  const speed = (rate === undefined ? "" : `${showSize(rate)}/s`).padEnd(RATE_COLUMNS);
-  const count = `${finished} of ${showCount(layers, "layer")}`;
-  if (total === undefined) return `${showSize(bytes).padStart(7)}  ${speed}  ${count}`;
-  const part = total === 0 ? 1 : Math.min(1, bytes / total);
-  const amounts = `${percent(part)} ${showSize(bytes).padStart(7)} / ${showSize(total).padEnd(7)}`;
-  const rest = bytes >= total ? "ingesting" : left === undefined ? "" : showLeft(left);
+function linking({ entries, trees, percent }: ProgressSnapshot, width: number): string {
+  const names = showCount(entries.materialized, "name");
+  if (percent === undefined) return `linking, ${names}`;
+  const line = `${bar(percent)} ${showPercent(percent)} linking, ${trees.done} of ${showCount(trees.total ?? 0, "tree")}`;
+  return width < WIDE ? line : `${line}, ${names}`;
+}
+
+function fetching({ downloadedBytes, totalBytes, percent = 0, ...progress }: ProgressSnapshot, width: number): string {
+  const { bytesPerSecond, remainingMs, layers } = progress;
+  const speed = (bytesPerSecond === undefined ? "" : `${showSize(bytesPerSecond)}/s`).padEnd(RATE_COLUMNS);
+  const count = `${layers.done} of ${showCount(layers.total, "layer")}`;
+  if (totalBytes === undefined) return `${showSize(downloadedBytes).padStart(7)}  ${speed}  ${count}`;
+  const amounts = `${showPercent(percent)} ${showSize(downloadedBytes).padStart(7)} / ${showSize(totalBytes).padEnd(7)}`;
+  const rest = downloadedBytes >= totalBytes ? "ingesting" : remainingMs === undefined ? "" : showLeft(remainingMs);
   if (width < WIDE) return `${(rest || `${count} fetched`).padEnd(BAR_COLUMNS)} ${amounts}  ${speed}`;
   const more = width < WIDE + COUNT_COLUMNS ? "" : `  ${count}`;
-  return `${bar(part)} ${amounts}  ${speed}  ${rest.padEnd(LEFT_COLUMNS)}${more}`;
+  return `${bar(percent)} ${amounts}  ${speed}  ${rest.padEnd(LEFT_COLUMNS)}${more}`;
 }
 
-/** Coarse, since it is a guess, and steady for that: `about 40 s left`, `about 3 min left`. */
-export function showLeft(seconds: number): string {
+/** An estimate, rounded so that it seldom changes: `about 40 s left`, `about 3 min left`. */
+export function showLeft(milliseconds: number): string {
+  const seconds = milliseconds / 1000;
   if (seconds < 7.5) return "a few seconds left";
   if (seconds < 57.5) return `about ${Math.round(seconds / 5) * 5} s left`;
   const minutes = seconds / 60;

@@ -4,11 +4,11 @@ import fc from "fast-check";
 import { layerLines } from "../../../src/cli/progress/layer-lines.ts";
 import { LayerStates } from "../../../src/cli/progress/layer-states.ts";
 import type { ProgressEvent } from "../../../src/index.ts";
-import { diffId, resolved, wholeLayer } from "./events.ts";
+import { diffId, resolved, wholeLayer } from "../../support/progress-events.ts";
 
 function rowsAfter(events: readonly ProgressEvent[]): LayerStates["rows"] {
   let now = 0;
-  const states = new LayerStates(() => (now += 250));
+  const states = new LayerStates(() => (now += 500));
   for (const event of events) states.apply(event);
   return states.rows;
 }
@@ -31,7 +31,7 @@ test("layerLines() shows rate and total of a download", () => {
     { kind: "download-advanced", bytes: 31_500_000, ...layer },
   ]);
   assert.deepEqual(layerLines(rows, { width: 79, height: 23 }), [
-    "0bbbbbbbbbbb  [============            ]  50% 31.5 MB / 63.0 MB  126 MB/s",
+    "0bbbbbbbbbbb  [============            ]  50% 31.5 MB / 63.0 MB  31.5 MB/s",
   ]);
 });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LiveProgress } from "../../../src/cli/progress/live-progress.ts";
-import { resolved, wholeLayer } from "./events.ts";
+import { resolved, wholeLayer } from "../../support/progress-events.ts";
 import { Screen } from "./screen.ts";
 
 test("LiveProgress draws in place, one line a layer and one for the whole, and leaves the layers' last state", (context) => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PlainProgress } from "../../../src/cli/progress/plain-progress.ts";
 import { keep } from "../fake-context.ts";
-import { diffId, resolved, wholeLayer } from "./events.ts";
+import { diffId, resolved, wholeLayer } from "../../support/progress-events.ts";
 
 test("PlainProgress tells the begin and the end of each step, without control characters", () => {
   const output = keep();
@@ -15,7 +15,7 @@ test("PlainProgress tells the begin and the end of each step, without control ch
     "layer 1/2 0bbbbbbbbbbb: downloading 63.0 MB",
     "layer 1/2 0bbbbbbbbbbb: ingested 189 MB in 8,743 entries",
     "layer 1/2 0bbbbbbbbbbb: linked 8,743 names",
-    "layer 2/2 1bbbbbbbbbbb: in the store already",
+    "layer 2/2 1bbbbbbbbbbb: already in the store",
   ]);
 });
 
@@ -26,8 +26,8 @@ test("PlainProgress tells when a request is made again", () => {
   progress.onEvent(resolved(1));
   for (const delayMs of [0, 1500]) progress.onEvent({ ...event, delayMs });
   assert.deepEqual(output.text().split("\n").slice(1, 3), [
-    "layer 1/1 0bbbbbbbbbbb: tries again: REGISTRY_ERROR: no",
-    "layer 1/1 0bbbbbbbbbbb: tries again in 1.50 s: REGISTRY_ERROR: no",
+    "layer 1/1 0bbbbbbbbbbb: retrying: REGISTRY_ERROR: no",
+    "layer 1/1 0bbbbbbbbbbb: retrying in 1.50 s: REGISTRY_ERROR: no",
   ]);
 });
 

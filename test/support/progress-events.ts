@@ -1,5 +1,5 @@
-/** Progress of an image of so many layers, as a pull tells it. */
-import type { ProgressEvent } from "../../../src/index.ts";
+/** Progress events of a pull, for tests of what reads them. */
+import type { ProgressEvent } from "../../src/index.ts";
 
 type Resolved = Extract<ProgressEvent, { kind: "resolved" }>;
 type DiffId = Resolved["layers"][number]["diffId"];
@@ -17,7 +17,7 @@ export function resolved(count: number, size = 63_000_000): Resolved {
   return { kind: "resolved", reference: "docker.io/library/alpine:latest", manifestDigest: blobDigest(99), layers };
 }
 
-/** What a pull tells of one layer, from its download to its tree. */
+/** Events of one layer, from its download to its tree. */
 export function wholeLayer(index: number, total = 63_000_000): ProgressEvent[] {
   const layer = { index, diffId: diffId(index) };
   return [
