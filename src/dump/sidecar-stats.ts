@@ -3,7 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Flag, type Sidecar } from "../../format/index.ts";
 import { isErrno } from "../errors.ts";
-import { HEADERS, LAYER_RECORD } from "../store/layers.ts";
+import { HEADERS, LAYER_RECORD } from "../store/layout.ts";
 import { kindOf } from "./entry-text.ts";
 
 export interface SidecarStats {

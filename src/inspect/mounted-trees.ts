@@ -1,19 +1,18 @@
 /** Trees that some mount uses: a second guard beside leases, for those who mounted and let the lease go. */
 import { readdirSync, readFileSync } from "node:fs";
-import { basename } from "node:path";
 import { isErrno } from "../errors.ts";
+import type { TreeId } from "../store/ids.ts";
 import type { StoreLayout } from "../store/layout.ts";
 
 /** The ids of trees that appear in the mount table of any process that may be looked at. */
-export function mountedTrees(layout: StoreLayout): ReadonlySet<string> {
-  const mounted = new Set<string>();
-  const tree = new RegExp(`${escapeRegExp(`/${basename(layout.root)}/trees/`)}([a-z2-7]{26})`, "g");
+export function mountedTrees(layout: StoreLayout): ReadonlySet<TreeId> {
+  const mounted = new Set<TreeId>();
   const seen = new Set<string>();
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     const table = mountTable(pid);
     if (table === undefined || seen.has(table)) continue;
     seen.add(table);
-    for (const [, id] of table.matchAll(tree)) mounted.add(id!);
+    for (const treeId of layout.treesIn(table)) mounted.add(treeId);
   }
   return mounted;
 }
@@ -26,8 +25,4 @@ function mountTable(pid: string): string | undefined {
     if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "EPERM", "EINVAL")) return undefined;
     throw error;
   }
-}
-
-function escapeRegExp(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }

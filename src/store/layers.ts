@@ -19,18 +19,13 @@ import {
 import { join } from "node:path";
 import { toByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
-import { parseDiffId, type DiffId } from "../image/digest.ts";
+import type { DiffId } from "../image/digest.ts";
 import { durableWrite } from "../system/durable-write.ts";
 import { exchangeNames, syncfs, syncfsLater } from "../system/syscalls.ts";
 import { readIfThere } from "./checked-file.ts";
-import type { StoreLayout } from "./layout.ts";
+import { DURABLE, HEADERS, LAYER_RECORD, parseLayerName, SIDECAR, type StoreLayout } from "./layout.ts";
 import { isRealDirectory } from "./real-directory.ts";
 import type { TreeMarks } from "./tree-marks.ts";
-
-export const SIDECAR = "sidecar";
-export const HEADERS = "headers";
-export const LAYER_RECORD = "layer.json";
-const DURABLE = "durable";
 
 export interface LayerRecord {
   readonly diffId: DiffId;
@@ -57,11 +52,11 @@ export class Layers {
   }
 
   sidecarPath(diffId: DiffId): string {
-    return join(this.#layout.layer(diffId), SIDECAR);
+    return this.#layout.sidecar(diffId);
   }
 
   headersPath(diffId: DiffId): string {
-    return join(this.#layout.layer(diffId), HEADERS);
+    return this.#layout.headers(diffId);
   }
 
   state(diffId: DiffId): LayerState {
@@ -77,14 +72,14 @@ export class Layers {
    */
   vouchedBefore(diffId: DiffId): number {
     if (this.record(diffId)?.bootId === this.#bootId) return Infinity;
-    return statSync(join(this.#layout.layer(diffId), DURABLE), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    return statSync(this.#layout.durableMark(diffId), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   }
 
   /** What is known of a layer; undefined when it is not there or its record is damaged (then it counts as not there). */
   record(diffId: DiffId): LayerRecord | undefined {
     if (!isRealDirectory(this.#layout.layer(diffId))) return undefined;
     try {
-      const record = JSON.parse(readFileSync(join(this.#layout.layer(diffId), LAYER_RECORD), "utf8")) as LayerRecord | null;
+      const record = JSON.parse(readFileSync(this.#layout.layerRecord(diffId), "utf8")) as LayerRecord | null;
       return record?.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;
     } catch (error) {
       if (isErrno(error, "ENOENT") || error instanceof SyntaxError) return undefined;
@@ -99,8 +94,9 @@ export class Layers {
 
   /** Every layer that is there, in no order. */
   list(): DiffId[] {
-    const names = readdirSync(this.#layout.layers).filter((name) => /^sha256-[0-9a-f]{64}$/.test(name));
-    return names.map((name) => parseDiffId(name.replace("-", ":")));
+    return readdirSync(this.#layout.layers)
+      .map((name) => parseLayerName(name))
+      .filter((diffId) => diffId !== undefined);
   }
 
   /** Completes a staged directory that holds sidecar and headers, and makes it the layer; one that is there with the same bytes stays. */
@@ -119,7 +115,7 @@ export class Layers {
     const record = this.record(diffId);
     if (!record) return;
     durableWrite(this.sidecarPath(diffId), bytes, staging);
-    durableWrite(join(this.#layout.layer(diffId), LAYER_RECORD), formatRecord({ ...record, indexed: true }), staging);
+    durableWrite(this.#layout.layerRecord(diffId), formatRecord({ ...record, indexed: true }), staging);
   }
 
   #writeRecord(directory: string, record: LayerRecord): void {
@@ -179,12 +175,12 @@ export class Layers {
   }
 
   #isDurable(diffId: DiffId): boolean {
-    return existsSync(join(this.#layout.layer(diffId), DURABLE));
+    return existsSync(this.#layout.durableMark(diffId));
   }
 
   /** The mark bears the time at which the sync began. */
   #markDurable(diffId: DiffId, began: Date): void {
-    const path = join(this.#layout.layer(diffId), DURABLE);
+    const path = this.#layout.durableMark(diffId);
     try {
       writeFileSync(path, "", { mode: 0o600 });
       utimesSync(path, began, began);

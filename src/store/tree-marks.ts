@@ -5,6 +5,7 @@
 import { closeSync, constants, fsyncSync, ftruncateSync, lstatSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { FileLock } from "../system/file-lock.ts";
+import { parseTreeId, type TreeId } from "./ids.ts";
 import type { StoreLayout } from "./layout.ts";
 import { isRealDirectory } from "./real-directory.ts";
 
@@ -16,7 +17,7 @@ export type TreeState = "trusted" | "durable" | "unknown";
 
 /** A tree that a sync of the disk is to cover, and which one of that name it was before. */
 export interface WaitingTree {
-  readonly treeId: string;
+  readonly treeId: TreeId;
   readonly identity: string;
 }
 
@@ -29,7 +30,7 @@ export class TreeMarks {
     this.#bootId = bootId;
   }
 
-  state(treeId: string): TreeState {
+  state(treeId: TreeId): TreeState {
     if (!isRealDirectory(this.#layout.tree(treeId))) return "unknown";
     const { boot, durable } = this.#read(treeId);
     if (boot === this.#bootId) return "trusted";
@@ -40,7 +41,7 @@ export class TreeMarks {
    * Before a tree is made or replaced, under its lock: nothing that was said of an earlier one may come to stand for it, not even after
    * a crash.
    */
-  forget(lock: FileLock, treeId: string): void {
+  forget(lock: FileLock, treeId: TreeId): void {
     const { boot, durable } = this.#read(treeId);
     if (boot === "") return;
     ftruncateSync(lock.fd, 0);
@@ -56,7 +57,7 @@ export class TreeMarks {
    * A tree that was there is what it must be, under its lock. One of an earlier boot whose files were read in this one, or known to be
    * durable, is on the disk.
    */
-  checked(lock: FileLock, treeId: string): void {
+  checked(lock: FileLock, treeId: TreeId): void {
     const { boot, durable } = this.#read(treeId);
     const isOld = boot !== this.#bootId && BOOT_ID.test(boot);
     this.#write(lock, durable || isOld ? this.#bootId + DURABLE : this.#bootId);
@@ -65,8 +66,9 @@ export class TreeMarks {
   /** Trees of this boot that are not known to be on the disk; look before the sync. */
   waiting(): WaitingTree[] {
     const found: WaitingTree[] = [];
-    for (const treeId of readdirSync(this.#layout.trees)) {
-      if (!/^[a-z2-7]{26}$/.test(treeId) || !this.#isWaiting(treeId)) continue;
+    for (const name of readdirSync(this.#layout.trees)) {
+      const treeId = parseTreeId(name);
+      if (treeId === undefined || !this.#isWaiting(treeId)) continue;
       const identity = this.#identity(treeId);
       if (identity !== undefined) found.push({ treeId, identity });
     }
@@ -81,17 +83,17 @@ export class TreeMarks {
     }
   }
 
-  #isWaiting(treeId: string): boolean {
+  #isWaiting(treeId: TreeId): boolean {
     const { boot, durable } = this.#read(treeId);
     return boot === this.#bootId && !durable;
   }
 
-  #identity(treeId: string): string | undefined {
+  #identity(treeId: TreeId): string | undefined {
     const stat = lstatSync(this.#layout.tree(treeId), { bigint: true, throwIfNoEntry: false });
     return stat && `${stat.ino} ${stat.birthtimeNs}`;
   }
 
-  #read(treeId: string): { readonly boot: string; readonly durable: boolean } {
+  #read(treeId: TreeId): { readonly boot: string; readonly durable: boolean } {
     const text = readIfThere(this.#layout.treeLock(treeId));
     const durable = text.endsWith(DURABLE);
     const boot = durable ? text.slice(0, -DURABLE.length) : text;

@@ -1,6 +1,7 @@
 /** Is a link source still what it was made as? Asked before each new link: one write through any tree would spread to all that come after. */
 import { createHash } from "node:crypto";
 import { lstatSync, readSync, type BigIntStats } from "node:fs";
+import type { ChunkId } from "../../format/index.ts";
 import { S_IFMT, S_IFREG } from "../store/profile.ts";
 import type { LinkSource } from "./linker.ts";
 
@@ -25,7 +26,7 @@ export function looksRight(stat: BigIntStats, { size, mtime, mtimeNs }: LinkSour
 }
 
 /** Reads an open file from its start and compares it with the chunk id. */
-export function hasContent(fd: number, chunk: Uint8Array): boolean {
+export function hasContent(fd: number, chunk: ChunkId): boolean {
   const digest = createHash("sha256");
   const buffer = Buffer.allocUnsafe(256 * 1024);
   for (let at = 0, read = readSync(fd, buffer, 0, buffer.length, 0); read > 0; read = readSync(fd, buffer, 0, buffer.length, at)) {

@@ -4,8 +4,10 @@
  * so is one that somebody has changed, or that a crash of the machine has spoilt, and it is replaced.
  */
 import { closeSync, fstatSync, linkSync, openSync, readSync, rmSync, unlinkSync, writeSync } from "node:fs";
+import type { ChunkId } from "../../format/index.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import { applyToFile, processOwner, processUmask } from "../store/attributes.ts";
+import type { InodeId } from "../store/ids.ts";
 import { chunkPath } from "../store/layout.ts";
 import type { MadeInodes } from "../store/made-inodes.ts";
 import { Shards } from "../store/real-directory.ts";
@@ -18,8 +20,7 @@ import { hasContent, looksRight, statUntouched } from "./link-check.ts";
 import type { SourceTrust } from "./source-trust.ts";
 
 export interface LinkSource {
-  /** 20 bytes. */
-  readonly inode: Uint8Array;
+  readonly inode: InodeId;
   readonly ordinal: number;
   /** Bytes. */
   readonly size: number;
@@ -29,9 +30,9 @@ export interface LinkSource {
   /** The layer vouches for the content of its native inode if that was born before: ms since 1970. */
   readonly vouchedBefore: number;
   /** The layer's native inode of the same content, made only when it is needed. */
-  readonly native: () => Uint8Array;
-  /** SHA-256 of the content, 32 bytes; asked for only when something looks wrong. */
-  readonly chunk: () => Uint8Array;
+  readonly native: () => InodeId;
+  /** Asked for only when something looks wrong. */
+  readonly chunk: () => ChunkId;
 }
 
 export interface LinkerOptions {

@@ -19,6 +19,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { exitStatus, type FindingKind } from "../../src/fsck/finding.ts";
 import { digestFileName } from "../../src/image/digest.ts";
+import type { TreeId } from "../../src/store/ids.ts";
 import { BIG, damagedStore, flipByte, kindsOf, overwriteQuietly, type DamagedStore } from "./damaged-store.ts";
 import { PROJECT } from "../../tools/project.ts";
 import { run } from "../support/run.ts";
@@ -381,7 +382,7 @@ describe("fsck", () => {
   it("`fsck()` reports unused objects as notes, and a repair removes unused chunks that are old enough", async () => {
     await using store = await damagedStore();
     writeFileSync(join(first(store.layout.chunks), "a".repeat(30)), "x");
-    mkdirSync(store.layout.tree("a".repeat(26)));
+    mkdirSync(store.layout.tree("a".repeat(26) as TreeId));
     writeFileSync(join(store.layout.images, "manifests", digestFileName(store.base.digest)), store.base.content as Uint8Array);
     const found = await store.check({ repair: true });
     assert.deepEqual(
@@ -389,7 +390,7 @@ describe("fsck", () => {
       ["chunk-unused", "document-unused", "tree-unknown"],
     );
     assert.equal(exitStatus(found), 0);
-    assert.ok(statSync(store.layout.tree("a".repeat(26))).isDirectory());
+    assert.ok(statSync(store.layout.tree("a".repeat(26) as TreeId)).isDirectory());
     const old = await store.check({ repair: true, keepYoungerMs: 0 });
     assert.deepEqual(
       old.filter(({ state }) => state === "corrected").map(({ kind }) => kind),

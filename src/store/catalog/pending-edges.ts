@@ -11,7 +11,7 @@ import { makeDirectory } from "../../system/make-directory.ts";
 import { namesIn } from "../../system/names-in.ts";
 import { openIfThere } from "../../system/open-if-there.ts";
 import { INODE_ROW_BYTES, type CatalogLayer } from "./catalog-session.ts";
-import { INODE_ID_BYTES } from "../inode.ts";
+import { INODE_ID_BYTES, type InodeId } from "../ids.ts";
 import type { StoreLayout } from "../layout.ts";
 
 const DIGEST_BYTES = 32;
@@ -25,10 +25,10 @@ interface PendingFile {
 }
 
 export class PendingEdges {
-  readonly #directory: string;
+  readonly #layout: StoreLayout;
 
   constructor(layout: StoreLayout) {
-    this.#directory = layout.edges;
+    this.#layout = layout;
   }
 
   get isEmpty(): boolean {
@@ -41,8 +41,8 @@ export class PendingEdges {
     const body = Buffer.concat([Buffer.from(hex, "hex"), inodes]);
     try {
       writeFileSync(staged, Buffer.concat([hash("sha256", body, "buffer"), body]), { flag: "wx", mode: 0o600 });
-      makeDirectory(this.#directory);
-      renameSync(staged, join(this.#directory, `${hex}-${randomBytes(8).toString("hex")}`));
+      makeDirectory(this.#layout.edges);
+      renameSync(staged, this.#layout.pendingEdges(diffId, randomBytes(8).toString("hex")));
     } catch (error) {
       rmSync(staged, { force: true });
       throw error;
@@ -51,7 +51,7 @@ export class PendingEdges {
 
   *files(): Generator<PendingFile> {
     for (const name of this.#names()) {
-      const path = join(this.#directory, name);
+      const path = join(this.#layout.edges, name);
       yield { path, layer: decode(readIfThere(path)) };
     }
   }
@@ -61,8 +61,8 @@ export class PendingEdges {
     rmSync(path, { force: true });
   }
 
-  /** Those of these inodes (20 bytes each) that a waiting layer uses, as latin1. */
-  among(ids: readonly Uint8Array[]): ReadonlySet<string> {
+  /** Those of these inodes that a waiting layer uses, as latin1. */
+  among(ids: readonly InodeId[]): ReadonlySet<string> {
     const found = new Set<string>();
     if (this.isEmpty) return found;
     const wanted = new Set(ids.map((id) => latin1(id, 0)));
@@ -77,7 +77,7 @@ export class PendingEdges {
   }
 
   #names(): readonly string[] {
-    return namesIn(this.#directory);
+    return namesIn(this.#layout.edges);
   }
 }
 
