@@ -4,7 +4,8 @@ import { existsSync, rmSync } from "node:fs";
 import { digestAlgorithm, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { Images, type ImageRecord } from "../store/images.ts";
 import { parseDigestName } from "../store/layout.ts";
-import { readChecked, readIfThere } from "../store/checked-file.ts";
+import { readChecked } from "../store/checked-file.ts";
+import { readIfExists } from "../system/existing-file.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
 import { foreignNames } from "./check-directories.ts";
@@ -33,7 +34,7 @@ async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"
     const expected = parseDigestName(name);
     if (expected === undefined) continue;
     const path = layout[kind](expected);
-    const bytes = readIfThere(path);
+    const bytes = readIfExists(path);
     // the file was removed meanwhile
     if (!bytes) continue;
     const algorithm = digestAlgorithm(expected);

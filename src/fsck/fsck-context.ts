@@ -1,5 +1,5 @@
 /** The state that the checks of one fsck share. */
-import { existsSync, readFileSync, renameSync } from "node:fs";
+import { existsSync, renameSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { basename } from "node:path";
 import { pMapIterable } from "p-map";
@@ -14,6 +14,7 @@ import type { StoreLayout } from "../store/layout.ts";
 import type { Profile } from "../store/profile.ts";
 import type { Superblock } from "../store/superblock.ts";
 import { TreeMarks } from "../store/tree-marks.ts";
+import { readBootId } from "../system/boot-id.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 import type { Resolution } from "../tree/resolution.ts";
 import type { TrustTerms } from "../tree/source-trust.ts";
@@ -90,7 +91,7 @@ export class FsckContext {
     this.pool = pool;
     this.options = options;
     this.level = options.level ?? "default";
-    this.bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    this.bootId = readBootId();
     this.layers = new Layers(layout, this.bootId);
     this.treeMarks = new TreeMarks(layout, this.bootId);
   }

@@ -6,8 +6,9 @@
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { durableWrite } from "../system/durable-write.ts";
+import { readIfExists } from "../system/existing-file.ts";
 import { sha256 } from "../system/sha256.ts";
-import { CheckedFiles, readChecked, readIfThere, writeChecked } from "./checked-file.ts";
+import { CheckedFiles, readChecked, writeChecked } from "./checked-file.ts";
 import { base32, type TreeId } from "./ids.ts";
 import { parseDigestName, type StoreLayout } from "./layout.ts";
 import type { Profile } from "./profile.ts";
@@ -165,7 +166,7 @@ export class Images {
 
   /** The bytes of a config or manifest, or undefined if absent; the caller checks the digest, as with any source. */
   readDocument(kind: "manifest" | "config", digest: BlobDigest): Buffer | undefined {
-    return readIfThere(this.#layout[kind](digest));
+    return readIfExists(this.#layout[kind](digest));
   }
 
   removeReference(reference: string, platform: string): void {

@@ -1,5 +1,5 @@
 /**
- * The ingested layers: layers/<diff id>/ holds `sidecar`, `headers` and `layer.json`, and appears by one rename when all
+ * The ingested layers: layers/<diff id>/ holds `sidecar`, `headers` and `record`, and appears by one rename when all
  * three and every chunk are there. See format/store.md, "Publishing" and "Durability".
  */
 import {
@@ -17,12 +17,14 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { encodeMap, tryDecodeMap, type Schema } from "../../format/msgpack.ts";
 import { toByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
-import type { DiffId } from "../image/digest.ts";
+import { digestHex, parseDiffId, type DiffId } from "../image/digest.ts";
 import { durableWrite } from "../system/durable-write.ts";
+import { isBootId } from "../system/boot-id.ts";
+import { readIfExists } from "../system/existing-file.ts";
 import { exchangeNames, syncfs, syncfsLater } from "../system/syscalls.ts";
-import { readIfThere } from "./checked-file.ts";
 import { DURABLE, HEADERS, LAYER_RECORD, parseLayerName, SIDECAR, type StoreLayout } from "./layout.ts";
 import { isRealDirectory } from "./real-directory.ts";
 import type { TreeMarks } from "./tree-marks.ts";
@@ -78,13 +80,9 @@ export class Layers {
   /** What is known of a layer; undefined when it is not there or its record is damaged (then it counts as not there). */
   record(diffId: DiffId): LayerRecord | undefined {
     if (!isRealDirectory(this.#layout.layer(diffId))) return undefined;
-    try {
-      const record = JSON.parse(readFileSync(this.#layout.layerRecord(diffId), "utf8")) as LayerRecord | null;
-      return record?.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;
-    } catch (error) {
-      if (isErrno(error, "ENOENT") || error instanceof SyntaxError) return undefined;
-      throw error;
-    }
+    const bytes = readIfExists(this.#layout.layerRecord(diffId));
+    const record = bytes && decodeLayerRecord(bytes);
+    return record?.diffId === diffId ? record : undefined;
   }
 
   /** True if every layer exists and its sidecar has the path index. */
@@ -115,18 +113,18 @@ export class Layers {
     const record = this.record(diffId);
     if (!record) return;
     durableWrite(this.sidecarPath(diffId), bytes, staging);
-    durableWrite(this.#layout.layerRecord(diffId), formatRecord({ ...record, indexed: true }), staging);
+    durableWrite(this.#layout.layerRecord(diffId), encodeLayerRecord({ ...record, indexed: true }), staging);
   }
 
   #writeRecord(directory: string, record: LayerRecord): void {
     const path = join(directory, LAYER_RECORD);
-    writeFileSync(`${path}.new`, formatRecord(record), { mode: 0o600 });
+    writeFileSync(`${path}.new`, encodeLayerRecord(record), { mode: 0o600 });
     renameSync(`${path}.new`, path);
   }
 
   #isSame(staged: string, diffId: DiffId): boolean {
     return [SIDECAR, HEADERS].every((name) => {
-      const present = readIfThere(join(this.#layout.layer(diffId), name));
+      const present = readIfExists(join(this.#layout.layer(diffId), name));
       return present?.equals(readFileSync(join(staged, name))) === true;
     });
   }
@@ -190,8 +188,18 @@ export class Layers {
   }
 }
 
-function formatRecord(record: LayerRecord): string {
-  return `${JSON.stringify(record)}\n`;
+const RECORD = { diffId: "bin", size: "uint", entries: "uint", indexed: "uint", bootId: "text" } as const satisfies Schema;
+
+export function encodeLayerRecord({ diffId, size, entries, indexed, bootId }: LayerRecord): Buffer {
+  return encodeMap(RECORD, { diffId: Buffer.from(digestHex(diffId), "hex"), size, entries, indexed: Number(indexed), bootId });
+}
+
+/** Returns undefined for bytes that are not a layer record. The layer then counts as missing. */
+export function decodeLayerRecord(bytes: Uint8Array): LayerRecord | undefined {
+  const record = tryDecodeMap(RECORD, bytes);
+  if (record?.diffId.length !== 32 || record.indexed > 1 || !isBootId(record.bootId)) return undefined;
+  const diffId = parseDiffId(`sha256:${Buffer.from(record.diffId).toString("hex")}`);
+  return { ...record, diffId, indexed: record.indexed === 1 };
 }
 
 /**

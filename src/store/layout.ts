@@ -9,7 +9,7 @@ import { base32, parseTreeId, type InodeId, type InodeName, type TreeId } from "
 /** The files of a layer's directory. */
 export const SIDECAR = "sidecar";
 export const HEADERS = "headers";
-export const LAYER_RECORD = "layer.json";
+export const LAYER_RECORD = "record";
 export const DURABLE = "durable";
 
 /** The file in a work directory whose lock says that its owner lives. */

@@ -2,15 +2,15 @@
  * What is known of trees, in their lock files: the boot in which a tree was made or compared with its layer, and whether it is on the
  * disk with all that its names lead to. See format/store.md, "Durability".
  */
-import { closeSync, constants, fsyncSync, ftruncateSync, lstatSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
-import { isErrno } from "../errors.ts";
+import { fsyncSync, ftruncateSync, lstatSync, readdirSync, writeSync } from "node:fs";
+import { isBootId } from "../system/boot-id.ts";
+import { readIfExists } from "../system/existing-file.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { parseTreeId, type TreeId } from "./ids.ts";
 import type { StoreLayout } from "./layout.ts";
 import { isRealDirectory } from "./real-directory.ts";
 
 const DURABLE = " durable";
-const BOOT_ID: RegExp = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** `trusted` in this boot; `durable`: its files are as they were, but names may have changed; `unknown`: its files too. */
 export type TreeState = "trusted" | "durable" | "unknown";
@@ -59,7 +59,7 @@ export class TreeMarks {
    */
   checked(lock: FileLock, treeId: TreeId): void {
     const { boot, durable } = this.#read(treeId);
-    const isOld = boot !== this.#bootId && BOOT_ID.test(boot);
+    const isOld = boot !== this.#bootId && isBootId(boot);
     this.#write(lock, durable || isOld ? this.#bootId + DURABLE : this.#bootId);
   }
 
@@ -94,30 +94,15 @@ export class TreeMarks {
   }
 
   #read(treeId: TreeId): { readonly boot: string; readonly durable: boolean } {
-    const text = readIfThere(this.#layout.treeLock(treeId));
+    const text = readIfExists(this.#layout.treeLock(treeId))?.toString() ?? "";
     const durable = text.endsWith(DURABLE);
     const boot = durable ? text.slice(0, -DURABLE.length) : text;
-    return { boot, durable: durable && BOOT_ID.test(boot) };
+    return { boot, durable: durable && isBootId(boot) };
   }
 
   #write(lock: FileLock, text: string): void {
     writeSync(lock.fd, text, 0);
     // what a crash left behind it
     ftruncateSync(lock.fd, text.length);
-  }
-}
-
-function readIfThere(path: string): string {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return "";
-    throw error;
-  }
-  try {
-    return readFileSync(fd, "utf8");
-  } finally {
-    closeSync(fd);
   }
 }

@@ -5,7 +5,7 @@
 import { appendFileSync, closeSync, readFileSync, type BigIntStats } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { chunkPath } from "../store/layout.ts";
-import { openIfThere } from "../system/open-if-there.ts";
+import { openIfExists } from "../system/existing-file.ts";
 import { hasContent } from "./link-check.ts";
 import type { LinkSource } from "./linker.ts";
 
@@ -52,7 +52,7 @@ export class SourceTrust {
   }
 
   #isRight(path: string, source: LinkSource): boolean {
-    const fd = openIfThere(path);
+    const fd = openIfExists(path);
     if (fd === undefined) return false;
     try {
       if (!hasContent(fd, source.chunk())) return false;

@@ -16,7 +16,7 @@ import { MadeInodes } from "../../store/made-inodes.ts";
 import { Shards } from "../../store/real-directory.ts";
 import { ABSENT, PLACED, type Placing } from "../../store/placing.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../../store/profile.ts";
-import { openIfThere } from "../../system/open-if-there.ts";
+import { openIfExists } from "../../system/existing-file.ts";
 import type { Xattr } from "../../tar/entry.ts";
 import type { StoredFile } from "../layer/part.ts";
 import { StagedFile } from "./staged-file.ts";
@@ -273,7 +273,7 @@ function writeAll(fd: number, bytes: Uint8Array, position: number): void {
 
 /** Undefined when it was removed meanwhile. */
 function hashFile(path: string): Buffer | undefined {
-  const fd = openIfThere(path);
+  const fd = openIfExists(path);
   if (fd === undefined) return undefined;
   try {
     const digest = createHash("sha256");

@@ -1,6 +1,8 @@
 /** What can be asked of the catalog while it is open. Keys and values: format/store.md, "LevelDB". */
 import type { Level } from "level";
+import { ShaleError } from "../../errors.ts";
 import { parseDiffId, type DiffId } from "../../image/digest.ts";
+import { decodeMap, decodeUint, encodeMap, encodeUint, type Schema } from "../../../format/msgpack.ts";
 import { EdgeReader } from "./edge-reader.ts";
 import { INODE_ID_BYTES, inodeIdAt, type InodeId } from "../ids.ts";
 
@@ -29,6 +31,8 @@ export interface CountedContents {
 /** Keys written between two turns of the event loop. */
 const BATCH = 4000;
 const COUNTED: Buffer = Buffer.from("m:counted");
+const COUNTS = { chunks: "uint", bytes: "uint" } as const satisfies Schema;
+const LAYER = { inodes: "uint" } as const satisfies Schema;
 
 export class CatalogSession {
   readonly #database: Level<Buffer, Buffer>;
@@ -45,11 +49,11 @@ export class CatalogSession {
       const batch = this.#database.batch();
       for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) {
         const id = inodeIdAt(rows, row);
-        batch.put(edgeKey(id, layer), Buffer.from(rows.subarray(row + INODE_ID_BYTES, row + INODE_ROW_BYTES)));
+        batch.put(edgeKey(id, layer), encodeUint(sizeAt(rows, row)));
       }
       await batch.write();
     }
-    await this.#database.put(key("l", layer), Buffer.from(JSON.stringify({ inodes: inodes.length / INODE_ROW_BYTES })));
+    await this.#database.put(key("l", layer), encodeMap(LAYER, { inodes: inodes.length / INODE_ROW_BYTES }));
   }
 
   /** The layers that use an inode. */
@@ -81,9 +85,9 @@ export class CatalogSession {
       if (!size) continue;
       batch.del(key("c", dead[index]!));
       chunks++;
-      bytes += size.readUIntLE(0, 6);
+      bytes += decodeUint(size, refuse);
     }
-    if (chunks > 0) batch.put(COUNTED, encodeCounted({ chunks: before.chunks - chunks, bytes: before.bytes - bytes }));
+    if (chunks > 0) batch.put(COUNTED, encodeMap(COUNTS, { chunks: before.chunks - chunks, bytes: before.bytes - bytes }));
     await batch.write();
   }
 
@@ -110,7 +114,7 @@ export class CatalogSession {
           }
           if (current) visit(current);
           if (current && until()) return current.id;
-          current = { id: inodeIdAt(edge, 1), size: value.readUIntLE(0, 6), layers: [this.#layerOf(edge)] };
+          current = { id: inodeIdAt(edge, 1), size: decodeUint(value, refuse), layers: [this.#layerOf(edge)] };
         }
       }
     } finally {
@@ -133,7 +137,7 @@ export class CatalogSession {
   /** What the counted layers take together. */
   async counted(): Promise<CountedContents> {
     const value = await this.#database.get(COUNTED);
-    return value?.length === 12 ? { chunks: value.readUIntLE(0, 6), bytes: value.readUIntLE(6, 6) } : { chunks: 0, bytes: 0 };
+    return value ? decodeMap(COUNTS, value, refuse) : { chunks: 0, bytes: 0 };
   }
 
   /** Counts those of these inodes (rows) that are not counted yet. */
@@ -145,13 +149,12 @@ export class CatalogSession {
     const batch = this.#database.batch();
     for (const [index, id] of ids.entries()) {
       if (present[index]) continue;
-      const at = index * INODE_ROW_BYTES + INODE_ID_BYTES;
-      const size = Buffer.from(rows.subarray(at, at + 6));
-      batch.put(id, size);
+      const size = sizeAt(rows, index * INODE_ROW_BYTES);
+      batch.put(id, encodeUint(size));
       chunks++;
-      bytes += size.readUIntLE(0, 6);
+      bytes += size;
     }
-    batch.put(COUNTED, encodeCounted({ chunks, bytes }));
+    batch.put(COUNTED, encodeMap(COUNTS, { chunks, bytes }));
     await batch.write();
     return { chunks, bytes };
   }
@@ -194,9 +197,13 @@ function bytesOf(diffId: DiffId): Buffer {
   return Buffer.from(diffId.slice(7), "hex");
 }
 
-function encodeCounted({ chunks, bytes }: CountedContents): Buffer {
-  const value = Buffer.alloc(12);
-  value.writeUIntLE(chunks, 0, 6);
-  value.writeUIntLE(bytes, 6, 6);
-  return value;
+/** The size in a row of INODE_ROW_BYTES. */
+function sizeAt(rows: Uint8Array, row: number): number {
+  const { buffer, byteOffset, byteLength } = rows;
+  return Buffer.from(buffer, byteOffset, byteLength).readUIntLE(row + INODE_ID_BYTES, 6);
+}
+
+function refuse(why: string): Error {
+  const message = `a value of the chunk index ${why}; run shale fsck --repair, which rebuilds the index`;
+  return new ShaleError("STORE_DAMAGED", message, { path: "db" });
 }

@@ -3,19 +3,20 @@
  * database open. Whoever opens it next enters them first. One file a layer: format/store.md, "Edges".
  */
 import { hash, randomBytes } from "node:crypto";
-import { closeSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { encodeMap, tryDecodeMap, type Schema } from "../../../format/msgpack.ts";
 import { isErrno } from "../../errors.ts";
-import { parseDiffId, type DiffId } from "../../image/digest.ts";
+import { digestHex, parseDiffId } from "../../image/digest.ts";
 import { makeDirectory } from "../../system/make-directory.ts";
 import { namesIn } from "../../system/names-in.ts";
-import { openIfThere } from "../../system/open-if-there.ts";
+import { readIfExists } from "../../system/existing-file.ts";
 import { INODE_ROW_BYTES, type CatalogLayer } from "./catalog-session.ts";
 import { INODE_ID_BYTES, type InodeId } from "../ids.ts";
 import type { StoreLayout } from "../layout.ts";
 
 const DIGEST_BYTES = 32;
-const HEAD_BYTES: number = 2 * DIGEST_BYTES;
+const EDGES = { diffId: "bin", inodes: "bin" } as const satisfies Schema;
 const NOTHING = new Uint8Array(0);
 
 interface PendingFile {
@@ -37,8 +38,7 @@ export class PendingEdges {
 
   /** `staged` is a path in staging that nothing has. */
   add({ diffId, inodes }: CatalogLayer, staged: string): void {
-    const hex = diffId.slice("sha256:".length);
-    const body = Buffer.concat([Buffer.from(hex, "hex"), inodes]);
+    const body = encodeMap(EDGES, { diffId: Buffer.from(digestHex(diffId), "hex"), inodes });
     try {
       writeFileSync(staged, Buffer.concat([hash("sha256", body, "buffer"), body]), { flag: "wx", mode: 0o600 });
       makeDirectory(this.#layout.edges);
@@ -52,7 +52,7 @@ export class PendingEdges {
   *files(): Generator<PendingFile> {
     for (const name of this.#names()) {
       const path = join(this.#layout.edges, name);
-      yield { path, layer: decode(readIfThere(path)) };
+      yield { path, layer: readLayer(path) };
     }
   }
 
@@ -81,26 +81,22 @@ export class PendingEdges {
   }
 }
 
-function decode(bytes: Buffer | undefined): CatalogLayer | undefined {
-  if (!bytes || bytes.length < HEAD_BYTES || (bytes.length - HEAD_BYTES) % INODE_ROW_BYTES !== 0) return undefined;
-  const body = bytes.subarray(DIGEST_BYTES);
-  if (hash("sha256", body, "buffer").compare(bytes, 0, DIGEST_BYTES) !== 0) return undefined;
-  const diffId: DiffId = parseDiffId(`sha256:${body.toString("hex", 0, DIGEST_BYTES)}`);
-  return { diffId, inodes: body.subarray(DIGEST_BYTES) };
-}
-
-/** Undefined also for what is no file. */
-function readIfThere(path: string): Buffer | undefined {
-  const fd = openIfThere(path);
-  if (fd === undefined) return undefined;
+/** Undefined for what is not an intact file of edges. */
+function readLayer(path: string): CatalogLayer | undefined {
   try {
-    return readFileSync(fd);
+    return decode(readIfExists(path) ?? Buffer.alloc(0));
   } catch (error) {
     if (isErrno(error, "EISDIR")) return undefined;
     throw error;
-  } finally {
-    closeSync(fd);
   }
+}
+
+function decode(bytes: Buffer): CatalogLayer | undefined {
+  const body = bytes.subarray(DIGEST_BYTES);
+  if (bytes.length < DIGEST_BYTES || hash("sha256", body, "buffer").compare(bytes, 0, DIGEST_BYTES) !== 0) return undefined;
+  const edges = tryDecodeMap(EDGES, body);
+  if (edges?.diffId.length !== DIGEST_BYTES || edges.inodes.length % INODE_ROW_BYTES !== 0) return undefined;
+  return { diffId: parseDiffId(`sha256:${Buffer.from(edges.diffId).toString("hex")}`), inodes: edges.inodes };
 }
 
 /** An id as `among` gives it. */
