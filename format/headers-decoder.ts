@@ -1,5 +1,4 @@
-import { HeadersError } from "./headers-error.ts";
-import { HEADERS_MAGIC, Op } from "./headers-layout.ts";
+import { HEADERS_MAGIC, HeadersError, Op } from "./headers-layout.ts";
 import type { HeadersOp } from "./headers-layout.ts";
 import { FrameReader } from "./zstd-frames.ts";
 

@@ -1,7 +1,6 @@
 import { zstdDecompressSync } from "node:zlib";
 import { GrowingBuffer } from "./growing-buffer.ts";
-import { HeadersError } from "./headers-error.ts";
-import { MAX_FRAME } from "./headers-layout.ts";
+import { HeadersError, MAX_FRAME } from "./headers-layout.ts";
 
 /** More than zstd makes of MAX_FRAME bytes that it cannot compress. */
 const MAX_COMPRESSED = MAX_FRAME + 65_536;

@@ -111,6 +111,9 @@ export class ShaleError<C extends ErrorCode = ErrorCode> extends Error {
   }
 }
 
+/** Reports a problem that did not stop the operation. `code` is an ErrorCode, or "ERROR" for a failure without one. */
+export type Warn = (code: string, message: string) => void;
+
 /** True when `error` is an error of the operating system, with one of these errno codes if any are given. */
 export function isErrno(error: unknown, ...codes: string[]): boolean {
   if (!(error instanceof Error && "code" in error)) return false;

@@ -1,6 +1,6 @@
 /** Small JSON files that carry their own checksum: SHA-256 of the rest in hex, a newline, JSON. A damaged one counts as missing. */
 import type { BigIntStats } from "node:fs";
-import { isErrno } from "../errors.ts";
+import { isErrno, type Warn } from "../errors.ts";
 import { durableWrite } from "../system/durable-write.ts";
 import { readIfExists } from "../system/existing-file.ts";
 import { sha256 } from "../system/sha256.ts";
@@ -12,8 +12,6 @@ export function writeChecked(path: string, value: unknown, staging: string): voi
   const body = JSON.stringify(value);
   durableWrite(path, `${sha256(body).toString("hex")}\n${body}`, staging);
 }
-
-type Warn = (code: string, message: string) => void;
 
 /** The value, or undefined when the file is absent or (with a warning) damaged. */
 export function readChecked(path: string, warn: Warn): unknown {

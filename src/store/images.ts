@@ -3,6 +3,7 @@
  * cached path needs), and references, small files that point to a record. Each is written durably and carries a checksum: a
  * damaged one is a miss with a warning, never a wrong answer.
  */
+import type { Warn } from "../errors.ts";
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { durableWrite } from "../system/durable-write.ts";
@@ -80,8 +81,6 @@ export interface ReferenceRecord {
 export function namedDigest(record: ReferenceRecord): BlobDigest {
   return record.namedDigest ?? record.manifestDigest;
 }
-
-export type Warn = (code: string, message: string) => void;
 
 export class Images {
   readonly #layout: StoreLayout;

@@ -3,14 +3,13 @@
  * it and freed by the kernel when they die; or a name written down, for users that outlive the process that pulled. The lease
  * file's modification time is when the image was last used.
  */
-import { isErrno } from "../errors.ts";
+import { isErrno, type Warn } from "../errors.ts";
 import { parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
 import { sha256 } from "../system/sha256.ts";
 import { readChecked, writeChecked } from "./checked-file.ts";
 import { base32 } from "./ids.ts";
-import type { Warn } from "./images.ts";
 import type { StoreLayout } from "./layout.ts";
 
 const { futimesSync, mkdirSync, rmSync, statSync, utimesSync } = process.getBuiltinModule("node:fs");

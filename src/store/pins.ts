@@ -1,9 +1,9 @@
 /** References whose image is never removed to make room: one small durable file each. A pin follows its reference, wherever that leads. */
 import { mkdirSync, rmSync } from "node:fs";
-import { isErrno } from "../errors.ts";
+import { isErrno, type Warn } from "../errors.ts";
 import { namesIn } from "../system/names-in.ts";
 import { readChecked, writeChecked } from "./checked-file.ts";
-import { referenceKey, type Warn } from "./images.ts";
+import { referenceKey } from "./images.ts";
 import type { StoreLayout } from "./layout.ts";
 
 export interface PinRecord {

@@ -2,6 +2,7 @@
  * Profiles: the form that a tree's files take on disk. A profile maps what the image says of a file to the physical
  * attributes of the inode that holds it; everything else about trees follows from that.
  */
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../../format/entry.ts";
 import { ShaleError } from "../errors.ts";
 import type { ByteString } from "../bytes.ts";
 
@@ -37,14 +38,7 @@ export interface Owner {
   readonly gid: number;
 }
 
-export const S_IFMT = 0o170000;
-export const S_IFSOCK = 0o140000;
-export const S_IFLNK = 0o120000;
-export const S_IFREG = 0o100000;
-export const S_IFBLK = 0o060000;
-export const S_IFDIR = 0o040000;
-export const S_IFCHR = 0o020000;
-export const S_IFIFO = 0o010000;
+export { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK };
 
 /** Where containers/storage, fuse-overlayfs and microsandbox keep the attributes that a file really has. */
 export const OVERRIDE_STAT = "user.containers.override_stat" as ByteString;

@@ -6,11 +6,10 @@
 import { hash } from "node:crypto";
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
-import { ShaleError } from "../errors.ts";
+import { ShaleError, type Warn } from "../errors.ts";
 import { syncDirectory } from "../system/durable-write.ts";
 import { namesIn } from "../system/names-in.ts";
 import { readChecked, writeChecked } from "./checked-file.ts";
-import type { Warn } from "./images.ts";
 import { base32 } from "./ids.ts";
 import type { Layers } from "./layers.ts";
 import type { StoreLayout } from "./layout.ts";

@@ -10,7 +10,7 @@ export function isRealDirectory(path: string): boolean {
 }
 
 /** @throws STORE_DAMAGED unless each of the store's own directories is one, or not there yet */
-export function refusePlanted(layout: StoreLayout): void {
+export function requireRealDirectories(layout: StoreLayout): void {
   for (const path of [...layout.directories, layout.db, layout.edges]) refuseOther(path);
 }
 

@@ -7,6 +7,7 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Level } from "level";
+import type { Warn } from "../../errors.ts";
 import { errnoOf } from "../../system/errno.ts";
 import { FileLock } from "../../system/file-lock.ts";
 import { acquireCatalogLock, isCatalogWanted } from "./catalog-lock.ts";
@@ -21,7 +22,7 @@ export interface CatalogOptions {
   readonly storeId: string;
   /** Every layer of the store, from the sidecars: what a rebuild writes. */
   readonly layers: () => AsyncIterable<CatalogLayer>;
-  readonly warn: (code: string, message: string) => void;
+  readonly warn: Warn;
 }
 
 interface OpenDatabase {
