@@ -18,12 +18,11 @@ import type { Profile } from "../store/profile.ts";
 import { TreeMarks } from "../store/tree-marks.ts";
 import { Staging } from "../store/staging.ts";
 import type { Superblock } from "../store/superblock.ts";
-import type { BootCore } from "./boot-core.ts";
 import type { StoreOptions } from "./store-options.ts";
 import { BudgetKeeper } from "./budget-keeper.ts";
 import type { TrustTerms } from "../tree/source-trust.ts";
 import type { LayerFlight } from "../pull/layer-flight.ts";
-import type { PullStore } from "../pull/pull-store.ts";
+import type { BootStore, PullStore } from "../pull/pull-store.ts";
 import { WorkerPool } from "../system/worker-pool.ts";
 
 /** Two keep both workers inflating; the third hides the latency of the next. Must be less than the number of slabs: each layer holds one. */
@@ -34,8 +33,13 @@ interface Downloads {
   add<T>(work: () => Promise<T>, options?: { readonly signal?: AbortSignal }): Promise<T>;
 }
 
+/** What is open already. */
+export interface OpenStore extends Omit<BootStore, "whole"> {
+  readonly isClosed: boolean;
+}
+
 export class StoreCore implements PullStore {
-  readonly boot: BootCore;
+  readonly #boot: OpenStore;
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
   readonly bootId: string;
@@ -45,7 +49,6 @@ export class StoreCore implements PullStore {
   readonly layers: Layers;
   readonly treeMarks: TreeMarks;
   readonly proofs: Proofs;
-  readonly requireProof: boolean;
   readonly catalog: Catalog;
   readonly warn: Warn;
   readonly minFreeBytes: number | undefined;
@@ -60,15 +63,14 @@ export class StoreCore implements PullStore {
   #ingest: Ingest | undefined;
   #trust: TrustTerms | undefined;
 
-  constructor(boot: BootCore, options: StoreOptions) {
-    const { layout, superblock, bootId, images, leases, requireProof, warn } = boot;
-    this.boot = boot;
+  constructor(boot: OpenStore, options: StoreOptions) {
+    const { layout, superblock, bootId, images, leases, warn } = boot;
+    this.#boot = boot;
     this.layout = layout;
     this.superblock = superblock;
     this.bootId = bootId;
     this.images = images;
     this.leases = leases;
-    this.requireProof = requireProof;
     this.warn = warn;
     this.proofs = new Proofs(layout, warn);
     this.#workers = options.workers ?? Math.min(2, availableParallelism());
@@ -145,16 +147,11 @@ export class StoreCore implements PullStore {
   }
 
   keepBudget(): void {
-    if (!this.boot.isClosed) this.#budget?.check();
+    if (!this.#boot.isClosed) this.#budget?.check();
   }
 
   get written(): { newChunks: number; newBytes: number } {
     return this.#ingest?.counts ?? { newChunks: 0, newBytes: 0 };
-  }
-
-  /** See `BootCore.run`. */
-  run<T>(signal: AbortSignal | undefined, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return this.boot.run(signal, operation);
   }
 
   /** Called by `boot` when all operations have ended. */

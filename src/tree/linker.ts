@@ -9,30 +9,13 @@ import { applyToFile, processOwner, processUmask } from "../store/attributes.ts"
 import { chunkPath } from "../store/layout.ts";
 import type { MadeInodes } from "../store/made-inodes.ts";
 import { Shards } from "../store/real-directory.ts";
-import type { Owner, PhysicalAttributes } from "../store/profile.ts";
+import type { Owner } from "../store/profile.ts";
 import { replaceChunk } from "../store/replace-chunk.ts";
 import { linkIfAbsent } from "../system/link-if-absent.ts";
 import { openIfThere } from "../system/open-if-there.ts";
 import { tryReflink } from "../system/syscalls.ts";
-import { hasContent, looksRight, statUntouched } from "./link-check.ts";
+import { hasContent, looksRight, statUntouched, type LinkSource } from "./link-source.ts";
 import type { SourceTrust } from "./source-trust.ts";
-
-export interface LinkSource {
-  /** 20 bytes. */
-  readonly inode: Uint8Array;
-  readonly ordinal: number;
-  /** Bytes. */
-  readonly size: number;
-  readonly attributes: PhysicalAttributes;
-  readonly mtime: number;
-  readonly mtimeNs: number;
-  /** The layer vouches for the content of its native inode if that was born before: ms since 1970. */
-  readonly vouchedBefore: number;
-  /** The layer's native inode of the same content, made only when it is needed. */
-  readonly native: () => Uint8Array;
-  /** SHA-256 of the content, 32 bytes; asked for only when something looks wrong. */
-  readonly chunk: () => Uint8Array;
-}
 
 export interface LinkerOptions {
   readonly chunks: string;

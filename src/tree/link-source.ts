@@ -1,8 +1,24 @@
-/** Is a link source still what it was made as? Asked before each new link: one write through any tree would spread to all that come after. */
+/** The inode that a file of a tree is linked to, and the checks before each link: a write through one tree must not spread to others. */
 import { createHash } from "node:crypto";
 import { lstatSync, readSync, type BigIntStats } from "node:fs";
-import { S_IFMT, S_IFREG } from "../store/profile.ts";
-import type { LinkSource } from "./linker.ts";
+import { S_IFMT, S_IFREG, type PhysicalAttributes } from "../store/profile.ts";
+
+export interface LinkSource {
+  /** 20 bytes. */
+  readonly inode: Uint8Array;
+  readonly ordinal: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly attributes: PhysicalAttributes;
+  readonly mtime: number;
+  readonly mtimeNs: number;
+  /** The layer vouches for the content of its native inode if that was born before: ms since 1970. */
+  readonly vouchedBefore: number;
+  /** The layer's native inode of the same content, made only when it is needed. */
+  readonly native: () => Uint8Array;
+  /** SHA-256 of the content, 32 bytes; asked for only when something looks wrong. */
+  readonly chunk: () => Uint8Array;
+}
 
 /** What file systems keep of a time is bounded: ext4 ends in 2446, and cuts what lies beyond to its ends. */
 const FIRST_SECOND: number = -(2 ** 31);
