@@ -104,7 +104,7 @@ export class LayoutSink implements ExportSink {
 }
 
 /** What was read twice must be the same twice. */
-export function checkDigest(expected: string, actual: string): void {
+function checkDigest(expected: string, actual: string): void {
   if (actual === expected) return;
   const message = `the blob ${expected} was written as ${actual}: something of it in the store is damaged; run shale fsck --repair`;
   throw new ShaleError("DIGEST_MISMATCH", message, { what: "blob", expected, actual });

@@ -56,7 +56,7 @@ export function checkChunk(path: ByteString, expected: ExpectedInode, deep: bool
   return faults;
 }
 
-export function attributeFaults(stat: BigIntStats, { size, mtime, attributes }: ExpectedInode): ChunkFault[] {
+function attributeFaults(stat: BigIntStats, { size, mtime, attributes }: ExpectedInode): ChunkFault[] {
   const faults: ChunkFault[] = [];
   const [owner, found] = [`${attributes.uid}:${attributes.gid}`, `${stat.uid}:${stat.gid}`];
   if (Number(stat.size) !== size) faults.push(fault(stat, "chunk-size", String(size), String(stat.size)));

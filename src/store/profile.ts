@@ -47,7 +47,7 @@ export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
 
 /** Where containers/storage, fuse-overlayfs and microsandbox keep the attributes that a file really has. */
-export const OVERRIDE_STAT = "user.containers.override_stat" as ByteString;
+const OVERRIDE_STAT = "user.containers.override_stat" as ByteString;
 
 /** @throws PROFILE_UNSUPPORTED */
 export function parseProfile(text: string): Profile {

@@ -4,10 +4,10 @@ import { PROFILES, type Owner, type Profile } from "./profile.ts";
 
 const { readFileSync } = process.getBuiltinModule("node:fs");
 
-export const STORE_VERSION = 1;
+const STORE_VERSION = 1;
 
 /** The ext4 model: unknown compatible features are harmless, unknown read-only-compatible ones forbid writing, unknown incompatible ones forbid opening. */
-export interface Features {
+interface Features {
   readonly compatible: readonly string[];
   readonly readOnlyCompatible: readonly string[];
   readonly incompatible: readonly string[];
@@ -48,7 +48,7 @@ export function readSuperblock(path: string, root: string): Superblock | undefin
   return parseSuperblock(text, root);
 }
 
-export function parseSuperblock(text: string, root: string): Superblock {
+function parseSuperblock(text: string, root: string): Superblock {
   const value = parseObject(text);
   if (value?.["shale"] !== "store" || typeof value["version"] !== "number") {
     throw new ShaleError("NOT_A_STORE", `${JSON.stringify(root)} has a store.json that is not a store's; choose another directory`, {

@@ -20,7 +20,7 @@ export function layerLines(rows: readonly LayerRow[], { width, height }: { reado
 }
 
 /** `<12 digits>  <state>`. */
-export function layerLine({ digest, state, rate }: LayerRow): string {
+function layerLine({ digest, state, rate }: LayerRow): string {
   return `${shortDigest(digest)}  ${describe(state, rate)}`;
 }
 

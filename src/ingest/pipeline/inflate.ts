@@ -8,7 +8,7 @@
 import { constants, createGunzip, createZstdDecompress, type Gunzip } from "node:zlib";
 import { ShaleError } from "../../errors.ts";
 
-export interface Inflated {
+interface Inflated {
   /** Bytes of input used up. */
   readonly consumed: number;
   /** Bytes of output written. */

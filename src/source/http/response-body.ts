@@ -104,7 +104,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
 }
 
 /** Looks like undici's own timeout, so that it is judged alike. */
-export class StallError extends Error {
+class StallError extends Error {
   readonly code = "UND_ERR_BODY_TIMEOUT";
 
   constructor() {
