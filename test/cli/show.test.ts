@@ -59,12 +59,13 @@ test("showDuration() goes from hundredths to minutes", () => {
   ]);
 });
 
-test("showCount() counts one in the singular", () => {
+test("showCount() uses singular and plural", () => {
   assert.deepEqual(
     [0, 12, 999, 1000, 123_456, 1_234_567].map((count) => showNumber(count)),
     ["0", "12", "999", "1,000", "123,456", "1,234,567"],
   );
   assert.deepEqual([showCount(0, "layer"), showCount(1, "layer"), showCount(8812, "layer")], ["0 layers", "1 layer", "8,812 layers"]);
+  assert.deepEqual([showCount(1, "entry"), showCount(2, "entry")], ["1 entry", "2 entries"]);
 });
 
 test("showMessage() escapes control and format characters, and keeps backslashes", () => {

@@ -62,7 +62,7 @@ async function images(line: Line, context: Context): Promise<void> {
     const references = new Set(listed.flatMap((image) => image.references.map(({ reference }) => showMessage(reference))));
     return await print(context, [...references].map((reference) => `${reference}\n`).join(""));
   }
-  if (listed.length === 0) return reporter.note("no images; shale pull brings one");
+  if (listed.length === 0) return reporter.note("no images; pull one with shale pull");
   const exact = flag(values, "bytes");
   const now = (context.now ?? Date.now)();
   const rows = listed.flatMap((image) => rowsOf(image, { exact, now }));

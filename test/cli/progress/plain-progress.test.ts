@@ -14,7 +14,7 @@ test("PlainProgress writes the start and end of each step, without control chara
   assert.deepEqual(lines.slice(1, 5), [
     "layer 1/2 0bbbbbbbbbbb: downloading 63.0 MB",
     "layer 1/2 0bbbbbbbbbbb: ingested 189 MB in 8,743 entries",
-    "layer 1/2 0bbbbbbbbbbb: linked 8,743 names",
+    "layer 1/2 0bbbbbbbbbbb: linked 8,743 entries",
     "layer 2/2 1bbbbbbbbbbb: already in the store",
   ]);
 });
