@@ -25,7 +25,7 @@ export async function openImage(store: Store, reference: string, { line, context
 
 /** @throws NOT_CACHED always */
 export async function missing(store: Store, reference: string, platform: string | undefined): Promise<never> {
-  const known = (await store.images()).flatMap(({ reasons }) => reasons.filter((reason) => reason.kind === "reference"));
+  const known = (await store.images()).flatMap(({ references }) => references);
   const others = known.filter((one) => isSame(one.reference, reference)).map((one) => one.platform);
   const wanted = platform === undefined ? "" : ` for ${platform}`;
   const next =
