@@ -22,7 +22,7 @@ export { refetchImages } from "./api/refetch-images.ts";
 export type { RefetchedImage } from "./api/refetch-images.ts";
 export type { PullPolicy, PullStats } from "./pull/pull-request.ts";
 export type { VerifyManifest } from "./pull/resolve-image.ts";
-export type { Image, SignalOptions } from "./api/image.ts";
+export type { Image, MaterializeImageOptions, SignalOptions } from "./api/image.ts";
 export { mountOverlay, unmountOverlay } from "./mount/mount-overlay.ts";
 export type { MountOverlayOptions, OverlayMount } from "./mount/mount-overlay.ts";
 export { overlayOptions } from "./mount/overlay-options.ts";
