@@ -44,7 +44,7 @@ export async function runFiles(files: readonly string[], concurrency: number, pr
     counts.failed++;
     print(`FAILED ${name}\n  in ${(file ?? "").replace(PROJECT, "")}\n${indent(inspect(problem, { depth: 4 }))}\n`);
   };
-  const events = run({ files: [...files], concurrency, execArgv: [] }) as AsyncIterable<TestEvent>;
+  const events = run({ files: [...files], concurrency }) as AsyncIterable<TestEvent>;
   for await (const { type, data } of events) {
     const isSuite = data.details?.type === "suite";
     if (type === "test:fail" && !isSuite) failures(data.name, data.file, data.details?.error?.cause ?? data.details?.error);

@@ -16,7 +16,7 @@ const FILES: Readonly<Record<string, string>> = {
 const PROGRAM = `
   const { runFiles } = await import(${JSON.stringify(join(PROJECT, "dist/tools/run-tests.js"))});
   const output = [];
-  const counts = await runFiles(process.argv.slice(1), 2, (text) => output.push(text));
+  const counts = await runFiles(process.argv.slice(2), 2, (text) => output.push(text));
   console.log(JSON.stringify({ counts, output: output.join("") }));
 `;
 
@@ -27,7 +27,9 @@ test("runFiles() counts tests, not groups; a failed, skipped or crashed test fai
   const paths = names.map((name) => join(directory.path, name));
   // within a test, run() of node:test runs nothing
   const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
-  const stdout = await run(process.execPath, ["--input-type=module", "-e", PROGRAM, ...paths], { env });
+  const program = join(directory.path, "program.mjs");
+  writeFileSync(program, PROGRAM);
+  const stdout = await run(process.execPath, [program, ...paths], { env });
   const { counts, output } = JSON.parse(stdout.toString()) as { counts: { passed: number; failed: number }; output: string };
   assert.equal(counts.passed, 4);
   assert.ok(counts.failed >= 3, output);
