@@ -25,7 +25,7 @@ import {
   type Check,
 } from "./check-options.ts";
 import { Image } from "./image.ts";
-import { DEFAULT_LIMITS, resolveLimits, type Limits } from "../pull/limits.ts";
+import { resolveLimits, type Limits } from "../pull/limits.ts";
 import type { BootCore } from "../session/boot-core.ts";
 import { Store } from "./store.ts";
 import type { ProgressSink } from "../pull/progress.ts";
@@ -125,7 +125,8 @@ const REGISTRY_OPTIONS: Readonly<Record<keyof RegistryOptions, Check>> = {
   profile: isText,
   userAgent: isText,
   verifyManifest: isFunction,
-  limits: isRecord(Object.fromEntries(Object.keys(DEFAULT_LIMITS).map((name) => [name, () => undefined]))),
+  // resolveLimits checks its keys and values
+  limits: (value) => (typeof value === "object" && value !== null ? undefined : { expected: "an object" }),
 };
 
 const PULL_OPTIONS: Readonly<Record<keyof PullOptions, Check>> = {
