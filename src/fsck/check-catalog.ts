@@ -216,7 +216,7 @@ async function* catalogLayers(context: FsckContext): AsyncGenerator<CatalogLayer
   for (const diffId of layers.list()) {
     const { profile: native, owner } = superblock;
     const request = { sidecar: layers.sidecarPath(diffId), native, owner };
-    const inodes = await context.unlessRemoved([diffId], () => pool.run<Uint8Array>("tree/inodes", request));
+    const inodes = await context.unlessRemoved([diffId], () => pool.run("tree/inodes", request));
     if (inodes && inodes.length % INODE_ROW_BYTES === 0) yield { diffId, inodes };
   }
 }

@@ -30,7 +30,7 @@ export async function* checkChunks(context: FsckContext, layers: readonly LayerT
   let done = 0;
   const results = mapInOrder(jobs, { concurrency: pool.size * 2, signal }, async (job) => ({
     job,
-    faults: (await context.unlessRemoved([job.diffId], () => pool.run<FoundFault[]>("fsck/chunks", job))) ?? [],
+    faults: (await context.unlessRemoved([job.diffId], () => pool.run("fsck/chunks", job))) ?? [],
   }));
   for await (const { job, faults } of results) {
     context.progress("chunks", ++done, jobs.length);
@@ -173,7 +173,7 @@ async function findUses(context: FsckContext, inodes: readonly string[]): Promis
       owner: context.superblock.owner,
       inodes,
     };
-    const paths = await context.unlessRemoved([tree.diffId], () => context.pool.run<TreeUses["paths"]>("fsck/uses", request));
+    const paths = await context.unlessRemoved([tree.diffId], () => context.pool.run("fsck/uses", request));
     if (paths) found.push({ tree, paths });
   }
   return found;
@@ -227,7 +227,7 @@ async function repairLinkSource(
     staged: context.fresh("chunk"),
     others: affected.files,
   };
-  if (await context.pool.run<boolean>("fsck/repair-chunk", request)) return "made again from a copy";
+  if (await context.pool.run("fsck/repair-chunk", request)) return "made again from a copy";
   context.setAside(path);
   // other ordinals and profiles are made again on demand; the layer itself needs its native inode
   if (fault.ordinal !== 0 || profile !== context.superblock.profile) return "moved to staging";

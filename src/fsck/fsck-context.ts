@@ -62,14 +62,14 @@ export interface KnownTree {
 export interface FsckInit {
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<FsckTaskMap & TreeTaskMap>;
   readonly options: FsckOptions;
 }
 
 export class FsckContext {
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<FsckTaskMap & TreeTaskMap>;
   readonly options: FsckOptions;
   readonly level: FsckLevel;
   readonly bootId: string;

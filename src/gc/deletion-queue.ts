@@ -6,14 +6,14 @@ import type { DeleteRequest } from "./gc-tasks.ts";
 const SLICE_MS = 20;
 
 export class DeletionQueue implements AsyncDisposable {
-  readonly #pool: WorkerPool;
+  readonly #pool: WorkerPool<Pick<GcTaskMap, "gc/delete">>;
   readonly #waiting: string[] = [];
   /** The running deletion of each worker that has one. */
   readonly #working = new Map<number, Promise<void>>();
   readonly #failures: unknown[] = [];
   #ended = false;
 
-  constructor(pool: WorkerPool) {
+  constructor(pool: WorkerPool<Pick<GcTaskMap, "gc/delete">>) {
     this.#pool = pool;
   }
 
@@ -51,7 +51,7 @@ export class DeletionQueue implements AsyncDisposable {
   async #deleteAll(worker: number): Promise<void> {
     for (let directory = this.#waiting.shift(); directory !== undefined && !this.#ended; directory = this.#waiting.shift()) {
       const request: DeleteRequest = { directory, slice: SLICE_MS };
-      while (!this.#ended && !(await this.#pool.run<boolean>("gc/delete", request, { worker }))) this.#begin(worker + 1);
+      while (!this.#ended && !(await this.#pool.run("gc/delete", request, { worker }))) this.#begin(worker + 1);
     }
   }
 }

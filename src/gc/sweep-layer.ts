@@ -70,7 +70,7 @@ async function find({ superblock, layout, pool }: StoreParts, directory: string)
   const { profile: native, owner } = superblock;
   const request: FindChunksRequest = { sidecar: join(directory, SIDECAR), native, owner, chunks: layout.chunks };
   try {
-    return await pool.run<FoundChunks>("gc/find-chunks", request);
+    return await pool.run("gc/find-chunks", request);
   } catch (error) {
     if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
     return { rows: new Uint8Array(0), ordinals: new Map(), forms: [] };
@@ -81,7 +81,7 @@ async function find({ superblock, layout, pool }: StoreParts, directory: string)
 export async function readRows({ superblock, pool, warn }: StoreParts, sidecar: string): Promise<Uint8Array | undefined> {
   const { profile: native, owner } = superblock;
   try {
-    return await pool.run<Uint8Array>("tree/inodes", { sidecar, native, owner });
+    return await pool.run("tree/inodes", { sidecar, native, owner });
   } catch (error) {
     if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
     warn(error.code, error.message);

@@ -57,7 +57,7 @@ async function fetchAndVerify({ descriptor, diffId, index }: NumberedLayer, cont
     }
     relay.send({ kind: "download-complete", diffId, index, bytes });
     const { digest: blobDigest, size: blobBytes } = descriptor;
-    await store.pool.run<void>("ingest/verify-blob", { path, blobDigest, blobBytes, diffId, limits } satisfies VerifyBlobRequest);
+    await store.pool.run("ingest/verify-blob", { path, blobDigest, blobBytes, diffId, limits });
     signal.throwIfAborted();
     return bytes;
   } finally {

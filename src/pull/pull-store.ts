@@ -37,7 +37,7 @@ export interface PullStore extends Omit<BootStore, "whole"> {
   readonly proofs: Proofs;
   readonly catalog: Catalog;
   readonly staging: Staging;
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<IngestTaskMap & TreeTaskMap>;
   readonly ingest: Ingest;
   /** Which link sources are known to be intact; read it before anything is written. */
   readonly trust: TrustTerms;

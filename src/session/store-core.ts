@@ -59,7 +59,7 @@ export class StoreCore implements PullStore {
   #tidying: Promise<void> | undefined;
   #downloads: Promise<Downloads> | undefined;
   #staging: Staging | undefined;
-  #pool: WorkerPool | undefined;
+  #pool: WorkerPool<WorkerTaskMap> | undefined;
   #ingest: Ingest | undefined;
   #trust: TrustTerms | undefined;
 
@@ -94,7 +94,7 @@ export class StoreCore implements PullStore {
     return (this.#staging = Staging.create(this.layout.staging));
   }
 
-  get pool(): WorkerPool {
+  get pool(): WorkerPool<WorkerTaskMap> {
     const onLost = (error: unknown): void => this.#ingest?.fail(error);
     return (this.#pool ??= new WorkerPool(new URL("./worker.js", import.meta.url), { size: this.#workers, onLost }));
   }
@@ -171,7 +171,7 @@ export class StoreCore implements PullStore {
     for (const diffId of this.layers.list()) {
       const sidecar = this.layers.sidecarPath(diffId);
       try {
-        yield { diffId, inodes: await this.pool.run<Uint8Array>("tree/inodes", { sidecar, native, owner }) };
+        yield { diffId, inodes: await this.pool.run("tree/inodes", { sidecar, native, owner }) };
       } catch (error) {
         if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
         this.warn(error.code, error.message);

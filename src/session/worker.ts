@@ -2,7 +2,9 @@
 import { threadId } from "node:worker_threads";
 import { serveWorker } from "../system/worker-pool.ts";
 
-await serveWorker({
+export type WorkerTaskMap = IngestTaskMap & TreeTaskMap & ViewTaskMap & GcTaskMap;
+
+await serveWorker<WorkerTaskMap>({
   ingest: async () => new (await import("../ingest/pipeline/engine.ts")).Engine(),
   tree: async () => new (await import("../tree/tasks.ts")).TreeTasks(`link-${threadId}`),
   view: async () => new (await import("../view/tasks.ts")).ViewTasks(`rootfs-${threadId}`),

@@ -11,7 +11,7 @@ import type { ComposedLayer, TreeStep } from "./tasks.ts";
 import type { TreeTask } from "./tree-plan.ts";
 
 export interface MaterializeOptions {
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<TreeTaskMap>;
   readonly composed: ComposedLayer;
   /** `tree` is a path in staging: gone when this is done. */
   readonly task: TreeTask;

@@ -25,7 +25,7 @@ export interface RootfsResult {
 }
 
 export interface RootfsRequest {
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<ViewTaskMap>;
   readonly task: Omit<RootfsTask, "tree">;
   readonly destination: string;
   /** Directory of the store. */

@@ -1,9 +1,9 @@
 /** The workers' side of merged root file systems: one is written in steps that several workers share. */
 import type { Sidecar } from "../../format/index.ts";
-import type { Handled, Handler } from "../system/worker-pool.ts";
+import type { Handled, Handlers, Task } from "../system/worker-pool.ts";
 import { readSidecar } from "../tree/read-sidecar.ts";
 import { RootfsPlan, type RootfsTask } from "./rootfs-plan.ts";
-import { RootfsWriter } from "./rootfs-writer.ts";
+import { RootfsWriter, type RootfsCounts } from "./rootfs-writer.ts";
 
 export interface RootfsStep {
   /** The same for all steps of one root file system, and for no other. */
@@ -12,8 +12,13 @@ export interface RootfsStep {
   readonly step: "directories" | "finish" | { readonly from: number; readonly to: number };
 }
 
+export interface ViewTaskMap {
+  /** The counts of the files of a range; the number of names for the other steps. */
+  "view/rootfs": Task<RootfsStep, RootfsCounts | number>;
+}
+
 export class ViewTasks {
-  readonly handlers: Readonly<Record<string, Handler>> = { "view/rootfs": (step: RootfsStep) => this.#rootfs(step) };
+  readonly handlers: Handlers<ViewTaskMap> = { "view/rootfs": (step: RootfsStep) => this.#rootfs(step) };
   readonly #name: string;
   /** The one at hand: its sidecars are read and merged once for all steps. */
   #current: { id: string; plan: RootfsPlan; writer: RootfsWriter } | undefined;
@@ -24,7 +29,7 @@ export class ViewTasks {
   }
 
   /** `directories` gives the number of names, a range the counts of its files. */
-  async #rootfs({ id, task, step }: RootfsStep): Promise<Handled> {
+  async #rootfs({ id, task, step }: RootfsStep): Promise<Handled<RootfsCounts | number>> {
     if (this.#current?.id !== id) {
       const sidecars: Sidecar[] = [];
       for (const { sidecar } of task.layers) sidecars.push(await readSidecar(sidecar));

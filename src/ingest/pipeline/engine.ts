@@ -58,9 +58,21 @@ export interface IngestCounts {
 const ENOUGH_READY = 2;
 const WAIT_MS = 20;
 
-export class Engine implements Background, Service {
+export interface IngestTaskMap {
+  "ingest/open": Task<OpenRequest, undefined>;
+  "ingest/run": Task<RunRequest, undefined>;
+  "ingest/layer": Task<LayerTask, undefined>;
+  /** With the layer's number. */
+  "ingest/leave": Task<number, undefined>;
+  /** The counts since the last pause. */
+  "ingest/pause": Task<undefined, IngestCounts>;
+  "ingest/settle": Task<SettleRequest, SettledLayer>;
+  "ingest/verify-blob": Task<VerifyBlobRequest, void>;
+}
+
+export class Engine implements Background, Service<IngestTaskMap> {
   readonly background: this = this;
-  readonly handlers: Readonly<Record<string, Handler>> = {
+  readonly handlers: Handlers<IngestTaskMap> = {
     "ingest/open": (request: OpenRequest) => this.#open(request),
     "ingest/run": (request: RunRequest) => this.#run(request),
     "ingest/layer": (task: LayerTask) => this.#start(task),

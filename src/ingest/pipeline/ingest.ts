@@ -20,7 +20,7 @@ import type { SettledLayer, SettleRequest } from "../layer/settle-layer.ts";
 import { createSlabMemory, Slabs } from "./slabs.ts";
 
 export interface IngestOptions {
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<IngestTaskMap>;
   /** chunks/ of the store. */
   readonly chunks: string;
   readonly writer: Omit<ChunkWriterOptions, "staging" | "chunks" | "umask" | "made">;
@@ -122,7 +122,7 @@ export class Ingest {
       mkdirSync(request.directory, { mode: 0o700 });
       const { diffId, directory, tree, buildIndex, limits } = request;
       const settle: SettleRequest = { diffId, directory, tree: tree?.directory, buildIndex, limits, parts, chunks: this.#options.chunks };
-      const settling = this.#options.pool.run<SettledLayer>("ingest/settle", settle, { transfer: parts.flatMap(partTransfer) });
+      const settling = this.#options.pool.run("ingest/settle", settle, { transfer: parts.flatMap(partTransfer) });
       this.#slabs.changed();
       return { ...(await settling), size };
     } catch (error) {
@@ -185,7 +185,7 @@ export class Ingest {
   async #rest(): Promise<void> {
     if (--this.#running > 0 || this.failed) return;
     const { pool } = this.#options;
-    const pauses = Array.from({ length: pool.size }, (_, worker) => this.#post<IngestCounts>("ingest/pause", undefined, worker));
+    const pauses = Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/pause", undefined, worker));
     for (const result of await Promise.allSettled(pauses)) {
       if (result.status === "rejected") continue;
       const { newChunks, newBytes } = this.#counts;
@@ -194,8 +194,12 @@ export class Ingest {
   }
 
   /** A worker that waits for slabs looks at its requests when something changes. */
-  #post<T>(kind: string, payload: unknown, worker: number): Promise<T> {
-    const reply = this.#options.pool.run<T>(kind, payload, { worker });
+  #post<Kind extends keyof IngestTaskMap>(
+    kind: Kind,
+    payload: IngestTaskMap[Kind]["request"],
+    worker: number,
+  ): Promise<IngestTaskMap[Kind]["result"]> {
+    const reply = this.#options.pool.run(kind, payload, { worker });
     this.#slabs.changed();
     return reply;
   }
