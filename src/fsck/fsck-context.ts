@@ -37,7 +37,7 @@ export interface FsckOptions {
   readonly workers?: number | undefined;
   /** How long to wait for the catalog's lock, in ms. Default 10,000. */
   readonly patience?: number | undefined;
-  /** A repair keeps unused chunks that are younger than this, in ms: an ingest may be about to use them. Default a day. */
+  /** While an ingest runs or a layer must be fetched again, a repair keeps unused chunks that are younger than this, in ms. Default a day. */
   readonly keepYoungerMs?: number | undefined;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;

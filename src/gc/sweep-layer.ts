@@ -9,6 +9,7 @@ import type { DiffId } from "../image/digest.ts";
 import type { StoreParts } from "../inspect/store-parts.ts";
 import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
 import { SIDECAR } from "../store/layers.ts";
+import { FileLock } from "../system/file-lock.ts";
 import { ChunkSweeper, sizeOf, unusedRows } from "./chunk-sweeper.ts";
 import type { FindChunksRequest, FoundChunks } from "./find-chunks.ts";
 
@@ -23,7 +24,10 @@ export interface Swept {
   readonly bytes: number;
 }
 
-/** `directory` is the removed layer's directory in staging. The caller holds the layer's `use` lock, so no pull ingests it meanwhile. */
+/**
+ * `directory` is the removed layer's directory in staging. The caller holds the layer's `use` lock, so no pull ingests it meanwhile. The
+ * layer's lock file is deleted: one that stays shows that an ingest was interrupted.
+ */
 export async function sweepLayer(
   parts: StoreParts,
   { diffId, directory }: { diffId: DiffId; directory: string },
@@ -37,6 +41,7 @@ export async function sweepLayer(
   }
   await parts.catalog.session((session) => session.forgetLayer(diffId), signal);
   rmSync(directory, { recursive: true, force: true });
+  FileLock.try(parts.layout.layerLock(diffId))?.delete();
   return sweeper.total;
 }
 
