@@ -35,8 +35,8 @@ export interface FsckOptions {
   readonly dryRun?: boolean | undefined;
   /** Number of worker threads. Default 2, or 1 on a machine with one core. */
   readonly workers?: number | undefined;
-  /** How long to wait for the catalog's lock, in ms. Default 10,000. */
-  readonly patience?: number | undefined;
+  /** How long to wait for the lock of the catalog. Default 10,000. */
+  readonly patienceMs?: number | undefined;
   /** While an ingest runs or a layer must be fetched again, a repair keeps unused chunks that are younger than this, in ms. Default a day. */
   readonly keepYoungerMs?: number | undefined;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;

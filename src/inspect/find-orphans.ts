@@ -12,7 +12,7 @@ import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
 import type { StoreParts } from "./store-parts.ts";
 
-export interface Orphan {
+interface Orphan {
   /** The inode id. */
   readonly id: Uint8Array;
   readonly path: string;

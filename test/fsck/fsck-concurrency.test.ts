@@ -51,7 +51,7 @@ describe("fsck and the catalog", () => {
     await using store = await damagedStore();
     using held = FileLock.try(store.layout.lock("db"));
     assert.ok(held);
-    const found = await store.check({ patience: 100 });
+    const found = await store.check({ patienceMs: 100 });
     assert.deepEqual(
       found.map(({ kind }) => kind),
       ["catalog-busy"],
