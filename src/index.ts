@@ -23,6 +23,8 @@ export type { RefetchedImage } from "./api/refetch-images.ts";
 export type { PullPolicy, PullStats } from "./pull/pull-request.ts";
 export type { VerifyManifest } from "./pull/resolve-image.ts";
 export type { Image, MaterializeImageOptions, SignalOptions } from "./api/image.ts";
+export { mountImage, unmountImage } from "./api/mount-image.ts";
+export type { ImageMount, UnmountResult } from "./api/mount-image.ts";
 export { mountOverlay, unmountOverlay } from "./mount/mount-overlay.ts";
 export type { MountOverlayOptions, OverlayMount } from "./mount/mount-overlay.ts";
 export { overlayOptions } from "./mount/overlay-options.ts";

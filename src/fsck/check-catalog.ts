@@ -69,7 +69,7 @@ function makeSnapshotDirectory(context: FsckContext): string {
 }
 
 function patienceOf({ options }: FsckContext): number {
-  return options.patience ?? PATIENCE_MS;
+  return options.patienceMs ?? PATIENCE_MS;
 }
 
 /** Returns the layers that are announced but not in the snapshot; undefined if the lock was not free in time. */

@@ -3,6 +3,8 @@ import { existsSync, lstatSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import type { DiffId } from "../image/digest.ts";
+import { isIngestRunning } from "../inspect/find-orphans.ts";
+import { isYoung } from "../inspect/roots.ts";
 import { base32, INODE_ID_BYTES } from "../store/inode.ts";
 import { bumpGeneration } from "../store/generation.ts";
 import { chunkPath } from "../store/layout.ts";
@@ -42,8 +44,11 @@ export async function* checkChunks(context: FsckContext, layers: readonly LayerT
   const unused = [...inventory]
     .filter(([name]) => !used.has(name))
     .flatMap(([name, ordinals]) => ordinals.map((ordinal) => pathOf(layout.chunks, name, ordinal)));
+  // a running ingest may use them, and so may a layer that must be fetched again
+  const missing = [...context.records.values()].flatMap((record) => record.layers).some(({ diffId }) => !context.known.has(diffId));
+  const isWanted = missing || isIngestRunning(layout);
   for (const path of unused)
-    yield await context.corrected(finding("chunk-unused", context.relative(path)), "removed", () => removeUnused(context, path));
+    yield await context.corrected(finding("chunk-unused", context.relative(path)), "removed", () => removeUnused(context, path, isWanted));
 }
 
 function pathOf(chunks: string, name: string, ordinal: number): string {
@@ -52,10 +57,13 @@ function pathOf(chunks: string, name: string, ordinal: number): string {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Removes only a chunk that no running ingest can have written. An ingest that uses it checks again because the generation changes. */
-async function removeUnused({ layout, options, layers, known, signal }: FsckContext, path: string): Promise<boolean> {
+/**
+ * With `isWanted` it keeps a young chunk. An ingest that begins meanwhile checks its chunks again because the generation changes.
+ */
+async function removeUnused({ layout, options, layers, known, signal }: FsckContext, path: string, isWanted: boolean): Promise<boolean> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (!stat || Date.now() - stat.ctimeMs < (options.keepYoungerMs ?? DAY_MS)) return false;
+  if (!stat) return false;
+  if (isWanted && isYoung(stat.ctimeMs, options.keepYoungerMs ?? DAY_MS)) return false;
   using sweep = await FileLock.acquire(layout.lock("sweep"), { signal });
   // a layer that was published meanwhile or is damaged may have it
   if (layers.list().some((diffId) => !known.has(diffId))) return false;

@@ -1,6 +1,6 @@
 /** Deletes directories in staging, which no reader looks at, in the workers while the collection continues. */
 import type { WorkerPool } from "../system/worker-pool.ts";
-import type { DeleteRequest } from "./gc-tasks.ts";
+import type { DeleteRequest, GcTaskMap } from "./gc-tasks.ts";
 
 /** Longest time (ms) that one request occupies a worker: pulls of this process need the workers too. */
 const SLICE_MS = 20;

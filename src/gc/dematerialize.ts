@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { BlobDigest } from "../image/digest.ts";
 import { mountedTrees } from "../inspect/mounted-trees.ts";
 import { isYoung, readImages, type KnownImage, type Reason } from "../inspect/roots.ts";
-import type { StoreParts } from "../inspect/store-parts.ts";
+import type { GcParts } from "./gc-parts.ts";
 import { treesOf } from "../store/images.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { DeletionQueue } from "./deletion-queue.ts";
@@ -36,7 +36,7 @@ export interface OwnLease {
 }
 
 /** The caller holds locks/gc. */
-export async function dropTrees(parts: StoreParts, request: DropRequest, deletions: DeletionQueue): Promise<DematerializeResult> {
+export async function dropTrees(parts: GcParts, request: DropRequest, deletions: DeletionQueue): Promise<DematerializeResult> {
   const usersOf = new Map<string, KnownImage[]>();
   for (const image of request.images) {
     for (const treeId of new Set(treesOf(image.record))) {
@@ -61,7 +61,7 @@ export async function dropTrees(parts: StoreParts, request: DropRequest, deletio
 }
 
 /** Caches the mount table for a moment: reading it takes time for every process of the machine. */
-function mountTable({ layout }: StoreParts): () => ReadonlySet<string> {
+function mountTable({ layout }: GcParts): () => ReadonlySet<string> {
   let known: { readonly time: number; readonly trees: ReadonlySet<string> } | undefined;
   return () => {
     if (!known || performance.now() - known.time > 50) known = { time: performance.now(), trees: mountedTrees(layout) };
@@ -70,7 +70,7 @@ function mountTable({ layout }: StoreParts): () => ReadonlySet<string> {
 }
 
 /** Drops the trees of one image, of all profiles. This process must not have the image open. */
-export async function dematerializeImage(parts: StoreParts, digest: BlobDigest, signal: AbortSignal): Promise<DematerializeResult> {
+export async function dematerializeImage(parts: GcParts, digest: BlobDigest, signal: AbortSignal): Promise<DematerializeResult> {
   using lock = await FileLock.acquire(parts.layout.lock("gc"), { signal });
   void lock;
   const images = readImages(parts, 0);
@@ -81,7 +81,7 @@ export async function dematerializeImage(parts: StoreParts, digest: BlobDigest, 
 
 /** Drops trees of an image whose lease the caller holds. Trees that another handle or process uses stay. */
 export async function dematerializeOwn(
-  parts: StoreParts,
+  parts: GcParts,
   { own, only }: { own: OwnLease; only: ReadonlySet<string> },
   signal: AbortSignal,
 ): Promise<DematerializeResult> {
@@ -90,7 +90,7 @@ export async function dematerializeOwn(
   return await dropAndDelete(parts, { images: readImages(parts, 0).values(), only, own, signal });
 }
 
-async function dropAndDelete(parts: StoreParts, request: DropRequest): Promise<DematerializeResult> {
+async function dropAndDelete(parts: GcParts, request: DropRequest): Promise<DematerializeResult> {
   await using deletions = new DeletionQueue(parts.pool);
   const result = await dropTrees(parts, request, deletions);
   await deletions.drain();
@@ -99,7 +99,7 @@ async function dropAndDelete(parts: StoreParts, request: DropRequest): Promise<D
 
 /** Returns why the tree stays, or undefined if it was dropped. Claims every image that has the tree, so that no process starts to use it before the rename. */
 function dropTree(
-  parts: StoreParts,
+  parts: GcParts,
   {
     treeId,
     users,

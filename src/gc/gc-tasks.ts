@@ -2,7 +2,7 @@
 import { deleteDirectory } from "../system/delete-directory.ts";
 import type { Handled, Handlers, Task } from "../system/worker-pool.ts";
 import { findChunks, type FindChunksRequest, type FoundChunks } from "./find-chunks.ts";
-import { helpUnlink, type UnlinkRequest } from "./unlink-in-parallel.ts";
+import { helpUnlink, type UnlinkTaskMap } from "./unlink-in-parallel.ts";
 
 export interface DeleteRequest {
   readonly directory: string;
@@ -13,9 +13,8 @@ export interface DeleteRequest {
 /** Names deleted before the clock is read again. */
 const NAMES = 16;
 
-export interface GcTaskMap {
+export interface GcTaskMap extends UnlinkTaskMap {
   "gc/find-chunks": Task<FindChunksRequest, FoundChunks>;
-  "gc/unlink": Task<UnlinkRequest, void>;
   /** True when the directory is deleted. */
   "gc/delete": Task<DeleteRequest, boolean>;
 }
@@ -23,7 +22,7 @@ export interface GcTaskMap {
 export class GcTasks {
   readonly handlers: Handlers<GcTaskMap> = {
     "gc/find-chunks": async (request: FindChunksRequest) => ({ value: await findChunks(request) }),
-    "gc/unlink": (request: UnlinkRequest) => ({ value: helpUnlink(request) }),
+    "gc/unlink": (request) => ({ value: helpUnlink(request) }),
     "gc/delete": (request: DeleteRequest) => this.#delete(request),
   };
   /** The state of each unfinished deletion, by directory. */

@@ -2,7 +2,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseBlobDigest, type BlobDigest, type DiffId } from "../image/digest.ts";
-import type { StoreParts } from "../inspect/store-parts.ts";
+import type { GcParts } from "./gc-parts.ts";
 import { treesOf, type ImageRecord } from "../store/images.ts";
 
 export interface Unused {
@@ -12,14 +12,14 @@ export interface Unused {
 }
 
 export class UseCounts {
-  readonly #parts: StoreParts;
+  readonly #parts: GcParts;
   readonly #records = new Map<string, { readonly version: string; readonly record: ImageRecord | undefined }>();
   readonly #counts = new Map<string, number>();
   /** The version of the records' directory when `refresh` last read it. */
   #seen = "";
 
   /** Reads every record itself: a record that the caller has read may have been replaced since. */
-  constructor(parts: StoreParts) {
+  constructor(parts: GcParts) {
     this.#parts = parts;
     this.refresh();
   }

@@ -98,7 +98,10 @@ function isOldKernel(error: unknown): boolean {
   return isErrno(error, "ENOSYS") || (isErrno(error, "EINVAL") && (error as NodeJS.ErrnoException).syscall === "fsconfig lowerdir+");
 }
 
-/** An option of the mount API has at most 255 bytes: a longer path is given by a descriptor that is open meanwhile. */
+/**
+ * An option of the mount API has at most 255 bytes. A longer path is given by a descriptor that is open meanwhile: for a tree, that of
+ * its parent and the tree's name, because the kernel shows the option in mount tables, and gc recognizes a mounted tree by its name.
+ */
 class ShortPaths {
   readonly #open: number[] = [];
 
@@ -106,9 +109,10 @@ class ShortPaths {
     // the kernel takes backslashes in these for escapes, though nothing needs escaping
     const spelled = name === "lowerdir+" ? value : (value.replaceAll("\\", "\\\\") as ByteString);
     if (spelled.length <= MAX_OPTION_VALUE) return spelled;
-    const fd = openSync(fsPath(value), constants.O_DIRECTORY | constants.O_RDONLY);
+    const [, parent = value, tree = ""] = name === "lowerdir+" ? (/^(.*\/)([a-z2-7]{26})$/s.exec(value) ?? []) : [];
+    const fd = openSync(fsPath(parent as ByteString), constants.O_DIRECTORY | constants.O_RDONLY);
     this.#open.push(fd);
-    return `/proc/self/fd/${fd}` as ByteString;
+    return `/proc/self/fd/${fd}/${tree}` as ByteString;
   }
 
   [Symbol.dispose](): void {

@@ -2,7 +2,6 @@
 import { rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { Reference } from "../image/reference.ts";
-import type { VerifyBlobRequest } from "../ingest/pipeline/verify-blob.ts";
 import type { SourceEvent } from "../source/source.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { isWrongBlob } from "./layer-blob.ts";

@@ -1,4 +1,6 @@
 /** What a pull needs of an open store; `session/` provides it. */
+import type { IngestTaskMap } from "../ingest/pipeline/engine.ts";
+import type { TreeTaskMap } from "../tree/tasks.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Ingest } from "../ingest/pipeline/ingest.ts";
 import type { Catalog } from "../store/catalog/catalog.ts";

@@ -1,5 +1,5 @@
 /** Enforces a store's budget after pulls, in the background. Pulls that end during a collection cause one more, not one each. */
-import type { StoreParts } from "../inspect/store-parts.ts";
+import type { GcParts } from "../gc/gc-parts.ts";
 import type { GcResult } from "../gc/gc-result.ts";
 import { notifyUser } from "../system/user-callback.ts";
 
@@ -11,12 +11,12 @@ export interface BudgetOptions {
 }
 
 export class BudgetKeeper {
-  readonly #context: StoreParts;
+  readonly #context: GcParts;
   readonly #options: BudgetOptions;
   #running: Promise<void> | undefined;
   #again = false;
 
-  constructor(context: StoreParts, options: BudgetOptions) {
+  constructor(context: GcParts, options: BudgetOptions) {
     this.#context = context;
     this.#options = options;
   }

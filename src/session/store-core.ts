@@ -1,4 +1,5 @@
 /** An open store with everything its operations share: staging, workers, ingest, catalog, and the layers that are being fetched. */
+import type { WorkerTaskMap } from "./worker.ts";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { ShaleError } from "../errors.ts";

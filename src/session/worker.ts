@@ -1,4 +1,8 @@
 /** A worker thread: ingest, trees and removal. It uses no network and owns no lock. */
+import type { GcTaskMap } from "../gc/gc-tasks.ts";
+import type { IngestTaskMap } from "../ingest/pipeline/engine.ts";
+import type { TreeTaskMap } from "../tree/tasks.ts";
+import type { ViewTaskMap } from "../view/tasks.ts";
 import { threadId } from "node:worker_threads";
 import { serveWorker } from "../system/worker-pool.ts";
 

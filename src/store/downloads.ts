@@ -17,7 +17,7 @@ export function sweepDownloads(directory: string, options: { readonly now?: numb
   return namesIn(directory).flatMap((name) => {
     const path = join(directory, name);
     const stat = statSync(path, { throwIfNoEntry: false });
-    if (!stat || now - stat.mtimeMs < KEPT_MS) return [];
+    if (!stat || Math.abs(now - stat.mtimeMs) < KEPT_MS) return [];
     using lock = FileLock.try(path);
     if (lock === undefined) return [];
     if (!dryRun) rmSync(path, { force: true });

@@ -32,7 +32,7 @@ export class Leases {
 
   /** A lease that lives as long as its handle; undefined while the image is being removed. Never waits. */
   take(manifestDigest: BlobDigest): FileLock | undefined {
-    return touched(FileLock.try(this.#layout.lease(manifestDigest), "shared"));
+    return touched(FileLock.tryUnchecked(this.#layout.lease(manifestDigest), "shared"));
   }
 
   /** The same, waiting for a removal to end. */

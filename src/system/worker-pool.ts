@@ -243,7 +243,7 @@ export async function serveWorker<Tasks extends TaskMap<Tasks>>(services: Servic
   if (!port) throw new TypeError("serveWorker runs in a worker thread");
   Atomics.store(workerData as Loaded, 0, 1);
   Atomics.notify(workerData as Loaded, 0);
-  const loaded = new LoadedServices(services as AnyServices);
+  const loaded = new LoadedServices(services);
   const inbox: (Request | Preload)[] = [];
   let wake: () => void = () => {};
   port.on("message", (message: Request | Preload) => {

@@ -11,7 +11,7 @@ import { processUmask } from "../../store/attributes.ts";
 import { MadeInodes } from "../../store/made-inodes.ts";
 import { revive, type WorkerPool } from "../../system/worker-pool.ts";
 import type { ChunkWriterOptions } from "../chunks/chunk-writer.ts";
-import type { EngineEvent, IngestCounts, OpenRequest, RunRequest, StagedTreeTask } from "./engine.ts";
+import type { EngineEvent, IngestCounts, IngestTaskMap, OpenRequest, RunRequest, StagedTreeTask } from "./engine.ts";
 import type { InflatedLayer, LayerTask } from "./layer-inflater.ts";
 import { layerLimitError, type LayerLimits } from "../layer/layer-limits.ts";
 import { partBytes, partTransfer, type Part } from "../layer/part.ts";
