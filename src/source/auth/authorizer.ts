@@ -8,7 +8,7 @@ import type { Challenge } from "./challenge.ts";
 import { basicAuthorization, isSameSite, type Credentials } from "./credentials.ts";
 import type { Host } from "../hosts/host.ts";
 import type { HttpClient, HttpRequest, HttpResponse } from "../http/http-client.ts";
-import { statusError } from "../registry/registry-error.ts";
+import { statusError } from "../http/status-error.ts";
 import { retry, type RetryPolicy } from "../http/retry.ts";
 
 /** Asked once for each token, or for each registry that takes Basic. */

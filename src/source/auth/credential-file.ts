@@ -3,7 +3,7 @@
  * https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
  */
 import { JsonObject, parseJson } from "../../image/document.ts";
-import { invalidFile } from "../configuration.ts";
+import { invalidFile } from "../configuration-file.ts";
 import type { Credentials } from "./credentials.ts";
 
 /** Under which the Docker tools file what is for docker.io. */

@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { CredentialFile } from "./credential-file.ts";
 import { askHelper, type HelperOptions } from "./credential-helper.ts";
-import { readIfThere, readRequired } from "../configuration.ts";
+import { readIfThere, readRequired } from "../configuration-file.ts";
 import type { Credentials, CredentialsProvider } from "./credentials.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;

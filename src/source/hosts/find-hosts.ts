@@ -5,7 +5,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isErrno } from "../../errors.ts";
-import { invalidFile, readIfThere, readRequired } from "../configuration.ts";
+import { invalidFile, readIfThere, readRequired } from "../configuration-file.ts";
 import { registryAddress, type Host } from "./host.ts";
 import { readHostsFile, type HostEntry } from "./hosts-file.ts";
 import { abroad, makeTls, type TlsSettings } from "../http/tls-settings.ts";

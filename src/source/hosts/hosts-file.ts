@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { parse, type TomlTable } from "smol-toml";
 import { JsonObject } from "../../image/document.ts";
-import { invalidFile, readRequired } from "../configuration.ts";
+import { invalidFile, readRequired } from "../configuration-file.ts";
 import type { TlsSettings } from "../http/tls-settings.ts";
 
 export interface HostEntry {

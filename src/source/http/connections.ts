@@ -4,7 +4,7 @@ import { isIP, type LookupFunction } from "node:net";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
 import type { Dispatcher } from "undici";
 import type { HttpOptions } from "./http-client.ts";
-import { loadAgent } from "./load-agent.ts";
+import { loadAgent } from "./undici-agent.ts";
 import type { TlsSettings } from "./tls-settings.ts";
 
 export interface Way {

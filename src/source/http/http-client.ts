@@ -1,7 +1,7 @@
 /** HTTP as the sources need it: undici, loaded at the first request, with timeouts and typed errors. */
 import type { Dispatcher } from "undici";
 import { isErrno, ShaleError } from "../../errors.ts";
-import { isPrivateAddress } from "./address.ts";
+import { isPrivateAddress } from "./private-address.ts";
 import { Connections, PrivateAddressError } from "./connections.ts";
 import type { ProxyFor } from "./proxy.ts";
 import { ResponseBody } from "./response-body.ts";

@@ -1,6 +1,6 @@
 /** Which proxy a request goes by: HTTP_PROXY, HTTPS_PROXY and NO_PROXY as curl and Go's programs read them. */
 import { BlockList, isIP } from "node:net";
-import { isPrivateAddress } from "./address.ts";
+import { isPrivateAddress } from "./private-address.ts";
 
 /** The proxy for a URL; undefined: none. */
 export type ProxyFor = (url: URL) => URL | undefined;

@@ -13,7 +13,7 @@ import { DOCKER_CONFIG, DOCKER_MANIFEST } from "../../image/media-type.ts";
 import { formatReference, parseReference } from "../../image/reference.ts";
 import { sniffCompression } from "./archive-file.ts";
 import { readSmallFile, sourceInvalid } from "./layout-files.ts";
-import { computeDigest } from "../manifest-bytes.ts";
+import { computeDigest } from "../registry/manifest-response.ts";
 import { imageNotFound } from "./read-layout.ts";
 import type { ManifestDocument } from "../source.ts";
 import type { TarFiles, TarPlace } from "./tar-files.ts";

@@ -1,7 +1,7 @@
 /** The files of an image layout, wherever they lie: what a reader of layouts asks for. */
 import { ShaleError } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, quote } from "../../image/document.ts";
-import { tooLarge } from "../manifest-bytes.ts";
+import { tooLarge } from "../registry/manifest-response.ts";
 
 export interface LayoutFile extends AsyncDisposable {
   /** Bytes. A claim: fewer may be there. */

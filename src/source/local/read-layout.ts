@@ -7,7 +7,7 @@ import { parseManifestDocument } from "../../image/manifest.ts";
 import { isManifestMediaType } from "../../image/media-type.ts";
 import { wantedRange } from "../registry/blob-stream.ts";
 import { readSmallFile, sourceInvalid, type LayoutFile, type LayoutFiles } from "./layout-files.ts";
-import { tooLarge, verifyDocument } from "../manifest-bytes.ts";
+import { tooLarge, verifyDocument } from "../registry/manifest-response.ts";
 import type { BlobOptions, ManifestDocument } from "../source.ts";
 
 export const TAG = "org.opencontainers.image.ref.name";

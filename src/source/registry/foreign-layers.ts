@@ -5,8 +5,8 @@
 import { ShaleError } from "../../errors.ts";
 import type { Host } from "../hosts/host.ts";
 import type { HttpClient, HttpResponse } from "../http/http-client.ts";
-import { sendFollowing } from "../http/redirect.ts";
-import { statusError, type StatusContext } from "./registry-error.ts";
+import { sendFollowing } from "../http/follow-redirects.ts";
+import { statusError, type StatusContext } from "../http/status-error.ts";
 import { retry, type RetryPolicy } from "../http/retry.ts";
 import type { SourceOptions } from "../source.ts";
 import { makeTls, type TlsSettings } from "../http/tls-settings.ts";

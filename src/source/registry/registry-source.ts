@@ -11,10 +11,10 @@ import { wantedRange, type ByteRange, type OpenOptions } from "./blob-stream.ts"
 import type { Credentials, CredentialsProvider } from "../auth/credentials.ts";
 import { findCredentials } from "../auth/find-credentials.ts";
 import { ForeignLayers } from "./foreign-layers.ts";
-import { HostCalls, retryTeller } from "./host-calls.ts";
+import { HostCalls, retryTeller } from "./registry-client.ts";
 import type { Host } from "../hosts/host.ts";
 import { HttpClient, type HttpOptions, type HttpResponse } from "../http/http-client.ts";
-import { checkDigestHeader, computeDigest, parseDigestHeader, readDocument, verifyDocument } from "../manifest-bytes.ts";
+import { checkDigestHeader, computeDigest, parseDigestHeader, readDocument, verifyDocument } from "./manifest-response.ts";
 import { checkParallelRanges, type ParallelRanges } from "./parallel-options.ts";
 import { streamRanges } from "./parallel-ranges.ts";
 import { proxyFromEnvironment } from "../http/proxy.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ShaleError } from "../../../src/errors.ts";
-import { isPrivateAddress } from "../../../src/source/http/address.ts";
+import { isPrivateAddress } from "../../../src/source/http/private-address.ts";
 import { isSameSite } from "../../../src/source/auth/credentials.ts";
 import { parseRetryAfter, retry, Transient } from "../../../src/source/http/retry.ts";
 

@@ -3,13 +3,13 @@ import type { ShaleError } from "../../errors.ts";
 import type { RegistryReference } from "../../image/reference.ts";
 import type { Authorizer } from "../auth/authorizer.ts";
 import { parseChallenges } from "../auth/challenge.ts";
-import { invalidFile } from "../configuration.ts";
+import { invalidFile } from "../configuration-file.ts";
 import { Failover } from "../hosts/failover.ts";
 import { findHosts, HOST_DIRECTORIES } from "../hosts/find-hosts.ts";
 import { apiUrl, type Host } from "../hosts/host.ts";
 import type { HttpClient, HttpRequest, HttpResponse } from "../http/http-client.ts";
-import { sendFollowing } from "../http/redirect.ts";
-import { statusError, type StatusContext } from "./registry-error.ts";
+import { sendFollowing } from "../http/follow-redirects.ts";
+import { statusError, type StatusContext } from "../http/status-error.ts";
 import { retry, type RetryPolicy } from "../http/retry.ts";
 import type { SourceOptions } from "../source.ts";
 

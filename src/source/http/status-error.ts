@@ -1,8 +1,8 @@
 /** What a registry's status says, as one of our errors. */
 import { escapeText } from "../../bytes.ts";
 import { ShaleError } from "../../errors.ts";
-import type { HttpResponse } from "../http/http-client.ts";
-import { parseRetryAfter, Transient } from "../http/retry.ts";
+import type { HttpResponse } from "./http-client.ts";
+import { parseRetryAfter, Transient } from "./retry.ts";
 
 const MAX_ERROR_BODY = 64 * 1024;
 const MAX_SHOWN = 300;

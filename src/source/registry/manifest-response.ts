@@ -1,10 +1,10 @@
 /** Manifests as bytes: the one place where they are read with a cap and checked against what named them. */
 import { createHash } from "node:crypto";
 import { gunzipSync } from "node:zlib";
-import { ShaleError } from "../errors.ts";
-import { MAX_MANIFEST_BYTES } from "../image/document.ts";
-import { digestAlgorithm, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
-import type { HttpResponse } from "./http/http-client.ts";
+import { ShaleError } from "../../errors.ts";
+import { MAX_MANIFEST_BYTES } from "../../image/document.ts";
+import { digestAlgorithm, parseBlobDigest, type BlobDigest } from "../../image/digest.ts";
+import type { HttpResponse } from "../http/http-client.ts";
 
 /**
  * The body of a response, at most 4 MiB. We ask for no content coding; a registry that codes all the same is believed when
