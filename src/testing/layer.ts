@@ -1,7 +1,7 @@
 /** Layers for tests, packed by tar-stream. */
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
-import type { Compression } from "../image/media-type.ts";
+import type { Compression } from "../image/compression.ts";
 import { bytesBlob, sha256, type TestBlob } from "./blob.ts";
 
 /** What goes into a layer, in this order. Names are UTF-8; write tar bytes yourself (`layerFromTar`) for anything stranger. */

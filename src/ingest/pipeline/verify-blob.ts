@@ -2,8 +2,9 @@
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { ShaleError } from "../../errors.ts";
+import { sniffCompression } from "../../image/compression.ts";
 import { digestAlgorithm, type BlobDigest, type DiffId } from "../../image/digest.ts";
-import { createInflater, sniffCompression, type Inflater } from "./inflate.ts";
+import { createInflater, type Inflater } from "./inflate.ts";
 import { LayerBudget, type LayerLimits } from "../layer/layer-limits.ts";
 
 export interface VerifyBlobRequest {

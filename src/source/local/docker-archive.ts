@@ -5,13 +5,13 @@
  */
 import { createHash } from "node:crypto";
 import { ShaleError } from "../../errors.ts";
+import { SNIFF_BYTES, sniffCompression } from "../../image/compression.ts";
 import { parseConfig } from "../../image/config.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import { digestHex, parseBlobDigest, type BlobDigest, type DiffId } from "../../image/digest.ts";
 import { MAX_CONFIG_BYTES, JsonObject, parseJson, quote, type Fail } from "../../image/document.ts";
 import { DOCKER_CONFIG, DOCKER_MANIFEST } from "../../image/media-type.ts";
 import { formatReference, parseReference } from "../../image/reference.ts";
-import { sniffCompression } from "./archive-file.ts";
 import { readSmallFile, sourceInvalid } from "./layout-files.ts";
 import { computeDigest } from "../registry/manifest-response.ts";
 import { imageNotFound } from "./read-layout.ts";
@@ -139,7 +139,7 @@ async function layerAt(
   place: TarPlace,
   { diffId, signal }: { diffId: DiffId; signal: AbortSignal | undefined },
 ): Promise<Descriptor> {
-  const head = Buffer.alloc(4);
+  const head = Buffer.alloc(SNIFF_BYTES);
   await files.openAt(place).read(head, 0, head.length, 0);
   const compression = sniffCompression(head);
   if (compression === "none") return { mediaType: LAYER, digest: parseBlobDigest(diffId), size: place.size };
