@@ -6,7 +6,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { ShaleError } from "../../errors.ts";
 import { SNIFF_BYTES, sniffCompression } from "../../image/compression.ts";
-import { digestAlgorithm, parseBlobDigest, type BlobDigest } from "../../image/digest.ts";
+import { digestAlgorithm, digestMismatch, parseBlobDigest, type BlobDigest } from "../../image/digest.ts";
 import { measureEntry, type EntryExtent } from "../../tar/measure-entry.ts";
 import type { ScanOptions } from "../../tar/scan.ts";
 import { createInflater, type Inflater } from "./inflate.ts";
@@ -110,8 +110,8 @@ export class LayerInflater {
     const actual = this.#blobDigest();
     const expected = this.task.blobDigest;
     if (actual === expected) throw this.#failure;
-    const message = `a layer's blob is ${actual}, expected ${expected}, and does not unpack; the connection or the registry damaged it, pull again`;
-    throw new ShaleError("DIGEST_MISMATCH", message, { what: "blob", expected, actual }, { cause: this.#failure });
+    const advice = "it cannot be unpacked either: the connection or the registry damaged it, pull again";
+    throw digestMismatch({ what: "blob", expected, actual, subject: "the blob of a layer", advice, cause: this.#failure });
   }
 
   #blobDigest(): BlobDigest {

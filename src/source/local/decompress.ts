@@ -7,7 +7,7 @@ import { SNIFF_BYTES, sniffCompression } from "../../image/compression.ts";
 const OUTPUT = { chunkSize: 256 * 1024 } as const;
 
 /** Yields all members of a gzip stream, all frames of a zstd stream, and any other stream as it is. Fails with an error of node:zlib. */
-export async function* decompress(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+export async function* decompress(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   using chunks = new ChunkReader(input);
   const head = await chunks.peek(SNIFF_BYTES);
   switch (sniffCompression(head)) {
@@ -20,7 +20,7 @@ export async function* decompress(input: AsyncIterable<Uint8Array>): AsyncGenera
   }
 }
 
-async function* gunzip(chunks: ChunkReader): AsyncGenerator<Uint8Array> {
+async function* gunzip(chunks: ChunkReader): AsyncGenerator<Uint8Array, void, undefined> {
   const source = Readable.from(chunks.all(), { objectMode: false });
   const stream = createGunzip(OUTPUT);
   source.once("error", (error) => stream.destroy(error));
@@ -32,7 +32,7 @@ async function* gunzip(chunks: ChunkReader): AsyncGenerator<Uint8Array> {
 }
 
 /** A zstd stream of node:zlib ends with its first frame, even a skippable one: the bytes after it go to a new stream. */
-async function* zstdFrames(chunks: ChunkReader): AsyncGenerator<Uint8Array> {
+async function* zstdFrames(chunks: ChunkReader): AsyncGenerator<Uint8Array, void, undefined> {
   while ((await chunks.peek(1)).length > 0) {
     const stream = createZstdDecompress(OUTPUT);
     const feeding = feed(stream, chunks);
@@ -90,7 +90,7 @@ class ChunkReader implements Disposable {
     return head;
   }
 
-  async *all(): AsyncGenerator<Uint8Array> {
+  async *all(): AsyncGenerator<Uint8Array, void, undefined> {
     for (let chunk = await this.next(); chunk !== undefined; chunk = await this.next()) yield chunk;
   }
 

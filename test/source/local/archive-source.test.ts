@@ -133,8 +133,12 @@ for (const [how, compress] of [
     "compressed with zstd in two frames, with skippable frames around each",
     (tar) =>
       Buffer.concat([
-        ...[skippableFrame(0), skippableFrame(70_000), zstdCompressSync(tar.subarray(0, 700)), skippableFrame(3)],
-        ...[zstdCompressSync(tar.subarray(700)), skippableFrame(9)],
+        skippableFrame(0),
+        skippableFrame(70_000),
+        zstdCompressSync(tar.subarray(0, 700)),
+        skippableFrame(3),
+        zstdCompressSync(tar.subarray(700)),
+        skippableFrame(9),
       ]),
   ],
 ] as const satisfies readonly (readonly [string, (tar: Buffer) => Buffer])[]) {
