@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { computeDigest } from "../image/compute-digest.ts";
 import { digestFileName, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { Images, type ImageRecord } from "../store/images.ts";
+import { ShaleError } from "../errors.ts";
 import { readChecked, readIfThere } from "../store/checked-file.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
@@ -77,7 +78,7 @@ function readRecord(images: Images, digest: BlobDigest): ImageRecord | undefined
     parseBlobDigest(record?.configDigest);
     return record;
   } catch (error) {
-    if (error instanceof TypeError || (error instanceof Error && error.name === "ShaleError")) return undefined;
+    if (error instanceof TypeError || ShaleError.is(error)) return undefined;
     throw error;
   }
 }

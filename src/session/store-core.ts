@@ -1,7 +1,7 @@
 /** An open store with everything its operations share: staging, workers, ingest, catalog, and the layers that are being fetched. */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { ShaleError } from "../errors.ts";
+import { messageOf, ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { Ingest } from "../ingest/pipeline/ingest.ts";
 import { bootStart } from "../store/boot-start.ts";
@@ -122,7 +122,7 @@ export class StoreCore implements PullStore {
     this.#durabilitySettled = true;
     this.layers
       .settleDurability(this.treeMarks)
-      .catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${String(error)}`));
+      .catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${messageOf(error)}`));
   }
 
   async queued<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
@@ -143,7 +143,7 @@ export class StoreCore implements PullStore {
   tidyCatalog(): void {
     this.#tidying = this.catalog
       .tidy()
-      .catch((error: unknown) => this.warn("ERROR", `the chunk index could not be written: ${String(error)}`));
+      .catch((error: unknown) => this.warn("ERROR", `the chunk index could not be written: ${messageOf(error)}`));
   }
 
   keepBudget(): void {

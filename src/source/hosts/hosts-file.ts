@@ -1,4 +1,5 @@
 /** containerd's hosts.toml: https://github.com/containerd/containerd/blob/main/docs/hosts.md */
+import { isError } from "../../errors.ts";
 import { resolve } from "node:path";
 import { parse, type TomlTable } from "smol-toml";
 import { JsonObject } from "../../image/document.ts";
@@ -119,7 +120,7 @@ function parseToml(text: string, fail: (problem: string) => Error): TomlTable {
   try {
     return parse(text);
   } catch (error) {
-    const line = error instanceof Error && "line" in error ? ` in line ${String(error.line)}` : "";
+    const line = isError(error) && "line" in error ? ` in line ${String(error.line)}` : "";
     throw fail(`is not TOML${line}`);
   }
 }
