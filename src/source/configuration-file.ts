@@ -1,30 +1,30 @@
-/** Files that users configure their machine with: read whole, bounded, their faults told by path and never by content. */
+/** Reads the user's configuration files, with a size limit. Errors name the path and never quote the content. */
 import { readFile } from "node:fs/promises";
-import { isErrno, ShaleError } from "../errors.ts";
+import { isErrno, messageOf, ShaleError } from "../errors.ts";
 
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** The bytes of a file, or undefined if there is none. @throws CONFIGURATION_INVALID */
-export async function readIfThere(path: string): Promise<Buffer | undefined> {
+/** The content of a file; undefined if it is missing. @throws CONFIGURATION_INVALID */
+export async function readConfiguration(path: string): Promise<Buffer | undefined> {
   try {
     const bytes = await readFile(path);
-    if (bytes.length > MAX_BYTES) throw invalidFile(path, `is longer than ${MAX_BYTES} bytes`);
+    if (bytes.length > MAX_BYTES) throw invalidFile(path, `is larger than ${MAX_BYTES} bytes`);
     return bytes;
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
-    if (isErrno(error)) throw invalidFile(path, `cannot be read: ${(error as Error).message}`);
+    if (isErrno(error)) throw invalidFile(path, `cannot be read (${messageOf(error)})`);
     throw error;
   }
 }
 
-/** A file that is named by another, and so must be there. @throws CONFIGURATION_INVALID */
-export async function readRequired(path: string): Promise<Buffer> {
-  const bytes = await readIfThere(path);
-  if (bytes === undefined) throw invalidFile(path, "is not there");
+/** The content of a file that another file or variable names. @throws CONFIGURATION_INVALID */
+export async function readRequiredConfiguration(path: string): Promise<Buffer> {
+  const bytes = await readConfiguration(path);
+  if (bytes === undefined) throw invalidFile(path, "does not exist");
   return bytes;
 }
 
-/** Without a cause: a parser's own message may quote what is secret. */
+/** The error has no cause, because a parser's message may quote a secret. */
 export function invalidFile(path: string, problem: string): ShaleError<"CONFIGURATION_INVALID"> {
   return new ShaleError("CONFIGURATION_INVALID", `${JSON.stringify(path)} ${problem}; correct the file`, { path });
 }

@@ -6,7 +6,7 @@ import { isErrno, ShaleError } from "../../errors.ts";
 import { SNIFF_BYTES, sniffCompression } from "../../image/compression.ts";
 import { abortable } from "../abortable.ts";
 import { decompress } from "./decompress.ts";
-import { sourceInvalid, type LayoutFile } from "./layout-files.ts";
+import { handleFile, sourceInvalid, type LayoutFile } from "./layout-files.ts";
 
 export interface ArchiveOptions {
   /** Returns an unused path on a disk with enough room, for a spooled copy. The copy is unlinked while it is open. */
@@ -26,7 +26,7 @@ export async function openArchiveFile(file: string, options: ArchiveOpen): Promi
   if (file === "-") return spool(options.input(), file, options);
   const handle = await openRegular(file);
   try {
-    if (await isPlain(handle)) return fileOf(handle, (await handle.stat()).size);
+    if (await isPlain(handle)) return handleFile(handle, (await handle.stat()).size);
     const plain = await spool(handle.createReadStream({ start: 0, autoClose: false, highWaterMark: 1024 * 1024 }), file, options);
     await handle.close();
     return plain;
@@ -66,7 +66,7 @@ async function spool(
   const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
   try {
     await unlink(path);
-    return fileOf(handle, await abortable(writeStream(decompress(input), { handle, maxBytes }), signal));
+    return handleFile(handle, await abortable(writeStream(decompress(input), { handle, maxBytes }), signal));
   } catch (error) {
     // a stream that yields nothing would keep the process alive
     if (input instanceof Readable) input.destroy();
@@ -101,12 +101,4 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number)
 function tooLarge(maximum: number): ShaleError<"LIMIT_IMAGE_BYTES"> {
   const message = `the archive is larger than the limit of ${maximum} bytes; raise \`limits.imageBytes\` if the archive is trusted`;
   return new ShaleError("LIMIT_IMAGE_BYTES", message, { limit: "imageBytes", maximum });
-}
-
-function fileOf(handle: FileHandle, size: number): LayoutFile {
-  return {
-    size,
-    read: async (buffer, offset, length, position) => (await handle.read(buffer, offset, length, position)).bytesRead,
-    [Symbol.asyncDispose]: () => handle.close(),
-  };
 }

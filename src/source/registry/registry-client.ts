@@ -1,19 +1,20 @@
-/** Requests to a registry with everything around them: hosts and mirrors, authorization, redirects, tries, errors. */
-import type { ShaleError } from "../../errors.ts";
+/** Requests to the hosts of a registry: mirrors, authorization, redirects, retries, and errors by status. */
+import { ShaleError } from "../../errors.ts";
 import type { RegistryReference } from "../../image/reference.ts";
+import { abortable } from "../abortable.ts";
 import type { Authorizer } from "../auth/authorizer.ts";
 import { parseChallenges } from "../auth/challenge.ts";
 import { invalidFile } from "../configuration-file.ts";
 import { Failover } from "../hosts/failover.ts";
 import { findHosts, HOST_DIRECTORIES } from "../hosts/find-hosts.ts";
 import { apiUrl, type Host } from "../hosts/host.ts";
-import type { HttpClient, HttpRequest, HttpResponse } from "../http/http-client.ts";
 import { sendFollowing } from "../http/follow-redirects.ts";
+import type { HttpClient, HttpRequest, HttpResponse } from "../http/http-client.ts";
+import { retry, type RetryPolicy, type RetryTarget } from "../http/retry.ts";
 import { statusError, type StatusContext } from "../http/status-error.ts";
-import { retry, type RetryPolicy } from "../http/retry.ts";
 import type { SourceOptions } from "../source.ts";
 
-/** What RegistrySourceOptions says of hosts. */
+/** The part of RegistrySourceOptions that is about hosts. */
 export interface HostOptions {
   readonly plainHttp?: boolean | readonly string[] | undefined;
   readonly insecure?: boolean | readonly string[] | undefined;
@@ -21,20 +22,21 @@ export interface HostOptions {
   readonly hostDirectories?: readonly string[] | undefined;
 }
 
-export interface Call<T> extends StatusContext {
+export interface RegistryRequest<T> extends StatusContext {
   readonly reference: RegistryReference;
-  /** What the host must be good for. */
+  /** The capability that the host must have. */
   readonly needs: "resolves" | "pulls";
   readonly method?: "HEAD";
-  /** Below the repository: `manifests/latest`. */
+  /** Relative to the repository: `manifests/latest`. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** Statuses that `read` handles; all others are errors. */
   readonly accepted: readonly number[];
   readonly options: SourceOptions;
   readonly read: (response: HttpResponse, host: Host) => Promise<T>;
 }
 
-export class HostCalls {
+export class RegistryClient {
   readonly #client: HttpClient;
   readonly #authorizer: Authorizer;
   readonly #policy: RetryPolicy;
@@ -49,45 +51,59 @@ export class HostCalls {
     this.#options = options;
   }
 
-  async send<T>(call: Call<T>): Promise<T> {
-    const { options, needs, reference } = call;
+  /** Asks the hosts in turn. If all fail, throws the error of the registry itself, or the last mirror's if the registry was not asked. */
+  async send<T>(request: RegistryRequest<T>): Promise<T> {
+    const { options, needs, reference } = request;
     const hosts = (await this.hostsOf(reference.registry)).filter((host) => host[needs]);
     if (hosts.length === 0) throw invalidFile("hosts.toml", `names no host of "${reference.registry}" that ${needs} images`);
-    return this.#failover.run(hosts, options, (host, others) => {
-      const policy = host.mirror && others ? { ...this.#policy, tries: 1 } : this.#policy;
-      return retry({ policy, signal: options.signal, onRetry: retryTeller(options, () => host.base.host) }, async () => {
-        const response = await this.#sendAuthorized(call, host);
-        if (!call.accepted.includes(response.status)) throw await statusError(response, call);
-        return call.read(response, host);
-      });
-    });
+    const order = this.#failover.order(hosts, options.avoid);
+    let ownError: ShaleError | undefined;
+    const targets = order.map((host): RetryTarget<T> => ({
+      host: host.base.host,
+      ...(host.mirror && order.length > 1 && { tries: 1 }),
+      attempt: async () => this.#attempt(request, host),
+      onFailed: (error) => {
+        if (!host.mirror) ownError ??= error;
+        if (error.code === "REGISTRY_UNREACHABLE") this.#failover.pause(host);
+      },
+    }));
+    try {
+      return await retry(targets, { policy: this.#policy, signal: options.signal, onEvent: options.onEvent });
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw ShaleError.is(error) ? (ownError ?? error) : error;
+    }
   }
 
-  /** A 401 of the host itself is answered once; of any other origin, or again, it stands. */
-  async #sendAuthorized<T>({ reference, path, method, headers, options }: Call<T>, host: Host): Promise<HttpResponse> {
-    const { repository } = reference;
-    const { signal } = options;
-    const { tls, connectTimeout } = host;
-    const request: HttpRequest = {
+  /** Answers a 401 of the host itself once; a 401 of another origin, or a second one, is an error. */
+  async #attempt<T>(request: RegistryRequest<T>, host: Host): Promise<T> {
+    const { repository } = request.reference;
+    const { signal } = request.options;
+    const known = this.#authorizer.current(host, repository);
+    let response = await this.#sendTo(host, request, known);
+    if (response.status === 401 && response.url.origin === host.base.origin) {
+      const challenges = parseChallenges(response.headers("www-authenticate"));
+      response.body.discard();
+      const renewed = await abortable(this.#authorizer.renew(host, repository, { challenges, rejected: known }), signal);
+      response = await this.#sendTo(host, request, renewed);
+    }
+    if (!request.accepted.includes(response.status)) throw await statusError(response, request);
+    return request.read(response, host);
+  }
+
+  #sendTo<T>(host: Host, { reference, path, method, headers, options }: RegistryRequest<T>, authorization?: string): Promise<HttpResponse> {
+    const sent: HttpRequest = {
       url: apiUrl(host, reference, path),
       method: method ?? "GET",
-      headers: { "accept-encoding": "identity", ...headers, ...host.headers },
-      signal,
-      tls,
-      connectTimeout,
+      headers: { "accept-encoding": "identity", ...headers, ...host.headers, ...(authorization !== undefined && { authorization }) },
+      signal: options.signal,
+      tls: host.tls,
+      connectTimeout: host.connectTimeout,
     };
-    const send = (authorization: string | undefined): Promise<HttpResponse> =>
-      sendFollowing(this.#client, authorization === undefined ? request : { ...request, headers: { ...request.headers, authorization } });
-    const tried = this.#authorizer.current(host, repository);
-    const response = await send(tried);
-    if (response.status !== 401 || response.url.origin !== host.base.origin) return response;
-    const challenges = parseChallenges(response.headers("www-authenticate"));
-    response.body.discard();
-    const renewed = this.#authorizer.renew(host, repository, { challenges, rejected: tried });
-    return send(await abortable(renewed, signal));
+    return sendFollowing(this.#client, sent);
   }
 
-  /** In the order to ask, the registry itself last. Read once; a failure is not remembered. */
+  /** In the order to ask, the registry itself last. Read once per registry; a failure is not cached. */
   hostsOf(registry: string): Promise<readonly Host[]> {
     const known = this.#hosts.get(registry);
     if (known !== undefined) return known;
@@ -106,23 +122,4 @@ export class HostCalls {
 
 function includesHost(hosts: boolean | readonly string[] | undefined, host: string): boolean {
   return typeof hosts === "object" ? hosts.includes(host) : hosts === true;
-}
-
-export function retryTeller({ onEvent }: SourceOptions, host: () => string): ((error: ShaleError, delayMs: number) => void) | undefined {
-  return onEvent && (({ code, message }, delayMs) => onEvent({ kind: "retrying", host: host(), code, message, delayMs }));
-}
-
-/** What others wait for too is not ended by one signal; the wait is. */
-async function abortable<T>(shared: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return shared;
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(signal.reason);
-  // the race first of all: a failure of what is shared must have somebody who waits for it
-  if (signal.aborted) abort();
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([shared, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }

@@ -1,60 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ShaleError } from "../../../src/errors.ts";
-import { isPrivateAddress } from "../../../src/source/http/private-address.ts";
-import { isSameSite } from "../../../src/source/auth/credentials.ts";
-import { parseRetryAfter, retry, Transient } from "../../../src/source/http/retry.ts";
+import { parseRetryAfter, retry, TransientError, type RetryTarget } from "../../../src/source/http/retry.ts";
+import type { SourceEvent } from "../../../src/source/source.ts";
 
-test("`isPrivateAddress()` knows what is inside, IPv4 in IPv6 included", () => {
-  for (const address of [
-    "127.0.0.1",
-    "127.9.9.9",
-    "10.1.2.3",
-    "169.254.169.254",
-    "172.31.0.1",
-    "192.168.1.1",
-    "100.64.0.1",
-    "0.0.0.0",
-    "224.0.0.1",
-  ]) {
-    assert.equal(isPrivateAddress(address), true, address);
-  }
-  for (const address of ["::1", "[::1]", "::", "fe80::1", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "[::ffff:a9fe:a9fe]"]) {
-    assert.equal(isPrivateAddress(address), true, address);
-  }
-  for (const address of ["1.1.1.1", "172.32.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "localhost", "ghcr.io", ""]) {
-    assert.equal(isPrivateAddress(address), false, address);
-  }
-});
-
-test("`isSameSite()` lets credentials go to the registry's own site only", () => {
-  for (const [registry, host] of [
-    ["ghcr.io", "ghcr.io"],
-    ["registry-1.docker.io", "auth.docker.io"],
-    ["registry.gitlab.com", "gitlab.com"],
-    ["registry.example.com", "auth.example.com"],
-    ["nvcr.io", "authn.nvidia.com"],
-    ["localhost", "localhost"],
-    ["127.0.0.1", "127.0.0.1"],
-  ] as const) {
-    assert.equal(isSameSite(registry, host), true, `${registry} ${host}`);
-  }
-  for (const [registry, host] of [
-    ["ghcr.io", "evil.io"],
-    ["ghcr.io", "ghcr.io.evil.com"],
-    ["registry.example.com", "evil-example.com"],
-    ["registry.co.uk", "evil.co.uk"],
-    ["shop.com.au", "evil.com.au"],
-    ["127.0.0.1", "127.0.0.2"],
-    ["10.0.0.1", "9.0.0.1"],
-    ["[::1]", "[::2]"],
-    ["localhost", "example.localhost.evil"],
-  ] as const) {
-    assert.equal(isSameSite(registry, host), false, `${registry} ${host}`);
-  }
-});
-
-test("`parseRetryAfter()` reads seconds and dates, and nothing else", () => {
+test("`parseRetryAfter()` reads seconds and dates; all else is 0", () => {
   const now = Date.parse("2024-01-01T00:00:00Z");
   assert.equal(parseRetryAfter("0", now), 0);
   assert.equal(parseRetryAfter("120", now), 120_000);
@@ -66,33 +16,67 @@ test("`parseRetryAfter()` reads seconds and dates, and nothing else", () => {
 const failure = new ShaleError("REGISTRY_ERROR", "x", { host: "h", status: 503 });
 const policy = { tries: 3, firstDelayMs: 1, maxDelayMs: 20 };
 
-test("`retry()` tries as often as the policy says and then throws the error underneath", async () => {
-  let calls = 0;
-  const attempt = (): Promise<never> => {
-    calls++;
-    return Promise.reject(new Transient(failure));
+/** A host that fails with these errors in turn, the last one again and again, and records its attempts. */
+function failing(host: string, attempts: string[], ...errors: readonly Error[]): RetryTarget<never> {
+  let next = 0;
+  return {
+    host,
+    attempt: () => {
+      attempts.push(host);
+      return Promise.reject(errors[Math.min(next++, errors.length - 1)]!);
+    },
   };
-  await assert.rejects(retry({ policy }, attempt), failure);
-  assert.equal(calls, 3);
+}
+
+test("`retry()` makes as many attempts as the policy says, then throws the error in the TransientError", async () => {
+  const attempts: string[] = [];
+  await assert.rejects(retry([failing("a", attempts, new TransientError(failure))], { policy }), failure);
+  assert.deepEqual(attempts, ["a", "a", "a"]);
 });
 
-test("`retry()` does not try again what will not pass, nor wait longer than its limit", async () => {
-  for (const error of [failure, new Transient(failure, 21)]) {
-    let calls = 0;
-    const attempt = (): Promise<never> => {
-      calls++;
-      return Promise.reject(error);
-    };
-    await assert.rejects(retry({ policy }, attempt), failure);
-    assert.equal(calls, 1);
+test("`retry()` repeats neither a permanent failure nor one whose Retry-After exceeds the limit", async () => {
+  for (const error of [failure, new TransientError(failure, 21)]) {
+    const attempts: string[] = [];
+    await assert.rejects(retry([failing("a", attempts, error)], { policy }), failure);
+    assert.deepEqual(attempts, ["a"]);
   }
 });
 
-test("`retry()` ends its wait with the signal's own reason", async () => {
+test("`retry()` asks the next host when the tries of one are used up, or at once after a permanent failure", async () => {
+  const attempts: string[] = [];
+  const events: SourceEvent[] = [];
+  const failed: string[] = [];
+  const mirror = { ...failing("mirror", attempts, new TransientError(failure)), tries: 1, onFailed: () => void failed.push("mirror") };
+  const first = failing("first", attempts, new TransientError(failure), failure);
+  const last = { host: "last", attempt: () => Promise.resolve("content") };
+  const onEvent = (event: SourceEvent): void => void events.push(event);
+  assert.equal(await retry([mirror, first, last], { policy, onEvent }), "content");
+  assert.deepEqual(attempts, ["mirror", "first", "first"]);
+  assert.deepEqual(failed, ["mirror"]);
+  assert.deepEqual(
+    events.map((event) => event.kind === "retrying" && [event.host, event.delayMs > 0]),
+    [
+      ["mirror", false],
+      ["first", true],
+      ["first", false],
+    ],
+  );
+});
+
+test("`retry()` throws the last host's error if all fail, and any error that is not a ShaleError at once", async () => {
+  const attempts: string[] = [];
+  const other = new ShaleError("REGISTRY_DENIED", "y", { host: "b" });
+  await assert.rejects(retry([failing("a", attempts, failure), failing("b", attempts, other)], { policy }), other);
+  const bug = new RangeError("bug");
+  await assert.rejects(retry([failing("c", attempts, bug), failing("d", attempts, other)], { policy }), bug);
+  assert.deepEqual(attempts, ["a", "b", "c"]);
+});
+
+test("`retry()` ends its delay with the signal's own reason", async () => {
   const controller = new AbortController();
   const reason = new Error("enough");
   const slow = { tries: 3, firstDelayMs: 60_000, maxDelayMs: 60_000 };
-  const running = retry({ policy: slow, signal: controller.signal }, () => Promise.reject(new Transient(failure)));
+  const running = retry([failing("a", [], new TransientError(failure))], { policy: slow, signal: controller.signal });
   setTimeout(() => controller.abort(reason), 5);
   await assert.rejects(running, (error) => error === reason);
 });
