@@ -45,7 +45,7 @@ export { ProgressSummary } from "./pull/progress-summary.ts";
 export type { ProgressSnapshot } from "./pull/progress-summary.ts";
 export type { Limits } from "./pull/limits.ts";
 export type { LayerLimits } from "./ingest/layer/layer-limits.ts";
-export type { ParallelRanges } from "./source/registry/parallel-options.ts";
+export type { ParallelRanges } from "./source/registry/parallel-ranges.ts";
 export type { RetryPolicy } from "./source/http/retry.ts";
 export type { Credentials, CredentialsProvider } from "./source/auth/credentials.ts";
 

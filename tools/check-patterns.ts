@@ -22,6 +22,11 @@ const RULES: readonly Rule[] = [
     why: "runs not every test",
     below: "test/",
   },
+  {
+    pattern: /\binstanceof (?:Error|ShaleError|Promise)\b/,
+    why: "is false for objects of another realm (Jest's vm contexts); use isError, isErrno or ShaleError.is",
+    below: "src/",
+  },
   { pattern: /^export \*/, why: "exports without naming what" },
   { pattern: /^\s*(?:export )?(?:const )?enum \w/, why: "is an enum; use a union of literals" },
   {

@@ -4,7 +4,7 @@ import { hostPlatform, parsePlatform } from "../image/platform.ts";
 import { formatReference, parseReference, type ArchiveReference, type Reference } from "../image/reference.ts";
 import type { ArchiveSource } from "../source/local/archive-source.ts";
 import type { Credentials, CredentialsProvider } from "../source/auth/credentials.ts";
-import type { ParallelRanges } from "../source/registry/parallel-options.ts";
+import type { ParallelRanges } from "../source/registry/parallel-ranges.ts";
 import type { RetryPolicy } from "../source/http/retry.ts";
 import type { Source } from "../source/source.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";

@@ -5,7 +5,7 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { isErrno } from "../errors.ts";
+import { isErrno, isError, messageOf } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { acquireCatalogLock } from "../store/catalog/catalog-lock.ts";
 import { Catalog } from "../store/catalog/catalog.ts";
@@ -47,7 +47,7 @@ async function readCatalog(context: FsckContext): Promise<CatalogFault[]> {
     return await compare(context, { snapshot, announced });
   } catch (error) {
     if (isErrno(error, "LEVEL_DATABASE_NOT_OPEN", "LEVEL_CORRUPTION", "LEVEL_IO_ERROR", "LEVEL_NOT_FOUND", "LEVEL_ITERATOR_NOT_OPEN")) {
-      const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+      const cause = messageOf(isError(error) && isError(error.cause) ? error.cause : error);
       return [{ kind: "catalog-damaged", found: cause.replaceAll(snapshot, "db").slice(0, 300) }];
     }
     throw error;

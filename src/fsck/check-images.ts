@@ -1,9 +1,10 @@
 /** Checks references, image records, manifests and configs against each other. */
-import { createHash } from "node:crypto";
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { digestAlgorithm, digestFileName, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
+import { computeDigest } from "../image/compute-digest.ts";
+import { digestFileName, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { Images, type ImageRecord } from "../store/images.ts";
+import { ShaleError } from "../errors.ts";
 import { readChecked, readIfThere } from "../store/checked-file.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
@@ -36,8 +37,7 @@ async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"
     const bytes = readIfThere(join(directory, name));
     // the file was removed meanwhile
     if (!bytes) continue;
-    const algorithm = digestAlgorithm(expected);
-    const found = `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
+    const found = computeDigest(bytes, expected);
     if (found === expected) continue;
     const damaged = finding(`${kind}-damaged`, context.relative(join(directory, name)), { expected, found });
     yield await context.corrected(damaged, "removed; the next pull fetches it", () => rmSync(join(directory, name), { force: true }));
@@ -78,7 +78,7 @@ function readRecord(images: Images, digest: BlobDigest): ImageRecord | undefined
     parseBlobDigest(record?.configDigest);
     return record;
   } catch (error) {
-    if (error instanceof TypeError || (error instanceof Error && error.name === "ShaleError")) return undefined;
+    if (error instanceof TypeError || ShaleError.is(error)) return undefined;
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 /** An image's trees, mounted as one root file system. */
 import { closeSync, constants, openSync, realpathSync } from "node:fs";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
-import { isErrno, ShaleError } from "../errors.ts";
+import { isErrno, isError, messageOf, ShaleError } from "../errors.ts";
 import { MAX_OPTIONS, MAX_OPTION_VALUE, mountBind, mountByString, MountFlag, mountNew, unmount } from "../system/mount.ts";
 import { lowerLayers, overlayOptionList, overlayOptions, type OverlayLayers, type OverlayOptions } from "./overlay-options.ts";
 import { OPAQUE_XATTR } from "../tree/tree-plan.ts";
@@ -49,7 +49,7 @@ export async function mountOverlay(image: OverlayLayers, target: string, options
     mountAt(image, toByteString(real), options);
     return new OverlayMount(real);
   } catch (error) {
-    throw error instanceof ShaleError || error instanceof TypeError || error instanceof RangeError
+    throw ShaleError.is(error) || (isError(error) && ["TypeError", "RangeError"].includes(error.name))
       ? error
       : failed(target, "cannot be mounted on", error);
   }
@@ -130,6 +130,6 @@ function failed(target: string, what: string, cause: unknown): ShaleError<"MOUNT
         : what !== UNMOUNT && isErrno(cause, "ENOENT", "ENOTDIR")
           ? "it must be a directory that is there, and the image materialized"
           : "that is what the kernel says of it";
-  const message = `${JSON.stringify(target)} ${what} (${cause instanceof Error ? cause.message.slice(0, 500) : String(cause)}); ${next}`;
+  const message = `${JSON.stringify(target)} ${what} (${messageOf(cause).slice(0, 500)}); ${next}`;
   return new ShaleError("MOUNT_FAILED", message, { path: target }, { cause });
 }

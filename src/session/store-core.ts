@@ -2,7 +2,7 @@
 import type { WorkerTaskMap } from "./worker.ts";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { ShaleError } from "../errors.ts";
+import { messageOf, ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { Ingest } from "../ingest/pipeline/ingest.ts";
 import { bootStart } from "../store/boot-start.ts";
@@ -123,7 +123,7 @@ export class StoreCore implements PullStore {
     this.#durabilitySettled = true;
     this.layers
       .settleDurability(this.treeMarks)
-      .catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${String(error)}`));
+      .catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${messageOf(error)}`));
   }
 
   async queued<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
@@ -144,7 +144,7 @@ export class StoreCore implements PullStore {
   tidyCatalog(): void {
     this.#tidying = this.catalog
       .tidy()
-      .catch((error: unknown) => this.warn("ERROR", `the chunk index could not be written: ${String(error)}`));
+      .catch((error: unknown) => this.warn("ERROR", `the chunk index could not be written: ${messageOf(error)}`));
   }
 
   keepBudget(): void {

@@ -5,7 +5,7 @@
 import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
 import { parentPort, receiveMessageOnPort, Worker, workerData, type MessagePort, type Transferable } from "node:worker_threads";
-import { ShaleError, type ErrorCode } from "../errors.ts";
+import { type ErrorCode, isError, messageOf, ShaleError } from "../errors.ts";
 // its calls of koffi must be made before a worker says that it is loaded: see Loaded
 import "./syscalls.ts";
 
@@ -294,7 +294,7 @@ async function answer(port: MessagePort, request: Request, handlers: AnyService[
 
 /** For an error that crosses threads; `revive` is its inverse. */
 export function pack(error: unknown): Failure {
-  if (!(error instanceof Error)) return { message: String(error), shale: false, fields: {} };
+  if (!isError(error)) return { message: messageOf(error), shale: false, fields: {} };
   const { code, errno, syscall, path, detail } = error as NodeJS.ErrnoException & { detail?: unknown };
   const fields = Object.fromEntries(Object.entries({ code, errno, syscall, path, detail }).filter(([, value]) => value !== undefined));
   const failure: Failure = { message: error.message, stack: error.stack, shale: ShaleError.is(error), fields };

@@ -1,6 +1,6 @@
 /** The inode that a file of a tree is linked to, and the checks before each link: a write through one tree must not spread to others. */
-import { createHash } from "node:crypto";
-import { lstatSync, readSync, type BigIntStats } from "node:fs";
+import { lstatSync, type BigIntStats } from "node:fs";
+import { hashOpenFile } from "../system/hash-open-file.ts";
 import { S_IFMT, S_IFREG, type PhysicalAttributes } from "../store/profile.ts";
 
 export interface LinkSource {
@@ -42,11 +42,5 @@ export function looksRight(stat: BigIntStats, { size, mtime, mtimeNs }: LinkSour
 
 /** Reads an open file from its start and compares it with the chunk id. */
 export function hasContent(fd: number, chunk: Uint8Array): boolean {
-  const digest = createHash("sha256");
-  const buffer = Buffer.allocUnsafe(256 * 1024);
-  for (let at = 0, read = readSync(fd, buffer, 0, buffer.length, 0); read > 0; read = readSync(fd, buffer, 0, buffer.length, at)) {
-    digest.update(buffer.subarray(0, read));
-    at += read;
-  }
-  return digest.digest().equals(chunk);
+  return hashOpenFile(fd, Buffer.allocUnsafe(256 * 1024)).equals(chunk);
 }

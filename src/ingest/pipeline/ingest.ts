@@ -4,9 +4,9 @@
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { mkdirSync, rmSync } from "node:fs";
-import { isErrno, ShaleError } from "../../errors.ts";
+import { isErrno, type ShaleError } from "../../errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
-import type { BlobDigest, DiffId } from "../../image/digest.ts";
+import { checkLayerDigest, type DiffId } from "../../image/digest.ts";
 import { processUmask } from "../../store/attributes.ts";
 import { MadeInodes } from "../../store/made-inodes.ts";
 import { revive, type WorkerPool } from "../../system/worker-pool.ts";
@@ -307,12 +307,6 @@ function tooMuchMetadata(maximum: number): ShaleError {
 
 /** The blob digest first: bytes that are not what the manifest names prove nothing about the config. */
 function verify(inflated: HashedLayer, { descriptor, diffId }: LayerRequest): void {
-  mismatch("blob", descriptor.digest, inflated.blobDigest);
-  mismatch("diff ID", diffId, inflated.diffId);
-}
-
-function mismatch(what: "blob" | "diff ID", expected: BlobDigest | DiffId, actual: BlobDigest | DiffId): void {
-  if (expected === actual) return;
-  const message = `the ${what} of a layer is ${actual}, expected ${expected}; the image or the connection is damaged, pull again or ask who made it`;
-  throw new ShaleError("DIGEST_MISMATCH", message, { what, expected, actual });
+  checkLayerDigest("blob", descriptor.digest, inflated.blobDigest);
+  checkLayerDigest("diff ID", diffId, inflated.diffId);
 }

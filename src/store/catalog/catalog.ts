@@ -4,6 +4,7 @@
  * process drops the first one's), so it is opened only under our lock, by one session of this process at a time, and closed
  * when the session ends. Keys and values: format/store.md, "Catalog".
  */
+import { messageOf } from "../../errors.ts";
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -139,7 +140,7 @@ export class Catalog {
       const isTime = isCatalogWanted(this.#options.layout)
         ? files < TOO_MANY_FILES || idle > patience(files)
         : idle > LINGER_MS && (files < MERGED_FILES || idle > patience(files));
-      if (isTime) this.idle().catch((error: unknown) => this.#options.warn("ERROR", `the chunk index did not close: ${String(error)}`));
+      if (isTime) this.idle().catch((error: unknown) => this.#options.warn("ERROR", `the chunk index did not close: ${messageOf(error)}`));
       else this.#linger(since);
     }, POLL_MS).unref();
   }
@@ -192,7 +193,7 @@ export class Catalog {
       if (SHORTAGES.includes(errnoOf(error) ?? "")) throw error;
       warn(
         "STORE_DAMAGED",
-        `the chunk index of ${JSON.stringify(layout.root)} does not open (${String(error).slice(0, 200)}); it is rebuilt`,
+        `the chunk index of ${JSON.stringify(layout.root)} does not open (${messageOf(error).slice(0, 200)}); it is rebuilt`,
       );
     }
     return undefined;
