@@ -21,7 +21,7 @@ const { values, positionals } = parseArgs({
 const store = await openStore(values.store, {
   maxBytes: Number(values["max-bytes"]),
   // an image used in the last 5 minutes is never removed, so a prefetch does not evict its own images
-  keepYounger: 5 * 60_000,
+  keepYoungerMs: 5 * 60_000,
   onEvicted: ({ references }) => {
     for (const { reference } of references) console.log(`removed ${reference}`);
   },

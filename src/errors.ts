@@ -114,9 +114,25 @@ export class ShaleError<C extends ErrorCode = ErrorCode> extends Error {
 /** Reports a problem that did not stop the operation. `code` is an ErrorCode, or "ERROR" for a failure without one. */
 export type Warn = (code: string, message: string) => void;
 
-/** True for an error of the operating system. If codes are given, such as "ENOENT", it must have one of them. */
+/**
+ * True for an error of any realm, a DOMException included. The `instanceof` operator is false for Node's own errors in the vm contexts
+ * of Jest and vitest, because those contexts have an `Error` class of their own.
+ */
+export function isError(value: unknown): value is Error {
+  if (typeof value !== "object" || value === null || !("stack" in value && "message" in value)) return false;
+  const { message: text } = value;
+  return typeof text === "string";
+}
+
+/** The message of an error; the text of any other value that was thrown. Never throws. */
+export function messageOf(error: unknown): string {
+  if (isError(error)) return error.message;
+  return typeof error === "object" && error !== null ? Object.prototype.toString.call(error) : String(error);
+}
+
+/** True for an error of the operating system in any realm, with one of these errno codes if any are given. */
 export function isErrno(error: unknown, ...codes: string[]): boolean {
-  if (!(error instanceof Error && "code" in error)) return false;
+  if (!(isError(error) && "code" in error)) return false;
   return codes.length === 0 ? "errno" in error : codes.includes(error.code as string);
 }
 

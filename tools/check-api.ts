@@ -1,60 +1,82 @@
 /**
- * The public names of every entry point, against test/api.snapshot.txt (`--update` writes it). Types are read from the
- * declarations; values come from a real import by the package's own name, so that both must agree.
+ * Compares the public API of every entry point, signatures included, with the reports in test/api-report/ (`--update` writes them).
+ * API Extractor reads the emitted declarations.
  */
-import { writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Extractor, ExtractorConfig, ExtractorLogLevel } from "@microsoft/api-extractor";
 import { PROJECT, readProjectFile, report } from "./project.ts";
 
-const SNAPSHOT = "test/api.snapshot.txt";
+const REPORTS = "test/api-report";
 
-const LIST: RegExp = /^export (type )?\{([^}]*)\}/gm;
-const DECLARATION: RegExp = /^export (?:declare )?(?:async |abstract )*(function|const|let|class|interface|type) (\w+)/gm;
-
-/** The names that a .d.ts file exports, `type` or `value` before each; sorted, each once. */
-export function exportedNames(declarations: string): string[] {
-  const names: string[] = [];
-  for (const [, typeOnly, list = ""] of declarations.matchAll(LIST)) {
-    for (const item of list.split(",").filter((text) => text.trim() !== "")) {
-      const name = item.trim().split(" ").at(-1) ?? "";
-      names.push(`${typeOnly !== undefined || item.trim().startsWith("type ") ? "type" : "value"} ${name}`);
-    }
-  }
-  for (const [, keyword = "", name = ""] of declarations.matchAll(DECLARATION)) {
-    names.push(`${keyword === "interface" || keyword === "type" ? "type" : "value"} ${name}`);
-  }
-  return [...new Set(names)].sort();
+export interface EntryPoint {
+  /** Names the report: `NAME.api.md`. */
+  readonly name: string;
+  /** Absolute path of the declarations. */
+  readonly types: string;
 }
 
-/** What was added to or is missing from the snapshot; both are lines. */
-export function compareSnapshot(now: readonly string[], before: readonly string[]): string[] {
-  return [
-    ...now.filter((line) => !before.includes(line)).map((line) => `${SNAPSHOT}: "${line}" is exported but not listed`),
-    ...before.filter((line) => !now.includes(line)).map((line) => `${SNAPSHOT}: "${line}" is listed but not exported`),
-  ];
+/** True if the API differs from its report in `reports`. With `update` the report is written, and nothing differs. */
+export function isChanged({ name, types }: EntryPoint, { reports, temporary, update }: ReportPaths): boolean {
+  const silent = { logLevel: ExtractorLogLevel.None };
+  const config = ExtractorConfig.prepare({
+    packageJsonFullPath: join(PROJECT, "package.json"),
+    configObjectFullPath: undefined,
+    configObject: {
+      projectFolder: PROJECT,
+      mainEntryPointFilePath: types,
+      compiler: { overrideTsconfig: { compilerOptions: COMPILER_OPTIONS, files: [types] } },
+      apiReport: { enabled: true, reportFileName: name, reportFolder: reports, reportTempFolder: temporary },
+      docModel: { enabled: false },
+      dtsRollup: { enabled: false },
+      tsdocMetadata: { enabled: false },
+      messages: { extractorMessageReporting: { default: silent }, tsdocMessageReporting: { default: silent } },
+    },
+  });
+  const { apiReportChanged } = Extractor.invoke(config, {
+    localBuild: update,
+    messageCallback: (message) => {
+      message.handled = true;
+    },
+  });
+  return apiReportChanged && !update;
 }
 
-async function readApi(): Promise<string[]> {
-  const manifest = JSON.parse(await readProjectFile("package.json")) as { name: string; exports: Record<string, unknown> };
-  const lines: string[] = [];
-  for (const [entry, target] of Object.entries(manifest.exports)) {
-    if (typeof target === "string") continue;
-    const names = exportedNames(await readProjectFile((target as { types: string }).types));
-    await requireSameValues(`${manifest.name}${entry.slice(1)}`, names);
-    lines.push(...names.map((name) => `${entry} ${name}`));
-  }
-  return lines;
+export interface ReportPaths {
+  readonly reports: string;
+  /** A directory for the new report. */
+  readonly temporary: string;
+  readonly update: boolean;
 }
 
-async function requireSameValues(specifier: string, names: readonly string[]): Promise<void> {
-  const imported = Object.keys((await import(specifier)) as object).map((name) => `value ${name}`);
-  const declared = names.filter((name) => name.startsWith("value "));
-  const differing = [...imported.filter((name) => !declared.includes(name)), ...declared.filter((name) => !imported.includes(name))];
-  if (differing.length > 0) throw new Error(`${specifier} declares other names than it exports: ${differing.join(", ")}`);
+const COMPILER_OPTIONS = {
+  target: "es2023",
+  lib: ["es2024", "esnext.disposable"],
+  module: "nodenext",
+  types: ["node"],
+  strict: true,
+  noEmit: true,
+  allowImportingTsExtensions: true,
+} as const;
+
+async function entryPoints(): Promise<EntryPoint[]> {
+  const { name, exports } = JSON.parse(await readProjectFile("package.json")) as { name: string; exports: Record<string, unknown> };
+  const typed = Object.entries(exports).filter((entry): entry is [string, { types: string }] => typeof entry[1] === "object");
+  return typed.map(([path, { types }]) => ({ name: `${name}${path.slice(1).replace("/", "-")}`, types: join(PROJECT, types) }));
 }
 
 if (import.meta.main) {
-  const now = await readApi();
-  if (process.argv.includes("--update")) await writeFile(join(PROJECT, SNAPSHOT), `${now.join("\n")}\n`);
-  report("api", compareSnapshot(now, (await readProjectFile(SNAPSHOT)).trim().split("\n")));
+  const temporary = await mkdtemp(join(tmpdir(), "api-report-"));
+  try {
+    const paths = { reports: join(PROJECT, REPORTS), temporary, update: process.argv.includes("--update") };
+    const changed = (await entryPoints()).filter((entry) => isChanged(entry, paths));
+    const hint = "differs from the API; if the change is wanted, run `npm run api:update` and review the report";
+    report(
+      "api",
+      changed.map(({ name }) => `${REPORTS}/${name}.api.md: ${hint}`),
+    );
+  } finally {
+    await rm(temporary, { recursive: true });
+  }
 }

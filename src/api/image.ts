@@ -6,15 +6,22 @@ import type { ImageConfig } from "../image/config.ts";
 import type { BlobDigest } from "../image/digest.ts";
 import { Holds } from "../pull/holds.ts";
 import { materializeImage } from "../pull/materialize-image.ts";
-import type { ProgressRelay } from "../pull/progress-relay.ts";
+import { ProgressRelay } from "../pull/progress-relay.ts";
+import type { ProgressSink } from "../pull/progress.ts";
 import type { PulledImage, PullStats } from "../pull/pull-request.ts";
 import { untilSettled } from "../pull/until-settled.ts";
 import type { BootCore } from "../session/boot-core.ts";
 import type { Profile } from "../store/profile.ts";
 import type { FileName, FileStat, ImageFiles, ReadRange } from "../view/image-files.ts";
+import { checkOptions, isFunction, isSignal } from "./check-options.ts";
 
 export interface SignalOptions {
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface MaterializeImageOptions extends SignalOptions {
+  /** Gets the tree events; default: the `onProgress` of the pull. */
+  readonly onProgress?: ProgressSink | undefined;
 }
 
 /** Of the pull that returned the image; they apply to a later `materialize` too. */
@@ -71,27 +78,33 @@ export class Image {
     return { session: image.#session, pulled: image.#pulled };
   }
 
-  /** Creates the layer directories that are missing. Idempotent; a failed or cancelled attempt can be repeated. */
-  async materialize(options: SignalOptions = {}): Promise<void> {
-    const { signal } = options;
+  /**
+   * Creates the layer directories that are missing. Idempotent; a failed or cancelled attempt can be repeated. A call that waits for
+   * another one reports no progress.
+   */
+  async materialize(options: MaterializeImageOptions = {}): Promise<void> {
+    checkOptions("materialize", options, { signal: isSignal, onProgress: isFunction });
+    const { signal, onProgress } = options;
     // the failure or the signal of another call does not end this one
     for (let other = this.#made; other !== undefined; other = this.#made) {
       await untilSettled(other, signal);
       if (this.#made === other) return;
     }
-    const made = this.#materialize(signal).catch((error: unknown) => {
+    const made = this.#materialize(signal, onProgress).catch((error: unknown) => {
       if (this.#made === made) this.#made = undefined;
       throw error;
     });
     return (this.#made = made);
   }
 
-  #materialize(signal: AbortSignal | undefined): Promise<void> {
+  #materialize(signal: AbortSignal | undefined, onProgress: ProgressSink | undefined): Promise<void> {
     const { record, trees, profile } = this.#pulled;
+    const { force, relay } = this.#materializing;
+    const progress = onProgress === undefined ? relay : new ProgressRelay(onProgress);
     return this.#session.run(signal, async (own) => {
       using holds = new Holds();
       const diffIds = record.layers.map(({ diffId }) => diffId);
-      await materializeImage(this.#session, { ...this.#materializing, diffIds, trees, profile, holds, signal: own });
+      await materializeImage(this.#session, { force, relay: progress, diffIds, trees, profile, holds, signal: own });
     });
   }
 

@@ -10,7 +10,7 @@ export async function openImageFiles(core: StoreCore, diffIds: readonly DiffId[]
     diffIds.map(async (diffId) => {
       const path = core.layers.sidecarPath(diffId);
       const isIndexed = core.layers.record(diffId)?.indexed !== false;
-      return { diffId, path, indexed: isIndexed ? undefined : await core.pool.run<Uint8Array | undefined>("tree/index", path) };
+      return { diffId, path, indexed: isIndexed ? undefined : await core.pool.run("tree/index", path) };
     }),
   );
   const { profile: native, owner } = core.superblock;

@@ -26,9 +26,7 @@ export async function* refetchImages(registry: Registry, options: SignalOptions 
   checkOptions("refetchImages", options, { signal: isSignal });
   const { store } = registry;
   const { signal } = options;
-  const names = (await store.images()).flatMap(({ reasons }) =>
-    reasons.flatMap((reason) => (reason.kind === "reference" ? [{ reference: reason.reference, platform: reason.platform }] : [])),
-  );
+  const names = (await store.images()).flatMap(({ references }) => references);
   for (const { reference, platform } of names.toSorted((a, b) => (a.reference < b.reference ? -1 : 1))) {
     signal?.throwIfAborted();
     const query = { platform, materialize: "lazy", signal } as const;

@@ -4,7 +4,7 @@ import { hostPlatform, parsePlatform } from "../image/platform.ts";
 import { formatReference, parseReference, type ArchiveReference, type Reference } from "../image/reference.ts";
 import type { ArchiveSource } from "../source/local/archive-source.ts";
 import type { Credentials, CredentialsProvider } from "../source/auth/credentials.ts";
-import type { ParallelRanges } from "../source/registry/parallel-options.ts";
+import type { ParallelRanges } from "../source/registry/parallel-ranges.ts";
 import type { RetryPolicy } from "../source/http/retry.ts";
 import type { Source } from "../source/source.ts";
 import { parseProfile, type Profile } from "../store/profile.ts";
@@ -25,7 +25,7 @@ import {
   type Check,
 } from "./check-options.ts";
 import { Image } from "./image.ts";
-import { DEFAULT_LIMITS, resolveLimits, type Limits } from "../pull/limits.ts";
+import { resolveLimits, type Limits } from "../pull/limits.ts";
 import type { BootCore } from "../session/boot-core.ts";
 import { Store } from "./store.ts";
 import type { ProgressSink } from "../pull/progress.ts";
@@ -125,7 +125,8 @@ const REGISTRY_OPTIONS: Readonly<Record<keyof RegistryOptions, Check>> = {
   profile: isText,
   userAgent: isText,
   verifyManifest: isFunction,
-  limits: isRecord(Object.fromEntries(Object.keys(DEFAULT_LIMITS).map((name) => [name, () => undefined]))),
+  // resolveLimits checks its keys and values
+  limits: (value) => (typeof value === "object" && value !== null ? undefined : { expected: "an object" }),
 };
 
 const PULL_OPTIONS: Readonly<Record<keyof PullOptions, Check>> = {

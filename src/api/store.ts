@@ -272,17 +272,19 @@ export class Store {
 
   /**
    * Keeps an image under a name until `release(name)` or for `ttlMs`, beyond the life of this process. An existing lease of that name moves
-   * to this image. @throws TypeError for a closed image
+   * to this image. Returns the lease with the time of its end. @throws TypeError for a closed image
    */
-  async lease(name: string, image: Image, options: { readonly ttlMs?: number | undefined } = {}): Promise<void> {
+  async lease(name: string, image: Image, options: { readonly ttlMs?: number | undefined } = {}): Promise<Lease> {
     checkArgument("lease", "name", name, isText);
     checkOptions("lease", options, { ttlMs: isWhole("ms", 1) });
     if (Image.internals(image).pulled.lease.fd < 0) throw new TypeError("lease(): the image is closed; get it again from its store");
     const core = this.#session;
     const expires = options.ttlMs === undefined ? {} : { expires: Date.now() + options.ttlMs };
     return core.run(undefined, async () => {
-      core.leases.write({ name, manifestDigest: image.manifestDigest, ...expires });
+      const lease = { name, manifestDigest: image.manifestDigest, ...expires };
+      core.leases.write(lease);
       core.leases.touch(image.manifestDigest);
+      return lease;
     });
   }
 
@@ -319,12 +321,15 @@ export interface StoredImage {
   readonly config: ImageConfig;
   /** Bottom to top. */
   readonly layers: readonly ImageLayer[];
+  /** The references that name the image, each with the platform that it was pulled for. Empty if only something else keeps it. */
+  readonly references: readonly { readonly reference: string; readonly platform: string }[];
   readonly reasons: readonly Reason[];
   /** ms since 1970. */
   readonly lastUse: number;
 }
 
-function summary({ record, reasons, lastUse }: KnownImage): StoredImage {
+function summary({ record, references, reasons, lastUse }: KnownImage): StoredImage {
   const { manifestDigest, configDigest, config, layers } = record;
-  return { manifestDigest, configDigest, config, layers, reasons, lastUse };
+  const names = references.map(({ reference, platform }) => ({ reference, platform }));
+  return { manifestDigest, configDigest, config, layers, references: names, reasons, lastUse };
 }

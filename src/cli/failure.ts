@@ -1,5 +1,5 @@
 /** Errors as output: one line of text or one JSON object, and an exit code. */
-import { ShaleError } from "../errors.ts";
+import { messageOf, ShaleError } from "../errors.ts";
 import { exitCodeOf, INTERRUPTED } from "./exit-codes.ts";
 import { nameOptions, showJson, showMessage } from "./show.ts";
 import { UsageError } from "./usage-error.ts";
@@ -22,7 +22,7 @@ export function describeFailure(error: unknown, signal: AbortSignal): Failure {
   if (error instanceof UsageError) return { code: "USAGE", message: error.message, exitCode: exitCodeOf("USAGE") };
   if (ShaleError.is(error))
     return { code: error.code, message: nameOptions(error.message), detail: error.detail, exitCode: exitCodeOf(error.code) };
-  return { code: "INTERNAL", message: error instanceof Error ? error.message : String(error), exitCode: exitCodeOf("INTERNAL") };
+  return { code: "INTERNAL", message: messageOf(error), exitCode: exitCodeOf("INTERNAL") };
 }
 
 /** Ends with a line feed. `subject` names which of several things failed; the caller escapes it. */

@@ -25,11 +25,11 @@ export async function openImage(store: Store, reference: string, { line, context
 
 /** @throws NOT_CACHED always */
 export async function missing(store: Store, reference: string, platform: string | undefined): Promise<never> {
-  const known = (await store.images()).flatMap(({ reasons }) => reasons.filter((reason) => reason.kind === "reference"));
+  const known = (await store.images()).flatMap(({ references }) => references);
   const others = known.filter((one) => isSame(one.reference, reference)).map((one) => one.platform);
   const wanted = platform === undefined ? "" : ` for ${platform}`;
   const next =
-    others.length > 0 ? `it exists for ${[...new Set(others)].join(", ")}: select that by --platform` : await nearest(reference, known);
+    others.length > 0 ? `it exists for ${[...new Set(others)].join(", ")}: select one with --platform` : await nearest(reference, known);
   throw new ShaleError("NOT_CACHED", `${JSON.stringify(reference)} is not completely in the store${wanted}; ${next}`, { reference });
 }
 
@@ -39,7 +39,7 @@ async function nearest(reference: string, known: readonly { readonly reference: 
     ...new Set(known.flatMap(({ reference: full }) => [full, full.replace(/^docker\.io\/(?:library\/)?/, "")])),
   ]);
   return near === undefined
-    ? "pull it by shale pull; shale images lists the images in the store"
+    ? "pull it with shale pull; shale images lists the images in the store"
     : `did you mean ${near}? shale images lists the images in the store`;
 }
 

@@ -25,7 +25,7 @@ export async function openExistingStore(
 }
 
 /** @throws NOT_A_STORE */
-export function requireStore(path: string): void {
+function requireStore(path: string): void {
   if (existsSync(join(path, "store.json"))) return;
   const message = `${JSON.stringify(path)} is not a store; shale pull creates one, --store or SHALE_STORE selects another`;
   throw new ShaleError("NOT_A_STORE", message, { path });

@@ -1,4 +1,5 @@
 /** Options for Store and Registry, from the options of a command. */
+import { messageOf } from "../errors.ts";
 import type { GcResult, ParallelRanges, Profile, Registry, RegistryOptions, StoreOptions } from "../index.ts";
 import type { Line, OptionValues } from "./command.ts";
 import { parseSize } from "./parse-amount.ts";
@@ -75,8 +76,7 @@ function readCertificates(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`--ca ${JSON.stringify(path)} cannot be read: ${why}`, { cause: error });
+    throw new UsageError(`--ca ${JSON.stringify(path)} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 

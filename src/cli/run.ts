@@ -1,4 +1,5 @@
 /** Runs a command line, from arguments to exit code. */
+import { isError } from "../errors.ts";
 import type { Command, Context } from "./command.ts";
 import { COMMANDS, loadCommands } from "./commands.ts";
 import { describeFailure, failureLine } from "./failure.ts";
@@ -48,13 +49,13 @@ function report(error: unknown, { argv, context, command }: Failed): number {
   const json = options.includes("--json");
   stderr.write(failureLine({ ...failure, exitCode }, { json }));
   if (usage && !json) stderr.write(`shale: see ${["shale", of?.name ?? error.group, "--help"].filter(Boolean).join(" ")}\n`);
-  if (env["SHALE_DEBUG"] && error instanceof Error) stderr.write(`${showStack(error)}\n`);
+  if (env["SHALE_DEBUG"] && isError(error)) stderr.write(`${showStack(error)}\n`);
   return exitCode;
 }
 
 /** With its causes; each line is escaped. */
 function showStack(error: Error): string {
   const stack = error.stack ?? error.message;
-  const cause = error.cause instanceof Error ? `\ncaused by ${showStack(error.cause)}` : "";
+  const cause = isError(error.cause) ? `\ncaused by ${showStack(error.cause)}` : "";
   return `${stack.split("\n").map(showMessage).join("\n")}${cause}`;
 }

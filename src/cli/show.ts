@@ -71,9 +71,9 @@ export function showNumber(count: number): string {
   return String(count).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
 
-/** `1 layer`, `8,812 layers`. */
+/** `1 layer`, `8,812 layers`, `2 entries`. */
 export function showCount(count: number, noun: string): string {
-  return `${showNumber(count)} ${noun}${count === 1 ? "" : "s"}`;
+  return `${showNumber(count)} ${count === 1 ? noun : `${noun}s`.replace(/ys$/, "ies")}`;
 }
 
 /**

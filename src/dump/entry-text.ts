@@ -68,7 +68,7 @@ export function entryJson(sidecar: Sidecar, entry: number, order: number | null)
   };
 }
 
-export function flagNames(flags: number): string[] {
+function flagNames(flags: number): string[] {
   return FLAGS.filter(([flag]) => (flags & flag) !== 0).map(([, name]) => name);
 }
 
@@ -79,7 +79,7 @@ export function bytesJson(text: string): string | { readonly hex: string } {
 }
 
 /** Returns ISO 8601 with nanoseconds, or seconds since 1970 for a year outside 0 to 9999. */
-export function timeText(seconds: number, nanoseconds: number): string {
+function timeText(seconds: number, nanoseconds: number): string {
   const fraction = nanoseconds === 0 ? "" : `.${String(nanoseconds).padStart(9, "0")}`;
   const date = new Date(seconds * 1000);
   const year = Number.isNaN(date.getTime()) ? -1 : date.getUTCFullYear();

@@ -9,10 +9,12 @@ import { exportLayer } from "./export-layer.ts";
 import type { ExportBlob, ExportedImage, ExportSink } from "./export-sink.ts";
 import { LayoutSink } from "./layout-sink.ts";
 import { isErrno, ShaleError } from "../errors.ts";
+import type { Compression } from "../image/compression.ts";
+import { computeDigest } from "../image/compute-digest.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { digestAlgorithm, parseBlobDigest, type BlobDigest, type DiffId } from "../image/digest.ts";
 import { parseManifestDocument } from "../image/manifest.ts";
-import { layerCompression, OCI_CONFIG, OCI_MANIFEST, type Compression } from "../image/media-type.ts";
+import { layerCompression, OCI_CONFIG, OCI_MANIFEST } from "../image/media-type.ts";
 import { parseReference, type ArchiveReference, type LayoutReference } from "../image/reference.ts";
 import type { ImageLayer, ImageRecord, Images } from "../store/images.ts";
 import type { Layers } from "../store/layers.ts";
@@ -213,16 +215,11 @@ function descriptorOf(digest: BlobDigest, size: number, compression: Compression
   return { mediaType: compression === "none" ? LAYER : `${LAYER}+${compression}`, digest, size };
 }
 
-function documentBlob(bytes: Uint8Array, mediaType: string, digest: BlobDigest = parseBlobDigest(digestOf(bytes))): ExportBlob {
+function documentBlob(bytes: Uint8Array, mediaType: string, digest: BlobDigest = computeDigest(bytes)): ExportBlob {
   const pieces = async function* (): AsyncGenerator<Uint8Array> {
     yield bytes;
   };
   return { descriptor: { mediaType, digest, size: bytes.length }, bytes: pieces };
-}
-
-function digestOf(bytes: Uint8Array, like?: BlobDigest): string {
-  const algorithm = like === undefined ? "sha256" : digestAlgorithm(like);
-  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
 }
 
 function resultOf(record: ImageRecord, { manifest, layers }: ExportedImage, target: Target): ExportResult {

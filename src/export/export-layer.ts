@@ -7,7 +7,7 @@ import { closeSync, createReadStream, read, readSync } from "node:fs";
 import { promisify } from "node:util";
 import { decodeHeaders, HeadersError, Sidecar, SidecarError, type HeadersOp } from "../../format/index.ts";
 import { isErrno, ShaleError } from "../errors.ts";
-import { parseDiffId, type DiffId } from "../image/digest.ts";
+import { digestMismatch, parseDiffId, type DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
 import { LayerContent } from "../tree/layer-content.ts";
@@ -44,8 +44,8 @@ export async function* exportLayer(request: ExportRequest): AsyncGenerator<Buffe
   }
   const actual = parseDiffId(`sha256:${digest.digest("hex")}`);
   if (actual === request.diffId) return;
-  const message = `the layer ${request.diffId} was rebuilt as ${actual}: something of it in the store is damaged; run shale fsck --repair`;
-  throw new ShaleError("DIGEST_MISMATCH", message, { what: "diff ID", expected: request.diffId, actual });
+  const advice = "its data in the store is damaged, run shale fsck --repair";
+  throw digestMismatch({ what: "diff ID", expected: request.diffId, actual, subject: "the exported layer", advice });
 }
 
 async function* rebuild({ diffId, ...request }: ExportRequest): AsyncGenerator<Buffer> {

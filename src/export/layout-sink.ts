@@ -4,7 +4,7 @@ import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ShaleError } from "../errors.ts";
-import { digestAlgorithm, digestHex } from "../image/digest.ts";
+import { digestAlgorithm, digestHex, digestMismatch } from "../image/digest.ts";
 import { JsonObject, MAX_MANIFEST_BYTES, parseJson, quote, type Fail } from "../image/document.ts";
 import { OCI_INDEX } from "../image/media-type.ts";
 import { durableWrite, syncDirectory } from "../system/durable-write.ts";
@@ -104,10 +104,10 @@ export class LayoutSink implements ExportSink {
 }
 
 /** What was read twice must be the same twice. */
-export function checkDigest(expected: string, actual: string): void {
+function checkDigest(expected: string, actual: string): void {
   if (actual === expected) return;
-  const message = `the blob ${expected} was written as ${actual}: something of it in the store is damaged; run shale fsck --repair`;
-  throw new ShaleError("DIGEST_MISMATCH", message, { what: "blob", expected, actual });
+  const advice = "its data in the store is damaged, run shale fsck --repair";
+  throw digestMismatch({ what: "blob", expected, actual, subject: "the exported blob", advice });
 }
 
 function unusable(path: string, why: string): ShaleError<"DESTINATION_UNUSABLE"> {

@@ -5,7 +5,7 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { isErrno } from "../errors.ts";
+import { isErrno, isError, messageOf } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { acquireCatalogLock } from "../store/catalog/catalog-lock.ts";
 import { Catalog } from "../store/catalog/catalog.ts";
@@ -46,7 +46,7 @@ async function readCatalog(context: FsckContext): Promise<CatalogFault[]> {
     return await compare(context, { snapshot, announced });
   } catch (error) {
     if (isErrno(error, "LEVEL_DATABASE_NOT_OPEN", "LEVEL_CORRUPTION", "LEVEL_IO_ERROR", "LEVEL_NOT_FOUND", "LEVEL_ITERATOR_NOT_OPEN")) {
-      const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+      const cause = messageOf(isError(error) && isError(error.cause) ? error.cause : error);
       return [{ kind: "catalog-damaged", found: cause.replaceAll(snapshot, "db").slice(0, 300) }];
     }
     throw error;
@@ -68,7 +68,7 @@ function makeSnapshotDirectory(context: FsckContext): string {
 }
 
 function patienceOf({ options }: FsckContext): number {
-  return options.patience ?? PATIENCE_MS;
+  return options.patienceMs ?? PATIENCE_MS;
 }
 
 /** Returns the layers that are announced but not in the snapshot; undefined if the lock was not free in time. */
@@ -215,7 +215,7 @@ async function* catalogLayers(context: FsckContext): AsyncGenerator<CatalogLayer
   for (const diffId of layers.list()) {
     const { profile: native, owner } = superblock;
     const request = { sidecar: layers.sidecarPath(diffId), native, owner };
-    const inodes = await context.unlessRemoved([diffId], () => pool.run<Uint8Array>("tree/inodes", request));
+    const inodes = await context.unlessRemoved([diffId], () => pool.run("tree/inodes", request));
     if (inodes && inodes.length % INODE_ROW_BYTES === 0) yield { diffId, inodes };
   }
 }

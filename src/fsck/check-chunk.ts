@@ -1,7 +1,7 @@
 /** Checks that a link source has the content and attributes that its name stands for. */
-import { createHash } from "node:crypto";
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type BigIntStats } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, type BigIntStats } from "node:fs";
 import type { ChunkId } from "../../format/index.ts";
+import { hashOpenFile } from "../system/hash-open-file.ts";
 import { fsPath, showBytes, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { S_IFMT, S_IFREG, type PhysicalAttributes } from "../store/profile.ts";
@@ -57,7 +57,7 @@ export function checkChunk(path: ByteString, expected: ExpectedInode, deep: bool
   return faults;
 }
 
-export function attributeFaults(stat: BigIntStats, { size, mtime, attributes }: ExpectedInode): ChunkFault[] {
+function attributeFaults(stat: BigIntStats, { size, mtime, attributes }: ExpectedInode): ChunkFault[] {
   const faults: ChunkFault[] = [];
   const [owner, found] = [`${attributes.uid}:${attributes.gid}`, `${stat.uid}:${stat.gid}`];
   if (Number(stat.size) !== size) faults.push(fault(stat, "chunk-size", String(size), String(stat.size)));
@@ -83,6 +83,8 @@ function xattrFaults(path: ByteString, stat: BigIntStats, { xattrs }: PhysicalAt
   return faults;
 }
 
+const READ_BYTES = 1024 * 1024;
+
 /** Returns the SHA-256 of a regular file of this size; undefined if it is another kind or size of file, or cannot be read. */
 export function hashFile(path: ByteString, size: number): Buffer | undefined {
   let fd: number;
@@ -94,7 +96,7 @@ export function hashFile(path: ByteString, size: number): Buffer | undefined {
   }
   try {
     const stat = fstatSync(fd);
-    return stat.isFile() && stat.size === size ? hashOpen(fd, size) : undefined;
+    return stat.isFile() && stat.size === size ? hashOpenFile(fd, Buffer.allocUnsafe(Math.min(READ_BYTES, Math.max(size, 1)))) : undefined;
   } catch (error) {
     // a bad sector is damage to this chunk, not a failure of the check
     if (isErrno(error, "EIO")) return undefined;
@@ -102,15 +104,6 @@ export function hashFile(path: ByteString, size: number): Buffer | undefined {
   } finally {
     closeSync(fd);
   }
-}
-
-const READ_BYTES = 1024 * 1024;
-
-function hashOpen(fd: number, size: number): Buffer {
-  const digest = createHash("sha256");
-  const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, Math.max(size, 1)));
-  for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) digest.update(buffer.subarray(0, read));
-  return digest.digest();
 }
 
 function fault(stat: BigIntStats, kind: ChunkFault["kind"], expected: string, found: string): ChunkFault {

@@ -3,6 +3,8 @@ import { existsSync, lstatSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import type { DiffId } from "../image/digest.ts";
+import { isIngestRunning } from "../inspect/find-orphans.ts";
+import { isYoung } from "../inspect/roots.ts";
 import { INODE_ID_BYTES, inodeIdAt, inodeIdOf, inodeNameOf, type InodeId, type InodeName, type TreeId } from "../store/ids.ts";
 import { bumpGeneration } from "../store/generation.ts";
 import { chunkPathByName, isShard, parseLinkSource } from "../store/layout.ts";
@@ -30,7 +32,7 @@ export async function* checkChunks(context: FsckContext, layers: readonly LayerT
   let done = 0;
   const results = mapInOrder(jobs, { concurrency: pool.size * 2, signal }, async (job) => ({
     job,
-    faults: (await context.unlessRemoved([job.diffId], () => pool.run<FoundFault[]>("fsck/chunks", job))) ?? [],
+    faults: (await context.unlessRemoved([job.diffId], () => pool.run("fsck/chunks", job))) ?? [],
   }));
   for await (const { job, faults } of results) {
     context.progress("chunks", ++done, jobs.length);
@@ -42,16 +44,22 @@ export async function* checkChunks(context: FsckContext, layers: readonly LayerT
   const unused = [...inventory]
     .filter(([name]) => !used.has(name))
     .flatMap(([name, ordinals]) => ordinals.map((ordinal) => chunkPathByName(layout.chunks, name, ordinal)));
+  // a running ingest may use them, and so may a layer that must be fetched again
+  const missing = [...context.records.values()].flatMap((record) => record.layers).some(({ diffId }) => !context.known.has(diffId));
+  const isWanted = missing || isIngestRunning(layout);
   for (const path of unused)
-    yield await context.corrected(finding("chunk-unused", context.relative(path)), "removed", () => removeUnused(context, path));
+    yield await context.corrected(finding("chunk-unused", context.relative(path)), "removed", () => removeUnused(context, path, isWanted));
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Removes only a chunk that no running ingest can have written. An ingest that uses it checks again because the generation changes. */
-async function removeUnused({ layout, options, layers, known, signal }: FsckContext, path: string): Promise<boolean> {
+/**
+ * With `isWanted` it keeps a young chunk. An ingest that begins meanwhile checks its chunks again because the generation changes.
+ */
+async function removeUnused({ layout, options, layers, known, signal }: FsckContext, path: string, isWanted: boolean): Promise<boolean> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (!stat || Date.now() - stat.ctimeMs < (options.keepYoungerMs ?? DAY_MS)) return false;
+  if (!stat) return false;
+  if (isWanted && isYoung(stat.ctimeMs, options.keepYoungerMs ?? DAY_MS)) return false;
   using sweep = await FileLock.acquire(layout.lock("sweep"), { signal });
   // a layer that was published meanwhile or is damaged may have it
   if (layers.list().some((diffId) => !known.has(diffId))) return false;
@@ -165,7 +173,7 @@ async function findUses(context: FsckContext, inodes: readonly InodeName[]): Pro
       owner: context.superblock.owner,
       inodes,
     };
-    const paths = await context.unlessRemoved([tree.diffId], () => context.pool.run<TreeUses["paths"]>("fsck/uses", request));
+    const paths = await context.unlessRemoved([tree.diffId], () => context.pool.run("fsck/uses", request));
     if (paths) found.push({ tree, paths });
   }
   return found;
@@ -220,7 +228,7 @@ async function repairLinkSource(
     staged: context.fresh("chunk"),
     others: affected.files,
   };
-  if (await context.pool.run<boolean>("fsck/repair-chunk", request)) return "made again from a copy";
+  if (await context.pool.run("fsck/repair-chunk", request)) return "made again from a copy";
   context.setAside(path);
   // other ordinals and profiles are made again on demand; the layer itself needs its native inode
   if (fault.ordinal !== 0 || profile !== context.superblock.profile) return "moved to staging";

@@ -60,7 +60,8 @@ export async function* checkStaging(context: FsckContext): AsyncGenerator<Findin
     const path = join(staging, name);
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (!stat) continue;
-    const age = Date.now() - stat.mtimeMs;
+    // a time in the future is of a clock that was wrong
+    const age = Math.abs(Date.now() - stat.mtimeMs);
     const { kind } = parseStagingName(name);
     const isLeftover = kind === "work" ? isDead(path, context) : kind !== "downloads" && age > DAY_MS;
     if (!isLeftover) continue;
@@ -72,7 +73,7 @@ export async function* checkStaging(context: FsckContext): AsyncGenerator<Findin
 /** A directory without an owner file may have been created just now, so it counts as dead only after a minute. */
 function isDead(path: string, context: FsckContext): boolean {
   const owner = join(path, WORK_OWNER);
-  if (!existsSync(owner)) return Date.now() - (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > 60_000;
+  if (!existsSync(owner)) return Math.abs(Date.now() - (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())) > 60_000;
   try {
     const lock = FileLock.try(owner);
     lock?.release();

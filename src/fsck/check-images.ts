@@ -1,7 +1,8 @@
 /** Checks references, image records, manifests and configs against each other. */
-import { createHash } from "node:crypto";
 import { existsSync, rmSync } from "node:fs";
-import { digestAlgorithm, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
+import { ShaleError } from "../errors.ts";
+import { computeDigest } from "../image/compute-digest.ts";
+import { parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { Images, type ImageRecord } from "../store/images.ts";
 import { parseDigestName } from "../store/layout.ts";
 import { readChecked } from "../store/checked-file.ts";
@@ -37,8 +38,7 @@ async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"
     const bytes = readIfExists(path);
     // the file was removed meanwhile
     if (!bytes) continue;
-    const algorithm = digestAlgorithm(expected);
-    const found = `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
+    const found = computeDigest(bytes, expected);
     if (found === expected) continue;
     const damaged = finding(`${kind}-damaged`, context.relative(path), { expected, found });
     yield await context.corrected(damaged, "removed; the next pull fetches it", () => rmSync(path, { force: true }));
@@ -79,7 +79,7 @@ function readRecord(images: Images, digest: BlobDigest): ImageRecord | undefined
     parseBlobDigest(record?.configDigest);
     return record;
   } catch (error) {
-    if (error instanceof TypeError || (error instanceof Error && error.name === "ShaleError")) return undefined;
+    if (error instanceof TypeError || ShaleError.is(error)) return undefined;
     throw error;
   }
 }

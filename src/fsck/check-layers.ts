@@ -71,7 +71,7 @@ async function checkOnce(context: FsckContext, diffId: DiffId, profiles: readonl
     };
   const [sidecar, headers] = [layers.sidecarPath(diffId), layers.headersPath(diffId)];
   const request: LayerRequest = { diffId, sidecar, headers, owner: superblock.owner, profiles, deep: level !== "quick" };
-  const checked = await context.unlessRemoved([diffId], () => context.pool.run<CheckedLayer>("fsck/layer", request));
+  const checked = await context.unlessRemoved([diffId], () => context.pool.run("fsck/layer", request));
   if (!checked) return { diffId };
   if (!checked.fault) return { diffId, checked };
   const { kind, found, offset } = checked.fault;

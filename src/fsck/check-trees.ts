@@ -31,9 +31,7 @@ export async function* checkTrees(context: FsckContext): AsyncGenerator<Finding>
 
 async function compare(context: FsckContext, tree: KnownTree): Promise<CheckedTree> {
   const task = taskOf(context, tree, context.layout.tree(tree.treeId));
-  return (
-    (await context.unlessRemoved([tree.diffId], () => context.pool.run<CheckedTree>("fsck/tree", task))) ?? { count: 0, differences: [] }
-  );
+  return (await context.unlessRemoved([tree.diffId], () => context.pool.run("fsck/tree", task))) ?? { count: 0, differences: [] };
 }
 
 function taskOf(context: FsckContext, { diffId, profile, resolution }: KnownTree, tree: string): TreeTask {

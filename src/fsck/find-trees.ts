@@ -30,7 +30,7 @@ async function compose(context: FsckContext, { layers, trees }: Pick<ImageRecord
     owner: context.superblock.owner,
   };
   try {
-    const composed = await context.pool.run<ComposedLayer[]>("tree/compose", request);
+    const composed = await context.pool.run("tree/compose", request);
     composed.forEach((layer, index) => add(context, layer, { diffId: layers[index]!.diffId, profile }));
   } catch (error) {
     // the layer was removed since it was checked, so its trees need no explanation

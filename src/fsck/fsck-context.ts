@@ -1,4 +1,6 @@
 /** The state that the checks of one fsck share. */
+import type { TreeTaskMap } from "../tree/tasks.ts";
+import type { FsckTaskMap } from "./fsck-tasks.ts";
 import { existsSync, renameSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { basename } from "node:path";
@@ -37,9 +39,9 @@ export interface FsckOptions {
   readonly dryRun?: boolean | undefined;
   /** Number of worker threads. Default 2, or 1 on a machine with one core. */
   readonly workers?: number | undefined;
-  /** How long to wait for the catalog's lock, in ms. Default 10,000. */
-  readonly patience?: number | undefined;
-  /** A repair keeps unused chunks that are younger than this, in ms: an ingest may be about to use them. Default a day. */
+  /** How long to wait for the lock of the catalog. Default 10,000. */
+  readonly patienceMs?: number | undefined;
+  /** While an ingest runs or a layer must be fetched again, a repair keeps unused chunks that are younger than this, in ms. Default a day. */
   readonly keepYoungerMs?: number | undefined;
   readonly onProgress?: ((progress: FsckProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -64,14 +66,14 @@ export interface KnownTree {
 export interface FsckInit {
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<FsckTaskMap & TreeTaskMap>;
   readonly options: FsckOptions;
 }
 
 export class FsckContext {
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<FsckTaskMap & TreeTaskMap>;
   readonly options: FsckOptions;
   readonly level: FsckLevel;
   readonly bootId: string;

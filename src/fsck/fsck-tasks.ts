@@ -8,7 +8,7 @@ import type { DiffId } from "../image/digest.ts";
 import { INODE_ID_BYTES, inodeNameOf, type InodeName } from "../store/ids.ts";
 import { chunkPath } from "../store/layout.ts";
 import type { Owner, Profile } from "../store/profile.ts";
-import type { Handled, Handler } from "../system/worker-pool.ts";
+import type { Handled, Handlers, Task } from "../system/worker-pool.ts";
 import { checkTree, type TreeDifference } from "../tree/check-tree.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
 import { TreePlan, type TreeTask } from "../tree/tree-plan.ts";
@@ -77,8 +77,20 @@ export interface CheckedTree {
 
 const SHOWN_DIFFERENCES = 100;
 
+export interface FsckTaskMap {
+  "fsck/layer": Task<LayerRequest, CheckedLayer>;
+  "fsck/chunks": Task<ChunksRequest, FoundFault[]>;
+  /** The paths of each inode, by its id in hex. */
+  "fsck/uses": Task<UsesRequest, Record<string, string[]>>;
+  "fsck/tree": Task<TreeTask, CheckedTree>;
+  /** Undefined if the layer is intact. */
+  "fsck/rebuild": Task<ExportRequest, { expected: string; found: string } | undefined>;
+  /** True if the chunk was repaired. */
+  "fsck/repair-chunk": Task<RepairRequest, boolean>;
+}
+
 export class FsckTasks {
-  readonly handlers: Readonly<Record<string, Handler>> = {
+  readonly handlers: Handlers<FsckTaskMap> = {
     "fsck/layer": checkLayer,
     "fsck/chunks": async (request: ChunksRequest) => ({ value: checkChunks(request, await this.#open(request.sidecar)) }),
     "fsck/uses": async (request: UsesRequest) => ({ value: findUses(request, await this.#open(request.sidecar)) }),
@@ -101,7 +113,7 @@ export class FsckTasks {
   }
 }
 
-async function checkLayer(request: LayerRequest): Promise<Handled> {
+async function checkLayer(request: LayerRequest): Promise<Handled<CheckedLayer>> {
   const fault = (await sidecarFault(request)) ?? (await headersFault(request));
   if (fault) return { value: { fault, tables: [], live: 0 } satisfies CheckedLayer };
   using sidecar = await Sidecar.openFile(request.sidecar);

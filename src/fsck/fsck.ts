@@ -3,6 +3,8 @@
  * directories, images, layers, chunks, trees, catalog, rebuilt layers, staging. Safe while other processes pull: fsck checks an object
  * again if it may have changed meanwhile, and repairs take the locks of format/store.md.
  */
+import type { FsckTaskMap } from "./fsck-tasks.ts";
+import type { TreeTaskMap } from "../tree/tasks.ts";
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { isErrno, ShaleError } from "../errors.ts";
@@ -34,7 +36,7 @@ export async function* fsck(
   const superblock = superblockOf(layout);
   if ("kind" in superblock) return yield superblock;
   const size = options.workers ?? Math.min(2, availableParallelism());
-  const pool = new WorkerPool(new URL("./worker.js", import.meta.url), { size });
+  const pool = new WorkerPool<FsckTaskMap & TreeTaskMap>(new URL("./worker.js", import.meta.url), { size });
   const context = new FsckContext({ layout, superblock, pool, options });
   try {
     yield* sections(context);

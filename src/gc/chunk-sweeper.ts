@@ -1,6 +1,6 @@
 /** Deletes the chunks and catalog rows that only one layer used, in slices that are too short for other processes to notice. */
 import type { DiffId } from "../image/digest.ts";
-import type { StoreParts } from "../inspect/store-parts.ts";
+import type { GcParts } from "./gc-parts.ts";
 import { INODE_ROW_BYTES, type CatalogSession } from "../store/catalog/catalog-session.ts";
 import { bumpGeneration } from "../store/generation.ts";
 import { INODE_ID_BYTES, inodeIdAt, type InodeId } from "../store/ids.ts";
@@ -16,7 +16,7 @@ const GROUP = 128;
 const SLICE_MS = { begin: 10, end: 20 } as const;
 
 export class ChunkSweeper {
-  readonly #parts: StoreParts;
+  readonly #parts: GcParts;
   readonly #diffId: DiffId;
   readonly #found: FoundChunks;
   readonly #formsOf = new Map<number, Form[]>();
@@ -26,7 +26,7 @@ export class ChunkSweeper {
   /** Deleted inodes, and the bytes of their content. */
   readonly total = { chunks: 0, bytes: 0 };
 
-  constructor(parts: StoreParts, diffId: DiffId, found: FoundChunks) {
+  constructor(parts: GcParts, diffId: DiffId, found: FoundChunks) {
     this.#parts = parts;
     this.#diffId = diffId;
     this.#found = found;

@@ -6,8 +6,10 @@
  * 3. Remove trees that no image names, that are not mounted, and that no pull is making.
  * 4. Remove layers that no image has and no pull is using: rename each out of layers/, then delete the chunks that no other layer uses.
  * 5. Remove kept blobs of removed images, and downloads that were interrupted long ago.
- * 6. With a budget, evict images, each with the objects that no other image has.
- * 7. On request, drop trees that are not in use.
+ * 6. Delete the chunks that interrupted ingests left behind.
+ * 7. With a budget, evict images, each with the objects that no other image has.
+ * 8. On request, drop trees that are not in use.
+ * 9. Delete the lock files of removed objects.
  *
  * A tree disappears by one rename; its files are deleted while the later steps run.
  *
@@ -17,7 +19,7 @@ import { readdirSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { mountedTrees } from "../inspect/mounted-trees.ts";
 import { KEEP_YOUNGER_MS, readImages } from "../inspect/roots.ts";
-import type { StoreParts } from "../inspect/store-parts.ts";
+import type { GcParts } from "./gc-parts.ts";
 import { sweepDownloads } from "../store/downloads.ts";
 import { parseTreeId, type TreeId } from "../store/ids.ts";
 import { parseDigestName } from "../store/layout.ts";
@@ -30,10 +32,12 @@ import { dropTrees } from "./dematerialize.ts";
 import { evictImages } from "./evict-images.ts";
 import { emptyTally, type GcOptions, type GcResult } from "./gc-result.ts";
 import { reconcile } from "./reconcile.ts";
+import { removeLockFiles } from "./remove-lock-files.ts";
 import { removeBlob, removeImage, removeLayer, removeTree } from "./remove-objects.ts";
+import { sweepOrphans } from "./sweep-orphans.ts";
 import { UseCounts } from "./use-counts.ts";
 
-export async function collectGarbage(parts: StoreParts, options: GcOptions = {}): Promise<GcResult> {
+export async function collectGarbage(parts: GcParts, options: GcOptions = {}): Promise<GcResult> {
   using lock = await FileLock.acquire(parts.layout.lock("gc"), { signal: options.signal });
   void lock;
   const tally = emptyTally();
@@ -45,6 +49,7 @@ export async function collectGarbage(parts: StoreParts, options: GcOptions = {})
   const collection: Collection = { images, uses, options, tally, removedLayers: new Set(), deletions };
   for (const image of images.values()) if (image.reasons.length === 0) removeImage(parts, collection, image);
   await removeUnused(parts, collection);
+  const hasSwept = await sweepOrphans(parts, options, tally);
   if (options.keepBytes !== undefined) await evictImages(parts, collection, options.keepBytes);
   if (options.trees) {
     const dropped = await dropTrees(parts, { images: images.values(), ...options, keepYoungerMs }, deletions);
@@ -53,10 +58,11 @@ export async function collectGarbage(parts: StoreParts, options: GcOptions = {})
   }
   if (options.dryRun !== true) sweepProofs(parts.layout, parts.layers, parts.warn);
   await deletions.drain();
+  if (options.dryRun !== true) await removeLockFiles(parts.layout, { keepLayers: !hasSwept });
   return tally;
 }
 
-async function removeUnused(parts: StoreParts, collection: Collection): Promise<void> {
+async function removeUnused(parts: GcParts, collection: Collection): Promise<void> {
   const { layout, layers } = parts;
   const { uses, options, tally } = collection;
   let mounted: ReadonlySet<TreeId> | undefined;

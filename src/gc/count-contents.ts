@@ -1,6 +1,6 @@
 /** Counts the contents of the store without reading the whole catalog: the catalog keeps a count, to which new layers are added on demand. */
 import type { DiffId } from "../image/digest.ts";
-import type { StoreParts } from "../inspect/store-parts.ts";
+import type { GcParts } from "./gc-parts.ts";
 import { INODE_ROW_BYTES, type CountedContents } from "../store/catalog/catalog-session.ts";
 import { readRows } from "./sweep-layer.ts";
 
@@ -8,14 +8,14 @@ import { readRows } from "./sweep-layer.ts";
 const INODES = 1000;
 
 /** Reads the sidecars of the layers that were added since the last count. The caller holds locks/gc, so no layer is removed meanwhile. */
-export async function countContents(parts: StoreParts, signal: AbortSignal | undefined): Promise<CountedContents> {
+export async function countContents(parts: GcParts, signal: AbortSignal | undefined): Promise<CountedContents> {
   const { catalog, layers } = parts;
   const counted = new Set(await catalog.session((session) => session.countedLayers(), signal));
   for (const diffId of layers.list()) if (!counted.has(diffId)) await countLayer(parts, diffId, signal);
   return catalog.session((session) => session.counted(), signal);
 }
 
-async function countLayer(parts: StoreParts, diffId: DiffId, signal: AbortSignal | undefined): Promise<void> {
+async function countLayer(parts: GcParts, diffId: DiffId, signal: AbortSignal | undefined): Promise<void> {
   const { catalog } = parts;
   const rows = await readRows(parts, parts.layers.sidecarPath(diffId));
   if (rows?.length === 0) await catalog.session((session) => session.markCounted(diffId), signal);

@@ -1,19 +1,19 @@
 /** Deletes directories in staging, which no reader looks at, in the workers while the collection continues. */
 import type { WorkerPool } from "../system/worker-pool.ts";
-import type { DeleteRequest } from "./gc-tasks.ts";
+import type { DeleteRequest, GcTaskMap } from "./gc-tasks.ts";
 
 /** Longest time (ms) that one request occupies a worker: pulls of this process need the workers too. */
 const SLICE_MS = 20;
 
 export class DeletionQueue implements AsyncDisposable {
-  readonly #pool: WorkerPool;
+  readonly #pool: WorkerPool<Pick<GcTaskMap, "gc/delete">>;
   readonly #waiting: string[] = [];
   /** The running deletion of each worker that has one. */
   readonly #working = new Map<number, Promise<void>>();
   readonly #failures: unknown[] = [];
   #ended = false;
 
-  constructor(pool: WorkerPool) {
+  constructor(pool: WorkerPool<Pick<GcTaskMap, "gc/delete">>) {
     this.#pool = pool;
   }
 
@@ -51,7 +51,7 @@ export class DeletionQueue implements AsyncDisposable {
   async #deleteAll(worker: number): Promise<void> {
     for (let directory = this.#waiting.shift(); directory !== undefined && !this.#ended; directory = this.#waiting.shift()) {
       const request: DeleteRequest = { directory, slice: SLICE_MS };
-      while (!this.#ended && !(await this.#pool.run<boolean>("gc/delete", request, { worker }))) this.#begin(worker + 1);
+      while (!this.#ended && !(await this.#pool.run("gc/delete", request, { worker }))) this.#begin(worker + 1);
     }
   }
 }

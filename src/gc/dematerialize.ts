@@ -4,8 +4,8 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { BlobDigest } from "../image/digest.ts";
 import { mountedTrees } from "../inspect/mounted-trees.ts";
 import { isYoung, readImages, type KnownImage, type Reason } from "../inspect/roots.ts";
-import type { StoreParts } from "../inspect/store-parts.ts";
 import type { TreeId } from "../store/ids.ts";
+import type { GcParts } from "./gc-parts.ts";
 import { treesOf } from "../store/images.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { DeletionQueue } from "./deletion-queue.ts";
@@ -37,7 +37,7 @@ export interface OwnLease {
 }
 
 /** The caller holds locks/gc. */
-export async function dropTrees(parts: StoreParts, request: DropRequest, deletions: DeletionQueue): Promise<DematerializeResult> {
+export async function dropTrees(parts: GcParts, request: DropRequest, deletions: DeletionQueue): Promise<DematerializeResult> {
   const usersOf = new Map<TreeId, KnownImage[]>();
   for (const image of request.images) {
     for (const treeId of new Set(treesOf(image.record))) {
@@ -62,7 +62,7 @@ export async function dropTrees(parts: StoreParts, request: DropRequest, deletio
 }
 
 /** Caches the mount table for a moment: reading it takes time for every process of the machine. */
-function mountTable({ layout }: StoreParts): () => ReadonlySet<TreeId> {
+function mountTable({ layout }: GcParts): () => ReadonlySet<TreeId> {
   let known: { readonly time: number; readonly trees: ReadonlySet<TreeId> } | undefined;
   return () => {
     if (!known || performance.now() - known.time > 50) known = { time: performance.now(), trees: mountedTrees(layout) };
@@ -71,7 +71,7 @@ function mountTable({ layout }: StoreParts): () => ReadonlySet<TreeId> {
 }
 
 /** Drops the trees of one image, of all profiles. This process must not have the image open. */
-export async function dematerializeImage(parts: StoreParts, digest: BlobDigest, signal: AbortSignal): Promise<DematerializeResult> {
+export async function dematerializeImage(parts: GcParts, digest: BlobDigest, signal: AbortSignal): Promise<DematerializeResult> {
   using lock = await FileLock.acquire(parts.layout.lock("gc"), { signal });
   void lock;
   const images = readImages(parts, 0);
@@ -82,7 +82,7 @@ export async function dematerializeImage(parts: StoreParts, digest: BlobDigest, 
 
 /** Drops trees of an image whose lease the caller holds. Trees that another handle or process uses stay. */
 export async function dematerializeOwn(
-  parts: StoreParts,
+  parts: GcParts,
   { own, only }: { own: OwnLease; only: ReadonlySet<TreeId> },
   signal: AbortSignal,
 ): Promise<DematerializeResult> {
@@ -91,7 +91,7 @@ export async function dematerializeOwn(
   return await dropAndDelete(parts, { images: readImages(parts, 0).values(), only, own, signal });
 }
 
-async function dropAndDelete(parts: StoreParts, request: DropRequest): Promise<DematerializeResult> {
+async function dropAndDelete(parts: GcParts, request: DropRequest): Promise<DematerializeResult> {
   await using deletions = new DeletionQueue(parts.pool);
   const result = await dropTrees(parts, request, deletions);
   await deletions.drain();
@@ -100,7 +100,7 @@ async function dropAndDelete(parts: StoreParts, request: DropRequest): Promise<D
 
 /** Returns why the tree stays, or undefined if it was dropped. Claims every image that has the tree, so that no process starts to use it before the rename. */
 function dropTree(
-  parts: StoreParts,
+  parts: GcParts,
   {
     treeId,
     users,

@@ -1,12 +1,12 @@
 /** Evicts images to keep a byte budget: images that only references keep, the least recently used first. */
-import type { StoreParts } from "../inspect/store-parts.ts";
+import type { GcParts } from "./gc-parts.ts";
 import { filesIn } from "../inspect/usage.ts";
 import type { Collection } from "./collection.ts";
 import { countContents } from "./count-contents.ts";
 import { removeBlob, removeImage, removeLayer, removeTree } from "./remove-objects.ts";
 
 /** Evicts images, each with the objects that no other image has, until contents and kept blobs take at most `keepBytes`. */
-export async function evictImages(parts: StoreParts, collection: Collection, keepBytes: number): Promise<void> {
+export async function evictImages(parts: GcParts, collection: Collection, keepBytes: number): Promise<void> {
   const { images, options, tally } = collection;
   // a dry run has deleted nothing yet, so the bytes that it would have freed are still counted
   const planned = options.dryRun ? tally.bytes + tally.blobBytes : 0;

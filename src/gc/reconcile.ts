@@ -3,9 +3,9 @@ import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { DiffId } from "../image/digest.ts";
 import { mountedTrees } from "../inspect/mounted-trees.ts";
-import type { StoreParts } from "../inspect/store-parts.ts";
 import type { TreeId } from "../store/ids.ts";
 import { parseStagingName } from "../store/layout.ts";
+import type { GcParts } from "./gc-parts.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { DeletionQueue } from "./deletion-queue.ts";
 import { addSwept, type Tally } from "./gc-result.ts";
@@ -13,7 +13,7 @@ import { readRows, sweepLayer } from "./sweep-layer.ts";
 
 /** Reads the names of the layers in layers/ and in the catalog, and the sidecars of only those that the catalog lacks. */
 export async function reconcile(
-  parts: StoreParts,
+  parts: GcParts,
   { tally, deletions }: { tally: Tally; deletions: DeletionQueue },
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -37,7 +37,7 @@ export async function reconcile(
 
 /** Skips a layer whose `use` lock is held: a pull is ingesting it again, and the next collection finishes the removal. */
 async function finishRemoval(
-  parts: StoreParts,
+  parts: GcParts,
   { diffId, path }: { diffId: DiffId; path: string },
   { tally, signal }: { tally: Tally; signal: AbortSignal | undefined },
 ): Promise<void> {

@@ -4,8 +4,8 @@ import { renameSync, rmSync, statSync } from "node:fs";
 import { isErrno } from "../errors.ts";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import { isYoung, type KnownImage } from "../inspect/roots.ts";
-import type { StoreParts } from "../inspect/store-parts.ts";
 import type { TreeId } from "../store/ids.ts";
+import type { GcParts } from "./gc-parts.ts";
 import type { StoreLayout } from "../store/layout.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { Collection } from "./collection.ts";
@@ -14,7 +14,7 @@ import { sweepLayer, weighLayer } from "./sweep-layer.ts";
 import type { Unused } from "./use-counts.ts";
 
 /** Removes references, record and documents. Returns undefined if the lease is held or the image was used since it was examined. */
-export function removeImage(parts: StoreParts, collection: Collection, { record, references, lastUse }: KnownImage): Unused | undefined {
+export function removeImage(parts: GcParts, collection: Collection, { record, references, lastUse }: KnownImage): Unused | undefined {
   const { manifestDigest, configDigest } = record;
   const { images, uses, tally, options } = collection;
   const claim = parts.leases.claim(manifestDigest);
@@ -35,7 +35,7 @@ export function removeImage(parts: StoreParts, collection: Collection, { record,
 }
 
 /** Removes a tree that no record names. */
-export function removeTree({ layout }: StoreParts, { uses, options, tally, deletions }: Collection, treeId: TreeId): void {
+export function removeTree({ layout }: GcParts, { uses, options, tally, deletions }: Collection, treeId: TreeId): void {
   using lock = FileLock.try(layout.treeLock(treeId));
   if (!lock) return;
   uses.refresh();
@@ -58,7 +58,7 @@ export function moveTreeToStaging(layout: StoreLayout, treeId: TreeId): string |
 }
 
 /** Removes a layer that no record has. A young layer stays: it may belong to a pull that failed and will be tried again. */
-export async function removeLayer(parts: StoreParts, collection: Collection, diffId: DiffId): Promise<void> {
+export async function removeLayer(parts: GcParts, collection: Collection, diffId: DiffId): Promise<void> {
   const { layout } = parts;
   const { uses, options, tally, removedLayers } = collection;
   using use = FileLock.try(layout.layerUse(diffId));
@@ -79,7 +79,7 @@ export async function removeLayer(parts: StoreParts, collection: Collection, dif
 }
 
 /** Removes a kept blob. A process that is reading it has it open and is not disturbed. */
-export function removeBlob({ layout }: StoreParts, { options, tally }: Collection, digest: BlobDigest): void {
+export function removeBlob({ layout }: GcParts, { options, tally }: Collection, digest: BlobDigest): void {
   const path = layout.blob(digest);
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat || isYoung(stat.ctimeMs, options.keepYoungerMs)) return;

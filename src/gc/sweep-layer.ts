@@ -6,9 +6,10 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
-import type { StoreParts } from "../inspect/store-parts.ts";
+import type { GcParts } from "./gc-parts.ts";
 import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
 import { SIDECAR } from "../store/layout.ts";
+import { FileLock } from "../system/file-lock.ts";
 import { ChunkSweeper, sizeOf, unusedRows } from "./chunk-sweeper.ts";
 import type { FindChunksRequest, FoundChunks } from "./find-chunks.ts";
 
@@ -23,9 +24,12 @@ export interface Swept {
   readonly bytes: number;
 }
 
-/** `directory` is the removed layer's directory in staging. The caller holds the layer's `use` lock, so no pull ingests it meanwhile. */
+/**
+ * `directory` is the removed layer's directory in staging. The caller holds the layer's `use` lock, so no pull ingests it meanwhile. The
+ * layer's lock file is deleted: one that stays shows that an ingest was interrupted.
+ */
 export async function sweepLayer(
-  parts: StoreParts,
+  parts: GcParts,
   { diffId, directory }: { diffId: DiffId; directory: string },
   signal?: AbortSignal,
 ): Promise<Swept> {
@@ -37,12 +41,13 @@ export async function sweepLayer(
   }
   await parts.catalog.session((session) => session.forgetLayer(diffId), signal);
   rmSync(directory, { recursive: true, force: true });
+  FileLock.try(parts.layout.layerLock(diffId))?.delete();
   return sweeper.total;
 }
 
 /** Returns what removing the layer frees if all layers of `removed`, which includes it, are removed. Changes nothing. */
 export async function weighLayer(
-  parts: StoreParts,
+  parts: GcParts,
   { diffId, removed }: { diffId: DiffId; removed: ReadonlySet<DiffId> },
   signal?: AbortSignal,
 ): Promise<Swept> {
@@ -66,11 +71,11 @@ export async function weighLayer(
 }
 
 /** Finds nothing if the sidecar is damaged or an interrupted removal has deleted it: then fsck removes the chunks. */
-async function find({ superblock, layout, pool }: StoreParts, directory: string): Promise<FoundChunks> {
+async function find({ superblock, layout, pool }: GcParts, directory: string): Promise<FoundChunks> {
   const { profile: native, owner } = superblock;
   const request: FindChunksRequest = { sidecar: join(directory, SIDECAR), native, owner, chunks: layout.chunks };
   try {
-    return await pool.run<FoundChunks>("gc/find-chunks", request);
+    return await pool.run("gc/find-chunks", request);
   } catch (error) {
     if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
     return { rows: new Uint8Array(0), ordinals: new Map(), forms: [] };
@@ -78,10 +83,10 @@ async function find({ superblock, layout, pool }: StoreParts, directory: string)
 }
 
 /** Returns the catalog rows of a layer. Warns and returns undefined if its sidecar is damaged: then it must be fetched again anyway. */
-export async function readRows({ superblock, pool, warn }: StoreParts, sidecar: string): Promise<Uint8Array | undefined> {
+export async function readRows({ superblock, pool, warn }: GcParts, sidecar: string): Promise<Uint8Array | undefined> {
   const { profile: native, owner } = superblock;
   try {
-    return await pool.run<Uint8Array>("tree/inodes", { sidecar, native, owner });
+    return await pool.run("tree/inodes", { sidecar, native, owner });
   } catch (error) {
     if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
     warn(error.code, error.message);

@@ -5,7 +5,11 @@
 import { unlinkSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isErrno } from "../errors.ts";
-import type { WorkerPool } from "../system/worker-pool.ts";
+import type { Task, WorkerPool } from "../system/worker-pool.ts";
+
+export interface UnlinkTaskMap {
+  "gc/unlink": Task<UnlinkRequest, void>;
+}
 
 export interface UnlinkRequest {
   /** Joined by NUL: sending one string takes a fraction of the time that an array takes. */
@@ -32,7 +36,7 @@ const CHECK_MS = 20;
  * Returns how many paths, counted from the first, are unlinked: all, unless the time `until` (of performance.now()) was reached. No
  * worker unlinks any more when it resolves. A path that does not exist is not an error.
  */
-export async function unlinkInParallel(pool: WorkerPool, paths: readonly string[], until: number): Promise<number> {
+export async function unlinkInParallel(pool: WorkerPool<UnlinkTaskMap>, paths: readonly string[], until: number): Promise<number> {
   const helpers = paths.length < MANY ? 0 : pool.size;
   const state = new Int32Array(new SharedArrayBuffer(4 * (WORKERS + helpers)));
   const dead = new Set<number>();

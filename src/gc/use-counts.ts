@@ -1,7 +1,7 @@
 /** Counts how many images use each object, so that the cost of removing an image depends on the image and not on the store. */
 import { readdirSync, statSync } from "node:fs";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
-import type { StoreParts } from "../inspect/store-parts.ts";
+import type { GcParts } from "./gc-parts.ts";
 import type { TreeId } from "../store/ids.ts";
 import { treesOf, type ImageRecord } from "../store/images.ts";
 import { parseDigestName } from "../store/layout.ts";
@@ -13,14 +13,14 @@ export interface Unused {
 }
 
 export class UseCounts {
-  readonly #parts: StoreParts;
+  readonly #parts: GcParts;
   readonly #records = new Map<string, { readonly version: string; readonly record: ImageRecord | undefined }>();
   readonly #counts = new Map<string, number>();
   /** The version of the records' directory when `refresh` last read it. */
   #seen = "";
 
   /** Reads every record itself: a record that the caller has read may have been replaced since. */
-  constructor(parts: StoreParts) {
+  constructor(parts: GcParts) {
     this.#parts = parts;
     this.refresh();
   }

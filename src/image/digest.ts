@@ -2,7 +2,7 @@
  * Digests as the OCI image specification writes them (`sha256:<64 hex>`, `sha512:<128 hex>`), told apart by what they
  * name: the compiler refuses to swap a blob digest and a diff ID. The only casts are in the parsers here.
  */
-import { ShaleError } from "../errors.ts";
+import { ShaleError, type ErrorDetails } from "../errors.ts";
 
 declare const brand: unique symbol;
 type Branded<Name extends string> = string & { readonly [brand]: Name };
@@ -40,6 +40,32 @@ export function digestHex(digest: BlobDigest | DiffId): string {
 /** The digest as a file name of the store: `sha256-<hex>`; a colon would break overlay options. */
 export function digestFileName(digest: BlobDigest | DiffId): string {
   return `${digest.slice(0, 6)}-${digest.slice(7)}`;
+}
+
+export interface DigestMismatch {
+  readonly what: ErrorDetails["DIGEST_MISMATCH"]["what"];
+  readonly expected: string;
+  readonly actual: string;
+  /** Names the thing in the message; default: `what`. */
+  readonly subject?: string;
+  /** The likely reason, and what the user can do. */
+  readonly advice: string;
+  readonly cause?: unknown;
+}
+
+/** The error for content whose digest is not the expected one. */
+export function digestMismatch(mismatch: DigestMismatch): ShaleError<"DIGEST_MISMATCH"> {
+  const { what, expected, actual, advice, subject = `the ${what}`, cause } = mismatch;
+  const message = `${subject} has the digest ${actual}, expected ${expected}; ${advice}`;
+  return new ShaleError("DIGEST_MISMATCH", message, { what, expected, actual }, cause === undefined ? undefined : { cause });
+}
+
+/** @throws DIGEST_MISMATCH unless both digests of a layer's blob, or of its content, are equal */
+export function checkLayerDigest(what: "blob" | "diff ID", expected: string, actual: string): void {
+  if (expected === actual) return;
+  const subject = what === "blob" ? "the blob of a layer" : "an unpacked layer";
+  const advice = "the image or the connection is damaged, pull again or ask who made the image";
+  throw digestMismatch({ what, expected, actual, subject, advice });
 }
 
 function invalid(text: unknown, wanted: string): ShaleError<"DIGEST_INVALID"> {

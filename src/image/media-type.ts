@@ -1,4 +1,5 @@
-/** The media types of images: OCI's, and Docker's schema 2. */
+/** The media types of images: OCI's, and those of Docker's schema 2. */
+import type { Compression } from "./compression.ts";
 
 export const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 export const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
@@ -6,8 +7,6 @@ export const OCI_CONFIG = "application/vnd.oci.image.config.v1+json";
 export const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
 export const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
 export const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
-
-export type Compression = "none" | "gzip" | "zstd";
 
 const MANIFEST_TYPES: ReadonlySet<string> = new Set([OCI_MANIFEST, DOCKER_MANIFEST]);
 const INDEX_TYPES: ReadonlySet<string> = new Set([OCI_INDEX, DOCKER_LIST]);

@@ -31,9 +31,9 @@ export interface KnownImage {
 /** How long (ms) an object stays after its last use unless the caller says otherwise. */
 export const KEEP_YOUNGER_MS: number = 5 * 60 * 1000;
 
-/** True if `time` (ms since 1970) is less than `keepYoungerMs` ms ago. */
+/** True if `time` (ms since 1970) is less than `keepYoungerMs` ms ago. A later time than that from now is of a clock that was wrong. */
 export function isYoung(time: number, keepYoungerMs: number = KEEP_YOUNGER_MS): boolean {
-  return Date.now() - time < keepYoungerMs;
+  return Math.abs(Date.now() - time) < keepYoungerMs;
 }
 
 /**

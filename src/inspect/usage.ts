@@ -5,6 +5,7 @@ import type { BlobDigest, DiffId } from "../image/digest.ts";
 import type { CatalogInode } from "../store/catalog/catalog-session.ts";
 import type { InodeId } from "../store/ids.ts";
 import { namesIn } from "../system/names-in.ts";
+import { findOrphans } from "./find-orphans.ts";
 import { readImages, type Reason } from "./roots.ts";
 import type { StoreParts } from "./store-parts.ts";
 
@@ -32,7 +33,7 @@ export interface LayerUsage {
 export interface Usage {
   readonly images: readonly ImageUsage[];
   readonly layers: readonly LayerUsage[];
-  /** Files in chunks/ according to the catalog, and the bytes of their content, each counted once. */
+  /** Files in chunks/ according to the catalog, and those that interrupted ingests left; and the bytes of their content, each counted once. */
   readonly chunks: number;
   readonly bytes: number;
   /** Bytes that belong to no image: a gc would free them. */
@@ -74,6 +75,11 @@ export async function storeUsage(parts: StoreParts, signal?: AbortSignal): Promi
       if (layer) layer[inode.layers.length === 1 ? "alone" : "shared"] += inode.size;
     }
   });
+  for (const { bytes } of (await findOrphans(parts, signal))?.orphans ?? []) {
+    total.chunks++;
+    total.bytes += bytes;
+    total.unused += bytes;
+  }
   const { layout } = parts;
   const [blobs, downloads] = [layout.blobs, layout.downloads].map(filesIn);
   return {

@@ -1,7 +1,8 @@
 /** An image's trees, mounted as one root file system. */
 import { closeSync, constants, openSync, realpathSync } from "node:fs";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
-import { isErrno, ShaleError } from "../errors.ts";
+import { isErrno, isError, messageOf, ShaleError } from "../errors.ts";
+import { parseTreeId } from "../store/ids.ts";
 import { MAX_OPTIONS, MAX_OPTION_VALUE, mountBind, mountByString, MountFlag, mountNew, unmount } from "../system/mount.ts";
 import { lowerLayers, overlayOptionList, overlayOptions, type OverlayLayers, type OverlayOptions } from "./overlay-options.ts";
 import { OPAQUE_XATTR } from "../tree/tree-plan.ts";
@@ -49,7 +50,7 @@ export async function mountOverlay(image: OverlayLayers, target: string, options
     mountAt(image, toByteString(real), options);
     return new OverlayMount(real);
   } catch (error) {
-    throw error instanceof ShaleError || error instanceof TypeError || error instanceof RangeError
+    throw ShaleError.is(error) || (isError(error) && ["TypeError", "RangeError"].includes(error.name))
       ? error
       : failed(target, "cannot be mounted on", error);
   }
@@ -98,7 +99,10 @@ function isOldKernel(error: unknown): boolean {
   return isErrno(error, "ENOSYS") || (isErrno(error, "EINVAL") && (error as NodeJS.ErrnoException).syscall === "fsconfig lowerdir+");
 }
 
-/** An option of the mount API has at most 255 bytes: a longer path is given by a descriptor that is open meanwhile. */
+/**
+ * An option of the mount API has at most 255 bytes. A longer path is given by a descriptor that is open meanwhile: for a tree, that of
+ * its parent and the tree's name, because the kernel shows the option in mount tables, and gc recognizes a mounted tree by its name.
+ */
 class ShortPaths {
   readonly #open: number[] = [];
 
@@ -106,9 +110,12 @@ class ShortPaths {
     // the kernel takes backslashes in these for escapes, though nothing needs escaping
     const spelled = name === "lowerdir+" ? value : (value.replaceAll("\\", "\\\\") as ByteString);
     if (spelled.length <= MAX_OPTION_VALUE) return spelled;
-    const fd = openSync(fsPath(value), constants.O_DIRECTORY | constants.O_RDONLY);
+    const slash = value.lastIndexOf("/") + 1;
+    const isTree = name === "lowerdir+" && slash > 0 && parseTreeId(value.slice(slash)) !== undefined;
+    const [parent, tree] = isTree ? [value.slice(0, slash), value.slice(slash)] : [value, ""];
+    const fd = openSync(fsPath(parent as ByteString), constants.O_DIRECTORY | constants.O_RDONLY);
     this.#open.push(fd);
-    return `/proc/self/fd/${fd}` as ByteString;
+    return `/proc/self/fd/${fd}/${tree}` as ByteString;
   }
 
   [Symbol.dispose](): void {
@@ -126,6 +133,6 @@ function failed(target: string, what: string, cause: unknown): ShaleError<"MOUNT
         : what !== UNMOUNT && isErrno(cause, "ENOENT", "ENOTDIR")
           ? "it must be a directory that is there, and the image materialized"
           : "that is what the kernel says of it";
-  const message = `${JSON.stringify(target)} ${what} (${cause instanceof Error ? cause.message.slice(0, 500) : String(cause)}); ${next}`;
+  const message = `${JSON.stringify(target)} ${what} (${messageOf(cause).slice(0, 500)}); ${next}`;
   return new ShaleError("MOUNT_FAILED", message, { path: target }, { cause });
 }

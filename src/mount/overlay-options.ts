@@ -23,7 +23,7 @@ export interface OverlayOptions {
 }
 
 /** OVL_MAX_STACK of the kernel. */
-export const MAX_LOWER_LAYERS = 500;
+const MAX_LOWER_LAYERS = 500;
 
 /**
  * Options of an overlay mount over an image's trees, for `mount -t overlay -o`, for mount(2), or for fuse-overlayfs. A colon, comma,

@@ -36,7 +36,7 @@ export async function ensureIndex(
   relay.send({ kind: "sidecar-started", diffId, index });
   using lock = await FileLock.acquire(store.layout.layerLock(diffId), { signal });
   void lock;
-  const bytes = await store.pool.run<Uint8Array | undefined>("tree/index", store.layers.sidecarPath(diffId));
+  const bytes = await store.pool.run("tree/index", store.layers.sidecarPath(diffId));
   if (bytes) store.layers.replaceSidecar(diffId, bytes, store.staging.directory);
   relay.send({ kind: "sidecar-complete", diffId, index, bytes: bytes?.length ?? 0 });
 }
@@ -61,9 +61,9 @@ async function verifyAfterCrash(store: PullStore, diffId: DiffId, signal: AbortS
   if (state !== "unverified") return state === "present";
   const sidecar = store.layers.sidecarPath(diffId);
   const request = { sidecar, headers: store.layers.headersPath(diffId), chunks: store.layout.chunks, native, owner };
-  if (await store.pool.run<boolean>("tree/verify-layer", request)) {
+  if (await store.pool.run("tree/verify-layer", request)) {
     // the catalog's edges of this layer may have been lost too
-    const inodes = await store.pool.run<Uint8Array>("tree/inodes", request);
+    const inodes = await store.pool.run("tree/inodes", request);
     store.catalog.announce({ diffId, inodes }, store.staging.fresh("edges"));
     store.tidyCatalog();
     store.layers.makeDurable([diffId]);

@@ -173,7 +173,7 @@ async function publish(
   using sweep = await FileLock.acquire(path, { mode: "shared", signal });
   if (readGeneration(path) !== generation) {
     const request = { rows: inodes, chunks: store.layout.chunks };
-    if (!(await store.pool.run<boolean>("tree/chunks-there", request))) return false;
+    if (!(await store.pool.run("tree/chunks-there", request))) return false;
   }
   signal.throwIfAborted();
   store.catalog.announce({ diffId, inodes }, store.staging.fresh("edges"));

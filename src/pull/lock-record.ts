@@ -3,7 +3,8 @@
  * phase (1 fetching, 2 settling), u64 bytes fetched, u64 total bytes, u64 entries, u32 pid, u32 zero, u64 start (ms since 1970),
  * zeros. It is only a hint: the process that wrote it may be dead.
  */
-import { readFileSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
+import { readIfExists } from "../system/existing-file.ts";
 import type { FileLock } from "../system/file-lock.ts";
 
 export interface LockRecord {
@@ -42,10 +43,10 @@ export class LockRecorder {
   }
 }
 
-/** Undefined if the file contains no record. */
+/** Undefined if the file contains no record, or was deleted meanwhile. */
 export function readLockRecord(path: string): LockRecord | undefined {
-  const bytes = readFileSync(path);
-  if (bytes.length < RECORD_BYTES || bytes.readUInt32LE(0) !== 1) return undefined;
+  const bytes = readIfExists(path);
+  if (!bytes || bytes.length < RECORD_BYTES || bytes.readUInt32LE(0) !== 1) return undefined;
   const number = (at: number): number => Number(bytes.readBigUInt64LE(at));
   return { phase: bytes.readUInt32LE(4) === 2 ? "settling" : "fetching", bytes: number(8), total: number(16), entries: number(24) };
 }

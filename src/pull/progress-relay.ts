@@ -1,5 +1,5 @@
 /** Passes a pull's events to the caller's sink: drops excess counts, and turns exceptions of the sink into process warnings. */
-import { ShaleError } from "../errors.ts";
+import { isError, messageOf, ShaleError } from "../errors.ts";
 import type { SourceEvent } from "../source/source.ts";
 import { notifyUser } from "../system/user-callback.ts";
 import type { FailureCode, LayerProgress, ProgressEvent, ProgressSink } from "./progress.ts";
@@ -46,7 +46,6 @@ export class ProgressRelay {
   /** Code and message of an error, for an event. */
   static describe(error: unknown): { code: FailureCode; message: string } {
     if (ShaleError.is(error)) return { code: error.code, message: error.message };
-    if (error instanceof Error) return { code: error.name === "AbortError" ? "ABORTED" : "ERROR", message: error.message };
-    return { code: "ERROR", message: String(error) };
+    return { code: isError(error) && error.name === "AbortError" ? "ABORTED" : "ERROR", message: messageOf(error) };
   }
 }

@@ -2,7 +2,6 @@
 import { rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { Reference } from "../image/reference.ts";
-import type { VerifyBlobRequest } from "../ingest/pipeline/verify-blob.ts";
 import type { SourceEvent } from "../source/source.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { isWrongBlob } from "./layer-blob.ts";
@@ -57,7 +56,7 @@ async function fetchAndVerify({ descriptor, diffId, index }: NumberedLayer, cont
     }
     relay.send({ kind: "download-complete", diffId, index, bytes });
     const { digest: blobDigest, size: blobBytes } = descriptor;
-    await store.pool.run<void>("ingest/verify-blob", { path, blobDigest, blobBytes, diffId, limits } satisfies VerifyBlobRequest);
+    await store.pool.run("ingest/verify-blob", { path, blobDigest, blobBytes, diffId, limits });
     signal.throwIfAborted();
     return bytes;
   } finally {

@@ -32,7 +32,7 @@ export interface ImageRequest {
 export type PullPolicy = "if-missing" | "always" | "never";
 
 /** How a pull may fetch what the store lacks. */
-export interface FetchRequest {
+interface FetchRequest {
   readonly policy: PullPolicy;
   /** Fetch and ingest everything again. */
   readonly force: boolean;

@@ -1,5 +1,7 @@
 /** What a pull needs of an open store; `session/` provides it. */
 import type { Warn } from "../errors.ts";
+import type { IngestTaskMap } from "../ingest/pipeline/engine.ts";
+import type { TreeTaskMap } from "../tree/tasks.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Ingest } from "../ingest/pipeline/ingest.ts";
 import type { Catalog } from "../store/catalog/catalog.ts";
@@ -38,7 +40,7 @@ export interface PullStore extends Omit<BootStore, "whole"> {
   readonly proofs: Proofs;
   readonly catalog: Catalog;
   readonly staging: Staging;
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<IngestTaskMap & TreeTaskMap>;
   readonly ingest: Ingest;
   /** Which link sources are known to be intact; read it before anything is written. */
   readonly trust: TrustTerms;

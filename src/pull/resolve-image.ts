@@ -1,9 +1,9 @@
 /** Resolves a reference to the verified manifest and config of one image. */
-import { createHash } from "node:crypto";
 import { ShaleError } from "../errors.ts";
 import { parseConfig, type ImageConfig } from "../image/config.ts";
 import type { Descriptor } from "../image/descriptor.ts";
-import { digestAlgorithm, type BlobDigest } from "../image/digest.ts";
+import { computeDigest } from "../image/compute-digest.ts";
+import { digestMismatch, type BlobDigest } from "../image/digest.ts";
 import { matchLayers, parseManifestDocument, type LayerIdentity, type Manifest } from "../image/manifest.ts";
 import { choosePlatform, refusePlatform } from "../image/choose-platform.ts";
 import type { Platform } from "../image/platform.ts";
@@ -134,13 +134,8 @@ async function fetchConfigOnce(source: Source, reference: Reference, { descripto
   const pieces: Uint8Array[] = [];
   for await (const piece of source.readBlob(reference, descriptor, options)) pieces.push(piece);
   const bytes = Buffer.concat(pieces);
-  const actual = digestOf(bytes, expected);
+  const actual = computeDigest(bytes, expected);
   if (actual === expected) return bytes;
-  const message = `the image config is ${actual}, expected ${expected}; the registry or the connection damaged it, pull again`;
-  throw new ShaleError("DIGEST_MISMATCH", message, { what: "config", expected, actual });
-}
-
-function digestOf(bytes: Uint8Array, like: BlobDigest): string {
-  const algorithm = digestAlgorithm(like);
-  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
+  const advice = "the registry or the connection damaged it, pull again";
+  throw digestMismatch({ what: "config", expected, actual, subject: "the image config", advice });
 }

@@ -132,7 +132,7 @@ async function makeRight({ index, diffId, composed }: LayerTree, context: TreesC
   const task = taskOf({ diffId, composed }, context);
   if (lstatSync(target, { throwIfNoEntry: false })) {
     const contents = store.treeMarks.state(treeId) === "unknown";
-    if (await store.pool.run<boolean>("tree/check", { ...task, tree: target, contents } satisfies CheckTreeRequest))
+    if (await store.pool.run("tree/check", { ...task, tree: target, contents } satisfies CheckTreeRequest))
       return store.treeMarks.checked(lock, treeId);
     relay.warn("STORE_DAMAGED", `the tree ${JSON.stringify(target)} differs from its layer and is replaced`);
     store.treeMarks.forget(lock, treeId);

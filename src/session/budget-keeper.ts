@@ -1,5 +1,6 @@
 /** Enforces a store's budget after pulls, in the background. Pulls that end during a collection cause one more, not one each. */
-import type { StoreParts } from "../inspect/store-parts.ts";
+import type { GcParts } from "../gc/gc-parts.ts";
+import { messageOf } from "../errors.ts";
 import type { GcResult } from "../gc/gc-result.ts";
 import { notifyUser } from "../system/user-callback.ts";
 
@@ -11,12 +12,12 @@ export interface BudgetOptions {
 }
 
 export class BudgetKeeper {
-  readonly #context: StoreParts;
+  readonly #context: GcParts;
   readonly #options: BudgetOptions;
   #running: Promise<void> | undefined;
   #again = false;
 
-  constructor(context: StoreParts, options: BudgetOptions) {
+  constructor(context: GcParts, options: BudgetOptions) {
     this.#context = context;
     this.#options = options;
   }
@@ -41,7 +42,7 @@ export class BudgetKeeper {
         const result = await collectGarbage(this.#context, { keepBytes: maxBytes, keepYoungerMs });
         if (result.images.length > 0 || result.layers.length > 0) notifyUser("onEvicted", () => onEvicted?.(result));
       } catch (error) {
-        this.#context.warn("ERROR", `enforcing the store's budget failed; the next pull tries again: ${String(error)}`);
+        this.#context.warn("ERROR", `enforcing the store's budget failed; the next pull tries again: ${messageOf(error)}`);
       }
     }
   }

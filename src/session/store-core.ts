@@ -1,6 +1,7 @@
 /** An open store with everything its operations share: staging, workers, ingest, catalog, and the layers that are being fetched. */
+import type { WorkerTaskMap } from "./worker.ts";
 import { availableParallelism } from "node:os";
-import { ShaleError, type Warn } from "../errors.ts";
+import { messageOf, ShaleError, type Warn } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { Ingest } from "../ingest/pipeline/ingest.ts";
 import { bootStart } from "../store/boot-start.ts";
@@ -17,12 +18,11 @@ import type { Profile } from "../store/profile.ts";
 import { TreeMarks } from "../store/tree-marks.ts";
 import { Staging } from "../store/staging.ts";
 import type { Superblock } from "../store/superblock.ts";
-import type { BootCore } from "./boot-core.ts";
 import type { StoreOptions } from "./store-options.ts";
 import { BudgetKeeper } from "./budget-keeper.ts";
 import type { TrustTerms } from "../tree/source-trust.ts";
 import type { LayerFlight } from "../pull/layer-flight.ts";
-import type { PullStore } from "../pull/pull-store.ts";
+import type { BootStore, PullStore } from "../pull/pull-store.ts";
 import { WorkerPool } from "../system/worker-pool.ts";
 
 /** Two keep both workers inflating; the third hides the latency of the next. Must be less than the number of slabs: each layer holds one. */
@@ -33,8 +33,13 @@ interface Downloads {
   add<T>(work: () => Promise<T>, options?: { readonly signal?: AbortSignal }): Promise<T>;
 }
 
+/** What is open already. */
+export interface OpenStore extends Omit<BootStore, "whole"> {
+  readonly isClosed: boolean;
+}
+
 export class StoreCore implements PullStore {
-  readonly boot: BootCore;
+  readonly #boot: OpenStore;
   readonly layout: StoreLayout;
   readonly superblock: Superblock;
   readonly bootId: string;
@@ -44,7 +49,6 @@ export class StoreCore implements PullStore {
   readonly layers: Layers;
   readonly treeMarks: TreeMarks;
   readonly proofs: Proofs;
-  readonly requireProof: boolean;
   readonly catalog: Catalog;
   readonly warn: Warn;
   readonly minFreeBytes: number | undefined;
@@ -55,19 +59,18 @@ export class StoreCore implements PullStore {
   #tidying: Promise<void> | undefined;
   #downloads: Promise<Downloads> | undefined;
   #staging: Staging | undefined;
-  #pool: WorkerPool | undefined;
+  #pool: WorkerPool<WorkerTaskMap> | undefined;
   #ingest: Ingest | undefined;
   #trust: TrustTerms | undefined;
 
-  constructor(boot: BootCore, options: StoreOptions) {
-    const { layout, superblock, bootId, images, leases, requireProof, warn } = boot;
-    this.boot = boot;
+  constructor(boot: OpenStore, options: StoreOptions) {
+    const { layout, superblock, bootId, images, leases, warn } = boot;
+    this.#boot = boot;
     this.layout = layout;
     this.superblock = superblock;
     this.bootId = bootId;
     this.images = images;
     this.leases = leases;
-    this.requireProof = requireProof;
     this.warn = warn;
     this.proofs = new Proofs(layout, warn);
     this.#workers = options.workers ?? Math.min(2, availableParallelism());
@@ -91,7 +94,7 @@ export class StoreCore implements PullStore {
     return (this.#staging = Staging.create(this.layout));
   }
 
-  get pool(): WorkerPool {
+  get pool(): WorkerPool<WorkerTaskMap> {
     const onLost = (error: unknown): void => this.#ingest?.fail(error);
     return (this.#pool ??= new WorkerPool(new URL("./worker.js", import.meta.url), { size: this.#workers, onLost }));
   }
@@ -119,7 +122,7 @@ export class StoreCore implements PullStore {
     this.#durabilitySettled = true;
     this.layers
       .settleDurability(this.treeMarks)
-      .catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${String(error)}`));
+      .catch((error: unknown) => this.warn("ERROR", `syncing earlier layers failed: ${messageOf(error)}`));
   }
 
   async queued<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
@@ -140,20 +143,15 @@ export class StoreCore implements PullStore {
   tidyCatalog(): void {
     this.#tidying = this.catalog
       .tidy()
-      .catch((error: unknown) => this.warn("ERROR", `the chunk index could not be written: ${String(error)}`));
+      .catch((error: unknown) => this.warn("ERROR", `the chunk index could not be written: ${messageOf(error)}`));
   }
 
   keepBudget(): void {
-    if (!this.boot.isClosed) this.#budget?.check();
+    if (!this.#boot.isClosed) this.#budget?.check();
   }
 
   get written(): { newChunks: number; newBytes: number } {
     return this.#ingest?.counts ?? { newChunks: 0, newBytes: 0 };
-  }
-
-  /** See `BootCore.run`. */
-  run<T>(signal: AbortSignal | undefined, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return this.boot.run(signal, operation);
   }
 
   /** Called by `boot` when all operations have ended. */
@@ -173,7 +171,7 @@ export class StoreCore implements PullStore {
     for (const diffId of this.layers.list()) {
       const sidecar = this.layers.sidecarPath(diffId);
       try {
-        yield { diffId, inodes: await this.pool.run<Uint8Array>("tree/inodes", { sidecar, native, owner }) };
+        yield { diffId, inodes: await this.pool.run("tree/inodes", { sidecar, native, owner }) };
       } catch (error) {
         if (!ShaleError.is(error, "SIDECAR_INVALID")) throw error;
         this.warn(error.code, error.message);

@@ -19,7 +19,7 @@ export function sweepDownloads(layout: StoreLayout, options: { readonly now?: nu
   return namesIn(layout.downloads).flatMap((name) => {
     const path = join(layout.downloads, name);
     const stat = statSync(path, { throwIfNoEntry: false });
-    if (!stat || now - stat.mtimeMs < KEPT_MS) return [];
+    if (!stat || Math.abs(now - stat.mtimeMs) < KEPT_MS) return [];
     using lock = FileLock.try(path);
     if (lock === undefined) return [];
     if (!dryRun) rmSync(path, { force: true });

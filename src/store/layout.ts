@@ -204,16 +204,6 @@ export class StoreLayout {
   get replacedDb(): string {
     return join(this.staging, "db-replaced");
   }
-
-  /** The trees of this store whose paths stand in a mount table, whatever path the store was mounted by. */
-  *treesIn(mountTable: string): Generator<TreeId, void> {
-    const before = `/${basename(this.root)}/trees/`;
-    for (let at = mountTable.indexOf(before); at !== -1; at = mountTable.indexOf(before, at + 1)) {
-      const start = at + before.length;
-      const treeId = parseTreeId(mountTable.slice(start, start + 26));
-      if (treeId !== undefined) yield treeId;
-    }
-  }
 }
 
 /** The link source of an inode and ordinal: `<chunks>/<2>/<30>[.k]`. */
@@ -279,4 +269,25 @@ export function parseStagingName(name: string): StagingName {
   if (removed !== undefined) return { kind: "removed-layer", diffId: parseDiffId(`sha256:${removed}`) };
   const treeId = parseTreeId(/^replaced-(.{26})-/.exec(name)?.[1] ?? "");
   return treeId === undefined ? { kind: "other" } : { kind: "replaced-tree", treeId };
+}
+
+/** The object that a lock file guards. */
+export type LockName =
+  | { readonly kind: "use" | "layer"; readonly diffId: DiffId }
+  | { readonly kind: "tree"; readonly treeId: TreeId }
+  | { readonly kind: "lease"; readonly manifestDigest: BlobDigest };
+
+/** Undefined for a lock that does not belong to one object, such as `gc`. */
+export function parseLockName(name: string): LockName | undefined {
+  const [, kind, id = ""] = /^(use|layer|tree|lease)-([a-z0-9-]+)$/.exec(name) ?? [];
+  if (kind === "use" || kind === "layer") {
+    const diffId = parseLayerName(`sha256-${id}`);
+    return diffId && { kind, diffId };
+  }
+  if (kind === "tree") {
+    const treeId = parseTreeId(id);
+    return treeId && { kind, treeId };
+  }
+  const manifestDigest = kind === "lease" ? parseDigestName(id) : undefined;
+  return manifestDigest && { kind: "lease", manifestDigest };
 }

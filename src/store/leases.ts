@@ -30,7 +30,7 @@ export class Leases {
 
   /** Takes a lease that holds until the lock is released. Returns undefined while the image is being removed. Never waits. */
   take(manifestDigest: BlobDigest): FileLock | undefined {
-    return touched(FileLock.try(this.#layout.lease(manifestDigest), "shared"));
+    return touched(FileLock.tryUnchecked(this.#layout.lease(manifestDigest), "shared"));
   }
 
   /** Takes a lease; waits while the image is being removed. */

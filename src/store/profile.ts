@@ -41,7 +41,7 @@ export interface Owner {
 export { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK };
 
 /** The xattr in which containers/storage, fuse-overlayfs and microsandbox keep the original attributes of a file. */
-export const OVERRIDE_STAT = "user.containers.override_stat" as ByteString;
+const OVERRIDE_STAT = "user.containers.override_stat" as ByteString;
 
 /** @throws PROFILE_UNSUPPORTED */
 export function parseProfile(text: string): Profile {

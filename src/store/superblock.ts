@@ -4,10 +4,10 @@ import { PROFILES, type Owner, type Profile } from "./profile.ts";
 
 const { readFileSync } = process.getBuiltinModule("node:fs");
 
-export const STORE_VERSION = 1;
+const STORE_VERSION = 1;
 
 /** As in ext4: an unknown compatible feature has no effect, a read-only-compatible one forbids writing, an incompatible one forbids opening. */
-export interface Features {
+interface Features {
   readonly compatible: readonly string[];
   readonly readOnlyCompatible: readonly string[];
   readonly incompatible: readonly string[];
@@ -48,7 +48,7 @@ export function readSuperblock(path: string, root: string): Superblock | undefin
   return parseSuperblock(text, root);
 }
 
-export function parseSuperblock(text: string, root: string): Superblock {
+function parseSuperblock(text: string, root: string): Superblock {
   const value = parseObject(text);
   if (value?.["shale"] !== "store" || typeof value["version"] !== "number") {
     throw new ShaleError(

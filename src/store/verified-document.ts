@@ -1,7 +1,7 @@
 /** Reads manifests and image configs of the store and verifies their digests. */
-import { createHash } from "node:crypto";
 import { ShaleError } from "../errors.ts";
-import { digestAlgorithm, type BlobDigest } from "../image/digest.ts";
+import { computeDigest } from "../image/compute-digest.ts";
+import type { BlobDigest } from "../image/digest.ts";
 import type { Images } from "./images.ts";
 import type { StoreLayout } from "./layout.ts";
 
@@ -9,8 +9,7 @@ import type { StoreLayout } from "./layout.ts";
 export function findVerified(images: Images, kind: "manifest" | "config", digest: BlobDigest): Buffer | undefined {
   const bytes = images.readDocument(kind, digest);
   if (bytes === undefined) return undefined;
-  const algorithm = digestAlgorithm(digest);
-  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}` === digest ? bytes : undefined;
+  return computeDigest(bytes, digest) === digest ? bytes : undefined;
 }
 
 /** @throws STORE_DAMAGED if the document is missing or does not match its digest */

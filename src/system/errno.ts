@@ -1,4 +1,5 @@
 /** Finds the operating system's error behind others: causes, what a disposal suppressed, and those of LevelDB and rmSync, which are text. */
+import { isError } from "../errors.ts";
 
 const { constants } = process.getBuiltinModule("node:os");
 
@@ -20,7 +21,7 @@ const DEPTH = 10;
 /** What was thrown first, where disposing of things on the way out failed as well. */
 export function firstError(error: unknown): unknown {
   let first = error;
-  for (let depth = 0; depth < DEPTH && first instanceof Error && first.name === "SuppressedError" && "suppressed" in first; depth++)
+  for (let depth = 0; depth < DEPTH && isError(first) && first.name === "SuppressedError" && "suppressed" in first; depth++)
     first = first.suppressed;
   return first;
 }
@@ -28,7 +29,7 @@ export function firstError(error: unknown): unknown {
 /** The errno code of an error or of what caused it; undefined when there is none. */
 export function errnoOf(error: unknown): string | undefined {
   let at = error;
-  for (let depth = 0; depth < DEPTH && at instanceof Error; depth++) {
+  for (let depth = 0; depth < DEPTH && isError(at); depth++) {
     if ("syscall" in at && "code" in at && typeof at.code === "string") {
       const name = /^E[A-Z0-9]+$/.test(at.code) ? at.code : nameOf(at as NodeJS.ErrnoException);
       if (name !== undefined) return name;

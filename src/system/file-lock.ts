@@ -1,12 +1,13 @@
 /**
- * Locks between processes: flock(2) on a lock file of the store. The kernel frees the locks of a process that dies; lock
- * files are never deleted (unlinking on release would let two holders lock two inodes at one path). Owned by the main
+ * Locks between processes: flock(2) on a lock file of the store. The kernel frees the locks of a process that dies. Only an exclusive
+ * holder deletes a lock file, and a process that has locked a deleted file opens the path again: otherwise two processes could hold two
+ * files with one name. Owned by the main
  * thread: a terminated worker would silently drop its locks. A lock never waits in the kernel: it is tried, and tried again
  * after a few milliseconds of jitter, so neither the event loop nor the thread pool can stall.
  */
 import { tryFlock } from "./syscalls.ts";
 
-const { closeSync, constants, openSync } = process.getBuiltinModule("node:fs");
+const { closeSync, constants, fstatSync, openSync, unlinkSync } = process.getBuiltinModule("node:fs");
 const { setTimeout: sleep } = process.getBuiltinModule("node:timers/promises");
 
 export type LockMode = "shared" | "exclusive";
@@ -29,6 +30,15 @@ export class FileLock {
 
   /** The lock, or undefined when it is held in a conflicting mode. The file is made if it is not there. */
   static try(path: string, mode: LockMode = "exclusive"): FileLock | undefined {
+    for (;;) {
+      const lock = FileLock.tryUnchecked(path, mode);
+      if (!lock || fstatSync(lock.fd).nlink > 0) return lock;
+      lock.release();
+    }
+  }
+
+  /** The same with one system call less, for files that are not deleted within the time of this call: leases. */
+  static tryUnchecked(path: string, mode: LockMode): FileLock | undefined {
     const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
     try {
       if (tryFlock(fd, mode)) return new FileLock(path, fd);
@@ -76,6 +86,12 @@ export class FileLock {
     if (tryFlock(this.#fd, "exclusive")) return true;
     this.share();
     return false;
+  }
+
+  /** Deletes the lock file and releases the lock. Only for an exclusive holder, and an object that no longer exists. */
+  delete(): void {
+    unlinkSync(this.path);
+    this.release();
   }
 
   /** Idempotent. */

@@ -4,7 +4,7 @@
  */
 import { koffi } from "./koffi.ts";
 import { fsPath, toBytes, type ByteString } from "../bytes.ts";
-import { isErrno } from "../errors.ts";
+import { isErrno, isError } from "../errors.ts";
 import { failureOf } from "./native-call.ts";
 
 const { constants } = process.getBuiltinModule("node:os");
@@ -58,7 +58,7 @@ export function syncfs(fd: number): void {
 export function syncfsLater(fd: number): Promise<void> {
   return new Promise((resolve, reject) => {
     c.syncfs!.async(fd, (error: unknown, result: number) => {
-      if (error || result !== 0) reject(error instanceof Error ? error : new Error("syncfs failed"));
+      if (error || result !== 0) reject(isError(error) ? error : new Error("syncfs failed"));
       else resolve();
     });
   });

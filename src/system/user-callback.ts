@@ -1,9 +1,14 @@
-/** Calls a callback of the user that reports only. If it throws or rejects, that becomes a process warning, never a failure of the caller. */
+import { messageOf } from "../errors.ts";
+
+/**
+ * Calls a callback of the user that only reports. If it throws, or returns a promise (of any realm) that rejects, that becomes a process
+ * warning, never a failure of the caller and never an unhandled rejection.
+ */
 export function notifyUser(name: string, call: () => unknown): void {
-  const warn = (error: unknown): void => process.emitWarning(`${name} failed: ${String(error)}`, "ShaleWarning");
+  const warn = (error: unknown): void => process.emitWarning(`${name} failed: ${messageOf(error)}`, "ShaleWarning");
   try {
     const result = call();
-    if (result instanceof Promise) result.catch(warn);
+    if (typeof result === "object" && result !== null) Promise.resolve(result).catch(warn);
   } catch (error) {
     warn(error);
   }

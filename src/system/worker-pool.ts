@@ -5,7 +5,7 @@
 import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
 import { parentPort, receiveMessageOnPort, Worker, workerData, type MessagePort, type Transferable } from "node:worker_threads";
-import { ShaleError, type ErrorCode } from "../errors.ts";
+import { type ErrorCode, isError, messageOf, ShaleError } from "../errors.ts";
 // its calls of koffi must be made before a worker says that it is loaded: see Loaded
 import "./syscalls.ts";
 
@@ -66,7 +66,17 @@ interface Member {
   readonly pending: Map<number, { resolve: (value: never) => void; reject: (error: unknown) => void }>;
 }
 
-export class WorkerPool {
+/** What one kind of task takes and returns. Both are cloned between threads. */
+export interface Task<Request, Result> {
+  readonly request: Request;
+  readonly result: Result;
+}
+
+/** Kinds of tasks, by `service/name`. */
+export type TaskMap<Tasks> = { readonly [Kind in keyof Tasks]: Task<unknown, unknown> };
+
+/** A pool whose workers serve `Tasks`. */
+export class WorkerPool<Tasks extends TaskMap<Tasks>> {
   readonly size: number;
   readonly #module: URL;
   readonly #members: (Member | undefined)[];
@@ -83,16 +93,20 @@ export class WorkerPool {
   }
 
   /** Starts every worker now, so that they load, these services too, while the caller does something else. */
-  warm(services: readonly string[] = []): void {
+  warm(services: readonly ServiceName<keyof Tasks>[] = []): void {
     for (let index = 0; index < this.size; index++) this.#member(index).worker.postMessage({ preload: services } satisfies Preload);
   }
 
   /** Runs a handler of the workers' module. A worker that dies fails its tasks with WORKER_FAILED; the next task gets a new one. */
-  run<T>(kind: string, payload: unknown, options: TaskOptions = {}): Promise<T> {
+  run<Kind extends keyof Tasks & string>(
+    kind: Kind,
+    payload: Tasks[Kind]["request"],
+    options: TaskOptions = {},
+  ): Promise<Tasks[Kind]["result"]> {
     if (this.#closed) return Promise.reject(new TypeError("the worker pool is closed"));
     const member = this.#member(options.worker === undefined ? this.#leastBusy() : options.worker % this.size);
     const request: Request = { id: this.#nextId++, kind, payload };
-    return new Promise<T>((resolve, reject) => {
+    return new Promise<Tasks[Kind]["result"]>((resolve, reject) => {
       // first: it throws for what cannot be sent, and then nobody is to be waited for
       member.worker.postMessage(request, options.transfer ?? []);
       member.pending.set(request.id, { resolve, reject });
@@ -175,8 +189,8 @@ function settle(member: Member, reply: Reply): void {
   else waiter.resolve(reply.value as never);
 }
 
-export interface Handled {
-  readonly value: unknown;
+export interface Handled<Result> {
+  readonly value: Result;
   readonly transfer?: readonly Transferable[];
 }
 
@@ -189,23 +203,42 @@ export interface Background {
   wait(): void;
 }
 
-export type Handler = (payload: never) => Handled | Promise<Handled>;
+/** One handler for each kind. */
+export type Handlers<Tasks extends TaskMap<Tasks>> = {
+  readonly [Kind in keyof Tasks]: (
+    request: Tasks[Kind]["request"],
+  ) => Handled<Tasks[Kind]["result"]> | Promise<Handled<Tasks[Kind]["result"]>>;
+};
 
-/** What a worker does of one kind. */
-export interface Service {
-  /** By the whole kind of the request. */
-  readonly handlers: Readonly<Record<string, Handler>>;
+/** The tasks of one service in a worker. */
+export interface Service<Tasks extends TaskMap<Tasks>> {
+  readonly handlers: Handlers<Tasks>;
   readonly background?: Background;
 }
 
-/** By name, the part of a request's kind before its slash: loaded at the first request, so that a worker reads what it needs and no more. */
-export type Services = Readonly<Record<string, () => Service | Promise<Service>>>;
+/** The part of a kind before the slash. */
+export type ServiceName<Kind> = Kind extends `${infer Name}/${string}` ? Name : never;
+
+type ServiceOf<Tasks extends TaskMap<Tasks>, Name extends string> = Service<Pick<Tasks, Extract<keyof Tasks, `${Name}/${string}`>>>;
+
+/** Each service is loaded at its first request, so that a worker loads only what it needs. */
+export type Services<Tasks extends TaskMap<Tasks>> = {
+  readonly [Name in ServiceName<keyof Tasks>]: () => Promise<ServiceOf<Tasks, Name>>;
+};
+
+/** A service as the dispatcher sees it: the request's kind selects the handler, which knows the payload's type. */
+interface AnyService {
+  readonly handlers: Readonly<Record<string, (payload: never) => Handled<unknown> | Promise<Handled<unknown>>>>;
+  readonly background?: Background;
+}
+
+type AnyServices = Readonly<Record<string, () => Promise<AnyService>>>;
 
 /**
  * The workers' side: serves requests for ever, one after the other, and runs the background work between them. A service
  * that cannot be loaded ends the worker: whatever was in the way, the next worker begins anew.
  */
-export async function serveWorker(services: Services): Promise<never> {
+export async function serveWorker<Tasks extends TaskMap<Tasks>>(services: Services<Tasks>): Promise<never> {
   const port = parentPort;
   if (!port) throw new TypeError("serveWorker runs in a worker thread");
   Atomics.store(workerData as Loaded, 0, 1);
@@ -228,16 +261,16 @@ export async function serveWorker(services: Services): Promise<never> {
 }
 
 class LoadedServices {
-  readonly #services: Services;
-  readonly #loaded = new Map<string, Service>();
+  readonly #services: AnyServices;
+  readonly #loaded = new Map<string, AnyService>();
   /** At most one service has it. */
   background: Background | undefined;
 
-  constructor(services: Services) {
+  constructor(services: AnyServices) {
     this.#services = services;
   }
 
-  async get(name: string): Promise<Service | undefined> {
+  async get(name: string): Promise<AnyService | undefined> {
     const known = this.#loaded.get(name);
     if (known) return known;
     const service = await this.#services[name]?.();
@@ -248,7 +281,7 @@ class LoadedServices {
   }
 }
 
-async function answer(port: MessagePort, request: Request, handlers: Service["handlers"] | undefined): Promise<void> {
+async function answer(port: MessagePort, request: Request, handlers: AnyService["handlers"] | undefined): Promise<void> {
   try {
     const handler = handlers?.[request.kind];
     if (!handler) throw new TypeError(`no handler for ${request.kind}`);
@@ -261,7 +294,7 @@ async function answer(port: MessagePort, request: Request, handlers: Service["ha
 
 /** For an error that crosses threads; `revive` is its inverse. */
 export function pack(error: unknown): Failure {
-  if (!(error instanceof Error)) return { message: String(error), shale: false, fields: {} };
+  if (!isError(error)) return { message: messageOf(error), shale: false, fields: {} };
   const { code, errno, syscall, path, detail } = error as NodeJS.ErrnoException & { detail?: unknown };
   const fields = Object.fromEntries(Object.entries({ code, errno, syscall, path, detail }).filter(([, value]) => value !== undefined));
   const failure: Failure = { message: error.message, stack: error.stack, shale: ShaleError.is(error), fields };

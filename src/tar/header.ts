@@ -10,7 +10,7 @@ export function paddedLength(bytes: number): number {
 }
 
 /** V7 has neither device numbers nor prefix; star's prefix is shorter; GNU has times and a sparse map where USTAR has its prefix. */
-export type HeaderFormat = "v7" | "ustar" | "star" | "gnu";
+type HeaderFormat = "v7" | "ustar" | "star" | "gnu";
 
 /** The fields of a block: numbers as they stand there, any of which may be out of range; texts as offsets of their bytes. */
 export interface Header {
@@ -30,7 +30,7 @@ export interface Header {
 }
 
 /** Where the text fields begin in the block. */
-export const NAME = 0;
+const NAME = 0;
 export const LINK_NAME = 157;
 export const PREFIX = 345;
 

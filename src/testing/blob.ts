@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { computeDigest } from "../image/compute-digest.ts";
 import { parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 
 /** The bytes themselves, or a function that yields them from an offset (for content too large for memory). */
@@ -15,12 +16,8 @@ export interface TestBlob {
   readonly content: BlobContent;
 }
 
-export function sha256(bytes: Uint8Array): string {
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
-}
-
 export function bytesBlob(bytes: Uint8Array, mediaType: string): TestBlob {
-  return { mediaType, digest: parseBlobDigest(sha256(bytes)), size: bytes.length, content: bytes };
+  return { mediaType, digest: computeDigest(bytes), size: bytes.length, content: bytes };
 }
 
 /** A file, which must not change while it is served; it is read once here for its digest. */

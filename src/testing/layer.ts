@@ -1,8 +1,9 @@
 /** Layers for tests, packed by tar-stream. */
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { computeDigest } from "../image/compute-digest.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
-import type { Compression } from "../image/media-type.ts";
-import { bytesBlob, sha256, type TestBlob } from "./blob.ts";
+import type { Compression } from "../image/compression.ts";
+import { bytesBlob, type TestBlob } from "./blob.ts";
 
 /** What goes into a layer, in this order. Names are UTF-8; write tar bytes yourself (`layerFromTar`) for anything stranger. */
 export interface TestEntry {
@@ -55,7 +56,7 @@ export async function buildLayer(entries: readonly TestEntry[], options: LayerOp
 export function layerFromTar(tar: Uint8Array, options: LayerOptions = {}): TestLayer {
   const compression = options.compression ?? "gzip";
   const mediaType = `application/vnd.oci.image.layer.v1.tar${SUFFIX[compression]}`;
-  return { ...bytesBlob(compress(tar, compression), mediaType), diffId: parseDiffId(sha256(tar)) };
+  return { ...bytesBlob(compress(tar, compression), mediaType), diffId: parseDiffId(computeDigest(tar)) };
 }
 
 function compress(tar: Uint8Array, compression: Compression): Uint8Array {

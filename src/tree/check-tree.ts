@@ -6,7 +6,8 @@ import { isErrno } from "../errors.ts";
 import { chunkPath } from "../store/layout.ts";
 import { S_IFCHR, S_IFLNK, S_IFMT, S_IFREG, type PhysicalAttributes } from "../store/profile.ts";
 import { getPathXattr } from "../system/syscalls.ts";
-import { overflowOrdinals, type LinkSource } from "./linker.ts";
+import { overflowOrdinals } from "./linker.ts";
+import type { LinkSource } from "./link-source.ts";
 import type { SourceTrust } from "./source-trust.ts";
 import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
 

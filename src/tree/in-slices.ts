@@ -13,7 +13,7 @@ export interface SlicesOptions {
 }
 
 /** Spreads the making of many entries over the workers. When it throws, no worker is at it any more. */
-export async function inSlices(pool: WorkerPool, { total, make, signal, onAdvanced }: SlicesOptions): Promise<void> {
+export async function inSlices(pool: Pick<WorkerPool<object>, "size">, { total, make, signal, onAdvanced }: SlicesOptions): Promise<void> {
   let next = 0;
   let done = 0;
   const lane = async (_: unknown, worker: number): Promise<void> => {
@@ -33,7 +33,7 @@ export async function inSlices(pool: WorkerPool, { total, make, signal, onAdvanc
 }
 
 /** Workers that so many entries are spread over. */
-function lanesFor({ size }: WorkerPool, total: number): number {
+function lanesFor({ size }: Pick<WorkerPool<object>, "size">, total: number): number {
   return Math.min(size, Math.ceil(total / SLICE));
 }
 

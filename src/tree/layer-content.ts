@@ -59,7 +59,7 @@ function* withChunks({ sidecar }: LayerInodes): Generator<number> {
 }
 
 /** The files that bear an inode's name with an ordinal, in no order. */
-export function ordinalsOf(path: string): string[] {
+function ordinalsOf(path: string): string[] {
   const prefix = `${basename(path)}.`;
   try {
     const names = readdirSync(dirname(path)).filter((name) => name.startsWith(prefix));

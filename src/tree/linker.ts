@@ -4,36 +4,18 @@
  * so is one that somebody has changed, or that a crash of the machine has spoilt, and it is replaced.
  */
 import { closeSync, fstatSync, linkSync, openSync, readSync, rmSync, unlinkSync, writeSync } from "node:fs";
-import type { ChunkId } from "../../format/index.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import { applyToFile, processOwner, processUmask } from "../store/attributes.ts";
-import type { InodeId } from "../store/ids.ts";
 import { chunkPath } from "../store/layout.ts";
 import type { MadeInodes } from "../store/made-inodes.ts";
 import { Shards } from "../store/real-directory.ts";
-import type { Owner, PhysicalAttributes } from "../store/profile.ts";
+import type { Owner } from "../store/profile.ts";
 import { replaceChunk } from "../store/replace-chunk.ts";
 import { linkIfAbsent } from "../system/link-if-absent.ts";
 import { openIfExists } from "../system/existing-file.ts";
 import { tryReflink } from "../system/syscalls.ts";
-import { hasContent, looksRight, statUntouched } from "./link-check.ts";
+import { hasContent, looksRight, statUntouched, type LinkSource } from "./link-source.ts";
 import type { SourceTrust } from "./source-trust.ts";
-
-export interface LinkSource {
-  readonly inode: InodeId;
-  readonly ordinal: number;
-  /** Bytes. */
-  readonly size: number;
-  readonly attributes: PhysicalAttributes;
-  readonly mtime: number;
-  readonly mtimeNs: number;
-  /** The layer vouches for the content of its native inode if that was born before: ms since 1970. */
-  readonly vouchedBefore: number;
-  /** The layer's native inode of the same content, made only when it is needed. */
-  readonly native: () => InodeId;
-  /** Asked for only when something looks wrong. */
-  readonly chunk: () => ChunkId;
-}
 
 export interface LinkerOptions {
   readonly chunks: string;

@@ -7,11 +7,11 @@ import { deleteDirectory } from "../system/delete-directory.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 import { inSlices } from "./in-slices.ts";
 import { FOR_ONE, PHASES } from "./phases.ts";
-import type { ComposedLayer, TreeStep } from "./tasks.ts";
+import type { ComposedLayer, TreeStep, TreeTaskMap } from "./tasks.ts";
 import type { TreeTask } from "./tree-plan.ts";
 
 export interface MaterializeOptions {
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<TreeTaskMap>;
   readonly composed: ComposedLayer;
   /** `tree` is a path in staging: gone when this is done. */
   readonly task: TreeTask;

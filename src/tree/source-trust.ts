@@ -6,8 +6,8 @@ import { appendFileSync, closeSync, readFileSync, type BigIntStats } from "node:
 import { isErrno } from "../errors.ts";
 import { chunkPath } from "../store/layout.ts";
 import { openIfExists } from "../system/existing-file.ts";
-import { hasContent } from "./link-check.ts";
-import type { LinkSource } from "./linker.ts";
+import { hasContent } from "./link-source.ts";
+import type { LinkSource } from "./link-source.ts";
 
 export interface TrustTerms {
   /** When this boot of the machine began to write to the store, ms since 1970: what was born later is as it was written. */

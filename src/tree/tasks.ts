@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { indexSidecar } from "../../format/index.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
-import type { Handled, Handler } from "../system/worker-pool.ts";
+import type { Handled, Handlers, Task } from "../system/worker-pool.ts";
 import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
 import { inodeIdAt, type TreeId } from "../store/ids.ts";
 import { chunkPath } from "../store/layout.ts";
@@ -58,8 +58,22 @@ export interface TreeStep {
   readonly to: number;
 }
 
+export interface TreeTaskMap {
+  "tree/compose": Task<ComposeRequest, ComposedLayer[]>;
+  /** Rows of the catalog: every native inode of the layer. */
+  "tree/inodes": Task<InodesRequest, Uint8Array>;
+  "tree/chunks-there": Task<ChunksRequest, boolean>;
+  /** True if the tree is right. */
+  "tree/check": Task<CheckTreeRequest, boolean>;
+  /** The indexed form of the sidecar at this path; undefined if it is indexed. */
+  "tree/index": Task<string, Uint8Array | undefined>;
+  /** True if the layer is intact. */
+  "tree/verify-layer": Task<VerifyLayerRequest, boolean>;
+  "tree/step": Task<TreeStep, undefined>;
+}
+
 export class TreeTasks {
-  readonly handlers: Readonly<Record<string, Handler>> = {
+  readonly handlers: Handlers<TreeTaskMap> = {
     "tree/compose": (request: ComposeRequest) => this.#compose(request),
     "tree/inodes": (request: InodesRequest) => inodesOf(request),
     "tree/chunks-there": (request: ChunksRequest) => ({ value: chunksAreThere(request) }),
@@ -79,7 +93,7 @@ export class TreeTasks {
     this.#name = name;
   }
 
-  async #step({ task, phase, from, to }: TreeStep): Promise<Handled> {
+  async #step({ task, phase, from, to }: TreeStep): Promise<Handled<undefined>> {
     if (this.#current?.tree !== task.tree) this.#current = { tree: task.tree, writer: new TreeWriter(await this.#plan(task), this.#name) };
     this.#current.writer.run(phase, from, to);
     return { value: undefined };
@@ -90,7 +104,7 @@ export class TreeTasks {
     return known?.profile === task.profile ? new TreePlan(task, known.sidecar, known) : new TreePlan(task, await readSidecar(task.sidecar));
   }
 
-  async #compose({ layers, profile, owner }: ComposeRequest): Promise<Handled> {
+  async #compose({ layers, profile, owner }: ComposeRequest): Promise<Handled<ComposedLayer[]>> {
     const inodes: LayerInodes[] = [];
     for (const { sidecar } of layers) inodes.push(new LayerInodes(await readSidecar(sidecar), profile, owner));
     const resolutions = composeImage(inodes);
@@ -105,19 +119,19 @@ export class TreeTasks {
 }
 
 /** Whether the tree on disk is what it must be, extended attributes included. */
-async function isRight({ contents, ...task }: CheckTreeRequest): Promise<Handled> {
+async function isRight({ contents, ...task }: CheckTreeRequest): Promise<Handled<boolean>> {
   const trust = contents ? new SourceTrust(task.chunks, task.trust) : undefined;
   const differences = checkTree(new TreePlan(task, await readSidecar(task.sidecar)), { xattrs: true, trust });
   return { value: differences.next().done === true };
 }
 
 /** The indexed form of an unindexed sidecar, or undefined when it is indexed. */
-async function index(path: string): Promise<Handled> {
+async function index(path: string): Promise<Handled<Uint8Array | undefined>> {
   return { value: await readingSidecar(path, () => indexSidecar(path)) };
 }
 
 /** The catalog's rows of a layer: every native inode that it uses, shadowed entries' included. */
-async function inodesOf({ sidecar: path, native, owner }: InodesRequest): Promise<Handled> {
+async function inodesOf({ sidecar: path, native, owner }: InodesRequest): Promise<Handled<Uint8Array>> {
   const sidecar = await readSidecar(path);
   const inodes = new LayerInodes(sidecar, native, owner);
   const unique = new Map<string, number>();

@@ -10,7 +10,7 @@ import { ABSENT, type Placing } from "../store/placing.ts";
 import { physicalAttributes, S_IFDIR, S_IFMT, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
 import { isLeader, LayerInodes, pathOf } from "./layer-inodes.ts";
 import type { LayerEntries } from "./layer-entries.ts";
-import type { LinkSource } from "./linker.ts";
+import type { LinkSource } from "./link-source.ts";
 import type { Resolution, ResolvedDirectory } from "./resolution.ts";
 import type { TrustTerms } from "./source-trust.ts";
 

@@ -1,6 +1,6 @@
 /** Is everything that a layer needs in the store, byte for byte? Asked after a crash of the machine, before the layer is used again. */
-import { createHash } from "node:crypto";
-import { closeSync, constants, createReadStream, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, createReadStream, fstatSync, openSync } from "node:fs";
+import { hashOpenFile } from "../system/hash-open-file.ts";
 import { decodeHeaders, HeadersError, Sidecar, SidecarError, verifySidecar } from "../../format/index.ts";
 import { isErrno } from "../errors.ts";
 import { chunkPath } from "../store/layout.ts";
@@ -46,9 +46,7 @@ function isWhole(path: string, { size, digest, buffer }: { size: number; digest:
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
     if (fstatSync(fd).size !== size) return false;
-    const hash = createHash("sha256");
-    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) hash.update(buffer.subarray(0, read));
-    return hash.digest().equals(digest);
+    return hashOpenFile(fd, buffer).equals(digest);
   } finally {
     closeSync(fd);
   }

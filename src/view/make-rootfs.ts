@@ -4,8 +4,7 @@ import type { WorkerPool } from "../system/worker-pool.ts";
 import { inSlices } from "../tree/in-slices.ts";
 import { Destination, destinationError } from "./destination.ts";
 import type { RootfsMode, RootfsTask } from "./rootfs-plan.ts";
-import type { RootfsCounts } from "./rootfs-writer.ts";
-import type { RootfsStep } from "./tasks.ts";
+import type { RootfsStep, ViewTaskMap } from "./tasks.ts";
 
 export interface RootfsProgress {
   /** Names made, and names in all. */
@@ -25,7 +24,7 @@ export interface RootfsResult {
 }
 
 export interface RootfsRequest {
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<ViewTaskMap>;
   readonly task: Omit<RootfsTask, "tree">;
   readonly destination: string;
   /** Directory of the store. */
@@ -52,18 +51,17 @@ export async function makeRootfs(request: RootfsRequest): Promise<RootfsResult> 
 
 async function write({ pool, signal, onProgress }: RootfsRequest, task: RootfsTask): Promise<Omit<RootfsResult, "path">> {
   const id = randomUUID();
-  const run = <T>(step: RootfsStep["step"], worker: number): Promise<T> =>
-    pool.run<T>("view/rootfs", { id, task, step } satisfies RootfsStep, { worker });
-  const total = await run<number>("directories", 0);
+  const run = (step: RootfsStep["step"]): Promise<number> => pool.run("view/rootfs", { id, task, step }, { worker: 0 });
+  const total = await run("directories");
   const counts = { linked: 0, reflinked: 0, copied: 0 };
   const make = async (range: { from: number; to: number }, worker: number): Promise<void> => {
-    const { linked, reflinked, copied } = await run<RootfsCounts>(range, worker);
+    const { linked, reflinked, copied } = await pool.run("view/rootfs-files", { id, task, ...range }, { worker });
     counts.linked += linked;
     counts.reflinked += reflinked;
     counts.copied += copied;
   };
   await inSlices(pool, { total, make, signal, onAdvanced: (entries) => onProgress({ entries, total }) });
-  await run("finish", 0);
+  await run("finish");
   return { entries: total, ...counts };
 }
 

@@ -39,7 +39,7 @@ export function resolvePath(view: MergedView, path: ByteString, { follow }: { fo
 }
 
 /** S_IFMT bits of a node. */
-export function kindOf(view: MergedView, { layer, entry }: MergedNode): number {
+function kindOf(view: MergedView, { layer, entry }: MergedNode): number {
   return view.sidecars[layer]!.mode(entry) & S_IFMT;
 }
 

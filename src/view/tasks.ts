@@ -1,43 +1,65 @@
 /** The workers' side of merged root file systems: one is written in steps that several workers share. */
 import type { Sidecar } from "../../format/index.ts";
-import type { Handled, Handler } from "../system/worker-pool.ts";
+import type { Handled, Handlers, Task } from "../system/worker-pool.ts";
 import { readSidecar } from "../tree/read-sidecar.ts";
 import { RootfsPlan, type RootfsTask } from "./rootfs-plan.ts";
-import { RootfsWriter } from "./rootfs-writer.ts";
+import { RootfsWriter, type RootfsCounts } from "./rootfs-writer.ts";
 
 export interface RootfsStep {
   /** The same for all steps of one root file system, and for no other. */
   readonly id: string;
   readonly task: RootfsTask;
-  readonly step: "directories" | "finish" | { readonly from: number; readonly to: number };
+  /** `directories` comes first, then the files, then `finish`. */
+  readonly step: "directories" | "finish";
+}
+
+export interface RootfsFiles extends Omit<RootfsStep, "step"> {
+  /** Names [from, to) of the plan. */
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface ViewTaskMap {
+  /** The number of names. */
+  "view/rootfs": Task<RootfsStep, number>;
+  "view/rootfs-files": Task<RootfsFiles, RootfsCounts>;
+}
+
+interface OpenRootfs {
+  readonly id: string;
+  readonly plan: RootfsPlan;
+  readonly writer: RootfsWriter;
 }
 
 export class ViewTasks {
-  readonly handlers: Readonly<Record<string, Handler>> = { "view/rootfs": (step: RootfsStep) => this.#rootfs(step) };
+  readonly handlers: Handlers<ViewTaskMap> = {
+    "view/rootfs": (step) => this.#rootfs(step),
+    "view/rootfs-files": async ({ from, to, ...request }) => ({ value: (await this.#open(request)).writer.makeFiles(from, to) }),
+  };
   readonly #name: string;
   /** The one at hand: its sidecars are read and merged once for all steps. */
-  #current: { id: string; plan: RootfsPlan; writer: RootfsWriter } | undefined;
+  #current: OpenRootfs | undefined;
 
   /** `name` tells this worker's temporary files from another's. */
   constructor(name: string) {
     this.#name = name;
   }
 
-  /** `directories` gives the number of names, a range the counts of its files. */
-  async #rootfs({ id, task, step }: RootfsStep): Promise<Handled> {
-    if (this.#current?.id !== id) {
-      const sidecars: Sidecar[] = [];
-      for (const { sidecar } of task.layers) sidecars.push(await readSidecar(sidecar));
-      const plan = new RootfsPlan(task, sidecars);
-      this.#current = { id, plan, writer: new RootfsWriter(plan, this.#name) };
-    }
-    const { plan, writer } = this.#current;
-    if (typeof step === "object") return { value: writer.makeFiles(step.from, step.to) };
+  async #rootfs({ step, ...request }: RootfsStep): Promise<Handled<number>> {
+    const { plan, writer } = await this.#open(request);
     if (step === "directories") writer.makeDirectories();
     else {
       writer.finish();
       this.#current = undefined;
     }
     return { value: plan.length };
+  }
+
+  async #open({ id, task }: Omit<RootfsStep, "step">): Promise<OpenRootfs> {
+    if (this.#current?.id === id) return this.#current;
+    const sidecars: Sidecar[] = [];
+    for (const { sidecar } of task.layers) sidecars.push(await readSidecar(sidecar));
+    const plan = new RootfsPlan(task, sidecars);
+    return (this.#current = { id, plan, writer: new RootfsWriter(plan, this.#name) });
   }
 }

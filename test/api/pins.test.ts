@@ -110,7 +110,7 @@ test("`leases()` lists leases by name with their images and ends, and leaves out
   await using image = await (await harness.client()).pull(reference!);
   const store = await harness.store();
   await store.lease("second", image);
-  await store.lease("first", image, { ttlMs: 60_000 });
+  const first = await store.lease("first", image, { ttlMs: 60_000 });
   await store.lease("past", image, { ttlMs: 1 });
   await sleep(5);
   const leases = await store.leases();
@@ -122,6 +122,20 @@ test("`leases()` lists leases by name with their images and ends, and leaves out
     ],
   );
   assert.ok(leases[0]!.expires! > Date.now() && leases[1]!.expires === undefined);
+  assert.deepEqual(first, leases[0], "`lease()` returns the lease");
   await store.release("first");
   assert.equal((await store.leases()).length, 1);
+});
+
+test("`images()` lists the references of each image, with their platforms", async () => {
+  await using harness = await startStore();
+  const [one = "", two = ""] = await pullEach(harness, ["one", "two"]);
+  const store = await harness.store();
+  await store.pin(one);
+  const images = await store.images();
+  const platform = `linux/${process.arch === "x64" ? "amd64" : process.arch}`;
+  assert.deepEqual(
+    images.map(({ references }) => references).toSorted((a, b) => (a[0]!.reference < b[0]!.reference ? -1 : 1)),
+    [[{ reference: one, platform }], [{ reference: two, platform }]],
+  );
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { resolveUser } from "../../src/bundle/resolve-user.ts";
 import { ShaleError } from "../../src/errors.ts";
+import { finishes } from "../support/finishes.ts";
 
 const PASSWD = `root:x:0:0:root:/root:/bin/sh
 # comment:x:7:7::/:
@@ -70,9 +71,7 @@ for (const text of ["app\nroot", "root\0", ":", "app:", ":audio", "a:b:c", "\u00
   });
 }
 
-test("`resolveUser()` reads a passwd of 4 MiB in a moment", () => {
+test("`resolveUser()` reads a passwd of 4 MiB in linear time", () => {
   const long = `${"x:x:5:5::/:\n".repeat(350_000)}app:x:77:78::/:\n`;
-  const started = performance.now();
-  assert.equal(resolveUser("app", { passwd: long, group: long }).uid, 77);
-  assert.ok(performance.now() - started < 10_000);
+  finishes(() => assert.equal(resolveUser("app", { passwd: long, group: long }).uid, 77));
 });

@@ -1,4 +1,4 @@
-/** The completions, by the shells that they are for. */
+/** The completion scripts, run by their shells. */
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -46,7 +46,7 @@ after(async () => {
   await place.directory[Symbol.asyncDispose]();
 });
 
-/** What may follow, sorted. */
+/** The suggestions for a command line, sorted. */
 type Complete = (line: string) => Promise<string[]>;
 
 const IN_BASH = `
@@ -59,7 +59,7 @@ printf '%s\\n' "\${COMPREPLY[@]}"
 const complete: Readonly<Record<"bash" | "zsh" | "fish", Complete>> = {
   bash: async (line) => {
     const stdout = await inShell("bash", "--norc", "--noprofile", "-c", IN_BASH, "bash", line);
-    // of a word that has a colon bash replaces what follows it
+    // bash replaces only the part of a word after its last colon
     const kept = /(?:^|\s)(\S*:)[^\s:]*$/.exec(line)?.[1] ?? "";
     return stdout.map((word) => (kept === "" ? word : `${kept}${word}`));
   },
@@ -70,7 +70,7 @@ const complete: Readonly<Record<"bash" | "zsh" | "fish", Complete>> = {
   },
 };
 
-/** A zsh with a terminal of its own, in which completion is asked for by a key, and tells what it would add. */
+/** Runs zsh on its own terminal, and triggers completion by a key that prints the suggestions. */
 const IN_ZSH = String.raw`
 zmodload zsh/zpty
 zpty shell zsh -f -i
@@ -118,9 +118,9 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
     expect("a reference", "shale pull 12", () => [place.reference]);
     expect("a reference after its first colon", "shale rm other 127.0.0.1:", () => [place.reference]);
     expect("a lease", "shale lease rm sand", () => ["sandbox-42"]);
-    expect("nothing where nothing is known", "shale ls alpine x", () => []);
+    expect("nothing for an argument without suggestions", "shale ls alpine x", () => []);
 
-    test(`shale completion ${shell} completes directories for --store, and no files`, async () => {
+    test(`shale completion ${shell} completes directories for --store, but no files`, async () => {
       const found = (await complete[shell]("shale du --store some")).map((word) => word.replace(/\/$/, ""));
       assert.deepEqual(found, ["some-directory"]);
     });
@@ -130,7 +130,7 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
       for (const { name } of await loadCommands()) assert.ok(found.includes(name.split(" ")[0] ?? ""), name);
     });
 
-    test(`shale completion ${shell} runs nothing of what it finds`, async () => {
+    test(`shale completion ${shell} does not run command substitutions in suggestions`, async () => {
       const found = await complete[shell]("shale lease rm ");
       assert.ok(found.length >= 2);
       assert.deepEqual(

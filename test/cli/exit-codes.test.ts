@@ -29,5 +29,5 @@ for (const [code, exitCode] of [
   ["MOUNT_FAILED", 1],
   ["INTERNAL", 1],
 ] as const) {
-  test(`exitCodeOf() tells ${code} as ${exitCode}`, () => assert.equal(exitCodeOf(code), exitCode));
+  test(`exitCodeOf() maps ${code} to ${exitCode}`, () => assert.equal(exitCodeOf(code), exitCode));
 }

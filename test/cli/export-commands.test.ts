@@ -1,4 +1,4 @@
-/** Commands that write images for others: export, bundle; and pull from archives. */
+/** Commands that write images for other tools: export, bundle; and pull from archives. */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ async function pulledImage(
   return Object.assign(store, { reference, place: (name: string) => join(store.harness.path, "..", name) });
 }
 
-test("`shale export` writes an archive that `shale pull --as` reads, and says when the manifest is another", async () => {
+test("`shale export` writes an archive that `shale pull --as` reads, and reports a changed manifest", async () => {
   await using store = await pulledImage();
   const archive = `oci-archive:${store.place("app.tar")}`;
   const made = await store.json<{ sameManifest: boolean; manifestDigest: string; destination: string; layers: unknown[] }>(
@@ -33,7 +33,7 @@ test("`shale export` writes an archive that `shale pull --as` reads, and says wh
   assert.deepEqual([pulled.reference, pulled.manifestDigest], ["example.com/x:1", made.manifestDigest]);
 });
 
-test("`shale export` to standard output takes no --json and no terminal, and needs an image that is there", async () => {
+test("`shale export` to standard output rejects --json, a terminal, and a missing image", async () => {
   await using store = await pulledImage();
   assert.equal((await store.run(["export", "--json", store.reference, "docker-archive:-"])).exitCode, 2);
   const terminal = { columns: 80, rows: 24 };
@@ -42,7 +42,7 @@ test("`shale export` to standard output takes no --json and no terminal, and nee
   assert.deepEqual(await store.failure("export", store.reference, "alpine"), ["REFERENCE_INVALID", 2]);
 });
 
-test("`shale bundle` makes a bundle with what the options say, and names labels that it left out", async () => {
+test("`shale bundle` creates a bundle from its options, and names omitted labels", async () => {
   const Labels = { "run.oci.handler": "wasm" };
   await using store = await pulledImage({ Cmd: ["/bin/x"], User: "5:6", Labels });
   const path = store.place("box");

@@ -1,4 +1,4 @@
-/** A command's surroundings without a process: output that is kept, and an API that records what it is asked. */
+/** A Context for commands without a process: it keeps the output, and its API records the calls. */
 import type { Api, Context, Output } from "../../src/cli/command.ts";
 import { run } from "../../src/cli/run.ts";
 import type { Image, ProgressEvent, PullOptions, PullStats, RegistryOptions, StoreOptions } from "../../src/index.ts";
@@ -103,7 +103,7 @@ function fakeApi({ image, events = [], failure }: FakeOptions, { calls, seen }: 
   return { openStore, Registry: FakeRegistry } as unknown as Api;
 }
 
-/** Text as it is; bytes as a terminal reads them (UTF-8), to a pipe one character each. */
+/** Keeps what is written. Bytes become UTF-8 text for a terminal, and one character each for a pipe. */
 export function keep(terminal?: { readonly columns: number; readonly rows: number }): Output & { readonly text: () => string } {
   const written: string[] = [];
   return {

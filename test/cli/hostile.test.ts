@@ -1,11 +1,11 @@
-/** Whatever a stranger or a user wrote into names, nothing of it may steer a terminal. */
+/** Control characters in names never reach a terminal. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { buildImage, buildLayer, writeLayout } from "../../src/testing/index.ts";
 import { startRealStore } from "./real-run.ts";
 
-/** Clears the screen, sets the title, turns the line around, ends it, rings. */
+/** Clears the screen, sets the title, reverses the text direction, ends the line, rings the bell. */
 const STEERING = "\x1b[2J\x1b]0;owned\x07\u202egnp\u2028\u009b1m\r\nx";
 const HARMFUL: RegExp = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/u;
 
@@ -76,7 +76,7 @@ test("every command escapes names of directories, leases, files, targets, labels
   }
 });
 
-test("`shale inspect --raw` shows a terminal the same JSON that it gives a program, without what could steer it", async () => {
+test("`shale inspect --raw` shows on a terminal the same JSON as for a program, without control characters", async () => {
   await using store = await startRealStore();
   const layer = await buildLayer([{ path: "a", content: "a" }]);
   const directory = join(store.harness.path, "..", "loud");

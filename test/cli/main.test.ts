@@ -1,4 +1,4 @@
-/** The program as a process: what only a process has. */
+/** The program as a process: signals, pipes, exit codes, loaded modules. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import type { ChildProcessWithoutNullStreams } from "node:child_process";
@@ -47,7 +47,7 @@ async function anImage(): Promise<TestImage> {
   });
 }
 
-test("shale pulls, and the second time says that nothing was fetched", async () => {
+test("shale pulls, and reports the second pull as cached", async () => {
   await using registry = await startRegistry();
   await using directory = await temporaryDirectory();
   const reference = registry.push("app", "v1", await anImage());
@@ -64,7 +64,7 @@ test("shale pulls, and the second time says that nothing was fetched", async () 
 });
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  test(`shale ends with 130 on ${signal}, leaves nothing half-made, and goes on the next time`, async () => {
+  test(`shale exits with 130 on ${signal}, leaves nothing incomplete, and continues the next time`, async () => {
     const image = await anImage();
     const isLayer = ({ path }: RecordedRequest): boolean => path.endsWith(image.layers[0]?.digest ?? "?");
     await using registry = await startRegistry({
@@ -88,7 +88,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
-test("shale survives a reader that goes away", async () => {
+test("shale exits with 0 if the reader of its output exits", async () => {
   const child = start(["--help"]);
   child.stdout.destroy();
   const [[code, signal], stderr] = await Promise.all([once(child, "close") as Promise<[number | null, string | null]>, text(child.stderr)]);
@@ -97,7 +97,7 @@ test("shale survives a reader that goes away", async () => {
   assert.equal(stderr, "");
 });
 
-test("shale ls ends without a word when whoever reads goes away", async () => {
+test("shale ls exits silently if the reader of its output exits", async () => {
   await using registry = await startRegistry();
   await using directory = await temporaryDirectory();
   const entries = Array.from({ length: 20_000 }, (_, at) => ({ path: `d/${String(at).padStart(100, "0")}`, content: "" }));
@@ -110,7 +110,7 @@ test("shale ls ends without a word when whoever reads goes away", async () => {
   assert.deepEqual([code, signal, stderr], [0, null, ""]);
 });
 
-test("shale says so when standard output cannot be written, and ends with 1", async () => {
+test("shale reports an unwritable standard output, and exits with 1", async () => {
   const full = await open("/dev/full", "w");
   const child = spawn(process.execPath, [MAIN, "--help"], { stdio: ["ignore", full.fd, "pipe"] });
   const [[code], stderr] = await Promise.all([once(child, "close") as Promise<[number | null]>, text(child.stderr!)]);
@@ -119,7 +119,7 @@ test("shale says so when standard output cannot be written, and ends with 1", as
   assert.match(stderr, /^shale: INTERNAL: [^\n]+\n$/);
 });
 
-test("shale ends at once on a second signal", async () => {
+test("shale exits at once on a second signal", async () => {
   const image = await anImage();
   const isLayer = ({ path }: RecordedRequest): boolean => path.endsWith(image.layers[0]?.digest ?? "?");
   await using registry = await startRegistry({ faults: [{ match: isLayer, times: 100, action: { kind: "stall", after: 100 } }] });
@@ -127,7 +127,7 @@ test("shale ends at once on a second signal", async () => {
   const child = start(["pull", "--plain-http", "--store", join(directory.path, "store"), registry.push("app", "v1", image)]);
   const closed = once(child, "close") as Promise<[number | null, string | null]>;
   while (!registry.requests.some(isLayer)) await delay(10);
-  // the process is stopped between the two, so that it has no time to end by itself
+  // the process is stopped between the two signals, so that it cannot exit in between
   child.kill("SIGSTOP");
   child.kill("SIGINT");
   child.kill("SIGTERM");
@@ -136,7 +136,7 @@ test("shale ends at once on a second signal", async () => {
   assert.ok(code === 130 || signal !== null);
 });
 
-test("a cached shale pull loads no client, database, archive or drawing library, and of the commands only itself", async () => {
+test("a cached shale pull loads no client, database, archive or drawing library, and no other command", async () => {
   await using registry = await startRegistry();
   await using directory = await temporaryDirectory();
   const reference = registry.push("app", "v1", await anImage());
@@ -158,14 +158,14 @@ test("a cached shale pull loads no client, database, archive or drawing library,
     ),
   );
   assert.deepEqual(needless, []);
-  // an import of node:fs would bring them
+  // an import of node:fs would load them
   assert.ok(!loaded.includes("NativeModule internal/fs/streams"));
   assert.ok(!loaded.includes("NativeModule crypto"));
   const own = loaded.filter((url) => /\/dist\/(?:src|format)\//.test(url));
   assert.ok(own.length <= 59, `${own.length} files of its own were loaded`);
 });
 
-/** Tells every module that was loaded, and those inside Node, on standard error, at the end. */
+/** At exit, writes all loaded modules, Node's own included, to standard error. */
 const LOADED = `
 import { registerHooks } from "node:module";
 const urls = [];
@@ -173,7 +173,7 @@ registerHooks({ load(url, context, next) { urls.push(url); return next(url, cont
 process.on("exit", () => process.stderr.write([...urls, ...process.moduleLoadList].join("\\n") + "\\n"));
 `;
 
-test("shale keeps compiled code where only its user can write, and runs as well where it cannot", async () => {
+test("shale keeps compiled code only where no other user can write, and works without", async () => {
   await using directory = await temporaryDirectory();
   const ran = async (name: string, mode: number): Promise<boolean> => {
     const cache = join(directory.path, name);
@@ -191,12 +191,12 @@ test("shale keeps compiled code where only its user can write, and runs as well 
   assert.equal(await ran("anybody's", 0o1777), false);
 });
 
-test("shale tells its own version", async () => {
+test("shale --version prints the version of the package", async () => {
   const { version } = JSON.parse(await readFile(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
   assert.deepEqual(await end(start(["--version"])), { code: 0, stdout: `${version}\n`, stderr: "" });
 });
 
-test("shale tells who has an older Node.js than package.json asks for, and runs with the oldest", async () => {
+test("shale rejects a Node.js older than in package.json, and runs with the oldest allowed", async () => {
   const { engines } = JSON.parse(await readProjectFile("package.json")) as { engines: { node: string } };
   const oldest = engines.node.replace(/^>=/, "");
   const runAs = (version: string): Promise<Ended> => {

@@ -17,7 +17,7 @@ for (const [text, bytes] of [
 }
 
 for (const text of ["", "GB", "-1", "1e9", "0x10", "1,5GB", "20 G B", "9007199254740993", "100PB", "1 EB", "١"]) {
-  test(`parseSize() refuses ${JSON.stringify(text)}`, () => assert.equal(parseSize(text), undefined));
+  test(`parseSize() rejects ${JSON.stringify(text)}`, () => assert.equal(parseSize(text), undefined));
 }
 
 for (const [text, ms] of [
@@ -34,10 +34,10 @@ for (const [text, ms] of [
 }
 
 for (const text of ["", "5", "-5m", "5 years", "m", "1h30m", "99999999999w"]) {
-  test(`parseDuration() refuses ${JSON.stringify(text)}`, () => assert.equal(parseDuration(text), undefined));
+  test(`parseDuration() rejects ${JSON.stringify(text)}`, () => assert.equal(parseDuration(text), undefined));
 }
 
-test("parseCount() reads whole numbers from 1 on", () => {
+test("parseCount() reads positive integers", () => {
   assert.deepEqual(["1", "64", "0", "-1", "1.5", "1e3", "9999999999", ""].map(parseCount), [
     1,
     64,

@@ -8,7 +8,7 @@ import { startRealStore, type RealStore } from "./real-run.ts";
 const BINARY = randomBytes(200_000);
 const TERMINAL = { terminal: { columns: 80, rows: 24 } };
 
-/** The content of `\xff\xfe` is that of a name which is not UTF-8. */
+/** Has names with control characters, a backslash and wide characters. */
 async function oddImage(): Promise<RealStore & { readonly reference: string }> {
   const store = await startRealStore();
   const { reference } = await store.harness.pushEntries(
@@ -39,7 +39,7 @@ test("`shale ls` lists the merged view without materializing it", async () => {
   assert.deepEqual(readdirSync(store.harness.file("trees")), []);
 });
 
-test("`shale ls` writes names as they are to a pipe, and escapes them on a terminal", async () => {
+test("`shale ls` writes unchanged names to a pipe, and escapes them on a terminal", async () => {
   await using store = await oddImage();
   const piped = await store.run(["ls", store.reference, "/odd"]);
   assert.deepEqual(Buffer.from(piped.stdout, "latin1"), Buffer.from("\u001b[2J\u202e\nna\\me\n名前\n"));
@@ -49,7 +49,7 @@ test("`shale ls` writes names as they are to a pipe, and escapes them on a termi
   assert.equal(nul.stdout, "\u001b[2J\u202e\0na\\me\0名前\0");
 });
 
-test("`shale cat --escaped` takes a path as a terminal shows it", async () => {
+test("`shale cat --escaped` accepts a path with the escapes that a terminal shows", async () => {
   await using store = await oddImage();
   for (const [path, content] of [
     ["odd/\\x1b[2J\\u{202e}", "x"],
@@ -62,7 +62,7 @@ test("`shale cat --escaped` takes a path as a terminal shows it", async () => {
   assert.deepEqual(await store.failure("cat", "-e", store.reference, "odd/\\u{110000}"), ["USAGE", 2]);
 });
 
-test("`shale ls -l` shows mode, owner, size, time and target; -R whole paths", async () => {
+test("`shale ls -l` shows mode, owner, size, time and target, and -R full paths", async () => {
   await using store = await oddImage();
   const { stdout } = await store.run(["ls", "-lR", "--bytes", store.reference]);
   assert.match(stdout, /^-rwsr-xr-x +0:0 +200000 .* \/bin\/tool$/m);
@@ -70,7 +70,7 @@ test("`shale ls -l` shows mode, owner, size, time and target; -R whole paths", a
   assert.match(stdout, /^lrwxrwxrwx .* \/link -> etc\/os-release$/m);
 });
 
-test("`shale ls --json` is one document, of which every path can be asked for again", async () => {
+test("`shale ls --json` prints one document, and `shale stat` accepts each of its paths", async () => {
   await using store = await oddImage();
   interface Entries {
     readonly entries: readonly { readonly path: string; readonly kind: string; readonly size: number; readonly target?: string }[];
@@ -83,7 +83,7 @@ test("`shale ls --json` is one document, of which every path can be asked for ag
   }
 });
 
-test("`shale stat` tells of the symlink, and with --follow of what it leads to", async () => {
+test("`shale stat` shows a symlink, and with --follow its target", async () => {
   await using store = await oddImage();
   const own = await store.json<Record<string, unknown>>("stat", store.reference, "link");
   assert.deepEqual([own["kind"], own["target"], own["realpath"]], ["symlink", "etc/os-release", undefined]);
@@ -96,7 +96,7 @@ test("`shale stat` tells of the symlink, and with --follow of what it leads to",
   assert.match(stdout, /^[\x20-\x7e\n]+$/);
 });
 
-test("`shale cat` writes bytes as they are, whole or a part", async () => {
+test("`shale cat` writes unchanged bytes, of a whole file or a range", async () => {
   await using store = await oddImage();
   const whole = await store.run(["cat", store.reference, "bin/tool", "empty", "link"]);
   assert.deepEqual(Buffer.from(whole.stdout, "latin1"), Buffer.concat([BINARY, Buffer.from("ID=odd\n")]));
@@ -107,7 +107,7 @@ test("`shale cat` writes bytes as they are, whole or a part", async () => {
   assert.deepEqual(Buffer.from(files[0]?.content ?? "", "base64"), BINARY);
 });
 
-test("`shale ls`, `stat` and `cat` end with 3 where the path is not there or of another kind", async () => {
+test("`shale ls`, `stat` and `cat` exit with 3 if the path is missing or of the wrong kind", async () => {
   await using store = await oddImage();
   for (const argv of [
     ["ls", store.reference, "nope"],

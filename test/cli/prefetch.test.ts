@@ -21,7 +21,7 @@ async function threeImages(): Promise<RealStore & { readonly references: readonl
 
 const FLAGS = ["--plain-http", "--anonymous"] as const;
 
-test("`shale prefetch` brings all images lazily, what they share once, and tells them in the order given", async () => {
+test("`shale prefetch` pulls all images lazily, shared layers once, and lists the images in the given order", async () => {
   await using store = await threeImages();
   const { images } = await store.json<Result>("prefetch", ...FLAGS, ...store.references);
   assert.deepEqual(
@@ -34,7 +34,7 @@ test("`shale prefetch` brings all images lazily, what they share once, and tells
   assert.ok(again.images.every(({ cached }) => cached));
 });
 
-test("`shale prefetch` goes on when one image fails, and ends with its exit code", async () => {
+test("`shale prefetch` continues if one image fails, and exits with its code", async () => {
   await using store = await threeImages();
   const [one = "", two = ""] = store.references;
   const { exitCode, stdout } = await store.run(["prefetch", ...FLAGS, "--json", one, `${one}x`, two]);
@@ -62,7 +62,7 @@ test("`shale prefetch --from` reads references from a file, with comments", asyn
   assert.deepEqual(await store.failure("prefetch"), ["USAGE", 2]);
 });
 
-test("`shale prefetch` pulls at most --jobs images at a time, and stops when it is interrupted", async () => {
+test("`shale prefetch` pulls at most --jobs images at a time, and stops at an interruption", async () => {
   await using store = await threeImages();
   const { registry } = store.harness;
   registry.misbehave({ match: /manifests/, times: 99, action: { kind: "stall", after: 0 } });

@@ -9,7 +9,7 @@ function contextOf(stdout: PassThrough, signal: AbortSignal = new AbortControlle
   return { stdout, signal } as unknown as Context;
 }
 
-test("print() waits until there is room, and leaves no listeners", async () => {
+test("print() waits for drain, and removes its listeners", async () => {
   const stdout = new PassThrough({ highWaterMark: 4 });
   const waiting = print(contextOf(stdout), "longer than that");
   assert.equal(await Promise.race([waiting.then(() => "done"), Promise.resolve("waiting")]), "waiting");
@@ -18,7 +18,7 @@ test("print() waits until there is room, and leaves no listeners", async () => {
   assert.deepEqual([stdout.listenerCount("drain"), stdout.listenerCount("close")], [0, 0]);
 });
 
-test("print() is refused when the reader is gone, also while it waits", async () => {
+test("print() throws ReaderGone if the reader has gone, also while it waits", async () => {
   const stdout = new PassThrough({ highWaterMark: 4 });
   const waiting = print(contextOf(stdout), "longer than that");
   stdout.destroy();
@@ -26,7 +26,7 @@ test("print() is refused when the reader is gone, also while it waits", async ()
   await assert.rejects(print(contextOf(stdout), "more"), ReaderGone);
 });
 
-test("print() ends with the signal's reason", async () => {
+test("print() throws the reason of the signal", async () => {
   const abort = new AbortController();
   const stdout = new PassThrough({ highWaterMark: 4 });
   const context = contextOf(stdout, abort.signal);
@@ -38,7 +38,7 @@ test("print() ends with the signal's reason", async () => {
 });
 
 for (const items of [[], ["1"], ["1", '{"a":2}']]) {
-  test(`printItems() writes one JSON document of ${items.length} items, one a line`, async () => {
+  test(`printItems() writes one JSON document of ${items.length} items, one per line`, async () => {
     const stdout = new PassThrough();
     await printItems(contextOf(stdout), items, { before: '{"items":[', after: () => "]}" });
     stdout.end();

@@ -6,7 +6,7 @@ import { IMAGE, runFake } from "./fake-context.ts";
 const REFERENCE = "alpine:3.20";
 
 describe("run() with pull", () => {
-  test("run() prints reference, digest, what was fetched, and the layers bottom to top", async () => {
+  test("run() prints reference, digest, what was downloaded, and the layers from bottom to top", async () => {
     const { stdout, exitCode, calls } = await runFake(["pull", REFERENCE]);
     const lines = stdout.split("\n");
     assert.equal(exitCode, 0);
@@ -14,25 +14,25 @@ describe("run() with pull", () => {
     assert.deepEqual(calls, ["openStore", "pull", "image closed", "registry closed", "store closed"]);
   });
 
-  test("run() says `cached` in the third line when nothing was downloaded", async () => {
+  test("run() prints `cached` in the third line if nothing was downloaded", async () => {
     const { stdout } = await runFake(["pull", REFERENCE], { image: { cached: true } });
     assert.equal(stdout.split("\n")[2], "cached");
   });
 
-  test("run() prints the layer directories alone and no progress with --quiet", async () => {
+  test("run() prints with --quiet only the layer directories, and no progress", async () => {
     const { stdout, stderr } = await runFake(["pull", "-q", REFERENCE], { events: [{ kind: "resolving", reference: REFERENCE }] });
     assert.equal(stdout, IMAGE.layers.map((layer) => `${layer}\n`).join(""));
     assert.equal(stderr, "");
   });
 
-  test("run() prints one JSON object with --json, in which nothing can steer a terminal", async () => {
+  test("run() prints with --json one JSON object without control characters", async () => {
     const { stdout } = await runFake(["pull", "--json", REFERENCE]);
     const { reference, manifestDigest, cached, layers, config, stats } = IMAGE;
     assert.deepEqual(JSON.parse(stdout), { reference, manifestDigest, cached, layers, config, stats });
     assert.match(stdout, /^[\x20-\x7e]*\n$/);
   });
 
-  test("run() hands every option to the API", async () => {
+  test("run() passes every option to the API", async () => {
     const argv = [
       "pull",
       "--store",
@@ -59,7 +59,7 @@ describe("run() with pull", () => {
     );
   });
 
-  test("run() hands budgets, limits and what the registry is asked with to the API", async () => {
+  test("run() passes budgets, limits and registry options to the API", async () => {
     const argv = [
       "pull",
       "--max-bytes",
@@ -84,7 +84,7 @@ describe("run() with pull", () => {
   });
 
   for (const command of ["pull", "prefetch"]) {
-    test(`\`shale ${command}\` hands how a registry is asked for layers to the API, and asks for nothing of it by itself`, async () => {
+    test(`\`shale ${command}\` passes the options for fetching layers to the API, and sets none by default`, async () => {
       const plain = (await runFake([command, REFERENCE])).registry;
       const flags = ["--http2", "--parallel-ranges", "3", "--parallel-min", "1MiB", "--allow-foreign-layers", "--require-proof"];
       const asked = (await runFake([command, ...flags, REFERENCE])).registry;
@@ -98,12 +98,12 @@ describe("run() with pull", () => {
     });
   }
 
-  test("run() takes a lease and a pin while the image is open", async () => {
+  test("run() adds a lease and a pin while the image is open", async () => {
     const { calls } = await runFake(["pull", "--lease", "sandbox-42", "--lease-ttl", "90s", "--pin", REFERENCE]);
     assert.deepEqual(calls.slice(0, 5), ["openStore", "pull", "lease sandbox-42 90000", `pin ${IMAGE.reference}`, "image closed"]);
   });
 
-  test("run() writes warnings as JSON lines, and no progress, with --json where there is no terminal", async () => {
+  test("run() writes with --json, without a terminal, warnings as JSON lines and no progress", async () => {
     const events = [
       { kind: "resolving", reference: REFERENCE },
       { kind: "warning", code: "NOT_CACHED", message: "\u001b[2J" },
@@ -119,7 +119,7 @@ describe("run() with pull", () => {
     assert.match(stderr, /^[\x20-\x7e]+\n$/);
   });
 
-  test("run() leaves to the API what was not asked for", async () => {
+  test("run() leaves the defaults of options that are not given to the API", async () => {
     const { registry, pull } = await runFake(["pull", REFERENCE]);
     const { pullPolicy, force, buildIndex, materialize, platform, profile } = pull.options ?? {};
     assert.equal(registry.plainHttp, false);
@@ -139,10 +139,10 @@ describe("run() with pull", () => {
   }
 });
 
-describe("run() when something fails", () => {
+describe("run() with an error", () => {
   const failure = new ShaleError("IMAGE_NOT_FOUND", "no \u001b[2Jsuch\nimage", { reference: REFERENCE });
 
-  test("run() tells the code and the message on one safe line, and closes everything", async () => {
+  test("run() writes code and message on one escaped line, and closes all handles", async () => {
     const { exitCode, stdout, stderr, calls } = await runFake(["pull", REFERENCE], { failure });
     assert.equal(exitCode, 3);
     assert.equal(stdout, "");
@@ -150,7 +150,7 @@ describe("run() when something fails", () => {
     assert.deepEqual(calls, ["openStore", "pull", "registry closed", "store closed"]);
   });
 
-  test("run() tells it as one JSON line on standard error with --json", async () => {
+  test("run() writes an error with --json as one JSON line on standard error", async () => {
     const { exitCode, stdout, stderr } = await runFake(["pull", "--json", REFERENCE], { failure });
     assert.deepEqual([exitCode, stdout], [3, ""]);
     assert.match(stderr, /^[\x20-\x7e]+\n$/);
@@ -158,14 +158,14 @@ describe("run() when something fails", () => {
     assert.deepEqual([error.code, error.detail, error.exitCode], ["IMAGE_NOT_FOUND", { reference: REFERENCE }, 3]);
   });
 
-  test("run() calls an error without a code INTERNAL, and shows its stack only under SHALE_DEBUG", async () => {
+  test("run() reports an error without a code as INTERNAL, with its stack only under SHALE_DEBUG", async () => {
     const plain = await runFake(["pull", REFERENCE], { failure: new Error("oops") });
     assert.deepEqual([plain.exitCode, plain.stderr], [1, "shale: INTERNAL: oops\n"]);
     const debug = await runFake(["pull", REFERENCE], { failure: new Error("oops"), env: { SHALE_DEBUG: "1" } });
     assert.ok(debug.stderr.split("\n").length > 3);
   });
 
-  test("run() ends with 130 when it was interrupted, whatever the pull made of it", async () => {
+  test("run() returns 130 after an interruption, whatever error the pull throws", async () => {
     const signal = AbortSignal.abort(new Error("interrupted"));
     const { exitCode, stderr, calls } = await runFake(["pull", REFERENCE], { signal, failure: new Error("read aborted") });
     assert.equal(exitCode, 130);
@@ -216,7 +216,7 @@ describe("run() when something fails", () => {
     });
   }
 
-  test("run() escapes what was typed", async () => {
+  test("run() escapes what the user typed", async () => {
     const { stderr } = await runFake(["pull", "--policy", "\u001b[2J", "a"]);
     assert.match(stderr, /^[\x20-\x7e\n]+$/);
   });
@@ -244,7 +244,7 @@ describe("run() with help and version", () => {
     });
   }
 
-  test("run() prints the version alone", async () => {
+  test("run() prints the version", async () => {
     const { exitCode, stdout } = await runFake(["--version"]);
     assert.deepEqual([exitCode, stdout], [0, "1.2.3\n"]);
   });

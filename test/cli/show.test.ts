@@ -32,12 +32,12 @@ test("showSize() fits seven characters below a petabyte", () => {
   fc.assert(fc.property(fc.double({ min: 0, max: 999e12, noNaN: true }), (bytes) => showSize(bytes).length <= 7));
 });
 
-test("nameOptions() names the flag where the library names its option", () => {
+test("nameOptions() replaces an option of the library by its flag", () => {
   const said = "pull with `force`, `allowForeignLayers` and `hostDirectories`, or raise `limits.ratio`: `limits` has no `x";
   assert.equal(nameOptions(said), "pull with --force, --allow-foreign-layers and --hosts-dir, or raise --limit ratio: --limit has no `x");
 });
 
-test("nameOptions() names flags that there are, for every option that a message of the library names", async () => {
+test("nameOptions() gives an existing flag for every option in the messages of the library", async () => {
   const flags = new Set((await loadCommands()).flatMap(({ options }) => Object.keys(options).map((name) => `--${name}`)));
   const named = new Set<string>();
   for (const file of globSync("src/**/*.ts", { cwd: ROOT, exclude: ["src/cli/**"] })) {
@@ -59,19 +59,20 @@ test("showDuration() goes from hundredths to minutes", () => {
   ]);
 });
 
-test("showCount() counts one in the singular", () => {
+test("showCount() uses singular and plural", () => {
   assert.deepEqual(
     [0, 12, 999, 1000, 123_456, 1_234_567].map((count) => showNumber(count)),
     ["0", "12", "999", "1,000", "123,456", "1,234,567"],
   );
   assert.deepEqual([showCount(0, "layer"), showCount(1, "layer"), showCount(8812, "layer")], ["0 layers", "1 layer", "8,812 layers"]);
+  assert.deepEqual([showCount(1, "entry"), showCount(2, "entry")], ["1 entry", "2 entries"]);
 });
 
-test("showMessage() leaves no control or format character, and backslashes as they are", () => {
+test("showMessage() escapes control and format characters, and keeps backslashes", () => {
   assert.equal(showMessage("a\\x1b\n\u001b\u009b\u202e"), "a\\x1b\\x0a\\x1b\\x9b\\u{202e}");
 });
 
-test("showJson() writes text that parses to the same value, without a control or format character", () => {
+test("showJson() returns JSON of the same value without control and format characters", () => {
   const property = fc.property(fc.jsonValue(), (value) => {
     const text = showJson(value);
     assert.deepEqual(JSON.parse(text), JSON.parse(JSON.stringify(value)));

@@ -1,4 +1,4 @@
-/** Commands about what is in the store: images, inspect, du, why, rm, gc, pin, lease. */
+/** Commands about the content of the store: images, inspect, du, why, rm, gc, pin, lease. */
 import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -29,7 +29,7 @@ async function twoImages(): Promise<RealStore & { readonly one: string; readonly
   return Object.assign(store, { one, two });
 }
 
-test("`shale images` lists references with sizes in bytes, and what others share", async () => {
+test("`shale images` lists references with sizes and shared sizes in bytes", async () => {
   await using store = await twoImages();
   const { images } = await store.json<Listed>("images");
   assert.deepEqual(
@@ -41,7 +41,7 @@ test("`shale images` lists references with sizes in bytes, and what others share
   );
 });
 
-test("`shale images` fits a terminal, and shortens nothing elsewhere", async () => {
+test("`shale images` fits the terminal, and shortens nothing without one", async () => {
   await using store = await twoImages();
   for (const columns of [20, 40, 60, 80]) {
     const { stdout } = await store.run(["images"], { terminal: { columns, rows: 24 }, env: { NO_COLOR: "1" } });
@@ -54,7 +54,7 @@ test("`shale images` fits a terminal, and shortens nothing elsewhere", async () 
   assert.ok(stdout.includes(store.one) && stdout.includes(store.two));
 });
 
-test("`shale images` colours its head only on a terminal and without NO_COLOR", async () => {
+test("`shale images` colours its header only on a terminal and without NO_COLOR", async () => {
   await using store = await twoImages();
   const terminal = { columns: 80, rows: 24 };
   assert.ok((await store.run(["images"], { terminal })).stdout.includes("\u001b["));
@@ -77,7 +77,7 @@ test("`shale images --quiet` prints references for `shale rm`, each once", async
   );
 });
 
-test("`shale` makes no store of a mistyped directory", async () => {
+test("`shale` does not create a store in a mistyped directory", async () => {
   await using store = await startRealStore();
   await using directory = await temporaryDirectory();
   for (const argv of [["images"], ["du"], ["gc"], ["ls", "a"], ["rm", "a"], ["lease", "ls"], ["pin"], ["why", "a"], ["fsck"]]) {
@@ -87,7 +87,7 @@ test("`shale` makes no store of a mistyped directory", async () => {
   }
 });
 
-test("`shale inspect --raw` prints the manifest, and with --config the config, that their digests are of", async () => {
+test("`shale inspect --raw` prints the exact bytes of the manifest, and with --config of the config", async () => {
   await using store = await twoImages();
   const { manifestDigest, configDigest } = await store.json<{ manifestDigest: string; configDigest: string }>("inspect", store.two);
   const digestOf = async (...argv: string[]): Promise<string> => {
@@ -102,7 +102,7 @@ test("`shale inspect --raw` prints the manifest, and with --config the config, t
   assert.equal((await store.run(["inspect", "--raw", name])).stdout, (await store.run(["inspect", "--raw", store.two])).stdout);
 });
 
-test("`shale inspect --raw` fails with STORE_DAMAGED when the stored bytes are others", async () => {
+test("`shale inspect --raw` fails with STORE_DAMAGED if the stored bytes are damaged", async () => {
   await using store = await twoImages();
   const { configDigest } = await store.json<{ configDigest: string }>("inspect", store.one);
   const path = join(store.harness.path, "images/configs", configDigest.replace(":", "-"));
@@ -113,13 +113,13 @@ test("`shale inspect --raw` fails with STORE_DAMAGED when the stored bytes are o
   assert.equal((await store.run(["inspect", "--raw", store.one])).exitCode, 0);
 });
 
-test("`shale inspect --config` prints the config alone", async () => {
+test("`shale inspect --config` prints only the config", async () => {
   await using store = await twoImages();
   const whole = await store.json<{ config: object }>("inspect", store.one);
   assert.deepEqual(await store.json("inspect", "--config", store.one), whole.config);
 });
 
-test("`shale rm` names its own flag where a pin refuses", async () => {
+test("`shale rm` suggests --force for a pinned reference", async () => {
   await using store = await twoImages();
   await store.run(["pin", store.one]);
   assert.deepEqual(await store.failure("rm", store.one), ["REFERENCE_PINNED", 9]);
@@ -128,7 +128,7 @@ test("`shale rm` names its own flag where a pin refuses", async () => {
   assert.equal((await store.run(["rm", "--force", store.one])).exitCode, 0);
 });
 
-test("`shale inspect` tells digests, config and layers, bottom to top", async () => {
+test("`shale inspect` shows digests, config, and layers from bottom to top", async () => {
   await using store = await twoImages();
   interface Inspected {
     readonly reference: string;
@@ -152,7 +152,7 @@ test("`shale inspect` tells digests, config and layers, bottom to top", async ()
   assert.ok(stdout.includes("\n  "));
 });
 
-test("`shale` tells for which platforms an image is there, and which reference may be meant", async () => {
+test("`shale` suggests the platforms of a stored image, and a similar reference", async () => {
   await using store = await twoImages();
   for (const [argv, word] of [
     [["inspect", store.one, "--platform", "linux/s390x"], "linux/"],
@@ -165,7 +165,7 @@ test("`shale` tells for which platforms an image is there, and which reference m
   }
 });
 
-test("`shale du` puts the largest first and sums each file once", async () => {
+test("`shale du` lists the largest image first, and counts each file once", async () => {
   await using store = await twoImages();
   const usage = await store.json<Listed & { bytes: number; chunks: number; layers: readonly unknown[] }>("du");
   assert.deepEqual([usage.bytes, usage.chunks, usage.layers.length], [12, 2, 2]);
@@ -180,7 +180,7 @@ test("`shale du` puts the largest first and sums each file once", async () => {
   assert.match((await store.run(["du", "--layers", "--bytes"])).stdout, /^ *7 +0 +1 image +sha256:[0-9a-f]{64}$/m);
 });
 
-test("`shale rm` goes on after a failure and ends with the exit code of the first", async () => {
+test("`shale rm` continues after a failure, and exits with the code of the first", async () => {
   await using store = await twoImages();
   const { exitCode, stdout, stderr } = await store.run(["rm", "no/such", store.one, "UPPER", "--json"]);
   const result = JSON.parse(stdout) as { removed: { reference: string }[]; failed: { reference: string; error: { code: string } }[] };
@@ -200,7 +200,7 @@ test("`shale rm` goes on after a failure and ends with the exit code of the firs
   assert.deepEqual(await store.failure("rm", store.one), ["NOT_CACHED", 3]);
 });
 
-test("`shale rm --gc` frees at once what only this image had", async () => {
+test("`shale rm --gc` immediately frees the space that only this image used", async () => {
   await using store = await twoImages();
   const { gc } = await store.json<{ gc: { images: string[]; bytes: number } }>("rm", "--gc", store.two);
   assert.deepEqual([gc.images.length, gc.bytes], [1, 7]);
@@ -208,11 +208,11 @@ test("`shale rm --gc` frees at once what only this image had", async () => {
   assert.equal((await store.run(["ls", store.one])).exitCode, 0);
 });
 
-test("`shale rm --all-platforms` forgets what was pulled for each", async () => {
+test("`shale rm --all-platforms` removes the reference for each platform", async () => {
   await using store = await startRealStore();
   const { reference } = await store.harness.pushEntries("team/one", [{ path: "a", content: "a" }]);
   for (const platform of ["linux/amd64", undefined]) {
-    // one manifest without an image index answers for any platform that it may be
+    // a manifest without an image index serves any platform
     const pulled = await store.harness.watch(reference, { platform });
     assert.ok(pulled.image);
   }
@@ -221,7 +221,7 @@ test("`shale rm --all-platforms` forgets what was pulled for each", async () => 
   assert.deepEqual((await store.json<Listed>("images")).images[0]?.references, []);
 });
 
-test("`shale rm --all-platforms` forgets the others though one is pinned", async () => {
+test("`shale rm --all-platforms` removes the other platforms if one is pinned", async () => {
   await using store = await startRealStore();
   const { reference } = await store.harness.pushEntries("team/one", [{ path: "a", content: "a" }]);
   for (const platform of ["linux/amd64", "linux/amd64/v2", "linux/amd64/v3"])
@@ -233,7 +233,7 @@ test("`shale rm --all-platforms` forgets the others though one is pinned", async
   assert.deepEqual([exitCode, failed.map(({ error }) => error.code)], [9, ["REFERENCE_PINNED"]]);
 });
 
-test("`shale gc` says in a dry run what a real one removes, and keeps what was used a moment ago", async () => {
+test("`shale gc --dry-run` shows what gc removes; recently used images stay", async () => {
   await using store = await twoImages();
   await store.run(["rm", store.two]);
   const young = await store.json<{ images: string[] }>("gc");
@@ -244,7 +244,7 @@ test("`shale gc` says in a dry run what a real one removes, and keeps what was u
   assert.deepEqual([done.dryRun, done.images, done.layers, done.bytes], [false, planned.images, planned.layers, 7]);
 });
 
-test("`shale gc --keep-bytes` takes a size, and spares pins", async () => {
+test("`shale gc --keep-bytes` accepts a size, and keeps pinned images", async () => {
   await using store = await twoImages();
   await store.run(["pin", store.two]);
   const { references, remainingBytes } = await store.json<{ references: { reference: string }[]; remainingBytes: number }>(
@@ -257,7 +257,7 @@ test("`shale gc --keep-bytes` takes a size, and spares pins", async () => {
   assert.deepEqual([references.map(({ reference }) => reference), remainingBytes], [[store.one], 12]);
 });
 
-test("`shale gc --trees` drops directories that materialize makes again", async () => {
+test("`shale gc --trees` deletes directories, and materialize creates them again", async () => {
   await using store = await twoImages();
   const { layers } = await store.harness.pull(store.two);
   await store.harness.reopen();
@@ -269,7 +269,7 @@ test("`shale gc --trees` drops directories that materialize makes again", async 
   assert.ok(layers.every((layer) => existsSync(layer)));
 });
 
-test("`shale pin` keeps a reference from rm, until unpin or --force", async () => {
+test("`shale pin` protects a reference from rm, until unpin or --force", async () => {
   await using store = await twoImages();
   assert.equal((await store.run(["pin", store.one, store.two])).exitCode, 0);
   assert.deepEqual(
@@ -284,7 +284,7 @@ test("`shale pin` keeps a reference from rm, until unpin or --force", async () =
   assert.deepEqual(await store.failure("pin", store.two), ["NOT_CACHED", 3]);
 });
 
-test("`shale lease` adds, lists and ends names, and says when one ends", async () => {
+test("`shale lease` adds, lists and removes leases, and shows when one expires", async () => {
   await using store = await twoImages();
   const before = Date.now();
   await store.run(["lease", "add", "forever", store.one]);
@@ -306,7 +306,7 @@ test("`shale lease` adds, lists and ends names, and says when one ends", async (
   assert.deepEqual(await store.failure("lease", "rm", "forever"), ["LEASE_NOT_FOUND", 3]);
 });
 
-test("`shale lease` alone is a usage error, and with --help lists its commands", async () => {
+test("`shale lease` without a command is a usage error; with --help it lists its commands", async () => {
   await using store = await startRealStore();
   assert.deepEqual(await store.failure("lease"), ["USAGE", 2]);
   assert.deepEqual(await store.failure("lease", "list"), ["USAGE", 2]);
@@ -315,7 +315,7 @@ test("`shale lease` alone is a usage error, and with --help lists its commands",
   for (const word of ["add", "ls", "rm"]) assert.match(stdout, new RegExp(`^  lease ${word} `, "m"));
 });
 
-test("`shale why` tells the chains from a layer to its reasons", async () => {
+test("`shale why` shows the chains from a layer to its reasons", async () => {
   await using store = await twoImages();
   const { config } = await store.harness.pull(store.one);
   await store.run(["lease", "add", "mine", store.two]);

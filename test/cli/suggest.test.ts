@@ -29,7 +29,7 @@ for (const [argv, meant] of [
   [["lease", "list"], /lease add, lease ls, lease rm/],
   [["help", "imagse"], /images/],
 ] as const) {
-  test(`run() says what may be meant: shale ${argv.join(" ")}`, async () => {
+  test(`run() suggests a similar word: shale ${argv.join(" ")}`, async () => {
     const { exitCode, stderr } = await runFake(argv);
     assert.equal(exitCode, 2);
     assert.match(stderr, meant);

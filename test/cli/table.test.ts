@@ -17,12 +17,12 @@ function contextOf(columns?: number): Context {
   return { stdout, env: { NO_COLOR: "1" } } as unknown as Context;
 }
 
-test("renderTable() aligns columns and shortens nothing where there is no terminal", async () => {
+test("renderTable() aligns columns, and shortens nothing without a terminal", async () => {
   const text = await renderTable(COLUMNS, [["x".repeat(200), "1 B", "now"]], contextOf());
   assert.equal(text, `${"NAME".padEnd(200)}  SIZE  WHEN\n${"x".repeat(200)}   1 B  now\n`);
 });
 
-test("renderTable() cuts the middle of what may shrink, then leaves columns out", async () => {
+test("renderTable() cuts the middle of shrinking cells, then leaves columns out", async () => {
   const row = [`registry.example.com/${"n".repeat(40)}:1.2.3`, "12.3 MB", "5 minutes ago"];
   const wide = (await renderTable(COLUMNS, [row], contextOf(60))).split("\n")[1] ?? "";
   assert.match(wide, /^registry\.example.*….*:1\.2\.3 +12\.3 MB {2}5 minutes ago$/);

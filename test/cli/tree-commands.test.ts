@@ -1,4 +1,4 @@
-/** Commands that make directories of images: materialize, rootfs, mount, umount. As root: they mount. */
+/** Commands that create directories from images: materialize, rootfs, mount, umount. Mounting needs root. */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,7 +32,7 @@ async function aTarget(): Promise<Place & AsyncDisposable> {
   return { directory, target, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
 }
 
-test("`shale materialize` makes the directories of an image that is there, and dematerialize drops them", async () => {
+test("`shale materialize` creates the directories of a stored image, and dematerialize deletes them", async () => {
   await using store = await pulledImage();
   const { layers, cached } = await store.json<{ layers: string[]; cached: boolean }>("materialize", store.reference);
   assert.equal(cached, true);
@@ -46,7 +46,7 @@ test("`shale materialize` makes the directories of an image that is there, and d
 });
 
 for (const mode of ["link", "copy"] as const) {
-  test(`\`shale rootfs --mode ${mode}\` makes the merged root file system`, async () => {
+  test(`\`shale rootfs --mode ${mode}\` creates the merged root file system`, async () => {
     await using store = await pulledImage();
     const destination = join(store.harness.path, "..", "root");
     const made = await store.json<Record<string, unknown>>("rootfs", "--mode", mode, store.reference, destination);
@@ -60,7 +60,7 @@ for (const mode of ["link", "copy"] as const) {
   });
 }
 
-test("`shale rootfs` leaves nothing when it is interrupted", async () => {
+test("`shale rootfs` leaves nothing behind if it is interrupted", async () => {
   await using store = await pulledImage();
   const destination = join(store.harness.path, "..", "root");
   const { exitCode } = await store.run(["rootfs", store.reference, destination], { signal: AbortSignal.abort(new Error("interrupted")) });
@@ -68,7 +68,7 @@ test("`shale rootfs` leaves nothing when it is interrupted", async () => {
   assert.ok(!existsSync(destination));
 });
 
-test("`shale mount` shows the image read-only and keeps it until umount", async () => {
+test("`shale mount` mounts the image read-only, and keeps it until umount", async () => {
   await using store = await pulledImage();
   await using place = await aTarget();
   const { target } = place;
@@ -91,7 +91,7 @@ test("`shale mount` shows the image read-only and keeps it until umount", async 
   assert.deepEqual(await store.failure("umount", target), ["MOUNT_FAILED", 1]);
 });
 
-test("`shale mount --upper --work` takes changes there", async () => {
+test("`shale mount --upper --work` writes changes to these directories", async () => {
   await using store = await pulledImage();
   await using place = await aTarget();
   const [upper, work] = ["upper", "work"].map((name) => join(place.directory.path, name));
@@ -107,7 +107,7 @@ test("`shale mount --upper --work` takes changes there", async () => {
   }
 });
 
-test("`shale umount` ends the lease of a mount that is gone already", async () => {
+test("`shale umount` ends the lease of a mount that no longer exists", async () => {
   await using store = await pulledImage();
   await using place = await aTarget();
   await store.run(["lease", "add", `mount:${place.target}`, store.reference]);

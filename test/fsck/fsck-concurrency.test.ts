@@ -1,7 +1,7 @@
 /** fsck of the catalog, beside other processes, on read-only stores, and as a program. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { Level } from "level";
@@ -9,6 +9,8 @@ import { encodeHeadersStart, HeadersEncoder } from "../../format/index.ts";
 import { exitStatus } from "../../src/fsck/finding.ts";
 import { fsck } from "../../src/fsck/fsck.ts";
 import { Registry, ShaleError } from "../../src/index.ts";
+import { digestFileName, parseDiffId } from "../../src/image/digest.ts";
+import type { TreeId } from "../../src/store/ids.ts";
 import { FileLock } from "../../src/system/file-lock.ts";
 import { buildLayer } from "../../src/testing/index.ts";
 import { PROJECT } from "../../tools/project.ts";
@@ -50,7 +52,7 @@ describe("fsck and the catalog", () => {
     await using store = await damagedStore();
     using held = FileLock.try(store.layout.lock("db"));
     assert.ok(held);
-    const found = await store.check({ patience: 100 });
+    const found = await store.check({ patienceMs: 100 });
     assert.deepEqual(
       found.map(({ kind }) => kind),
       ["catalog-busy"],
@@ -152,6 +154,32 @@ describe("fsck beside other processes", () => {
     await image.close();
     await registry.close();
     assert.equal(exitStatus(await store.check({ repair: true })), 1);
+  });
+
+  it("`fsck()` reports unused objects as notes, and a repair removes unused chunks, but young ones only if no ingest runs", async () => {
+    await using store = await damagedStore();
+    writeFileSync(join(store.layout.chunks, readdirSync(store.layout.chunks)[0]!, "a".repeat(30)), "x");
+    mkdirSync(store.layout.tree("a".repeat(26) as TreeId));
+    writeFileSync(join(store.layout.images, "manifests", digestFileName(store.base.digest)), store.base.content as Uint8Array);
+    const ingest = FileLock.try(store.layout.layerLock(parseDiffId(`sha256:${"a".repeat(64)}`)));
+    const found = await store.check({ repair: true });
+    assert.deepEqual(
+      found.map(({ kind }) => kind).sort((a, b) => (a < b ? -1 : 1)),
+      ["chunk-unused", "document-unused", "tree-unknown"],
+    );
+    assert.ok(ingest);
+    ingest.release();
+    assert.equal(exitStatus(found), 0);
+    assert.ok(statSync(store.layout.tree("a".repeat(26) as TreeId)).isDirectory());
+    const old = await store.check({ repair: true });
+    assert.deepEqual(
+      old.filter(({ state }) => state === "corrected").map(({ kind }) => kind),
+      ["chunk-unused"],
+    );
+    assert.deepEqual(
+      (await store.check()).map(({ kind }) => kind).sort((a, b) => (a < b ? -1 : 1)),
+      ["document-unused", "tree-unknown"],
+    );
   });
 
   it("`fsck()` throws the signal's reason, and removes its staging directory when it is stopped early", async () => {

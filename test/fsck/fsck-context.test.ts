@@ -12,7 +12,7 @@ import { temporaryDirectory } from "../support/temporary-directory.ts";
 test("`FsckContext#unlessRemoved()` returns undefined if the layer was removed, retries if it exists again, and throws other errors", async () => {
   await using directory = await temporaryDirectory();
   const layout = new StoreLayout(directory.path);
-  const pool = new WorkerPool(new URL("file:///none"), { size: 1 });
+  const pool = new WorkerPool<FsckContext["pool"] extends WorkerPool<infer Tasks> ? Tasks : never>(new URL("file:///none"), { size: 1 });
   const superblock = newSuperblock("oci", { uid: 0, gid: 0 });
   const context = new FsckContext({ layout, superblock, pool, options: {} });
   const diffId = parseDiffId(`sha256:${"a".repeat(64)}`);

@@ -18,8 +18,6 @@ import {
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { exitStatus, type FindingKind } from "../../src/fsck/finding.ts";
-import { digestFileName } from "../../src/image/digest.ts";
-import type { TreeId } from "../../src/store/ids.ts";
 import { BIG, damagedStore, flipByte, kindsOf, overwriteQuietly, type DamagedStore } from "./damaged-store.ts";
 import { PROJECT } from "../../tools/project.ts";
 import { run } from "../support/run.ts";
@@ -377,29 +375,6 @@ describe("fsck", () => {
     assert.equal(exitStatus(found), 0);
     assert.equal(exitStatus(await store.check({ repair: true })), 1);
     assert.deepEqual(await store.check(), []);
-  });
-
-  it("`fsck()` reports unused objects as notes, and a repair removes unused chunks that are old enough", async () => {
-    await using store = await damagedStore();
-    writeFileSync(join(first(store.layout.chunks), "a".repeat(30)), "x");
-    mkdirSync(store.layout.tree("a".repeat(26) as TreeId));
-    writeFileSync(join(store.layout.images, "manifests", digestFileName(store.base.digest)), store.base.content as Uint8Array);
-    const found = await store.check({ repair: true });
-    assert.deepEqual(
-      found.map(({ kind }) => kind).sort((a, b) => (a < b ? -1 : 1)),
-      ["chunk-unused", "document-unused", "tree-unknown"],
-    );
-    assert.equal(exitStatus(found), 0);
-    assert.ok(statSync(store.layout.tree("a".repeat(26) as TreeId)).isDirectory());
-    const old = await store.check({ repair: true, keepYoungerMs: 0 });
-    assert.deepEqual(
-      old.filter(({ state }) => state === "corrected").map(({ kind }) => kind),
-      ["chunk-unused"],
-    );
-    assert.deepEqual(
-      (await store.check()).map(({ kind }) => kind).sort((a, b) => (a < b ? -1 : 1)),
-      ["document-unused", "tree-unknown"],
-    );
   });
 });
 

@@ -312,7 +312,7 @@ test("`gc()` keeps a chunk that a layer announces between the catalog lookup and
       const request = { sidecar: layers.sidecarPath(diffId), native: superblock.profile, owner: superblock.owner };
       return {
         diffId: parseDiffId(`sha256:${createHash("sha256").update(diffId).digest("hex")}`),
-        inodes: await pool.run<Uint8Array>("tree/inodes", request),
+        inodes: await pool.run("tree/inodes", request),
       };
     }),
   );

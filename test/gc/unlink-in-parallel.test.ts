@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { unlinkInParallel } from "../../src/gc/unlink-in-parallel.ts";
 import { isErrno } from "../../src/errors.ts";
 import { WorkerPool } from "../../src/system/worker-pool.ts";
+import type { GcTaskMap } from "../../src/gc/gc-tasks.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const MODULE = new URL("../../src/session/worker.js", import.meta.url);
@@ -19,7 +20,7 @@ function files(directory: string, count: number): string[] {
 for (const count of [0, 1, 100, 1000]) {
   test(`\`unlinkInParallel()\` removes ${count} files, and ignores missing ones`, async () => {
     await using at = await temporaryDirectory();
-    const pool = new WorkerPool(MODULE, { size: 2 });
+    const pool = new WorkerPool<GcTaskMap>(MODULE, { size: 2 });
     const paths = files(at.path, count);
     assert.equal(await unlinkInParallel(pool, paths, NEVER), count);
     assert.deepEqual(readdirSync(at.path), []);
@@ -30,7 +31,7 @@ for (const count of [0, 1, 100, 1000]) {
 
 test("`unlinkInParallel()` stops when time is up, and returns how many files it removed", async () => {
   await using at = await temporaryDirectory();
-  const pool = new WorkerPool(MODULE, { size: 2 });
+  const pool = new WorkerPool<GcTaskMap>(MODULE, { size: 2 });
   const paths = files(at.path, 1000);
   const unlinked = await unlinkInParallel(pool, paths, 0);
   assert.ok(unlinked > 0 && unlinked < 1000, `${unlinked}`);
@@ -40,7 +41,7 @@ test("`unlinkInParallel()` stops when time is up, and returns how many files it 
 
 test("`unlinkInParallel()` throws the error of a failed unlink, in whichever thread it failed", async () => {
   await using at = await temporaryDirectory();
-  const pool = new WorkerPool(MODULE, { size: 2 });
+  const pool = new WorkerPool<GcTaskMap>(MODULE, { size: 2 });
   const paths = files(at.path, 1000);
   mkdirSync(join(at.path, "directory"));
   await assert.rejects(unlinkInParallel(pool, [...paths, join(at.path, "directory")], NEVER), (error) => isErrno(error, "EISDIR", "EPERM"));
@@ -49,7 +50,7 @@ test("`unlinkInParallel()` throws the error of a failed unlink, in whichever thr
 
 test("`unlinkInParallel()` works without workers that died", async () => {
   await using at = await temporaryDirectory();
-  const pool = new WorkerPool(new URL("data:text/javascript,process.exit(1)"), { size: 2 });
+  const pool = new WorkerPool<GcTaskMap>(new URL("data:text/javascript,process.exit(1)"), { size: 2 });
   assert.equal(await unlinkInParallel(pool, files(at.path, 1000), NEVER), 1000);
   assert.deepEqual(readdirSync(at.path), []);
 });

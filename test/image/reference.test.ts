@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { ShaleError } from "../../src/errors.ts";
 import { formatReference, parseReference } from "../../src/image/reference.ts";
+import { finishes } from "../support/finishes.ts";
 
 const HEX = "0123456789abcdef".repeat(4);
 const DIGEST = `sha256:${HEX}`;
@@ -193,8 +194,6 @@ test("`parseReference()` takes time in proportion to the text", () => {
     "a_".repeat(2000),
     "a.b".repeat(1300),
   ]) {
-    const start = performance.now();
-    assert.throws(() => parseReference(text), { code: "REFERENCE_INVALID" });
-    assert.ok(performance.now() - start < 100);
+    finishes(() => assert.throws(() => parseReference(text), { code: "REFERENCE_INVALID" }));
   }
 });

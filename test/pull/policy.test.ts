@@ -4,7 +4,7 @@ import { existsSync, lstatSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Sidecar } from "../../format/index.ts";
-import { ShaleError, type PullOptions } from "../../src/index.ts";
+import { ShaleError, type ProgressEvent, type PullOptions } from "../../src/index.ts";
 import { buildImage, buildLayer } from "../../src/testing/index.ts";
 import { listFiles, startStore } from "../support/store-harness.ts";
 
@@ -72,6 +72,20 @@ test("A lazy image's layers are there once `materialize()` has resolved, also in
   await Promise.all([image.materialize(), image.materialize()]);
   assert.equal(readFileSync(join(image.layers[1]!, "etc/new"), "utf8"), "hello\n");
   await image.close();
+});
+
+test("`materialize()` reports to its own `onProgress`, else to that of the pull", async () => {
+  await using harness = await startStore();
+  const { reference } = await harness.pushEntries("lazy/progress", ...ENTRIES);
+  const trees = ({ kind }: ProgressEvent): boolean => kind === "tree-complete";
+  const [ofPull, own]: [ProgressEvent[], ProgressEvent[]] = [[], []];
+  await using image = await (await harness.client()).pull(reference, { materialize: "lazy", onProgress: (event) => ofPull.push(event) });
+  await image.materialize({ onProgress: (event) => own.push(event) });
+  assert.deepEqual([ofPull.filter(trees).length, own.filter(trees).length], [0, ENTRIES.length]);
+  await image.dematerialize();
+  await image.materialize();
+  assert.deepEqual([ofPull.filter(trees).length, own.filter(trees).length], [ENTRIES.length, ENTRIES.length]);
+  await assert.rejects(image.materialize({ onProgress: 1 as never }), { name: "TypeError", message: /onProgress is 1/ });
 });
 
 test("`pull()` with `always` notices a moved tag and fetches only the layer that is new", async () => {

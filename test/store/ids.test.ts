@@ -94,9 +94,3 @@ test("names that the format does not define are not parsed", () => {
   for (const name of [`replaced-${"a".repeat(25)}1-0`, `removed-${HEX.slice(1)}`, "verified-1"])
     assert.deepEqual(parseStagingName(name), { kind: "other" }, name);
 });
-
-test("`treesIn()` finds the trees of this store in a mount table, whatever its path is there", () => {
-  const other = "b".repeat(26);
-  const table = `x lowerdir=/mnt/store/trees/${treeId}:/srv/store/trees/${other} y /else/trees/${"c".repeat(26)} /store/trees/short`;
-  assert.deepEqual([...layout.treesIn(table)], [treeId, other]);
-});

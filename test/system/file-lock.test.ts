@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, statSync, symlinkSync } from "node:fs";
+import { fstatSync, readdirSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { FileLock, type LockMode } from "../../src/system/file-lock.ts";
@@ -115,4 +115,45 @@ test("`FileLock.tryExclusive()` takes a shared lock for itself only when nobody 
   lock.share();
   using again = FileLock.try(path, "shared");
   assert.ok(again);
+});
+
+test("`FileLock#delete()` deletes the file, and processes that had it open lock the file that they make again", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "lock");
+  for (let round = 0; round < 20; round++) {
+    const first = FileLock.try(path);
+    assert.ok(first);
+    const waiting = [FileLock.acquire(path), FileLock.acquire(path)];
+    first.delete();
+    const second = await Promise.race(waiting);
+    assert.equal(FileLock.try(path), undefined, "the lock is held under its name");
+    assert.equal(fstatSync(second.fd).ino, statSync(path).ino);
+    second.release();
+    for (const lock of await Promise.all(waiting)) lock.release();
+  }
+});
+
+test("`FileLock.try()` does not return a lock on a file that was deleted after it was opened", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "lock");
+  const script = `const { FileLock } = await import(${JSON.stringify(MODULE)});
+    const counts = { held: 0, stale: 0 };
+    const { fstatSync } = await import("node:fs");
+    for (const end = Date.now() + 1000; Date.now() < end; ) {
+      const lock = FileLock.try(${JSON.stringify(path)});
+      if (!lock) continue;
+      counts.held++;
+      if (fstatSync(lock.fd).nlink === 0) counts.stale++;
+      lock.delete();
+    }
+    console.log(JSON.stringify(counts));`;
+  const outputs = [1, 2].map(async () => {
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+    const [output] = (await once(child.stdout, "data")) as [Buffer];
+    return JSON.parse(output.toString()) as { held: number; stale: number };
+  });
+  for (const { held, stale } of await Promise.all(outputs)) {
+    assert.ok(held > 0);
+    assert.equal(stale, 0);
+  }
 });

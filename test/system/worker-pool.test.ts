@@ -4,27 +4,28 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { ShaleError } from "../../src/errors.ts";
 import { WorkerPool } from "../../src/system/worker-pool.ts";
+import type { TestTaskMap } from "../support/mortal-worker.ts";
 import { run } from "../support/run.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const MODULE: URL = new URL("../support/mortal-worker.js", import.meta.url);
 
 test("`WorkerPool` runs tasks and answers each with its own value", async () => {
-  const pool = new WorkerPool(MODULE, { size: 2 });
-  const values = await Promise.all(Array.from({ length: 50 }, (_, value) => pool.run<number>("test/echo", value)));
+  const pool = new WorkerPool<TestTaskMap>(MODULE, { size: 2 });
+  const values = await Promise.all(Array.from({ length: 50 }, (_, value) => pool.run("test/echo", value)));
   assert.deepEqual(values, [...values.keys()]);
   await pool.close();
 });
 
 test("`WorkerPool` hands on errors with code, detail and cause", async () => {
-  const pool = new WorkerPool(MODULE, { size: 1 });
+  const pool = new WorkerPool<TestTaskMap>(MODULE, { size: 1 });
   const error = await pool.run("test/fail", undefined).catch((thrown: unknown) => thrown);
   assert.ok(ShaleError.is(error, "TAR_INVALID"));
   assert.deepEqual(error.detail, { offset: 7 });
   assert.equal((error.cause as NodeJS.ErrnoException).code, "ENOENT");
   await assert.rejects(pool.run("test/throw", undefined), (thrown) => thrown instanceof Error && !ShaleError.is(thrown));
   await assert.rejects(pool.run("test/no-such-handler", undefined), /no handler for test\/no-such-handler/);
-  await assert.rejects(pool.run("no-such-service/echo", undefined), /no handler for no-such-service/);
+  await assert.rejects(pool.run("no-such-service/echo" as "test/echo", undefined), /no handler for no-such-service/);
   assert.equal(await pool.run("test/echo", 1), 1);
   await pool.close();
 });
@@ -75,7 +76,7 @@ test("`WorkerPool` outlives a worker whose heap is full", async () => {
 });
 
 test("`WorkerPool` ends a worker that cannot load a service, and the next task gets a new one", async () => {
-  const pool = new WorkerPool(MODULE, { size: 1 });
+  const pool = new WorkerPool<TestTaskMap>(MODULE, { size: 1 });
   const error = await pool.run("unloadable/task", undefined).catch((thrown: unknown) => thrown);
   assert.ok(ShaleError.is(error, "WORKER_FAILED"));
   assert.equal((error.cause as Error).message, "cannot be loaded");
@@ -85,7 +86,7 @@ test("`WorkerPool` ends a worker that cannot load a service, and the next task g
 
 test("`WorkerPool.warm()` loads services before the first task", async () => {
   const lost: string[] = [];
-  const pool = new WorkerPool(MODULE, { size: 1, onLost: (error) => lost.push((error.cause as Error).message) });
+  const pool = new WorkerPool<TestTaskMap>(MODULE, { size: 1, onLost: (error) => lost.push((error.cause as Error).message) });
   pool.warm(["test"]);
   assert.equal(await pool.run("test/echo", 1), 1);
   assert.deepEqual(lost, []);
@@ -97,7 +98,7 @@ test("`WorkerPool.warm()` loads services before the first task", async () => {
 
 test("`WorkerPool` fails every task of a worker that dies with WORKER_FAILED, says so once, and gives the next task a new worker", async () => {
   let lost = 0;
-  const pool = new WorkerPool(MODULE, { size: 1, onLost: () => lost++ });
+  const pool = new WorkerPool<TestTaskMap>(MODULE, { size: 1, onLost: () => lost++ });
   const results = await Promise.allSettled([pool.run("test/die", undefined), pool.run("test/echo", 1), pool.run("test/echo", 2)]);
   for (const result of results) assert.ok(result.status === "rejected" && ShaleError.is(result.reason, "WORKER_FAILED"));
   assert.equal(lost, 1);

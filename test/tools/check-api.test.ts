@@ -1,26 +1,23 @@
 import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { compareSnapshot, exportedNames } from "../../tools/check-api.ts";
+import { isChanged, type ReportPaths } from "../../tools/check-api.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
 
-test("exportedNames() reads lists, renames and declarations, and tells types from values", () => {
-  const declarations = `
-export { a, b as c, type D } from "./x.js";
-export type { E, F as G } from "./y.js";
-export {
-  h,
-} from "./z.js";
-export declare function i(): void;
-export declare const j: number;
-export declare abstract class K {}
-export interface L {}
-export type M = string;
-declare const hidden: number;
-`;
-  const expected = ["type D", "type E", "type G", "type L", "type M", "value K", "value a", "value c", "value h", "value i", "value j"];
-  assert.deepEqual(exportedNames(declarations), expected);
-});
-
-test("compareSnapshot() finds what came and what went", () => {
-  assert.equal(compareSnapshot([". value a", ". value b"], [". value b", ". type c"]).length, 2);
-  assert.deepEqual(compareSnapshot([". value a"], [". value a"]), []);
+test("isChanged() finds a changed signature and a missing report, and ignores comments", async () => {
+  await using directory = await temporaryDirectory();
+  const types = join(directory.path, "index.d.ts");
+  const paths = { reports: join(directory.path, "reports"), temporary: join(directory.path, "temporary") };
+  for (const folder of Object.values(paths)) mkdirSync(folder);
+  const entry = { name: "example", types };
+  const check = (declarations: string, update = false): boolean => {
+    writeFileSync(types, declarations);
+    return isChanged(entry, { ...paths, update } satisfies ReportPaths);
+  };
+  const accepted = "/** Adds. */\nexport declare function add(a: number, b: number): number;\n";
+  assert.equal(check(accepted), true);
+  assert.equal(check(accepted, true), false);
+  assert.equal(check(accepted.replace("b: number", "b?: number")), true);
+  assert.equal(check(accepted.replace("Adds", "Returns the sum")), false);
 });

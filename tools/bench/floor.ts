@@ -21,7 +21,8 @@ import {
   writeSync,
   type Stats,
 } from "node:fs";
-import { createInflater, sniffCompression } from "../../src/ingest/pipeline/inflate.ts";
+import { sniffCompression } from "../../src/image/compression.ts";
+import { createInflater } from "../../src/ingest/pipeline/inflate.ts";
 import { readEntry } from "../../src/tar/read-entry.ts";
 import type { Floor } from "./result.ts";
 

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { CACHE, IMAGE_TAGS } from "./images.ts";
 
-export const SCENARIOS = ["cold", "cached", "trees", "sharing", "disk", "removal"] as const;
+const SCENARIOS = ["cold", "cached", "trees", "sharing", "disk", "removal"] as const;
 
-export type Scenario = (typeof SCENARIOS)[number];
+type Scenario = (typeof SCENARIOS)[number];
 
 export const USAGE: string = `npm run bench -- [OPTIONS]
   --rounds N            default 5

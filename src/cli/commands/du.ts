@@ -90,7 +90,7 @@ function sum({ images, chunks, bytes, unused, blobs, blobBytes, downloadBytes, t
     ...(unused > 0 ? [[size(unused), "of them unused: shale gc deletes them"] as const] : []),
     ...(blobBytes > 0 ? [[size(blobBytes), `in ${showCount(blobs, "kept blob")}`] as const] : []),
     ...(downloadBytes > 0 ? [[size(downloadBytes), "in unfinished downloads"] as const] : []),
-    [showNumber(trees), `layer ${trees === 1 ? "directory" : "directories"}, of hard links to these files`],
+    [showNumber(trees), `layer ${trees === 1 ? "directory" : "directories"} of hard links to these files`],
   ] as const;
   const width = Math.max(...rows.map(([amount]) => amount.length));
   return rows.map(([amount, what]) => `${amount.padStart(width)} ${what}\n`).join("");

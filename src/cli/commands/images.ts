@@ -42,8 +42,7 @@ const COLUMNS: readonly Column[] = [
 ];
 const SIZES: readonly string[] = ["SIZE", "SHARED"];
 
-interface Listed extends Pick<StoredImage, "manifestDigest" | "reasons" | "lastUse"> {
-  readonly references: readonly { readonly reference: string; readonly platform: string }[];
+interface Listed extends Pick<StoredImage, "manifestDigest" | "references" | "reasons" | "lastUse"> {
   readonly platform: string;
   readonly layers: number;
   readonly size?: number;
@@ -62,7 +61,7 @@ async function images(line: Line, context: Context): Promise<void> {
     const references = new Set(listed.flatMap((image) => image.references.map(({ reference }) => showMessage(reference))));
     return await print(context, [...references].map((reference) => `${reference}\n`).join(""));
   }
-  if (listed.length === 0) return reporter.note("no images; shale pull brings one");
+  if (listed.length === 0) return reporter.note("no images; pull one with shale pull");
   const exact = flag(values, "bytes");
   const now = (context.now ?? Date.now)();
   const rows = listed.flatMap((image) => rowsOf(image, { exact, now }));
@@ -74,10 +73,7 @@ async function images(line: Line, context: Context): Promise<void> {
 /** By reference; those without one last. */
 export function listImages(stored: readonly StoredImage[], usage: Usage | undefined): Listed[] {
   const sizes = new Map(usage?.images.map((image) => [image.manifestDigest, image]));
-  const listed = stored.map(({ manifestDigest, config, layers, reasons, lastUse }) => {
-    const references = reasons.flatMap((reason) =>
-      reason.kind === "reference" ? [{ reference: reason.reference, platform: reason.platform }] : [],
-    );
+  const listed = stored.map(({ manifestDigest, config, layers, references, reasons, lastUse }) => {
     const size = sizes.get(manifestDigest);
     const weighed = size && { size: size.alone + size.shared, shared: size.shared };
     const sorted = references.toSorted((a, b) => compare(a.reference, b.reference));

@@ -45,14 +45,12 @@ export const leaseRmCommand: Command = {
 async function add(line: Line, context: Context): Promise<void> {
   const [name = "", reference = ""] = line.args;
   const reporter = new Reporter(line, context);
-  const ttl = amount(line.values, "ttl");
   await using store = await openExistingStore(line, context, reporter.warn);
   await using image = await openImage(store, reference, { line, context });
-  await store.lease(name, image, { ttlMs: ttl });
-  const { manifestDigest } = image;
-  const expires = ttl === undefined ? undefined : (context.now ?? Date.now)() + ttl;
+  const { manifestDigest, expires } = await store.lease(name, image, { ttlMs: amount(line.values, "ttl") });
   if (reporter.json) return await print(context, `${showJson({ name, reference: image.reference, manifestDigest, expires })}\n`);
-  return reporter.note(`${showMessage(JSON.stringify(name))} keeps ${showMessage(image.reference)}`);
+  const end = expires === undefined ? "" : `; it expires ${showUntil(expires, (context.now ?? Date.now)())}`;
+  return reporter.note(`the lease ${showMessage(JSON.stringify(name))} keeps ${showMessage(image.reference)}${end}`);
 }
 
 const COLUMNS: readonly Column[] = [
@@ -67,13 +65,8 @@ async function ls(line: Line, context: Context): Promise<void> {
   await using store = await openExistingStore(line, context, reporter.warn);
   const images = new Map((await store.images()).map((image) => [image.manifestDigest, image]));
   const leases = (await store.leases()).map(({ name, manifestDigest, expires }) => {
-    const reasons = images.get(manifestDigest)?.reasons ?? [];
-    return {
-      name,
-      manifestDigest,
-      references: reasons.flatMap((reason) => (reason.kind === "reference" ? [reason.reference] : [])),
-      expires,
-    };
+    const references = (images.get(manifestDigest)?.references ?? []).map(({ reference }) => reference);
+    return { name, manifestDigest, references, expires };
   });
   if (reporter.json) return await print(context, `${showJson({ leases })}\n`);
   if (reporter.quiet) return await print(context, leases.map(({ name }) => `${showMessage(name)}\n`).join(""));

@@ -1,12 +1,10 @@
 /** `shale materialize`: creates the layer directories of an image in the store. */
-import type { Profile } from "../../index.ts";
 import type { Command, Context, Line } from "../command.ts";
 import { openExistingStore } from "../open-store.ts";
 import { openImage } from "../open-image.ts";
 import { COMMON, PLATFORM, PROFILE } from "../options.ts";
 import { DeferredProgress } from "../progress/deferred-progress.ts";
 import { Reporter } from "../reporter.ts";
-import { text } from "../values.ts";
 import { renderPulled } from "./pull.ts";
 
 export const materializeCommand: Command = {
@@ -30,18 +28,8 @@ async function materialize(line: Line, context: Context): Promise<void> {
   const progress = new DeferredProgress(context, new Reporter(line, context));
   try {
     await using store = await openExistingStore(line, context, progress.onWarning);
-    const reference = line.args[0] ?? "";
-    await (await openImage(store, reference, { line, context })).close();
-    const { Registry } = await context.loadBoot();
-    await using registry = new Registry({ store });
-    await using image = await registry.pull(reference, {
-      pullPolicy: "never",
-      platform: text(line.values, "platform"),
-      profile: text(line.values, "profile") as Profile | undefined,
-      buildIndex: false,
-      signal,
-      onProgress: progress.onEvent,
-    });
+    await using image = await openImage(store, line.args[0] ?? "", { line, context });
+    await image.materialize({ signal, onProgress: progress.onEvent });
     await progress.stop();
     stdout.write(renderPulled(image, line));
   } finally {

@@ -1,6 +1,5 @@
 /** `shale mount`: mounts an image by overlayfs. */
 import type { Command, Context, Line } from "../command.ts";
-import { mountLease } from "../mount-lease.ts";
 import { openExistingStore } from "../open-store.ts";
 import { openImage } from "../open-image.ts";
 import { COMMON, PLATFORM, PROFILE } from "../options.ts";
@@ -52,9 +51,9 @@ async function mount(line: Line, context: Context): Promise<void> {
   const reporter = new Reporter(line, context);
   await using store = await openExistingStore(line, context, reporter.warn);
   await using image = await openImage(store, reference, { line, context, materialize: "eager" });
-  const { mountOverlay } = await context.loadApi();
+  const { mountImage, mountOverlay } = await context.loadApi();
   context.signal.throwIfAborted();
-  const mounted = await mountOverlay(image, target, {
+  const options = {
     upper,
     work,
     readOnly: upper === undefined || flag(values, "read-only"),
@@ -63,16 +62,11 @@ async function mount(line: Line, context: Context): Promise<void> {
     noexec: flag(values, "noexec"),
     index: flag(values, "index"),
     volatile: flag(values, "volatile"),
-  });
-  const lease = flag(values, "no-lease") ? undefined : mountLease(mounted.target);
-  try {
-    if (lease !== undefined) await store.lease(lease, image);
-  } catch (error) {
-    await mounted.unmount();
-    throw error;
-  }
+  };
+  const mounted = flag(values, "no-lease")
+    ? { target: (await mountOverlay(image, target, options)).target }
+    : await mountImage(store, image, target, options);
   const { manifestDigest } = image;
-  if (reporter.json)
-    return await print(context, `${showJson({ reference: image.reference, manifestDigest, target: mounted.target, lease })}\n`);
+  if (reporter.json) return await print(context, `${showJson({ reference: image.reference, manifestDigest, ...mounted })}\n`);
   return await print(context, `${showMessage(mounted.target)}\n`);
 }

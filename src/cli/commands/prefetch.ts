@@ -1,4 +1,5 @@
 /** `shale prefetch`: pulls many images into the store for later use. */
+import { messageOf } from "../../errors.ts";
 import { readFileSync } from "node:fs";
 import type { Image, ProgressEvent, PullPolicy, Registry } from "../../index.ts";
 import { ProgressSummary } from "../../progress.ts";
@@ -202,7 +203,6 @@ function readList(file: string | 0): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`--from cannot be read: ${why}`, { cause: error });
+    throw new UsageError(`--from cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }

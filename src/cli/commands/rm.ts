@@ -91,6 +91,6 @@ async function* removeEach(store: Store, reference: string, { asked, platforms, 
 }
 
 async function knownPlatforms(store: Store): Promise<string[]> {
-  const reasons = (await store.images()).flatMap((image) => image.reasons);
-  return [...new Set(reasons.flatMap((reason) => (reason.kind === "reference" ? [reason.platform] : [])))];
+  const references = (await store.images()).flatMap((image) => image.references);
+  return [...new Set(references.map(({ platform }) => platform))];
 }

@@ -54,14 +54,13 @@ async function rootfs(line: Line, context: Context): Promise<void> {
     mode,
     fallback: flag(values, "fallback") ? "copy" : undefined,
     signal: context.signal,
-    onProgress: ({ entries, total }) => status.show(`creating ${showNumber(entries)} of ${showCount(total, "name")}`),
+    onProgress: ({ entries, total }) => status.show(`creating ${showNumber(entries)} of ${showCount(total, "entry")}`),
   });
   status.clear();
   if (reporter.json)
     return await print(context, `${showJson({ reference: image.reference, manifestDigest: image.manifestDigest, mode, ...made })}\n`);
-  const ways = (["linked", "reflinked", "copied"] as const).filter((way) => made[way] > 0).map((way) => `${showNumber(made[way])} ${way}`);
-  reporter.note(
-    `${showCount(made.entries, "name")}${ways.length > 0 ? `, files ${ways.join(", ")}` : ""}, ${showDuration(performance.now() - started)}`,
-  );
+  const files = (["linked", "reflinked", "copied"] as const).filter((how) => made[how] > 0);
+  const counts = [showCount(made.entries, "entry"), ...files.map((how) => `${showCount(made[how], "file")} ${how}`)];
+  reporter.note(`${counts.join(", ")}, ${showDuration(performance.now() - started)}`);
   return await print(context, `${showMessage(made.path)}\n`);
 }

@@ -1,8 +1,5 @@
 /** `shale umount`: undoes `shale mount`. */
-import { realpathSync } from "node:fs";
-import { isErrno, ShaleError } from "../../errors.ts";
 import type { Command, Context, Line } from "../command.ts";
-import { mountLease } from "../mount-lease.ts";
 import { openExistingStore } from "../open-store.ts";
 import { COMMON } from "../options.ts";
 import { print } from "../print.ts";
@@ -26,36 +23,11 @@ export const umountCommand: Command = {
 
 async function umount(line: Line, context: Context): Promise<void> {
   const reporter = new Reporter(line, context);
-  const target = realPath(line.args[0] ?? "");
   await using store = await openExistingStore(line, context, reporter.warn);
-  const { unmountOverlay } = await context.loadApi();
-  let failure: ShaleError | undefined;
-  try {
-    await unmountOverlay(target, { detach: flag(line.values, "detach") });
-  } catch (error) {
-    // EINVAL: TARGET is not a mount point; the lease of a mount that ended another way is still released
-    if (!ShaleError.is(error, "MOUNT_FAILED") || !isErrno(error.cause, "EINVAL")) throw error;
-    failure = error;
-  }
-  const released = await store.release(mountLease(target));
-  if (failure !== undefined && !released) throw failure;
-  const unmounted = failure === undefined;
+  const { unmountImage } = await context.loadApi();
+  const { target, unmounted, released } = await unmountImage(store, line.args[0] ?? "", { detach: flag(line.values, "detach") });
   if (reporter.json) return await print(context, `${showJson({ target, unmounted, released })}\n`);
   return reporter.note(
     unmounted ? `unmounted ${JSON.stringify(target)}` : `nothing is mounted at ${JSON.stringify(target)}; the lease has ended`,
   );
-}
-
-function realPath(target: string): string {
-  try {
-    return realpathSync(target);
-  } catch (error) {
-    if (!isErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP")) throw error;
-    throw new ShaleError(
-      "MOUNT_FAILED",
-      `${JSON.stringify(target)} cannot be unmounted: the directory does not exist`,
-      { path: target },
-      { cause: error },
-    );
-  }
 }

@@ -2,7 +2,7 @@
 import type { Command, Completes } from "../command.ts";
 import { HELP } from "../options.ts";
 
-export interface CompletedOption {
+interface CompletedOption {
   /** With its dashes. */
   readonly name: string;
   readonly short: string | undefined;
@@ -13,7 +13,7 @@ export interface CompletedOption {
   readonly multiple: boolean;
 }
 
-export interface CompletedArgument {
+interface CompletedArgument {
   readonly name: string;
   readonly completes: Completes | undefined;
   readonly repeated: boolean;

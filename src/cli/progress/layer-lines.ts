@@ -20,7 +20,7 @@ export function layerLines(rows: readonly LayerRow[], { width, height }: { reado
 }
 
 /** `<12 digits>  <state>`. */
-export function layerLine({ digest, state, rate }: LayerRow): string {
+function layerLine({ digest, state, rate }: LayerRow): string {
   return `${shortDigest(digest)}  ${describe(state, rate)}`;
 }
 
@@ -47,7 +47,7 @@ function describe(state: LayerState, rate: number | undefined): string {
     case "ingesting":
       return `ingesting ${showSize(state.bytes)}`;
     case "linking":
-      return `${share(state.entries, state.total)} linking ${showCount(state.total, "name")}`;
+      return `${share(state.entries, state.total)} linking ${showCount(state.total, "entry")}`;
     case "ready":
     case "done":
       return state.how === "ingested" ? `${HOW[state.how]} ${showSize(state.bytes)}` : HOW[state.how];

@@ -1,7 +1,7 @@
 import type { ProgressEvent } from "../../index.ts";
 import { ProgressSummary } from "../../progress.ts";
 import type { Output } from "../command.ts";
-import { showCount, showMessage, showSize, showNumber } from "../show.ts";
+import { showCount, showMessage, showSize } from "../show.ts";
 import { retryText, shortDigest } from "./layer-lines.ts";
 import type { Progress } from "./progress.ts";
 import { showLeft } from "./total-line.ts";
@@ -98,13 +98,13 @@ export class PlainProgress implements Progress {
       case "retrying":
         return retryText(event);
       case "ingest-complete":
-        return `ingested ${showSize(event.bytes)} in ${showNumber(event.entries)} entries`;
+        return `ingested ${showSize(event.bytes)} in ${showCount(event.entries, "entry")}`;
       case "layer-skipped":
         return event.reason === "in-store" ? "already in the store" : "ingested by another process";
       case "layer-failed":
         return `failed: ${event.code}`;
       case "tree-complete":
-        return `linked ${showCount(event.entries, "name")}`;
+        return `linked ${showCount(event.entries, "entry")}`;
       case "download-complete":
       case "ingest-started":
       case "ingest-advanced":

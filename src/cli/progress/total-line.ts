@@ -24,10 +24,10 @@ function describe(progress: ProgressSnapshot, width: number): string | undefined
 }
 
 function linking({ entries, trees, percent }: ProgressSnapshot, width: number): string {
-  const names = showCount(entries.materialized, "name");
-  if (percent === undefined) return `linking, ${names}`;
+  const linked = showCount(entries.materialized, "entry");
+  if (percent === undefined) return `linking, ${linked}`;
   const line = `${bar(percent)} ${showPercent(percent)} linking, ${trees.done} of ${showCount(trees.total ?? 0, "tree")}`;
-  return width < WIDE ? line : `${line}, ${names}`;
+  return width < WIDE ? line : `${line}, ${linked}`;
 }
 
 function fetching({ downloadedBytes, totalBytes, percent = 0, ...progress }: ProgressSnapshot, width: number): string {

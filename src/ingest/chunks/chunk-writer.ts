@@ -5,8 +5,9 @@
  * into chunks/, else under a name of its own and renamed.
  */
 import { createHash, hash, type Hash } from "node:crypto";
-import { closeSync, ftruncateSync, linkSync, lstatSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, linkSync, lstatSync, openSync, writeSync } from "node:fs";
 import type { ChunkId } from "../../../format/index.ts";
+import { hashOpenFile } from "../../system/hash-open-file.ts";
 import { isErrno } from "../../errors.ts";
 import { applyToFile, processOwner } from "../../store/attributes.ts";
 import { chunkId, type InodeId } from "../../store/ids.ts";
@@ -159,7 +160,7 @@ export class ChunkWriter {
       Number(stat.gid) === attributes.gid &&
       stat.mtimeNs === mtime;
     const isOld = Number(stat.birthtimeMs) < this.#options.trustedSince;
-    return !same || ((this.verifyContent || isOld) && hashFile(path)?.equals(wanted.chunk) !== true) ? "wrong" : "good";
+    return !same || ((this.verifyContent || isOld) && hashChunk(path)?.equals(wanted.chunk) !== true) ? "wrong" : "good";
   }
 
   /** `mode` is what the file begins with; the umask may cut it. What has the place already is left alone. */
@@ -272,14 +273,11 @@ function writeAll(fd: number, bytes: Uint8Array, position: number): void {
 }
 
 /** Undefined when it was removed meanwhile. */
-function hashFile(path: string): Buffer | undefined {
+function hashChunk(path: string): Buffer | undefined {
   const fd = openIfExists(path);
   if (fd === undefined) return undefined;
   try {
-    const digest = createHash("sha256");
-    const buffer = Buffer.allocUnsafe(1024 * 1024);
-    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) digest.update(buffer.subarray(0, read));
-    return digest.digest();
+    return hashOpenFile(fd, Buffer.allocUnsafe(1024 * 1024));
   } finally {
     closeSync(fd);
   }

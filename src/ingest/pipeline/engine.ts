@@ -6,13 +6,13 @@
 import type { MessagePort } from "node:worker_threads";
 import type { DiffId } from "../../image/digest.ts";
 import { MadeInodes } from "../../store/made-inodes.ts";
-import { pack, type Background, type Failure, type Handled, type Handler, type Service } from "../../system/worker-pool.ts";
+import { pack, type Background, type Failure, type Handled, type Handlers, type Service, type Task } from "../../system/worker-pool.ts";
 import { ChunkWriter, type ChunkWriterOptions } from "../chunks/chunk-writer.ts";
 import { ingestSlab } from "./ingest-slab.ts";
 import { LayerFollower } from "./layer-follower.ts";
 import { LayerInflater, type InflatedLayer, type LayerTask } from "./layer-inflater.ts";
 import { partTransfer, type Part } from "../layer/part.ts";
-import { settleLayer, type SettleRequest } from "../layer/settle-layer.ts";
+import { settleLayer, type SettledLayer, type SettleRequest } from "../layer/settle-layer.ts";
 import { Slabs, type FilledSlab, type SlabMemory } from "./slabs.ts";
 import { TreePlaces } from "../chunks/tree-places.ts";
 import { verifyBlob, type VerifyBlobRequest } from "./verify-blob.ts";
@@ -58,9 +58,21 @@ export interface IngestCounts {
 const ENOUGH_READY = 2;
 const WAIT_MS = 20;
 
-export class Engine implements Background, Service {
+export interface IngestTaskMap {
+  "ingest/open": Task<OpenRequest, undefined>;
+  "ingest/run": Task<RunRequest, undefined>;
+  "ingest/layer": Task<LayerTask, undefined>;
+  /** With the layer's number. */
+  "ingest/leave": Task<number, undefined>;
+  /** The counts since the last pause. */
+  "ingest/pause": Task<undefined, IngestCounts>;
+  "ingest/settle": Task<SettleRequest, SettledLayer>;
+  "ingest/verify-blob": Task<VerifyBlobRequest, void>;
+}
+
+export class Engine implements Background, Service<IngestTaskMap> {
   readonly background: this = this;
-  readonly handlers: Readonly<Record<string, Handler>> = {
+  readonly handlers: Handlers<IngestTaskMap> = {
     "ingest/open": (request: OpenRequest) => this.#open(request),
     "ingest/run": (request: RunRequest) => this.#run(request),
     "ingest/layer": (task: LayerTask) => this.#start(task),
@@ -99,7 +111,7 @@ export class Engine implements Background, Service {
   }
 
   /** Again after another worker died: nothing is left of what was before. */
-  #open({ worker, workers, memory, port, chunks }: OpenRequest): Handled {
+  #open({ worker, workers, memory, port, chunks }: OpenRequest): Handled<undefined> {
     this.#stop();
     this.#left.clear();
     this.#worker = worker;
@@ -110,14 +122,14 @@ export class Engine implements Background, Service {
     return { value: undefined };
   }
 
-  #run({ verifyContent, layer, tree }: RunRequest): Handled {
+  #run({ verifyContent, layer, tree }: RunRequest): Handled<undefined> {
     this.#running = true;
     if (tree !== undefined) this.#places.set(layer, new TreePlaces(tree.directory, new MadeInodes(tree.used)));
     this.#chunks!.verifyContent ||= verifyContent;
     return { value: undefined };
   }
 
-  #start(task: LayerTask): Handled {
+  #start(task: LayerTask): Handled<undefined> {
     let follower: number | undefined;
     const pass = (filled: FilledSlab): void => {
       follower ??= this.#slabs!.inflating === 1 ? (this.#worker + 1) % this.#workers : this.#worker;
@@ -130,7 +142,7 @@ export class Engine implements Background, Service {
   }
 
   /** The layer was given up: this worker makes nothing in its tree any more, whatever slabs of it are still to be read. */
-  #leave(layer: number): Handled {
+  #leave(layer: number): Handled<undefined> {
     this.#places.delete(layer);
     for (const inflater of this.#layers) if (inflater.task.layer === layer) this.#drop(inflater);
     this.#unfollow(layer);
@@ -138,7 +150,7 @@ export class Engine implements Background, Service {
   }
 
   /** No layer is in flight: the worker may sleep. Answers what it made since it began to run. */
-  #pause(): Handled {
+  #pause(): Handled<IngestCounts> {
     const { newChunks, newBytes } = this.#chunks!;
     this.#stop();
     this.#chunks!.reset();
@@ -153,7 +165,7 @@ export class Engine implements Background, Service {
     for (const layer of this.#followers.keys()) this.#unfollow(layer);
   }
 
-  async #settle(request: SettleRequest): Promise<Handled> {
+  async #settle(request: SettleRequest): Promise<Handled<SettledLayer>> {
     const settled = await settleLayer(request, this.#chunks!);
     return { value: settled, transfer: [settled.inodes.buffer] };
   }

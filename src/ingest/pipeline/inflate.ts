@@ -7,8 +7,9 @@
  */
 import { constants, createGunzip, createZstdDecompress, type Gunzip } from "node:zlib";
 import { ShaleError } from "../../errors.ts";
+import type { Compression } from "../../image/compression.ts";
 
-export interface Inflated {
+interface Inflated {
   /** Bytes of input used up. */
   readonly consumed: number;
   /** Bytes of output written. */
@@ -26,18 +27,8 @@ export interface Inflater {
   close(): void;
 }
 
-type Compression = "gzip" | "zstd" | "none";
-
 /** Window sizes up to 128 MiB, as the zstd command line accepts by default. */
 const ZSTD_WINDOW_LOG_MAX = 27;
-
-/** What the first bytes of a blob say; four are enough. */
-export function sniffCompression(head: Uint8Array): Compression {
-  if (head[0] === 0x1f && head[1] === 0x8b) return "gzip";
-  const magic = head.length < 4 ? 0 : Buffer.from(head.buffer, head.byteOffset, 4).readUInt32LE(0);
-  if (magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50) return "zstd";
-  return "none";
-}
 
 export function createInflater(compression: Compression, options: { documentedOnly?: boolean } = {}): Inflater {
   if (compression === "none") return { step: copy, close: () => {} };

@@ -4,14 +4,14 @@
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { mkdirSync, rmSync } from "node:fs";
-import { isErrno, ShaleError } from "../../errors.ts";
+import { isErrno, type ShaleError } from "../../errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
-import type { BlobDigest, DiffId } from "../../image/digest.ts";
+import { checkLayerDigest, type DiffId } from "../../image/digest.ts";
 import { processUmask } from "../../store/attributes.ts";
 import { MadeInodes } from "../../store/made-inodes.ts";
 import { revive, type WorkerPool } from "../../system/worker-pool.ts";
 import type { ChunkWriterOptions } from "../chunks/chunk-writer.ts";
-import type { EngineEvent, IngestCounts, OpenRequest, RunRequest, StagedTreeTask } from "./engine.ts";
+import type { EngineEvent, IngestCounts, IngestTaskMap, OpenRequest, RunRequest, StagedTreeTask } from "./engine.ts";
 import type { InflatedLayer, LayerTask } from "./layer-inflater.ts";
 import { layerLimitError, type LayerLimits } from "../layer/layer-limits.ts";
 import { partBytes, partTransfer, type Part } from "../layer/part.ts";
@@ -20,7 +20,7 @@ import type { SettledLayer, SettleRequest } from "../layer/settle-layer.ts";
 import { createSlabMemory, Slabs } from "./slabs.ts";
 
 export interface IngestOptions {
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<IngestTaskMap>;
   /** chunks/ of the store. */
   readonly chunks: string;
   readonly writer: Omit<ChunkWriterOptions, "staging" | "chunks" | "umask" | "made">;
@@ -122,7 +122,7 @@ export class Ingest {
       mkdirSync(request.directory, { mode: 0o700 });
       const { diffId, directory, tree, buildIndex, limits } = request;
       const settle: SettleRequest = { diffId, directory, tree: tree?.directory, buildIndex, limits, parts, chunks: this.#options.chunks };
-      const settling = this.#options.pool.run<SettledLayer>("ingest/settle", settle, { transfer: parts.flatMap(partTransfer) });
+      const settling = this.#options.pool.run("ingest/settle", settle, { transfer: parts.flatMap(partTransfer) });
       this.#slabs.changed();
       return { ...(await settling), size };
     } catch (error) {
@@ -185,7 +185,7 @@ export class Ingest {
   async #rest(): Promise<void> {
     if (--this.#running > 0 || this.failed) return;
     const { pool } = this.#options;
-    const pauses = Array.from({ length: pool.size }, (_, worker) => this.#post<IngestCounts>("ingest/pause", undefined, worker));
+    const pauses = Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/pause", undefined, worker));
     for (const result of await Promise.allSettled(pauses)) {
       if (result.status === "rejected") continue;
       const { newChunks, newBytes } = this.#counts;
@@ -194,8 +194,12 @@ export class Ingest {
   }
 
   /** A worker that waits for slabs looks at its requests when something changes. */
-  #post<T>(kind: string, payload: unknown, worker: number): Promise<T> {
-    const reply = this.#options.pool.run<T>(kind, payload, { worker });
+  #post<Kind extends keyof IngestTaskMap>(
+    kind: Kind,
+    payload: IngestTaskMap[Kind]["request"],
+    worker: number,
+  ): Promise<IngestTaskMap[Kind]["result"]> {
+    const reply = this.#options.pool.run(kind, payload, { worker });
     this.#slabs.changed();
     return reply;
   }
@@ -303,12 +307,6 @@ function tooMuchMetadata(maximum: number): ShaleError {
 
 /** The blob digest first: bytes that are not what the manifest names prove nothing about the config. */
 function verify(inflated: HashedLayer, { descriptor, diffId }: LayerRequest): void {
-  mismatch("blob", descriptor.digest, inflated.blobDigest);
-  mismatch("diff ID", diffId, inflated.diffId);
-}
-
-function mismatch(what: "blob" | "diff ID", expected: BlobDigest | DiffId, actual: BlobDigest | DiffId): void {
-  if (expected === actual) return;
-  const message = `the ${what} of a layer is ${actual}, expected ${expected}; the image or the connection is damaged, pull again or ask who made it`;
-  throw new ShaleError("DIGEST_MISMATCH", message, { what, expected, actual });
+  checkLayerDigest("blob", descriptor.digest, inflated.blobDigest);
+  checkLayerDigest("diff ID", diffId, inflated.diffId);
 }

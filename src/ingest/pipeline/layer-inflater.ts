@@ -5,10 +5,11 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { ShaleError } from "../../errors.ts";
-import { digestAlgorithm, parseBlobDigest, type BlobDigest } from "../../image/digest.ts";
+import { SNIFF_BYTES, sniffCompression } from "../../image/compression.ts";
+import { digestAlgorithm, digestMismatch, parseBlobDigest, type BlobDigest } from "../../image/digest.ts";
 import { measureEntry, type EntryExtent } from "../../tar/measure-entry.ts";
 import type { ScanOptions } from "../../tar/scan.ts";
-import { createInflater, sniffCompression, type Inflater } from "./inflate.ts";
+import { createInflater, type Inflater } from "./inflate.ts";
 import { LayerBudget, type LayerLimits } from "../layer/layer-limits.ts";
 import { RingReader } from "./ring.ts";
 import { SLAB_BYTES, type FilledSlab, type SlabContent, type Slabs } from "./slabs.ts";
@@ -40,8 +41,6 @@ export interface InflaterSurroundings {
 
 /** Compressed bytes taken in one step. */
 const STEP = 64 * 1024;
-/** Bytes that tell the compression. */
-const MAGIC = 4;
 
 /** An entry larger than a slab, of which pieces have still to be handed on. */
 interface LargeEntry {
@@ -111,8 +110,8 @@ export class LayerInflater {
     const actual = this.#blobDigest();
     const expected = this.task.blobDigest;
     if (actual === expected) throw this.#failure;
-    const message = `a layer's blob is ${actual}, expected ${expected}, and does not unpack; the connection or the registry damaged it, pull again`;
-    throw new ShaleError("DIGEST_MISMATCH", message, { what: "blob", expected, actual }, { cause: this.#failure });
+    const advice = "it cannot be unpacked either: the connection or the registry damaged it, pull again";
+    throw digestMismatch({ what: "blob", expected, actual, subject: "the blob of a layer", advice, cause: this.#failure });
   }
 
   #blobDigest(): BlobDigest {
@@ -125,7 +124,7 @@ export class LayerInflater {
     if (this.#finished) return this.#end();
     const ended = this.#ring.ended;
     const input = this.#ring.peek(STEP);
-    if (!ended && input.length < (this.#inflater ? 1 : MAGIC)) return "idle";
+    if (!ended && input.length < (this.#inflater ? 1 : SNIFF_BYTES)) return "idle";
     this.#inflater ??= createInflater(sniffCompression(input));
     const room = this.#slabs.bytes(this.#slab).subarray(this.#fill);
     const { consumed, produced } = await this.#inflater.step(input, room, input.length === 0);

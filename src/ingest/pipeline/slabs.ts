@@ -137,8 +137,9 @@ export class Slabs {
     Atomics.notify(this.#control, EVENT);
   }
 
-  wait(seen: number, milliseconds: number): void {
-    Atomics.wait(this.#control, EVENT, seen, milliseconds);
+  /** `not-equal`: a change had come already. */
+  wait(seen: number, milliseconds: number): "ok" | "not-equal" | "timed-out" {
+    return Atomics.wait(this.#control, EVENT, seen, milliseconds);
   }
 
   #describe({ slab, content, layer, sequence, end, offset }: FilledSlab): void {

@@ -1,9 +1,9 @@
 /** Is this file the blob that a manifest names, and does it unpack to the diff ID? Nothing is made of it. Runs in a worker. */
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
-import { ShaleError } from "../../errors.ts";
-import { digestAlgorithm, type BlobDigest, type DiffId } from "../../image/digest.ts";
-import { createInflater, sniffCompression, type Inflater } from "./inflate.ts";
+import { sniffCompression } from "../../image/compression.ts";
+import { checkLayerDigest, digestAlgorithm, type BlobDigest, type DiffId } from "../../image/digest.ts";
+import { createInflater, type Inflater } from "./inflate.ts";
 import { LayerBudget, type LayerLimits } from "../layer/layer-limits.ts";
 
 export interface VerifyBlobRequest {
@@ -25,8 +25,8 @@ export async function verifyBlob({ path, blobDigest, blobBytes, diffId, limits }
     // the blob first: bytes that are not what the manifest names prove nothing, and are not worth unpacking
     const hash = createHash(digestAlgorithm(blobDigest));
     for (const input of pieces(fd)) hash.update(input);
-    compare("blob", blobDigest, `${digestAlgorithm(blobDigest)}:${hash.digest("hex")}`);
-    compare("diff ID", diffId, await unpackedDigest(fd, new LayerBudget(limits, blobBytes)));
+    checkLayerDigest("blob", blobDigest, `${digestAlgorithm(blobDigest)}:${hash.digest("hex")}`);
+    checkLayerDigest("diff ID", diffId, await unpackedDigest(fd, new LayerBudget(limits, blobBytes)));
   } finally {
     closeSync(fd);
   }
@@ -66,10 +66,4 @@ function* pieces(fd: number): Generator<Uint8Array> {
     at += read;
     yield buffer.subarray(0, read);
   }
-}
-
-function compare(what: "blob" | "diff ID", expected: string, actual: string): void {
-  if (expected === actual) return;
-  const message = `the ${what} of a layer is ${actual}, expected ${expected}; the image or the connection is damaged, pull again or ask who made it`;
-  throw new ShaleError("DIGEST_MISMATCH", message, { what, expected, actual });
 }

@@ -1,6 +1,6 @@
 /**
- * Authorization for registries: Basic, and the token flow of
- * https://distribution.github.io/distribution/spec/auth/token/. One token request a (registry, repository), whoever asks.
+ * Authorizes requests to registries: Basic, and tokens (https://distribution.github.io/distribution/spec/auth/token/). Concurrent requests
+ * to one repository share one token request.
  */
 import { ShaleError } from "../../errors.ts";
 import { JsonObject, parseJson, quote } from "../../image/document.ts";
@@ -8,21 +8,21 @@ import type { Challenge } from "./challenge.ts";
 import { basicAuthorization, isSameSite, type Credentials } from "./credentials.ts";
 import type { Host } from "../hosts/host.ts";
 import type { HttpClient, HttpRequest, HttpResponse } from "../http/http-client.ts";
-import { statusError } from "../registry/registry-error.ts";
+import { statusError } from "../http/status-error.ts";
 import { retry, type RetryPolicy } from "../http/retry.ts";
 
-/** Asked once for each token, or for each registry that takes Basic. */
+/** Called once per token, or once per repository of a registry with Basic. */
 export type CredentialsLookup = (host: Host, repository: string) => Credentials | undefined | Promise<Credentials | undefined>;
 
 interface Grant {
   readonly header: string;
-  /** On the clock of performance.now(). */
+  /** Time on the clock of performance.now(). */
   readonly expires: number;
 }
 
 const MAX_TOKEN_BYTES = 1024 * 1024;
 const MIN_LIFETIME_S = 60;
-/** Statuses by which token servers say that they know no POST. */
+/** Statuses that mean that a token server does not support POST. */
 const NO_OAUTH: ReadonlySet<number> = new Set([400, 401, 404, 405]);
 
 export class Authorizer {
@@ -38,17 +38,17 @@ export class Authorizer {
     this.#policy = policy;
   }
 
-  /** The Authorization header that worked last, unless it is known to have expired. */
+  /** The last Authorization header; undefined if there is none, or it has expired. */
   current(endpoint: Host, repository: string): string | undefined {
     const grant = this.#grants.get(keyOf(endpoint, repository));
     return grant !== undefined && performance.now() < grant.expires ? grant.header : undefined;
   }
 
   /**
-   * Answers the challenges of a 401. `rejected` is the header that got it; when somebody has replaced that already, theirs
-   * is taken. A failure is not remembered.
+   * Answers the challenges of a 401. `rejected` is the header that was refused; if another request has replaced it already, the new
+   * header is returned. A failure is not cached.
    *
-   * @throws REGISTRY_UNAUTHORIZED when no challenge can be answered; what token requests throw
+   * @throws REGISTRY_UNAUTHORIZED if no challenge can be answered; what token requests and the credentials provider throw
    */
   async renew(
     endpoint: Host,
@@ -77,7 +77,9 @@ export class Authorizer {
     if (header === undefined) {
       throw unauthorized(
         endpoint,
-        basic === undefined ? "asks for an unknown kind of authentication" : "asks for credentials, and there are none for it",
+        basic === undefined
+          ? "asks for an unsupported kind of authentication"
+          : "asks for credentials, and none are configured for it; log in, or pass credentials",
       );
     }
     this.#grants.set(keyOf(endpoint, repository), { header, expires: Number.POSITIVE_INFINITY });
@@ -89,19 +91,24 @@ export class Authorizer {
     const credentials = isSameSite(endpoint.base.hostname, realm.hostname) ? wish.credentials : undefined;
     const service = wish.challenge.parameters.get("service");
     const question = new URLSearchParams({ ...(service !== undefined && { service }), scope: `repository:${wish.repository}:pull` });
-    const token = await retry({ policy: this.#policy, signal: this.#client.closing }, async () => {
-      const response = await this.#ask(endpoint, realm, { question, credentials });
+    const attempt = async (): ReturnType<typeof readToken> => {
+      const response = await this.#requestToken(endpoint, realm, { question, credentials });
       if (response.status !== 200) throw await tokenError(endpoint, response);
       return readToken(endpoint, response);
-    });
+    };
+    const token = await retry([{ host: realm.host, attempt }], { policy: this.#policy, signal: this.#client.closing });
     const header = `Bearer ${token.value}`;
     this.#grants.set(keyOf(endpoint, wish.repository), { header, expires: performance.now() + token.lifetime * 1000 });
     return header;
   }
 
-  /** By refresh token if there is one; servers that know nothing of that, and everyone else, are asked by GET. */
-  async #ask(endpoint: Host, realm: URL, how: { question: URLSearchParams; credentials: Credentials | undefined }): Promise<HttpResponse> {
-    const publicOnly = realm.host !== endpoint.base.host && !this.#client.isInside(endpoint.base.hostname);
+  /** Uses the refresh token if there is one. Without it, or if the server does not support it, sends a GET. */
+  async #requestToken(
+    endpoint: Host,
+    realm: URL,
+    how: { question: URLSearchParams; credentials: Credentials | undefined },
+  ): Promise<HttpResponse> {
+    const publicOnly = realm.host !== endpoint.base.host && !this.#client.isPrivateHost(endpoint.base.hostname);
     const send = (request: HttpRequest): Promise<HttpResponse> => this.#client.send({ ...request, publicOnly, tls: endpoint.tls });
     if (how.credentials?.identityToken !== undefined) {
       const form = new URLSearchParams(how.question);
@@ -120,13 +127,13 @@ export class Authorizer {
   }
 }
 
-/** https, or http where the registry itself is plain; nothing that hides credentials or a file. */
+/** The token server must use https, unless the registry itself uses plain HTTP, and its URL must contain no credentials. */
 function checkRealm(endpoint: Host, text: string | undefined): URL {
   const realm = text === undefined ? null : URL.parse(text);
-  if (realm === null) throw unauthorized(endpoint, "names no token server");
+  if (realm === null) throw unauthorized(endpoint, "names no token server in its challenge");
   const plain = realm.protocol === "http:" && endpoint.base.protocol === "http:";
   if ((realm.protocol !== "https:" && !plain) || realm.username !== "" || realm.password !== "") {
-    throw unauthorized(endpoint, `names the token server ${quote(text ?? "")}, which is not an https URL`);
+    throw unauthorized(endpoint, `names the token server ${quote(text ?? "")}, which is not an https URL without credentials`);
   }
   realm.hash = "";
   return realm;
@@ -135,10 +142,10 @@ function checkRealm(endpoint: Host, text: string | undefined): URL {
 async function readToken(endpoint: Host, response: HttpResponse): Promise<{ value: string; lifetime: number }> {
   const fail = (problem: string, cause?: unknown): ShaleError => unauthorized(endpoint, `sent no usable token: ${problem}`, cause);
   const body = await response.body.readAll(MAX_TOKEN_BYTES);
-  if (body === undefined) throw fail("the answer is too long");
+  if (body === undefined) throw fail("the response is too long");
   const fields = new JsonObject(parseJson(body, fail), "answer", fail);
   const value = [fields.string("token"), fields.string("access_token")].find((token) => token !== undefined && token !== "");
-  if (value === undefined || !/^[\x21-\x7e]+$/.test(value)) throw fail("it has neither token nor access_token");
+  if (value === undefined || !/^[\x21-\x7e]+$/.test(value)) throw fail("the response has neither a token nor an access_token");
   const seconds = fields.get("expires_in");
   return { value, lifetime: typeof seconds === "number" ? Math.max(seconds, MIN_LIFETIME_S) : MIN_LIFETIME_S };
 }
@@ -146,9 +153,9 @@ async function readToken(endpoint: Host, response: HttpResponse): Promise<{ valu
 async function tokenError(endpoint: Host, response: HttpResponse): Promise<Error> {
   const error = await statusError(response, {
     what: "a token",
-    notFound: () => unauthorized(endpoint, "names a token server that knows of none"),
+    notFound: () => unauthorized(endpoint, "names a token server that answers 404"),
   });
-  return response.status < 400 ? unauthorized(endpoint, "has a token server that redirects elsewhere") : error;
+  return response.status < 400 ? unauthorized(endpoint, "has a token server that redirects, which is refused") : error;
 }
 
 function unauthorized(endpoint: Host, problem: string, cause?: unknown): ShaleError<"REGISTRY_UNAUTHORIZED"> {

@@ -1,9 +1,9 @@
-/** The WWW-Authenticate header: https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1 */
+/** Parses the WWW-Authenticate header: https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1 */
 
 export interface Challenge {
   /** In lower case. */
   readonly scheme: string;
-  /** By name in lower case; the first of a name counts. */
+  /** Keys are in lower case; of equal names the first one counts. */
   readonly parameters: ReadonlyMap<string, string>;
 }
 
@@ -14,8 +14,8 @@ const SEPARATORS: RegExp = /[ \t,]*/y;
 const TO_COMMA: RegExp = /[^,]*/y;
 
 /**
- * The challenges of one header or of several, in order. What is malformed is passed over to the next comma, so that a
- * challenge of a scheme that nobody knows cannot hide one that we can answer. Linear in the length.
+ * Returns the challenges of one or several headers, in order. Malformed text is skipped up to the next comma, so that a challenge of an
+ * unknown scheme cannot hide a supported one. Takes time linear in the length.
  */
 export function parseChallenges(header: string | readonly string[] | undefined): readonly Challenge[] {
   const text = typeof header === "string" ? header : (header ?? []).join(",");
@@ -53,7 +53,7 @@ class Scanner {
     return this.#at >= this.#text.length;
   }
 
-  /** What the sticky pattern matches here, or nothing. */
+  /** Takes what the sticky pattern matches at the position; empty if it does not match. */
   take(pattern: RegExp): string {
     pattern.lastIndex = this.#at;
     const found = pattern.exec(this.#text)?.[0] ?? "";
@@ -67,7 +67,7 @@ class Scanner {
     return true;
   }
 
-  /** The content of a quoted-string; one that never ends goes to the end. Undefined if there is none here. */
+  /** Takes a quoted-string and returns its content, up to the end of the text if unterminated. Undefined if none begins here. */
   quoted(): string | undefined {
     if (!this.skip('"')) return undefined;
     const parts: string[] = [];

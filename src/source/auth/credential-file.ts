@@ -1,12 +1,12 @@
 /**
- * Credentials in a file, as Docker and the containers tools keep them: config.json and auth.json.
+ * Reads the credential files of Docker and the containers tools: config.json and auth.json.
  * https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
  */
 import { JsonObject, parseJson } from "../../image/document.ts";
-import { invalidFile } from "../configuration.ts";
+import { invalidFile } from "../configuration-file.ts";
 import type { Credentials } from "./credentials.ts";
 
-/** Under which the Docker tools file what is for docker.io. */
+/** The key of docker.io in the files of the Docker tools. */
 export const DOCKER_HUB_SERVER = "https://index.docker.io/v1/";
 const DOCKER_HUB: ReadonlySet<string> = new Set(["index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"]);
 
@@ -17,9 +17,9 @@ export class CredentialFile {
   readonly #helpers: Readonly<Record<string, string>>;
   readonly #store: string | undefined;
 
-  /** @throws CONFIGURATION_INVALID, which quotes nothing of the file */
+  /** @throws CONFIGURATION_INVALID, without text of the file */
   constructor(path: string, bytes: Uint8Array) {
-    const fail = (): Error => invalidFile(path, "is not a file of credentials as Docker or the containers tools write it");
+    const fail = (): Error => invalidFile(path, "is not a credentials file of Docker or the containers tools");
     const fields = new JsonObject(parseJson(bytes, fail), "file", fail);
     this.#path = path;
     this.#auths = fields.object("auths");
@@ -28,13 +28,13 @@ export class CredentialFile {
     this.#store = fields.string("credsStore");
   }
 
-  /** The helper for this registry alone, and the one for all; each is a name, as in `docker-credential-<name>`. */
+  /** Names of the registry's own helper and the default one, as in `docker-credential-<name>`. */
   helpers(host: string): readonly string[] {
     const own = Object.entries(this.#helpers).find(([key]) => normalizeKey(key) === host)?.[1];
     return [own, this.#store].filter((name): name is string => name !== undefined && name !== "");
   }
 
-  /** Of the longest key that is the repository, one of its parents, or the registry. */
+  /** The entry with the longest key that is the repository, a parent of it, or the registry. */
   find(host: string, repository: string): Credentials | undefined {
     for (let wanted = `${host}/${repository}`; wanted !== ""; wanted = wanted.slice(0, Math.max(0, wanted.lastIndexOf("/")))) {
       const exact = this.#keys.filter((key) => normalizeKey(key) === wanted).sort((a, b) => Number(b === wanted) - Number(a === wanted));
@@ -56,7 +56,7 @@ export class CredentialFile {
     const pick = (name: string, other = ""): string | undefined => entry.string(name) || other || undefined;
     const credentials = {
       username: pick("username", text.slice(0, Math.max(colon, 0))),
-      // Docker on Windows padded it with NULs
+      // Docker on Windows padded passwords with NULs
       password: pick("password", text.slice(colon + 1).replace(/\0+$/, "")),
       identityToken: pick("identitytoken"),
       registryToken: pick("registrytoken"),
@@ -67,8 +67,8 @@ export class CredentialFile {
 }
 
 /**
- * A key as registry or registry and repository: Docker wrote URLs (`https://host/v1/`), the containers tools write paths. A
- * repository cannot be called v1 or v2 in Docker's old form, so these endings go only from what has a scheme.
+ * Returns a key as `registry` or `registry/repository`. Docker wrote URLs (`https://host/v1/`), of which only the host is kept; the
+ * containers tools write paths without a scheme, where `v1` may be a repository.
  */
 function normalizeKey(key: string): string {
   const bare = key.replace(/^https?:\/\//, "");

@@ -1,16 +1,16 @@
-/** What a registry knows us by. */
+/** Credentials for a registry. */
 export interface Credentials {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  /** An OAuth 2 refresh token, as `docker login` keeps it for some registries; goes before the password. */
+  /** An OAuth 2 refresh token, as `docker login` stores it for some registries; takes precedence over the password. */
   readonly identityToken?: string | undefined;
-  /** A bearer token for the registry itself, which no token server is asked for; goes before all others. */
+  /** A bearer token for the registry itself, used without a token server; takes precedence over all others. */
   readonly registryToken?: string | undefined;
 }
 
 /**
- * `host` is a reference's registry (`docker.io`, `ghcr.io`, `localhost:5000`) or a configured mirror (`mirror.example.com`);
- * `repository` is below it. Asked when the host wants to know who we are, not before.
+ * Returns the credentials for `host`, which is a reference's registry (`docker.io`, `ghcr.io`, `localhost:5000`) or a configured mirror
+ * (`mirror.example.com`). Called only when the host asks for authentication. An exception or rejection fails the request with that error.
  */
 export type CredentialsProvider = (host: string, repository: string) => Credentials | undefined | Promise<Credentials | undefined>;
 
@@ -20,12 +20,12 @@ export function basicAuthorization(credentials: Credentials | undefined): string
   return `Basic ${Buffer.from(`${credentials?.username ?? ""}:${secret}`).toString("base64")}`;
 }
 
-/** Registries whose token server is at home elsewhere. */
+/** Registries with a known token server on another site. */
 const PAIRS: ReadonlyMap<string, string> = new Map([["nvcr.io", "authn.nvidia.com"]]);
 
 /**
- * May a registry send us, with our credentials, to this host for a token? To itself, to a parent or child of its name, to
- * a sibling (registry-1.docker.io and auth.docker.io), and to a known partner; never to a stranger.
+ * True if the credentials for a registry may be sent to this token server: the registry itself, a parent, child or sibling of its name
+ * (registry-1.docker.io and auth.docker.io), or a known pair.
  */
 export function isSameSite(registry: string, tokenHost: string): boolean {
   if (registry === tokenHost || PAIRS.get(registry) === tokenHost) return true;
@@ -38,7 +38,7 @@ function parentOf(host: string): string {
   return host.slice(host.indexOf(".") + 1);
 }
 
-/** Without a list of public suffixes: `co.uk` and the like are taken for one, so a site needs a label of its own. */
+/** False for a public suffix. Guesses without a list: two labels of which the first is short, such as `co.uk`, are a suffix. */
 function isOwnable(site: string): boolean {
   const labels = site.split(".");
   if (labels.length > 2) return true;

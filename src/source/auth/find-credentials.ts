@@ -1,19 +1,19 @@
-/** Credentials where users keep them: the files of the containers tools, then Docker's, and the helpers that these name. */
+/** Finds credentials in the files of the containers tools, then Docker's, and in the helpers that these name. */
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { CredentialFile } from "./credential-file.ts";
 import { askHelper, type HelperOptions } from "./credential-helper.ts";
-import { readIfThere, readRequired } from "../configuration.ts";
+import { readConfiguration, readRequiredConfiguration } from "../configuration-file.ts";
 import type { Credentials, CredentialsProvider } from "./credentials.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Looks in `REGISTRY_AUTH_FILE` and nowhere else if that is set; else in the containers tools' auth.json at run time and in the
- * configuration, and in Docker's config.json. In each: the registry's helper, the helper for all, the entry with the longest
- * matching key. Files are read anew each time, so that a `docker login` in between counts.
+ * Reads only `REGISTRY_AUTH_FILE` if that is set; otherwise the containers tools' auth.json in the run-time directory, then in the
+ * configuration directory, then Docker's config.json. Searches each file for the registry's helper, the default helper, and the entry with the
+ * longest matching key. Reads the files at each call, so that a new `docker login` counts.
  *
- * The provider fails with CONFIGURATION_INVALID and CREDENTIAL_HELPER_FAILED.
+ * The provider rejects with CONFIGURATION_INVALID or CREDENTIAL_HELPER_FAILED.
  */
 export function findCredentials(env: Environment = process.env, helper: HelperOptions = {}): CredentialsProvider {
   return async (host, repository) => {
@@ -28,11 +28,11 @@ export function findCredentials(env: Environment = process.env, helper: HelperOp
 async function* credentialFiles(env: Environment): AsyncGenerator<CredentialFile> {
   const chosen = env["REGISTRY_AUTH_FILE"];
   if (chosen !== undefined && chosen !== "") {
-    yield new CredentialFile(chosen, await readRequired(chosen));
+    yield new CredentialFile(chosen, await readRequiredConfiguration(chosen));
     return;
   }
   for (const path of usualPaths(env)) {
-    const bytes = await readIfThere(path);
+    const bytes = await readConfiguration(path);
     if (bytes !== undefined) yield new CredentialFile(path, bytes);
   }
 }
@@ -43,7 +43,7 @@ function usualPaths(env: Environment): readonly string[] {
   const configuration = env["XDG_CONFIG_HOME"] || join(home, ".config");
   const docker = env["DOCKER_CONFIG"] || join(home, ".docker");
   const containers = "containers/auth.json";
-  // without XDG_RUNTIME_DIR the containers tools leave out their own folder below it
+  // without XDG_RUNTIME_DIR the containers tools use no subdirectory of their own
   const atRunTime = env["XDG_RUNTIME_DIR"] ? join(runtime, containers) : join(runtime, "auth.json");
   return [atRunTime, join(configuration, containers), join(docker, "config.json")];
 }

@@ -1,28 +1,28 @@
 /**
- * The hosts of a registry as the machine is configured: containerd's `certs.d` (hosts.toml for mirrors, certificates) and
- * Docker's and the containers tools' (certificates alone). `<root>/<registry>/`, then `<root>/_default/`.
+ * Finds the hosts of a registry in the machine's configuration: `certs.d` of containerd (hosts.toml for mirrors, and certificates), and of
+ * Docker and the containers tools (only certificates). Reads `<root>/<registry>/`, then `<root>/_default/`.
  */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isErrno } from "../../errors.ts";
-import { invalidFile, readIfThere, readRequired } from "../configuration.ts";
+import { invalidFile, readConfiguration, readRequiredConfiguration } from "../configuration-file.ts";
 import { registryAddress, type Host } from "./host.ts";
 import { readHostsFile, type HostEntry } from "./hosts-file.ts";
-import { abroad, makeTls, type TlsSettings } from "../http/tls-settings.ts";
+import { makeTls, tlsForOtherOrigins, type TlsSettings } from "../http/tls-settings.ts";
 
 export const HOST_DIRECTORIES: readonly string[] = ["/etc/containerd/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d"];
 
 export interface HostsOptions {
   readonly directories: readonly string[];
-  /** Hosts that have no TLS. */
+  /** True for hosts without TLS. */
   readonly isPlain: (host: string) => boolean;
-  /** Hosts whose certificates are not checked. */
+  /** True for hosts whose certificates are not verified. */
   readonly isInsecure: (host: string) => boolean;
-  /** PEM, for every host. */
+  /** Certificates of authorities (PEM) for every host. */
   readonly ca: readonly string[];
 }
 
-/** In the order to try. The registry itself is the last one. @throws CONFIGURATION_INVALID */
+/** The hosts in the order to try; the registry itself is the last one. @throws CONFIGURATION_INVALID */
 export async function findHosts(registry: string, options: HostsOptions): Promise<readonly Host[]> {
   const entries = (await readEntries(registry, options.directories)) ?? [NO_ENTRY];
   const certificates = await readCertificates(registry, options.directories);
@@ -48,7 +48,7 @@ function toHost({ registry, entry, isLast, certificates }: Found, options: Hosts
     clients: [...own.clients, ...(entry.tls.clients ?? [])],
     verify: (entry.tls.verify ?? true) && !options.isInsecure(isRegistry ? registry : base.host),
   };
-  const [here, elsewhere] = [makeTls(settings), abroad(settings)];
+  const [here, elsewhere] = [makeTls(settings), tlsForOtherOrigins(settings)];
   const unchecked = makeTls({ ca: settings.ca, verify: false });
   const tls = (url: URL): TlsSettings | undefined => {
     if (url.origin === base.origin) return here;
@@ -58,37 +58,37 @@ function toHost({ registry, entry, isLast, certificates }: Found, options: Hosts
   return { name: isRegistry ? registry : base.host, base, resolves, pulls, headers, tls, mirror: !isRegistry, connectTimeout };
 }
 
-/** Of the first directory that has a hosts.toml for the registry. */
+/** The hosts.toml of the first directory that has one for the registry. */
 async function readEntries(registry: string, roots: readonly string[]): Promise<readonly HostEntry[] | undefined> {
   for (const root of roots) {
     for (const name of [...directoryNames(registry), "_default"]) {
       const directory = join(root, name);
       const path = join(directory, "hosts.toml");
-      const text = await readIfThere(path);
+      const text = await readConfiguration(path);
       if (text !== undefined) return readHostsFile(path, directory, text.toString());
     }
   }
   return undefined;
 }
 
-/** Docker's layout: `*.crt` are authorities, `*.cert` with a `*.key` of that name are what we show. */
+/** In Docker's layout `*.crt` are authorities, and `*.cert` with a `*.key` of the same name are client certificates. */
 async function readCertificates(registry: string, roots: readonly string[]): Promise<Found["certificates"]> {
   const ca: string[] = [];
   const clients: { cert: string; key: string }[] = [];
   for (const directory of roots.flatMap((root) => directoryNames(registry).map((name) => join(root, name)))) {
     const names = (await list(directory)).toSorted();
-    const read = async (name: string): Promise<string> => (await readRequired(join(directory, name))).toString();
+    const read = async (name: string): Promise<string> => (await readRequiredConfiguration(join(directory, name))).toString();
     for (const name of names.filter((file) => file.endsWith(".crt"))) ca.push(await read(name));
     for (const name of names.filter((file) => file.endsWith(".cert"))) {
       const key = name.replace(/cert$/, "key");
-      if (!names.includes(key)) throw invalidFile(join(directory, name), `has no ${JSON.stringify(key)} beside it`);
+      if (!names.includes(key)) throw invalidFile(join(directory, name), `needs its key ${JSON.stringify(key)} in the same directory`);
       clients.push({ cert: await read(name), key: await read(key) });
     }
   }
   return { ca, clients };
 }
 
-/** containerd also takes `host_port_` for `host:port`. */
+/** For `host:port` containerd also accepts `host_port_`. */
 function directoryNames(registry: string): readonly string[] {
   const port = /^(.+):([0-9]+)$/.exec(registry);
   return port === null ? [registry] : [`${port[1]}_${port[2]}_`, registry];

@@ -1,27 +1,27 @@
-/** Where the images of one registry can be had: mirrors in the user's order, and the registry itself. */
+/** A host that serves the images of a registry: the registry itself, or a mirror. */
 import type { RegistryReference } from "../../image/reference.ts";
 import type { TlsSettings } from "../http/tls-settings.ts";
 
 export interface Host {
-  /** As credentials know it: the registry's name in references, or the mirror's host. */
+  /** The name for credentials: the registry's name in references, or the mirror's host. */
   readonly name: string;
-  /** Of the API, without a slash at the end: `https://registry-1.docker.io/v2`. */
+  /** The URL of the API, without a trailing slash: `https://registry-1.docker.io/v2`. */
   readonly base: URL;
-  /** Its word on what a tag means is taken. */
+  /** It is trusted to resolve tags. */
   readonly resolves: boolean;
-  /** It is asked for what has a digest. */
+  /** It is asked for content by digest. */
   readonly pulls: boolean;
-  /** Sent to this origin only. */
+  /** Headers that are sent only to this origin. */
   readonly headers: Readonly<Record<string, string>>;
-  /** For any URL that this host leads to. */
+  /** The TLS settings for any URL that this host leads to. */
   readonly tls: (url: URL) => TlsSettings | undefined;
-  /** Not the registry itself: told which registry is meant, and given up at its first failure if there is another host. */
+  /** Not the registry itself: requests name the registry, and one failure is enough to ask the next host. */
   readonly mirror: boolean;
   /** Milliseconds. */
   readonly connectTimeout?: number | undefined;
 }
 
-/** `path` is below the repository: `manifests/latest`. */
+/** `path` is relative to the repository: `manifests/latest`. */
 export function apiUrl(host: Host, { registry, repository }: RegistryReference, path: string): URL {
   const url = new URL(host.base);
   url.pathname = `${url.pathname.replace(/\/$/, "")}/${repository}/${path}`;
@@ -29,7 +29,7 @@ export function apiUrl(host: Host, { registry, repository }: RegistryReference, 
   return url;
 }
 
-/** The machine behind a registry's name. */
+/** The host name and port that serve a registry. */
 export function registryAddress(registry: string): string {
   return registry === "docker.io" ? "registry-1.docker.io" : registry;
 }

@@ -1,17 +1,18 @@
-/** containerd's hosts.toml: https://github.com/containerd/containerd/blob/main/docs/hosts.md */
+/** Reads containerd's hosts.toml: https://github.com/containerd/containerd/blob/main/docs/hosts.md */
+import { isError } from "../../errors.ts";
 import { resolve } from "node:path";
 import { parse, type TomlTable } from "smol-toml";
 import { JsonObject } from "../../image/document.ts";
-import { invalidFile, readRequired } from "../configuration.ts";
+import { invalidFile, readRequiredConfiguration } from "../configuration-file.ts";
 import type { TlsSettings } from "../http/tls-settings.ts";
 
 export interface HostEntry {
-  /** Of the API; undefined for the registry itself where the file does not say where that is. */
+  /** The URL of the API; undefined for the registry itself if the file does not give it. */
   readonly base: URL | undefined;
   readonly resolves: boolean;
   readonly pulls: boolean;
   readonly headers: Readonly<Record<string, string>>;
-  /** Empty of what the file does not set. */
+  /** Only the settings that the file has. */
   readonly tls: Partial<TlsSettings>;
   readonly connectTimeout: number | undefined;
 }
@@ -32,7 +33,7 @@ export async function readHostsFile(path: string, directory: string, text: strin
 interface Table {
   readonly server: string;
   readonly table: JsonObject;
-  /** That relative paths start from. */
+  /** The base of relative paths. */
   readonly directory: string;
   readonly fail: (problem: string) => Error;
 }
@@ -53,10 +54,10 @@ async function readEntry(entry: Table): Promise<HostEntry> {
   };
 }
 
-/** Without a scheme it is https; `/v2` is added unless the path is to be taken as it stands. */
+/** The default scheme is https; `/v2` is appended unless `overridePath` is true. */
 function parseServer(server: string, overridePath: boolean, fail: (problem: string) => Error): URL {
   const url = URL.parse(/^https?:\/\//.test(server) ? server : `https://${server}`);
-  if (url === null || url.username !== "" || url.password !== "") throw fail("names a host that is no URL, or one with a password in it");
+  if (url === null || url.username !== "" || url.password !== "") throw fail("names a host that is not a URL, or a URL with a password");
   url.search = url.hash = "";
   const path = url.pathname.replace(/\/+$/, "");
   url.pathname = overridePath || path.endsWith("/v2") ? path : `${path}/v2`;
@@ -79,8 +80,8 @@ function readHeaders({ table, fail }: Table): Record<string, string> {
 
 async function readTls({ table, directory, fail }: Table): Promise<Partial<TlsSettings>> {
   const read = async (path: unknown): Promise<string> => {
-    if (typeof path !== "string") throw fail(`has a "ca" or "client" that is no path`);
-    return (await readRequired(resolve(directory, path))).toString();
+    if (typeof path !== "string") throw fail(`has a "ca" or "client" that is not a path`);
+    return (await readRequiredConfiguration(resolve(directory, path))).toString();
   };
   const list = (name: string): readonly unknown[] => {
     const value = table.get(name);
@@ -105,7 +106,7 @@ const UNITS: ReadonlyMap<string, number> = new Map([
   ["h", 3_600_000],
 ]);
 
-/** Go's form, as `1m30s`; milliseconds. */
+/** Milliseconds of a duration as Go writes it: `1m30s`. */
 function parseDuration(text: string | undefined, fail: (problem: string) => Error): number | undefined {
   if (text === undefined || text === "") return undefined;
   const parts = [...text.matchAll(/([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)/g)];
@@ -114,12 +115,12 @@ function parseDuration(text: string | undefined, fail: (problem: string) => Erro
   return Math.round(sum);
 }
 
-/** The parser's message quotes the file, which may hold a header that is secret: only its line is told. */
+/** The error has only the line: the parser's message quotes the file, which may contain a secret header. */
 function parseToml(text: string, fail: (problem: string) => Error): TomlTable {
   try {
     return parse(text);
   } catch (error) {
-    const line = error instanceof Error && "line" in error ? ` in line ${String(error.line)}` : "";
-    throw fail(`is not TOML${line}`);
+    const line = isError(error) && "line" in error ? ` (line ${String(error.line)})` : "";
+    throw fail(`is not valid TOML${line}`);
   }
 }

@@ -1,13 +1,14 @@
-/** Connections and where they may lead: one pool for each way to connect, and a look at every address that is connected to. */
+/** Pools of connections by route, and a check of every address before a connection is made. */
 import { lookup, type LookupAddress } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
 import type { Dispatcher } from "undici";
-import type { HttpOptions } from "./http-client.ts";
-import { loadAgent } from "./load-agent.ts";
+import type { HttpOptions } from "./http-options.ts";
+import { loadAgent } from "./undici-agent.ts";
 import type { TlsSettings } from "./tls-settings.ts";
 
-export interface Way {
+/** What tells connections to one origin apart. */
+export interface Route {
   readonly tls: TlsSettings | undefined;
   /** Private addresses are refused. */
   readonly publicOnly: boolean;
@@ -16,8 +17,8 @@ export interface Way {
 }
 
 /**
- * All bodies of a host are on one connection then. Its window is that of all streams together, so that bodies whose readers
- * fell behind cannot keep another one waiting; more than a stream's window of each is never held here.
+ * With HTTP/2 all bodies of a host share one connection. Its window is the sum of the streams' windows, so that a body with a slow
+ * reader cannot block others; no more than one stream's window of each body is buffered.
  */
 const H2_STREAMS = 16;
 const H2_WINDOW: number = 1024 * 1024;
@@ -25,14 +26,14 @@ const H2_OPTIONS = {
   maxConcurrentStreams: H2_STREAMS,
   connectionWindowSize: H2_STREAMS * H2_WINDOW,
   settings: { initialWindowSize: H2_WINDOW },
-  // undici 8 documents the one above, and reads this one
+  // undici 8 documents `settings`, but reads this field
   initialWindowSize: H2_WINDOW,
 } as const;
 
 export class Connections {
   readonly #options: Required<HttpOptions>;
-  /** Host names whose every address was private when we connected to them. */
-  readonly #inside: Set<string> = new Set();
+  /** Host names that had only private addresses when they were connected to. */
+  readonly #privateHosts: Set<string> = new Set();
   readonly #pools: Map<string, Promise<Dispatcher>> = new Map();
   readonly #tls: Map<TlsSettings, number> = new Map();
 
@@ -40,28 +41,28 @@ export class Connections {
     this.#options = options;
   }
 
-  isInside(hostname: string): boolean {
-    return this.#inside.has(hostname) || this.#options.isPrivate(hostname);
+  isPrivateHost(hostname: string): boolean {
+    return this.#privateHosts.has(hostname) || this.#options.isPrivate(hostname);
   }
 
-  /** By a proxy, addresses are looked up there and not here: only literal ones can be judged, and the caller has done so. */
-  dispatcher(url: URL, way: Way): Promise<Dispatcher> {
+  /** A proxy resolves names itself: only literal addresses can be checked here, and the caller has checked them. */
+  dispatcher(url: URL, route: Route): Promise<Dispatcher> {
     const proxy = this.#options.proxyFor(url);
-    const key = JSON.stringify([proxy?.href, this.#numberOf(way.tls), way.publicOnly, way.connectTimeout]);
+    const key = JSON.stringify([proxy?.href, this.#numberOf(route.tls), route.publicOnly, route.connectTimeout]);
     const known = this.#pools.get(key);
     if (known !== undefined) return known;
-    const made = this.#make(way, proxy);
+    const made = this.#make(route, proxy);
     this.#pools.set(key, made);
     return made;
   }
 
   async close(): Promise<void> {
-    // one that could not be made is nothing to close
+    // a pool that could not be created needs no closing
     const pools = await Promise.allSettled(this.#pools.values());
     await Promise.all(pools.map(async (pool) => pool.status === "fulfilled" && pool.value.destroy()));
   }
 
-  async #make({ tls, publicOnly, connectTimeout }: Way, proxy: URL | undefined): Promise<Dispatcher> {
+  async #make({ tls, publicOnly, connectTimeout }: Route, proxy: URL | undefined): Promise<Dispatcher> {
     const connections = this.#options.connectionsPerHost;
     const timeout = connectTimeout ?? this.#options.connectTimeout;
     const secure = { timeout, ...(tls && secureOptions(tls)) };
@@ -86,13 +87,13 @@ export class Connections {
     return number;
   }
 
-  /** Judges the very addresses that are connected to: a name that resolves anew in between cannot slip through. */
+  /** Checks the addresses that are connected to, so that a name cannot resolve to another address after the check. */
   #lookup(publicOnly: boolean): LookupFunction {
     return (hostname, options, callback) => {
       lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
         if (error !== null) return callback(error, "", 0);
         const isPrivate = addresses.map(({ address }) => this.#options.isPrivate(address));
-        if (isPrivate.every(Boolean)) this.#inside.add(hostname);
+        if (isPrivate.every(Boolean)) this.#privateHosts.add(hostname);
         if (publicOnly && isPrivate.includes(true)) return callback(new PrivateAddressError(hostname), "", 0);
         const [first] = addresses;
         if (options.all === true || first === undefined) return callback(null, addresses);
@@ -106,11 +107,11 @@ export class PrivateAddressError extends Error {
   readonly code = "EACCES";
 
   constructor(hostname: string) {
-    super(`${isIP(hostname.replace(/^\[|\]$/g, "")) === 0 ? `${hostname} leads to` : `${hostname} is`} a private address`);
+    super(`${isIP(hostname.replace(/^\[|\]$/g, "")) === 0 ? `${hostname} resolves to` : `${hostname} is`} a private address`);
   }
 }
 
-/** One context for all connections: reading the authorities anew for each costs more than the handshake. */
+/** Creates one context for all connections of a pool: reading the authorities for each costs more than the handshake. */
 function secureOptions({ ca, clients, verify }: TlsSettings): { secureContext: SecureContext; rejectUnauthorized: boolean } {
   const context = createSecureContext({
     ...(ca.length > 0 && { ca: [...getCACertificates("default"), ...ca] }),

@@ -1,31 +1,11 @@
-/** HTTP as the sources need it: undici, loaded at the first request, with timeouts and typed errors. */
+/** HTTP requests by undici, which is loaded at the first request, with timeouts and typed errors. */
 import type { Dispatcher } from "undici";
 import { isErrno, ShaleError } from "../../errors.ts";
-import { isPrivateAddress } from "./address.ts";
 import { Connections, PrivateAddressError } from "./connections.ts";
-import type { ProxyFor } from "./proxy.ts";
+import { HTTP_DEFAULTS, type HttpOptions } from "./http-options.ts";
 import { ResponseBody } from "./response-body.ts";
-import { Transient } from "./retry.ts";
+import { TransientError } from "./retry.ts";
 import type { TlsSettings } from "./tls-settings.ts";
-
-export interface HttpOptions {
-  /** Milliseconds; default 30,000. */
-  readonly connectTimeout?: number;
-  /** Milliseconds from the request to the end of the response's headers; default 60,000. */
-  readonly headersTimeout?: number;
-  /** Milliseconds that a body may bring next to nothing while it is waited for; default 60,000. */
-  readonly stallTimeout?: number;
-  /** Connections to one origin at a time; requests beyond wait. Default 8. */
-  readonly connectionsPerHost?: number;
-  /** Offer HTTP/2 to servers with TLS, all requests to one on a single connection; default false. Never by a proxy. */
-  readonly http2?: boolean;
-  /** Which addresses are inside; default: those of RFC 6890 and its kin. */
-  readonly isPrivate?: (address: string) => boolean;
-  /** Default: no proxy. */
-  readonly proxyFor?: ProxyFor;
-  /** Sent with every request. */
-  readonly userAgent?: string;
-}
 
 export interface HttpRequest {
   readonly url: URL;
@@ -33,34 +13,23 @@ export interface HttpRequest {
   readonly method?: "GET" | "HEAD" | "POST";
   readonly body?: string;
   readonly signal?: AbortSignal | undefined;
-  /** Refuse to connect to a private address. */
+  /** Refuses to connect to a private address. */
   readonly publicOnly?: boolean;
-  /** What to trust of an origin, and what to show it; default: the authorities that Node trusts. */
+  /** TLS settings by origin; default: only the authorities that Node trusts. */
   readonly tls?: ((url: URL) => TlsSettings | undefined) | undefined;
-  /** Milliseconds, in place of the client's. */
+  /** Milliseconds; default: the client's. */
   readonly connectTimeout?: number | undefined;
 }
 
 export interface HttpResponse {
   readonly url: URL;
   readonly status: number;
-  /** The first of each name, by name in lower case. */
+  /** The first header of a name, which is in lower case. */
   header(name: string): string | undefined;
   headers(name: string): readonly string[];
-  /** To be read or cancelled. */
+  /** The caller must read, discard or cancel it. */
   readonly body: ResponseBody;
 }
-
-const DEFAULTS: Required<HttpOptions> = {
-  connectTimeout: 30_000,
-  headersTimeout: 60_000,
-  stallTimeout: 60_000,
-  connectionsPerHost: 8,
-  http2: false,
-  isPrivate: isPrivateAddress,
-  proxyFor: () => undefined,
-  userAgent: "shale",
-};
 
 export class HttpClient {
   readonly #options: Required<HttpOptions>;
@@ -68,24 +37,24 @@ export class HttpClient {
   readonly #closing = new AbortController();
 
   constructor(options: HttpOptions = {}) {
-    this.#options = { ...DEFAULTS, ...options };
+    this.#options = { ...HTTP_DEFAULTS, ...options };
     this.#connections = new Connections(this.#options);
   }
 
-  /** For waits between requests that nobody's own signal ends. */
+  /** Aborts at `close`: for waits between requests that have no signal of their own. */
   get closing(): AbortSignal {
     return this.#closing.signal;
   }
 
-  /** True when a host that we have connected to is a private one: it may point to its neighbours. */
-  isInside(hostname: string): boolean {
-    return this.#connections.isInside(hostname);
+  /** True if a host that was connected to has only private addresses: it may redirect to other private addresses. */
+  isPrivateHost(hostname: string): boolean {
+    return this.#connections.isPrivateHost(hostname);
   }
 
   /**
-   * One request, no redirects followed. Rejects with `signal.reason` when aborted.
+   * Sends one request, without following redirects. Rejects with `signal.reason` when aborted.
    *
-   * @throws REGISTRY_UNREACHABLE, inside a Transient when it may pass
+   * @throws REGISTRY_UNREACHABLE, in a TransientError if another attempt may succeed
    */
   async send(request: HttpRequest): Promise<HttpResponse> {
     const { url, signal, publicOnly = false, connectTimeout } = request;
@@ -108,7 +77,7 @@ export class HttpClient {
   }
 }
 
-/** One request and its response, as undici's handler. */
+/** One request and its response, as a handler of undici. */
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #request: HttpRequest;
   readonly #stallTimeout: number;
@@ -162,7 +131,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     else this.#body?.end(reason);
   }
 
-  /** Who asked waits for no connection to be made or to become free; a request that waits for one is ended when it gets it. */
+  /** Rejects at once, even while the request waits for a connection; such a request is aborted when it gets one. */
   readonly #abort = (): void => {
     this.#head.reject(this.#request.signal?.reason);
     this.#controller?.abort(new Error("aborted"));
@@ -173,7 +142,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
-const PASSING: readonly string[] = [
+/** Codes of failures that another attempt may not have. */
+const TRANSIENT: readonly string[] = [
   "ECONNREFUSED",
   "ECONNRESET",
   "EPIPE",
@@ -187,7 +157,7 @@ const PASSING: readonly string[] = [
   "UND_ERR_BODY_TIMEOUT",
   "UND_ERR_SOCKET",
   "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
-  // HTTP/2: a connection that the server is leaving (GOAWAY), and a stream that it reset
+  // HTTP/2: the server closes the connection (GOAWAY), or reset the stream
   "UND_ERR_INFO",
   "ERR_HTTP2_ERROR",
   "ERR_HTTP2_GOAWAY_SESSION",
@@ -197,18 +167,18 @@ const PASSING: readonly string[] = [
   "ERR_HTTP2_STREAM_ERROR",
 ];
 
-function unreachable(url: URL, cause: Error): ShaleError | Transient {
+function unreachable(url: URL, cause: Error): ShaleError | TransientError {
   const { host } = url;
-  const message = `cannot reach "${host}": ${cause.message}${hintFor(cause)}`;
+  const message = `"${host}" cannot be reached (${cause.message})${adviceFor(cause)}`;
   const error = new ShaleError("REGISTRY_UNREACHABLE", message, { host }, { cause });
-  return isErrno(cause, ...PASSING) ? new Transient(error) : error;
+  return isErrno(cause, ...TRANSIENT) ? new TransientError(error) : error;
 }
 
-function hintFor(cause: Error): string {
+function adviceFor(cause: Error): string {
   const code = "code" in cause && typeof cause.code === "string" ? cause.code : "";
-  if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "EPROTO") return "; it may speak plain HTTP, which `plainHttp` allows";
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "EPROTO") return "; if it uses plain HTTP, allow that with `plainHttp`";
   if (code === "ENOTFOUND") return "; check the name of the registry";
   if (/CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME/.test(code))
-    return "; if the certificate is right, make its authority known by `ca`, /etc/docker/certs.d, or NODE_EXTRA_CA_CERTS";
-  return "";
+    return "; if you trust its certificate, name the authority with `ca`, in /etc/docker/certs.d, or in NODE_EXTRA_CA_CERTS";
+  return "; check the network and the registry, then try again";
 }

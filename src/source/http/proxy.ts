@@ -1,15 +1,15 @@
-/** Which proxy a request goes by: HTTP_PROXY, HTTPS_PROXY and NO_PROXY as curl and Go's programs read them. */
+/** Chooses the proxy of a request from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as curl and Go programs do. */
 import { BlockList, isIP } from "node:net";
-import { isPrivateAddress } from "./address.ts";
+import { isPrivateAddress } from "./private-address.ts";
 
-/** The proxy for a URL; undefined: none. */
+/** Returns the proxy for a URL; undefined for a direct connection. */
 export type ProxyFor = (url: URL) => URL | undefined;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Lower case goes before upper case; ALL_PROXY stands in for either. NO_PROXY: names (with their subdomains; a leading dot: the
- * subdomains alone), addresses, networks (`10.0.0.0/8`), each with a port if it has one, or `*`. This machine is never asked for by proxy.
+ * Lower-case variables take precedence; ALL_PROXY is the default of both. NO_PROXY lists names (subdomains included; with a leading dot
+ * only the subdomains), addresses and networks (`10.0.0.0/8`), names and addresses optionally with a port, or `*`. Requests to this machine use no proxy.
  */
 export function proxyFromEnvironment(env: Environment): ProxyFor {
   const read = (name: string): string => env[name.toLowerCase()] || env[name] || "";
@@ -30,12 +30,12 @@ export function proxyFromEnvironment(env: Environment): ProxyFor {
   };
 }
 
-/** `host:port` means http. What is no URL is no proxy: its text may hold a password and is not shown. */
+/** `host:port` means http. The error does not quote the text, which may contain a password. */
 function parseProxy(text: string): URL | undefined {
   if (text === "") return undefined;
   const url = URL.parse(text.includes("://") ? text : `http://${text}`);
   if (url !== null && /^(?:https?|socks5?):$/.test(url.protocol)) return url;
-  throw new TypeError("HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is not the URL of a proxy, such as http://proxy.example.com:3128");
+  throw new TypeError("HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is not the URL of a proxy; expected one such as http://proxy.example.com:3128");
 }
 
 function parseException(entry: string): (url: URL) => boolean {

@@ -1,13 +1,13 @@
 /**
- * The body of a response as undici's parser cuts it: no copies, no stream in between. It pauses the connection when the
- * reader falls behind, and fails when the server does: too few bytes for too long while the reader waits.
+ * The body of a response: the chunks of undici's parser, without a copy or a stream. It pauses the connection while the reader is
+ * behind, and fails if the server stalls: too few bytes for too long while the reader waits.
  */
 import type { Dispatcher } from "undici";
 
 const HIGH_WATER = 512 * 1024;
 const LOW_WATER = 128 * 1024;
 const MAX_DISCARDED = 64 * 1024;
-/** A transfer that moves less than this within the stall timeout has stalled (a slow-loris sends a byte now and then). */
+/** Fewer bytes than this within the stall timeout are a stall: a hostile server may send single bytes. */
 const MIN_PROGRESS = 16 * 1024;
 
 export class ResponseBody implements AsyncIterable<Buffer> {
@@ -32,7 +32,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     this.#wake?.();
   }
 
-  /** No more bytes; an error if the transfer broke. The bytes before it are still delivered. */
+  /** Marks the end of the body, with an error if the transfer broke. Bytes received before are still delivered. */
   end(error?: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -40,8 +40,8 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     this.#wake?.();
   }
 
-  /** Ends the transfer and its connection; a reader fails with the reason at once. */
-  cancel(reason: unknown = new Error("the response is not wanted any more")): void {
+  /** Ends the transfer and its connection; a reader fails with the reason at once, without the bytes received before. */
+  cancel(reason: unknown = new Error("the response was cancelled")): void {
     this.#cancelled = true;
     this.#error = reason;
     if (this.#ended) return;
@@ -50,12 +50,12 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     this.#wake?.();
   }
 
-  /** For a body that nobody wants: read in the background if it is short, so that the connection can serve again. */
+  /** Drops the body. A short one is read in the background, so that the connection can be reused. */
   discard(): void {
     this.readAll(MAX_DISCARDED).catch((error: unknown) => this.cancel(error));
   }
 
-  /** One reader; leaving the loop early ends the transfer. */
+  /** For one reader. Leaving the loop early ends the transfer. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
     const stall = new StallClock(this.#stallTimeout);
     try {
@@ -79,7 +79,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     }
   }
 
-  /** All of the body, or undefined when it is longer than `limit` bytes. */
+  /** The whole body; undefined if it is longer than `limit` bytes. */
   async readAll(limit: number): Promise<Buffer | undefined> {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -103,16 +103,16 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   }
 }
 
-/** Looks like undici's own timeout, so that it is judged alike. */
-export class StallError extends Error {
+/** Has the code of undici's own timeout, so that both are handled alike. */
+class StallError extends Error {
   readonly code = "UND_ERR_BODY_TIMEOUT";
 
   constructor() {
-    super("the server sent next to nothing for too long");
+    super("the server sent almost nothing for too long");
   }
 }
 
-/** Counts only the time that the reader waited: a slow reader is not the server's fault. */
+/** Measures only the time that the reader waits, so that a slow reader is not taken for a stalled server. */
 class StallClock {
   readonly #timeout: number;
   #waited = 0;

@@ -1,20 +1,21 @@
-/** Trying again: the one place that decides when, how often and after which wait. */
+/** The retry policy: how often a request is repeated, after which delay, and when the next host is asked. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ShaleError } from "../../errors.ts";
+import { ShaleError } from "../../errors.ts";
+import type { SourceOptions } from "../source.ts";
 
 export interface RetryPolicy {
-  /** How often a request is made in all, and how often a transfer may break without progress (16 KiB). Default 5. */
+  /** Attempts per request, and per transfer that breaks without progress (16 KiB). Default 5. */
   readonly tries: number;
-  /** Wait before the second try; doubled for each further one, with jitter. Default 250. */
+  /** Delay before the second attempt; doubled for each further one, with jitter. Default 250. */
   readonly firstDelayMs: number;
-  /** The longest wait, and the longest Retry-After that is honoured; a longer one fails at once. Default 60,000. */
+  /** The longest delay, and the longest Retry-After that is honoured; a longer one fails at once. Default 60,000. */
   readonly maxDelayMs: number;
 }
 
 export const DEFAULT_RETRY: RetryPolicy = { tries: 5, firstDelayMs: 250, maxDelayMs: 60_000 };
 
-/** A failure that may pass. It never leaves this folder: the error inside is what callers get when we give up. */
-export class Transient extends Error {
+/** A failure that another attempt may not have. It does not leave source/: callers get the error in it. */
+export class TransientError extends Error {
   readonly error: ShaleError;
   readonly retryAfterMs: number;
 
@@ -28,38 +29,75 @@ export class Transient extends Error {
 export interface RetryContext {
   readonly policy: RetryPolicy;
   readonly signal?: AbortSignal | undefined;
-  /** Told before each wait. */
-  readonly onRetry?: ((error: ShaleError, delayMs: number) => void) | undefined;
+  /** Gets `retrying` before each delay and before the next host is asked. */
+  readonly onEvent?: SourceOptions["onEvent"];
 }
 
-/** Runs `attempt` until it succeeds, fails for good, or the tries are used up. */
-export async function retry<T>(context: RetryContext, attempt: () => Promise<T>): Promise<T> {
-  for (let failures = 1; ; failures++) {
+/** A host that can answer a request. */
+export interface RetryTarget<T> {
+  /** `name[:port]`, for events. */
+  readonly host: string;
+  /** Default: the policy's. */
+  readonly tries?: number;
+  readonly attempt: () => Promise<T>;
+  /** Called when all attempts at this host failed. */
+  readonly onFailed?: (error: ShaleError) => void;
+}
+
+/**
+ * The first success. Repeats a transient failure at the same host after a delay; asks the next host when the tries are used up, or at
+ * once after any other ShaleError. Throws all other errors immediately.
+ *
+ * @throws the last host's error if all failed
+ */
+export async function retry<T>(targets: readonly RetryTarget<T>[], context: RetryContext): Promise<T> {
+  for (let index = 0, failures = 0; ;) {
+    const target = targets[index];
+    if (target === undefined) throw new TypeError("a request needs a host");
     context.signal?.throwIfAborted();
     try {
-      return await attempt();
-    } catch (error) {
-      if (!(error instanceof Transient)) throw error;
-      await waitOrGiveUp(context, error, failures);
+      return await target.attempt();
+    } catch (caught) {
+      context.signal?.throwIfAborted();
+      const { tries = context.policy.tries } = target;
+      failures++;
+      if (await waitToRetry(caught, { ...context, tries, failures, host: target.host })) continue;
+      const error = caught instanceof TransientError ? caught.error : caught;
+      if (!ShaleError.is(error)) throw error;
+      target.onFailed?.(error);
+      index++;
+      failures = 0;
+      if (index === targets.length) throw error;
+      const { code, message } = error;
+      context.onEvent?.({ kind: "retrying", host: target.host, code, message, delayMs: 0 });
     }
   }
 }
 
-/** Waits before the next try. @throws the failure's error when there is none left, or when the server asks for too long a wait */
-export async function waitOrGiveUp({ policy, signal, onRetry }: RetryContext, failure: Transient, failures: number): Promise<void> {
-  if (failures >= policy.tries || failure.retryAfterMs > policy.maxDelayMs) throw failure.error;
-  const backoff = policy.firstDelayMs * 2 ** (failures - 1) * (0.5 + Math.random() / 2);
-  const delay = Math.min(Math.max(backoff, failure.retryAfterMs), policy.maxDelayMs);
-  onRetry?.(failure.error, Math.round(delay));
-  try {
-    await sleep(delay, undefined, signal && { signal });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  }
+interface Failures extends RetryContext {
+  readonly host: string;
+  readonly tries: number;
+  /** Including this one. */
+  readonly failures: number;
 }
 
-/** Milliseconds of a Retry-After header, in seconds or as a date; 0 if there is none that makes sense. */
+/** Waits for the delay before the next attempt. False, without waiting, if there must be none. Rejects with the signal's reason. */
+export async function waitToRetry(error: unknown, { policy, signal, onEvent, host, tries, failures }: Failures): Promise<boolean> {
+  if (!(error instanceof TransientError) || failures >= tries || error.retryAfterMs > policy.maxDelayMs) return false;
+  const backoff = policy.firstDelayMs * 2 ** (failures - 1) * (0.5 + Math.random() / 2);
+  const delay = Math.min(Math.max(backoff, error.retryAfterMs), policy.maxDelayMs);
+  const { code, message } = error.error;
+  onEvent?.({ kind: "retrying", host, code, message, delayMs: Math.round(delay) });
+  try {
+    await sleep(delay, undefined, signal && { signal });
+  } catch (aborted) {
+    signal?.throwIfAborted();
+    throw aborted;
+  }
+  return true;
+}
+
+/** Milliseconds of a Retry-After header, which has seconds or a date; 0 if it is missing or malformed. */
 export function parseRetryAfter(header: string | undefined, now: number = Date.now()): number {
   if (header === undefined) return 0;
   if (/^[0-9]{1,9}$/.test(header)) return Number(header) * 1000;

@@ -1,19 +1,19 @@
-/** What is trusted of one origin beyond what Node trusts, and what we show it. Compared by identity: make it once. */
+/** TLS settings of one origin. Connections are pooled by the identity of this object: create it once. */
 export interface TlsSettings {
-  /** Certificates of authorities (PEM), beside those that Node trusts. */
+  /** Certificates of authorities (PEM) to trust in addition to Node's. */
   readonly ca: readonly string[];
-  /** Certificate chains with their keys (PEM), of which the server chooses. */
+  /** Client certificate chains with their keys (PEM); the server chooses one. */
   readonly clients: readonly { readonly cert: string; readonly key: string }[];
-  /** False: any certificate will do. */
+  /** False: accept any certificate. */
   readonly verify: boolean;
 }
 
-/** For origins that a host leads to: the authorities hold there too, who we are is not told, and certificates are checked. */
-export function abroad(settings: TlsSettings): TlsSettings | undefined {
+/** Settings for other origins that a host leads to: the same authorities, no client certificates, certificates verified. */
+export function tlsForOtherOrigins(settings: TlsSettings): TlsSettings | undefined {
   return settings.ca.length === 0 ? undefined : { ca: settings.ca, clients: [], verify: true };
 }
 
-/** Undefined when there is nothing to set. */
+/** Undefined if all settings are the defaults. */
 export function makeTls(settings: Partial<TlsSettings>): TlsSettings | undefined {
   const { ca = [], clients = [], verify = true } = settings;
   return ca.length === 0 && clients.length === 0 && verify ? undefined : { ca, clients, verify };

@@ -1,20 +1,19 @@
-/** The outer tar of an archive as a file to be read at random: opened where it lies, or spooled from a stream. */
+/** The outer tar of an archive as a file with random access: the archive itself if it is a plain tar, otherwise a spooled copy. */
 import { constants } from "node:fs";
 import { open, unlink, type FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { createGunzip, createZstdDecompress } from "node:zlib";
-import type { Transform } from "node:stream";
 import { isErrno, ShaleError } from "../../errors.ts";
-import type { Compression } from "../../image/media-type.ts";
-import { sourceInvalid, type LayoutFile } from "./layout-files.ts";
+import { SNIFF_BYTES, sniffCompression } from "../../image/compression.ts";
+import { abortable } from "../abortable.ts";
+import { decompress } from "./decompress.ts";
+import { handleFile, sourceInvalid, type LayoutFile } from "./layout-files.ts";
 
 export interface ArchiveOptions {
-  /** A path on a disk with room, that nothing has had before: for what must be spooled. Its file has no name while it is used. */
+  /** Returns an unused path on a disk with enough room, for a spooled copy. The copy is unlinked while it is open. */
   readonly spool: () => string;
-  /** What the file `-` stands for. */
+  /** Returns the stream that the file `-` stands for. */
   readonly input: () => AsyncIterable<Uint8Array>;
-  /** Bytes of an archive that are spooled at most, uncompressed. */
+  /** Maximum size of a spooled copy, in uncompressed bytes. */
   readonly maxBytes: number;
 }
 
@@ -22,13 +21,12 @@ export interface ArchiveOpen extends ArchiveOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The tar in `file`, which may be compressed as a whole, or `-`. @throws SOURCE_INVALID, LIMIT_IMAGE_BYTES, NO_SPACE by its errno */
+/** Opens the tar in `file`, which may be compressed as a whole, or `-`. @throws SOURCE_INVALID, LIMIT_IMAGE_BYTES, NO_SPACE by its errno */
 export async function openArchiveFile(file: string, options: ArchiveOpen): Promise<LayoutFile> {
   if (file === "-") return spool(options.input(), file, options);
   const handle = await openRegular(file);
   try {
-    const compression = await compressionAt(handle);
-    if (compression === "none") return fileOf(handle, (await handle.stat()).size);
+    if (await isPlain(handle)) return handleFile(handle, (await handle.stat()).size);
     const plain = await spool(handle.createReadStream({ start: 0, autoClose: false, highWaterMark: 1024 * 1024 }), file, options);
     await handle.close();
     return plain;
@@ -38,13 +36,7 @@ export async function openArchiveFile(file: string, options: ArchiveOpen): Promi
   }
 }
 
-/** What the first bytes say: a tar does not begin like this. */
-export function sniffCompression(head: Uint8Array): Compression {
-  if (head[0] === 0x1f && head[1] === 0x8b) return "gzip";
-  return head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd ? "zstd" : "none";
-}
-
-/** Symlinks are followed: the path is the caller's. O_NONBLOCK: a FIFO would block its opener. */
+/** Follows symlinks, because the caller named the path. O_NONBLOCK: opening a FIFO would block. */
 async function openRegular(path: string): Promise<FileHandle> {
   let handle: FileHandle;
   try {
@@ -54,16 +46,16 @@ async function openRegular(path: string): Promise<FileHandle> {
   }
   if ((await handle.stat()).isFile()) return handle;
   await handle.close();
-  throw sourceInvalid(path, "is not a regular file; give a stream as standard input, and - as the file");
+  throw sourceInvalid(path, "is not a regular file; pass a stream as standard input, with - as the file");
 }
 
-async function compressionAt(handle: FileHandle): Promise<Compression> {
-  const head = Buffer.alloc(4);
+async function isPlain(handle: FileHandle): Promise<boolean> {
+  const head = Buffer.alloc(SNIFF_BYTES);
   await handle.read(head, 0, head.length, 0);
-  return sniffCompression(head);
+  return sniffCompression(head) === "none";
 }
 
-/** All of a stream in a file that has lost its name already: whatever happens, nothing of it stays. */
+/** Copies a stream, decompressed, to a file that is already unlinked, so that nothing of it can remain. */
 async function spool(
   input: AsyncIterable<Uint8Array>,
   where: string,
@@ -72,82 +64,34 @@ async function spool(
   signal?.throwIfAborted();
   const path = fresh();
   const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
-  // a stream that gives nothing must not outlast the signal, nor keep the process alive
-  const stop = (): void => void (input instanceof Readable && input.destroy());
   try {
     await unlink(path);
-    const size = await abortable(storeAll(input, { handle, maxBytes }), signal);
-    return fileOf(handle, size);
+    return handleFile(handle, await abortable(writeStream(decompress(input), { handle, maxBytes }), signal));
   } catch (error) {
-    stop();
+    // a stream that yields nothing would keep the process alive
+    if (input instanceof Readable) input.destroy();
     await handle.close();
     signal?.throwIfAborted();
-    throw isZlibError(error) ? sourceInvalid(where, "is damaged: its compression cannot be undone", error) : error;
+    throw isZlibError(error) ? sourceInvalid(where, "is damaged and cannot be decompressed; copy or save it again", error) : error;
   }
 }
 
-/** Bytes stored. */
-async function storeAll(input: AsyncIterable<Uint8Array>, { handle, maxBytes }: { handle: FileHandle; maxBytes: number }): Promise<number> {
+/** Returns how many bytes it wrote. */
+async function writeStream(
+  input: AsyncIterable<Uint8Array>,
+  { handle, maxBytes }: { readonly handle: FileHandle; readonly maxBytes: number },
+): Promise<number> {
   let size = 0;
-  const store = async (pieces: AsyncIterable<Uint8Array>): Promise<void> => {
-    for await (const piece of pieces) {
-      if (size + piece.length > maxBytes) throw tooLarge(maxBytes);
-      await writeAll(handle, piece, size);
-      size += piece.length;
-    }
-  };
-  const { head, all } = await peek(input);
-  const compression = sniffCompression(head);
-  if (compression === "none") await store(all);
-  else await pipeline(Readable.from(all, { objectMode: false }), decompressor(compression), store);
+  for await (const chunk of input) {
+    if (size + chunk.length > maxBytes) throw tooLarge(maxBytes);
+    await writeAll(handle, chunk, size);
+    size += chunk.length;
+  }
   return size;
 }
 
 function isZlibError(error: unknown): boolean {
-  return error instanceof Error && "code" in error && /^(?:Z_|ZSTD_|ERR_)/.test(String(error.code));
-}
-
-function decompressor(compression: "gzip" | "zstd"): Transform {
-  const chunkSize = 256 * 1024;
-  return compression === "gzip" ? createGunzip({ chunkSize }) : createZstdDecompress({ chunkSize });
-}
-
-async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  const { promise, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(signal.reason as Error);
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-    // lost the race, it fails by itself when its file is closed
-    work.catch(() => {});
-  }
-}
-
-/** The first four bytes, or as many as there are, and the stream as it was. */
-async function peek(input: AsyncIterable<Uint8Array>): Promise<{ head: Buffer; all: AsyncIterable<Uint8Array> }> {
-  const pieces = input[Symbol.asyncIterator]();
-  let head = Buffer.alloc(0);
-  while (head.length < 4) {
-    const next = await pieces.next();
-    if (next.done === true) break;
-    head = Buffer.concat([head, next.value]);
-  }
-  const all = async function* (): AsyncGenerator<Uint8Array> {
-    try {
-      yield head;
-      for (;;) {
-        const next = await pieces.next();
-        if (next.done === true) return;
-        yield next.value;
-      }
-    } finally {
-      await pieces.return?.();
-    }
-  };
-  return { head, all: all() };
+  return typeof error === "object" && error !== null && "code" in error && /^(?:Z_|ZSTD_|ERR_)/.test(String(error.code));
 }
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
@@ -155,14 +99,6 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number)
 }
 
 function tooLarge(maximum: number): ShaleError<"LIMIT_IMAGE_BYTES"> {
-  const message = `the archive has more than the ${maximum} bytes allowed; raise \`limits.imageBytes\` if it is trusted`;
+  const message = `the archive is larger than the limit of ${maximum} bytes; raise \`limits.imageBytes\` if the archive is trusted`;
   return new ShaleError("LIMIT_IMAGE_BYTES", message, { limit: "imageBytes", maximum });
-}
-
-function fileOf(handle: FileHandle, size: number): LayoutFile {
-  return {
-    size,
-    read: async (buffer, offset, length, position) => (await handle.read(buffer, offset, length, position)).bytesRead,
-    [Symbol.asyncDispose]: () => handle.close(),
-  };
 }

@@ -1,4 +1,4 @@
-/** Images from an archive: an OCI image layout in a tar, or what `docker save` writes, in either of its forms. */
+/** Reads images from an archive: an OCI image layout in a tar, or either format that `docker save` writes. */
 import { ShaleError } from "../../errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { BlobDigest } from "../../image/digest.ts";
@@ -9,16 +9,16 @@ import { blobMissing, readBlobFile, readLayoutBlob, readLayoutManifest, resolveI
 import type { BlobOptions, ManifestDocument, Source, SourceOptions } from "../source.ts";
 import { TarFiles } from "./tar-files.ts";
 
-/** The image's whole name, where `ref.name` is just its tag: containerd's annotation. */
+/** containerd's annotation with the whole image name; `ref.name` is only the tag. */
 const IMAGE_NAME = "io.containerd.image.name";
 
 interface Resolved {
   readonly document: ManifestDocument;
-  /** Set when the image is described by manifest.json. */
+  /** Undefined if the archive describes the image as an image layout. */
   readonly docker: DockerImage | undefined;
 }
 
-/** One archive, opened once and kept open until `close`: later changes of the file under its name are not seen. */
+/** Opens the archive once and keeps it open until `close`, so a replaced file is not noticed. */
 export class ArchiveSource implements Source {
   readonly #reference: ArchiveReference;
   readonly #options: ArchiveOptions;
@@ -47,12 +47,12 @@ export class ArchiveSource implements Source {
     const files = await this.#open(signal);
     const { docker } = await this.#resolve(signal);
     if (!docker) return yield* readLayoutBlob(files, descriptor, options);
-    const place = docker.blobs.get(descriptor.digest);
-    if (!place) throw blobMissing(descriptor.digest);
-    yield* readBlobFile(files.openAt(place), descriptor, options);
+    const location = docker.blobs.get(descriptor.digest);
+    if (!location) throw blobMissing(descriptor.digest);
+    yield* readBlobFile(files.openAt(location), descriptor, options);
   }
 
-  /** What the archive itself calls the image, canonical; undefined when it does not say. */
+  /** The canonical name of the image in the archive; undefined if the archive does not name it. */
   async imageName(signal?: AbortSignal): Promise<string | undefined> {
     const { document, docker } = await this.#resolve(signal);
     if (docker) return docker.name === undefined ? undefined : canonicalName(docker.name);
@@ -75,7 +75,7 @@ export class ArchiveSource implements Source {
     return (this.#resolved ??= this.#open(signal).then((files) => this.#choose(files, signal)));
   }
 
-  /** A Docker archive of today is a layout as well, which has the manifest as it was: preferred, if it has the name. */
+  /** Prefers the image layout in a Docker archive since version 25, because it has the original manifest; falls back to manifest.json. */
   async #choose(files: TarFiles, signal: AbortSignal | undefined): Promise<Resolved> {
     const { transport, tag, digest } = this.#reference;
     const reference = formatReference(this.#reference);
@@ -83,7 +83,7 @@ export class ArchiveSource implements Source {
     const other = isDocker && files.has(DOCKER_MANIFEST_FILE);
     if (!isDocker || files.has("oci-layout")) {
       try {
-        const isNamed = isDocker ? (descriptor: Descriptor): boolean => bearsName(descriptor, tag ?? "") : undefined;
+        const isNamed = isDocker ? (descriptor: Descriptor): boolean => hasName(descriptor, tag ?? "") : undefined;
         return { document: await resolveInLayout(files, { reference, tag, digest, isNamed }), docker: undefined };
       } catch (error) {
         if (!other || !ShaleError.is(error, "IMAGE_NOT_FOUND")) throw error;
@@ -92,11 +92,15 @@ export class ArchiveSource implements Source {
     const docker = await readDockerImage(files, { reference, tag, signal });
     const actual = docker.document.descriptor.digest;
     if (digest === undefined || digest === actual) return { document: docker.document, docker };
-    throw new ShaleError("IMAGE_NOT_FOUND", `the image in the archive is ${actual}, not ${digest}`, { reference });
+    throw new ShaleError(
+      "IMAGE_NOT_FOUND",
+      `the archive has the image ${actual}, not ${digest}; leave out the digest, or name another archive`,
+      { reference },
+    );
   }
 }
 
-function bearsName({ annotations }: Descriptor, tag: string): boolean {
+function hasName({ annotations }: Descriptor, tag: string): boolean {
   const wanted = canonicalName(tag);
   const names = [annotations?.[IMAGE_NAME], annotations?.[TAG]].filter((name) => name !== undefined);
   return names.some((name) => name === tag || (name.includes("/") && wanted !== undefined && canonicalName(name) === wanted));

@@ -1,4 +1,4 @@
-/** Images from an OCI image layout, a directory. */
+/** Reads images from an OCI image layout in a directory. */
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,11 +6,11 @@ import { isErrno } from "../../errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { BlobDigest } from "../../image/digest.ts";
 import { formatReference, type LayoutReference, type Reference } from "../../image/reference.ts";
-import { sourceInvalid, type LayoutFile, type LayoutFiles } from "./layout-files.ts";
+import { handleFile, sourceInvalid, type LayoutFile, type LayoutFiles } from "./layout-files.ts";
 import { readLayoutBlob, readLayoutManifest, resolveInLayout } from "./read-layout.ts";
 import type { BlobOptions, ManifestDocument, Source, SourceOptions } from "../source.ts";
 
-/** Holds nothing open between calls. The directory is a stranger's: files are opened by digest, without following links. */
+/** Keeps nothing open between calls. The directory is untrusted: files are opened by digest, and symlinks are not followed. */
 export class LayoutSource implements Source {
   async resolve(reference: Reference, options: SourceOptions = {}): Promise<ManifestDocument> {
     const { directory, tag, digest } = layoutReference(reference);
@@ -36,14 +36,14 @@ export class LayoutSource implements Source {
 
 function layoutReference(reference: Reference): LayoutReference {
   if (reference.transport === "oci") return reference;
-  throw new TypeError(`an image layout cannot read "${formatReference(reference)}"`);
+  throw new TypeError(`"${formatReference(reference)}" does not name an image in an image layout`);
 }
 
 function filesOf(directory: string): LayoutFiles {
   return { where: directory, open: (name) => openRegular(join(directory, name)) };
 }
 
-/** O_NONBLOCK: a FIFO in place of a file would block its opener for ever. */
+/** O_NONBLOCK: opening a FIFO would block. */
 async function openRegular(path: string): Promise<LayoutFile | undefined> {
   let file: FileHandle;
   try {
@@ -53,15 +53,7 @@ async function openRegular(path: string): Promise<LayoutFile | undefined> {
     throw sourceInvalid(path, isErrno(error, "ELOOP", "ENXIO") ? "is not a regular file" : "cannot be opened", error);
   }
   const stat = await file.stat();
-  if (stat.isFile()) return layoutFile(file, stat.size);
+  if (stat.isFile()) return handleFile(file, stat.size);
   await file.close();
   throw sourceInvalid(path, "is not a regular file");
-}
-
-function layoutFile(file: FileHandle, size: number): LayoutFile {
-  return {
-    size,
-    read: async (buffer, offset, length, position) => (await file.read(buffer, offset, length, position)).bytesRead,
-    [Symbol.asyncDispose]: () => file.close(),
-  };
 }

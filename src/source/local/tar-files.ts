@@ -1,6 +1,6 @@
 /**
- * The files in a tar, found by one walk over its headers and read where they lie. Nothing is unpacked: a name in the archive is a key
- * of a map and never part of a path. Links are followed inside the archive only.
+ * The files in a tar, found by one walk over its headers and read in place. Nothing is unpacked: a name in the archive is a key of a
+ * map and never part of a path. Links are followed only inside the archive.
  */
 import { toByteString, type ByteString } from "../../bytes.ts";
 import { ShaleError } from "../../errors.ts";
@@ -9,44 +9,46 @@ import { readEntry } from "../../tar/read-entry.ts";
 import type { TarEntry } from "../../tar/entry.ts";
 import { sourceInvalid, type LayoutFile, type LayoutFiles } from "./layout-files.ts";
 
-/** An image has a few entries a layer. */
+/** Far more than an image needs, which has a few entries per layer. */
 const MAX_ENTRIES = 100_000;
-/** Longer ones are names of nothing that is looked for. */
+/** Entries with longer names are ignored: no file that is read has one. */
 const MAX_NAME = 512;
 const MAX_LINKS = 8;
 const WINDOW: number = 128 * 1024;
-/** Any header lies within one window. */
+/** Smaller than the window, so that every header fits in it. */
 const HEADER_LIMIT: number = 64 * 1024;
 
-/** Read twice they may mean two things: which of two counts is settled by nothing. */
+/** Two entries with one of these names are refused: readers could choose different ones. */
 const UNIQUE: ReadonlySet<string> = new Set(["manifest.json", "index.json", "oci-layout"]);
 
-export interface TarPlace {
+/** The data of a file in the archive. */
+export interface EntryLocation {
   readonly offset: number;
   readonly size: number;
 }
 
-type Found = TarPlace | { readonly target: string | undefined };
+/** A file, or a link; a link without a target leads to no readable file. */
+type Entry = EntryLocation | { readonly target: string | undefined };
 
 export class TarFiles implements LayoutFiles {
   readonly where: string;
   readonly #file: LayoutFile;
-  readonly #entries: ReadonlyMap<string, Found>;
+  readonly #entries: ReadonlyMap<string, Entry>;
 
-  private constructor(where: string, file: LayoutFile, entries: ReadonlyMap<string, Found>) {
+  private constructor(where: string, file: LayoutFile, entries: ReadonlyMap<string, Entry>) {
     this.where = where;
     this.#file = file;
     this.#entries = entries;
   }
 
-  /** Takes the file over. @throws SOURCE_INVALID for what is no tar, or cut off, or has two of a name that must be unique */
+  /** Takes ownership of the file. @throws SOURCE_INVALID if it is not a tar, is cut off, or has two entries of a name that must be unique */
   static async open(where: string, file: LayoutFile, signal?: AbortSignal): Promise<TarFiles> {
     try {
       return new TarFiles(where, file, await readEntries(where, file, signal));
     } catch (error) {
       await file[Symbol.asyncDispose]();
       if (!ShaleError.is(error) || error.code === "SOURCE_INVALID") throw error;
-      throw sourceInvalid(where, "is no tar archive that can be read", error);
+      throw sourceInvalid(where, "is not a readable tar archive; copy or save it again", error);
     }
   }
 
@@ -54,10 +56,10 @@ export class TarFiles implements LayoutFiles {
     return this.#entries.has(toByteString(name));
   }
 
-  /** Where a file's bytes lie; undefined if there is none. @throws SOURCE_INVALID for a name or link that leaves the archive, or leads nowhere */
-  find(name: string): TarPlace | undefined {
+  /** The location of a file; undefined if it is missing. @throws SOURCE_INVALID for a name or link that leaves the archive or leads nowhere */
+  find(name: string): EntryLocation | undefined {
     let at = normalize(toByteString(name));
-    if (at === undefined) throw sourceInvalid(this.where, `: ${quote(name)} is no name of a file in an archive`);
+    if (at === undefined) throw sourceInvalid(this.where, `: ${quote(name)} is not a valid name of a file in an archive`);
     for (let hops = 0; hops <= MAX_LINKS; hops++) {
       const found = this.#entries.get(at);
       if (found === undefined && hops === 0) return undefined;
@@ -66,16 +68,16 @@ export class TarFiles implements LayoutFiles {
       if (found.target === undefined) break;
       at = found.target;
     }
-    throw sourceInvalid(this.where, `: ${quote(name)} is a link that leads to no file of the archive`);
+    throw sourceInvalid(this.where, `: ${quote(name)} is a link that does not lead to a file of the archive`);
   }
 
   async open(name: string): Promise<LayoutFile | undefined> {
-    const place = this.find(name);
-    return place && this.openAt(place);
+    const location = this.find(name);
+    return location && this.openAt(location);
   }
 
-  /** Nothing to close: the archive stays open. */
-  openAt({ offset: start, size }: TarPlace): LayoutFile {
+  /** Disposing of the file does nothing: the archive stays open. */
+  openAt({ offset: start, size }: EntryLocation): LayoutFile {
     const read: LayoutFile["read"] = (buffer, offset, length, position) =>
       this.#file.read(buffer, offset, Math.max(0, Math.min(length, size - position)), start + position);
     return { size, read, [Symbol.asyncDispose]: async () => {} };
@@ -86,8 +88,8 @@ export class TarFiles implements LayoutFiles {
   }
 }
 
-async function readEntries(where: string, file: LayoutFile, signal: AbortSignal | undefined): Promise<Map<string, Found>> {
-  const entries = new Map<string, Found>();
+async function readEntries(where: string, file: LayoutFile, signal: AbortSignal | undefined): Promise<Map<string, Entry>> {
+  const entries = new Map<string, Entry>();
   const buffer = Buffer.alloc(WINDOW);
   let count = 0;
   for (let position = 0; ;) {
@@ -99,13 +101,13 @@ async function readEntries(where: string, file: LayoutFile, signal: AbortSignal 
       const entry = readEntry(buffer, at, length, { base: position, final, headerLimit: HEADER_LIMIT });
       if (entry === "end") return entries;
       if (entry === "more") break;
-      if (++count > MAX_ENTRIES) throw sourceInvalid(where, `has more than ${MAX_ENTRIES} entries, and is no archive of an image`);
+      if (++count > MAX_ENTRIES) throw sourceInvalid(where, `has more than ${MAX_ENTRIES} entries, so it is not an archive of an image`);
       if (position + entry.data + entry.stored > file.size) throw sourceInvalid(where, "is cut off; copy it again");
       add(where, entries, entry, position);
       at = entry.end;
     } while (at < length);
-    // the window holds any header, so it is never "more" at its very beginning
-    if (at === 0) throw sourceInvalid(where, "became shorter while it was read");
+    // every header fits in the window, so "more" at its beginning means that the file ended
+    if (at === 0) throw sourceInvalid(where, "became shorter while it was read; try again");
     position += at;
   }
 }
@@ -120,16 +122,17 @@ async function readWindow(file: LayoutFile, buffer: Buffer, position: number): P
   return length;
 }
 
-function add(where: string, entries: Map<string, Found>, entry: TarEntry, position: number): void {
+function add(where: string, entries: Map<string, Entry>, entry: TarEntry, position: number): void {
   const name = entry.path.length <= MAX_NAME ? normalize(entry.path) : undefined;
-  const found = name === undefined ? undefined : foundOf(entry, name, position);
+  const found = name === undefined ? undefined : entryOf(entry, name, position);
   if (name === undefined || found === undefined) return;
-  if (UNIQUE.has(name) && entries.has(name)) throw sourceInvalid(where, `has two files ${quote(name)}; which of them counts is unknown`);
+  if (UNIQUE.has(name) && entries.has(name))
+    throw sourceInvalid(where, `has two files ${quote(name)}, so its content is ambiguous; save the image again`);
   entries.set(name, found);
 }
 
-/** A sparse file is none that an archive of an image has. */
-function foundOf(entry: TarEntry, name: string, position: number): Found | undefined {
+/** Sparse files are not supported: archives of images have none. */
+function entryOf(entry: TarEntry, name: string, position: number): Entry | undefined {
   if (entry.kind === "file") return entry.sparse ? { target: undefined } : { offset: position + entry.data, size: entry.size };
   if (entry.kind !== "symlink" && entry.kind !== "hardlink") return undefined;
   const base = entry.kind === "symlink" && name.includes("/") ? name.slice(0, name.lastIndexOf("/") + 1) : "";
@@ -138,7 +141,7 @@ function foundOf(entry: TarEntry, name: string, position: number): Found | undef
   return { target: normalize((base + linkPath) as ByteString) };
 }
 
-/** Relative, without `.` and `..`; undefined for what would leave the archive, or is nothing. */
+/** The relative path without `.` and `..`; undefined if it is empty or leaves the archive. */
 function normalize(path: ByteString): string | undefined {
   if (path.startsWith("/")) return undefined;
   const parts: string[] = [];

@@ -1,35 +1,31 @@
-/** The bytes of a blob, whatever the connection does: resumed by Range where it broke, checked against the descriptor's size. */
+/** Streams a blob over connections that may break: resumed with Range requests, checked against the descriptor's size. */
 import { ShaleError } from "../../errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
+import type { ByteRange } from "../byte-range.ts";
 import type { HttpResponse } from "../http/http-client.ts";
-import { Transient, waitOrGiveUp, type RetryContext } from "../http/retry.ts";
-import type { BlobOptions } from "../source.ts";
-
-/** Bytes `start` to `end` (exclusive). */
-export interface ByteRange {
-  readonly start: number;
-  readonly end: number;
-}
+import { TransientError, waitToRetry, type RetryContext } from "../http/retry.ts";
 
 export interface BlobTransfer extends RetryContext {
   readonly descriptor: Descriptor;
   readonly wanted: ByteRange;
-  /** Asks for the blob, with a Range if one is given: 200, 206 or 416, anything else throws. */
+  /** Requests the blob, with a Range if one is given. Returns a 200, 206 or 416; throws for all else. */
   readonly open: (range: ByteRange | undefined, options: OpenOptions) => Promise<HttpResponse>;
+  /** The host that serves the blob now, for events. */
+  readonly host: () => string;
 }
 
 export interface OpenOptions {
   readonly signal: AbortSignal | undefined;
-  /** Not the first time of this transfer. */
+  /** False for the first request of a transfer. */
   readonly again: boolean;
 }
 
-/** What a connection must have brought for its breaking not to count: with a byte each, a server could have us ask for ever. */
+/** Progress that resets the retry count. Without a minimum, a server that sends one byte per connection could be retried for ever. */
 const MIN_PROGRESS: number = 16 * 1024;
 
-/** @throws SIZE_MISMATCH when the server has fewer or more bytes than the descriptor says; what `open` throws */
+/** @throws SIZE_MISMATCH if the server has fewer or more bytes than the descriptor says; what `open` throws */
 export async function* streamBlob(transfer: BlobTransfer): AsyncGenerator<Uint8Array> {
-  const { wanted, signal } = transfer;
+  const { wanted, policy, signal } = transfer;
   const cursor = new Cursor(transfer.descriptor, wanted);
   let failures = 0;
   let again = false;
@@ -42,21 +38,21 @@ export async function* streamBlob(transfer: BlobTransfer): AsyncGenerator<Uint8A
       if (cursor.accept(response)) yield* cursor.take(response);
       else response.body.cancel();
     } catch (error) {
-      if (!(error instanceof Transient)) throw error;
+      if (!(error instanceof TransientError)) throw error;
       if (cursor.position >= wanted.end) return;
       failures = cursor.position - mark >= MIN_PROGRESS ? 1 : failures + 1;
       if (failures === 1) mark = cursor.position;
-      await waitOrGiveUp(transfer, error, failures);
+      if (!(await waitToRetry(error, { ...transfer, host: transfer.host(), tries: policy.tries, failures }))) throw error.error;
     }
   }
 }
 
-/** Where we are in the blob, and what the response at hand can give from there. */
+/** The position in the blob, and the range that the current response serves. */
 class Cursor {
   position: number;
   readonly #descriptor: Descriptor;
   readonly #end: number;
-  /** False once the server has shown that it cannot do ranges: then from the start, with what we have passed over. */
+  /** False after the server ignored a Range: then the whole blob is requested, and bytes before the position are skipped. */
   #ranged = true;
   #served: ByteRange = { start: 0, end: 0 };
 
@@ -66,13 +62,13 @@ class Cursor {
     this.#end = wanted.end;
   }
 
-  /** No Range for a whole blob: some servers refuse `bytes=0-`. */
+  /** Undefined for the whole blob: some servers refuse `bytes=0-`. */
   range(): ByteRange | undefined {
     const whole = this.position === 0 && this.#end === this.#descriptor.size;
     return this.#ranged && !whole ? { start: this.position, end: this.#end } : undefined;
   }
 
-  /** False when the answer is no use and the blob must be asked for without a Range. */
+  /** False if the response cannot be used and the blob must be requested without a Range. */
   accept(response: HttpResponse): boolean {
     const { size } = this.#descriptor;
     const asked = this.range();
@@ -112,28 +108,19 @@ class Cursor {
   #mismatch(response: HttpResponse, actual: number): ShaleError<"SIZE_MISMATCH"> {
     response.body.cancel();
     const { digest, size } = this.#descriptor;
-    const message = `"${response.url.host}" sent ${actual} bytes for ${digest}, whose manifest says ${size}; the image in the registry is damaged`;
+    const message = `"${response.url.host}" sent ${actual} bytes for blob ${digest}, but its manifest says ${size}; the image in the registry is damaged, push it again`;
     return new ShaleError("SIZE_MISMATCH", message, { what: "blob", digest, expected: size, actual });
   }
 
   #unusable(response: HttpResponse): ShaleError<"REGISTRY_ERROR"> {
     response.body.cancel();
     const { status, url } = response;
-    const message = `"${url.host}" answered ${status} for ${this.#descriptor.digest}, though no range was asked for`;
+    const message = `"${url.host}" answered ${status} for blob ${this.#descriptor.digest} to a request without a range; report it to the registry`;
     return new ShaleError("REGISTRY_ERROR", message, { host: url.host, status });
   }
 }
 
-/** @throws RangeError when the caller asks for what the blob cannot have */
-export function wantedRange({ size }: Descriptor, { offset = 0, length }: BlobOptions): ByteRange {
-  const end = length === undefined ? size : offset + length;
-  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(end) || offset < 0 || end < offset || end > size) {
-    throw new RangeError(`bytes ${offset} to ${end} are not within a blob of ${size} bytes`);
-  }
-  return { start: offset, end };
-}
-
-/** `bytes 10-19/100` is 10 to 20 of 100; `*` leaves the total open. */
+/** `bytes 10-19/100` is the range 10 to 20 of 100 bytes; `*` is an unknown total. */
 function parseContentRange(header: string | undefined): (ByteRange & { readonly total: number | undefined }) | undefined {
   const match = /^bytes ([0-9]{1,15})-([0-9]{1,15})\/([0-9]{1,15}|\*)$/.exec(header ?? "");
   if (match === null) return undefined;

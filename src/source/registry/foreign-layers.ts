@@ -1,25 +1,24 @@
 /**
- * Layers that the registry does not have and whose descriptor says where else they are (`urls`). The URLs are the image maker's,
- * a stranger's: https alone, nothing that tells who we are, and no address inside but the registry's own.
+ * Fetches layers that the registry lacks from the `urls` of their descriptors. The image's maker, a stranger, chose these URLs: only
+ * https, no credentials or client certificates, and no private address except the registry's own.
  */
-import { ShaleError } from "../../errors.ts";
 import type { Host } from "../hosts/host.ts";
+import { sendFollowing } from "../http/follow-redirects.ts";
 import type { HttpClient, HttpResponse } from "../http/http-client.ts";
-import { sendFollowing } from "../http/redirect.ts";
-import { statusError, type StatusContext } from "./registry-error.ts";
-import { retry, type RetryPolicy } from "../http/retry.ts";
-import type { SourceOptions } from "../source.ts";
+import { retry, type RetryPolicy, type RetryTarget } from "../http/retry.ts";
+import { statusError, type StatusContext } from "../http/status-error.ts";
 import { makeTls, type TlsSettings } from "../http/tls-settings.ts";
+import type { SourceOptions } from "../source.ts";
 
 export interface ForeignRequest extends StatusContext {
   readonly urls: readonly string[];
-  /** Of the image. */
+  /** The registry that the image is pulled from. */
   readonly registry: Host;
   readonly headers: Readonly<Record<string, string>>;
   readonly options: SourceOptions;
 }
 
-/** Of a descriptor's list; what comes after is not looked at. */
+/** Further URLs of a descriptor are ignored. */
 const MAX_URLS = 8;
 const ACCEPTED: readonly number[] = [200, 206, 416];
 
@@ -34,41 +33,36 @@ export class ForeignLayers {
   }
 
   /**
-   * The first URL that answers, in the descriptor's order; hosts to avoid come last.
-   * @throws BLOB_NOT_FOUND when no URL may be asked; the last one's failure when all fail
+   * Returns the response of the first URL that has the layer, in the descriptor's order; hosts to avoid come last. All URLs but the last
+   * one get a single attempt.
+   * @throws BLOB_NOT_FOUND if no URL may be requested; the last URL's error if all fail
    */
   async open(request: ForeignRequest): Promise<HttpResponse> {
-    const { options, notFound } = request;
+    const { signal, onEvent } = request.options;
     const urls = usableUrls(request);
-    for (const [index, url] of urls.entries()) {
-      const others = index < urls.length - 1;
-      try {
-        return await this.#ask(url, request, others ? { ...this.#policy, tries: 1 } : this.#policy);
-      } catch (error) {
-        options.signal?.throwIfAborted();
-        if (!others || !ShaleError.is(error)) throw error;
-        options.onEvent?.({ kind: "retrying", host: url.host, code: error.code, message: error.message, delayMs: 0 });
-      }
-    }
-    throw notFound();
+    if (urls.length === 0) throw request.notFound();
+    const targets = urls.map((url, index): RetryTarget<HttpResponse> => ({
+      host: url.host,
+      ...(index < urls.length - 1 && { tries: 1 }),
+      attempt: async () => this.#attempt(url, request),
+    }));
+    return retry(targets, { policy: this.#policy, signal, onEvent });
   }
 
-  #ask(url: URL, request: ForeignRequest, policy: RetryPolicy): Promise<HttpResponse> {
-    const { headers, registry, options } = request;
-    const { signal, onEvent } = options;
-    const publicOnly = url.host !== registry.base.host;
-    const tls = (at: URL): TlsSettings | undefined => this.#withoutClients(registry.tls(at));
-    const onRetry = ({ code, message }: ShaleError, delayMs: number): void =>
-      onEvent?.({ kind: "retrying", host: url.host, code, message, delayMs });
-    return retry({ policy, signal, onRetry }, async () => {
-      const sent = { ...headers, "accept-encoding": "identity" };
-      const response = await sendFollowing(this.#client, { url, headers: sent, signal, publicOnly, tls });
-      if (ACCEPTED.includes(response.status)) return response;
-      throw await statusError(response, request);
+  async #attempt(url: URL, request: ForeignRequest): Promise<HttpResponse> {
+    const { registry, options } = request;
+    const response = await sendFollowing(this.#client, {
+      url,
+      headers: { ...request.headers, "accept-encoding": "identity" },
+      signal: options.signal,
+      publicOnly: url.host !== registry.base.host,
+      tls: (at) => this.#withoutClients(registry.tls(at)),
     });
+    if (ACCEPTED.includes(response.status)) return response;
+    throw await statusError(response, request);
   }
 
-  /** Certificates that say who we are are the registry's to see. Made once for each: connections are kept by identity. */
+  /** Only the registry may see client certificates. One object per settings, because connections are pooled by its identity. */
   #withoutClients(settings: TlsSettings | undefined): TlsSettings | undefined {
     if (settings === undefined || settings.clients.length === 0) return settings;
     const known = this.#anonymous.get(settings) ?? { tls: makeTls({ ...settings, clients: [] }) };

@@ -1,67 +1,77 @@
 /**
- * One blob by several requests at a time, for networks that give a connection less than they have: pieces of it, fetched ahead
- * and delivered in order. What is fetched ahead is held in memory: `count` pieces at most.
+ * Fetches one blob with several concurrent range requests, for networks that limit the rate of one connection. The ranges are delivered
+ * in order; at most `count` of them are in memory.
  */
-import { streamBlob, type BlobTransfer, type ByteRange, type OpenOptions } from "./blob-stream.ts";
+import type { ByteRange } from "../byte-range.ts";
 import type { HttpResponse } from "../http/http-client.ts";
-import type { ParallelRanges } from "./parallel-options.ts";
+import { streamBlob, type BlobTransfer, type OpenOptions } from "./blob-stream.ts";
 
-const PIECE_BYTES: number = 8 * 1024 * 1024;
-const MIN_BYTES: number = 64 * 1024 * 1024;
-
-/** As `streamBlob`; several requests at a time if what is wanted is large enough. */
-export function streamRanges(transfer: BlobTransfer, ranges: ParallelRanges | undefined): AsyncGenerator<Uint8Array> {
-  const { start, end } = transfer.wanted;
-  return ranges === undefined || end - start < (ranges.minBytes ?? MIN_BYTES) ? streamBlob(transfer) : streamPieces(transfer, ranges.count);
+export interface ParallelRanges {
+  /** Concurrent requests for one blob: 2 to 8. Each holds up to 8 MiB of memory. */
+  readonly count: number;
+  /** A blob, or the rest of one, with fewer bytes is fetched with one request. Default 64 MiB. */
+  readonly minBytes?: number | undefined;
 }
 
-/** The others begin when the first piece has: a server that does no ranges is found out by one request, and asked as ever. */
-async function* streamPieces(transfer: BlobTransfer, count: number): AsyncGenerator<Uint8Array> {
+const RANGE_BYTES: number = 8 * 1024 * 1024;
+const MIN_BYTES: number = 64 * 1024 * 1024;
+
+/** Like `streamBlob`, with several concurrent requests if the requested range is large enough. */
+export function streamRanges(transfer: BlobTransfer, ranges: ParallelRanges | undefined): AsyncGenerator<Uint8Array> {
+  const { start, end } = transfer.wanted;
+  return ranges === undefined || end - start < (ranges.minBytes ?? MIN_BYTES)
+    ? streamBlob(transfer)
+    : streamInParallel(transfer, ranges.count);
+}
+
+/** Starts the other requests after the first bytes: one request shows that a server ignores ranges; then the blob is one stream. */
+async function* streamInParallel(transfer: BlobTransfer, count: number): AsyncGenerator<Uint8Array> {
   const { end } = transfer.wanted;
   const abort = new AbortController();
   const signal = transfer.signal ? AbortSignal.any([transfer.signal, abort.signal]) : abort.signal;
-  const pieces: Piece[] = [];
+  const ranges: ReadAhead[] = [];
   let { start: position } = transfer.wanted;
   let next = position;
-  const begin = (most: number): void => {
-    while (pieces.length < most && next < end) {
-      const wanted = { start: next, end: Math.min(next + PIECE_BYTES, end) };
-      pieces.push(new Piece(streamBlob({ ...transfer, signal, wanted, open: (range, options) => openPiece(transfer, range, options) })));
+  const startUpTo = (count: number): void => {
+    while (ranges.length < count && next < end) {
+      const wanted = { start: next, end: Math.min(next + RANGE_BYTES, end) };
+      const open: BlobTransfer["open"] = (range, options) => openRange(transfer, range, options);
+      ranges.push(new ReadAhead(streamBlob({ ...transfer, signal, wanted, open })));
       next = wanted.end;
     }
   };
   try {
-    for (begin(1); pieces[0] !== undefined; begin(1)) {
-      for await (const chunk of pieces[0]) {
-        begin(count);
+    for (startUpTo(1); ranges[0] !== undefined; startUpTo(1)) {
+      for await (const chunk of ranges[0]) {
+        startUpTo(count);
         position += chunk.length;
         yield chunk;
       }
-      pieces.shift();
+      ranges.shift();
     }
     return;
   } catch (error) {
     if (!(error instanceof NoRangesError)) throw error;
   } finally {
-    abort.abort(new Error("the rest is not wanted any more"));
+    abort.abort(new Error("the reader stopped"));
   }
   yield* streamBlob({ ...transfer, wanted: { start: position, end } });
 }
 
-async function openPiece(transfer: BlobTransfer, range: ByteRange | undefined, options: OpenOptions): Promise<HttpResponse> {
+async function openRange(transfer: BlobTransfer, range: ByteRange | undefined, options: OpenOptions): Promise<HttpResponse> {
   const response = range && (await transfer.open(range, options));
   if (response?.status === 206) return response;
   response?.body.cancel();
   throw new NoRangesError();
 }
 
-/** Never leaves this file. */
+/** The server ignored a Range. Does not leave this file. */
 class NoRangesError extends Error {
   override readonly name = "NoRangesError";
 }
 
-/** Reads a stream ahead of its one reader, all of it. */
-class Piece {
+/** Reads a whole stream into memory, ahead of its one reader. */
+class ReadAhead {
   #chunks: Uint8Array[] = [];
   #ended = false;
   #failed: Promise<never> | undefined;
@@ -93,7 +103,7 @@ class Piece {
       }
     } catch (error) {
       this.#failed = Promise.reject(error);
-      // it is for who reads up to here
+      // the reader gets it after the chunks before it
       this.#failed.catch(() => undefined);
     }
     this.#ended = true;

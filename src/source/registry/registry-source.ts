@@ -1,43 +1,46 @@
-/** Images from a registry: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md */
+/** Reads images from a registry: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md */
 import { ShaleError } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES } from "../../image/document.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { BlobDigest } from "../../image/digest.ts";
+import { computeDigest } from "../../image/compute-digest.ts";
 import { parseManifestDocument } from "../../image/manifest.ts";
 import { MANIFEST_ACCEPT } from "../../image/media-type.ts";
 import { formatReference, type Reference, type RegistryReference } from "../../image/reference.ts";
 import { Authorizer } from "../auth/authorizer.ts";
-import { wantedRange, type ByteRange, type OpenOptions } from "./blob-stream.ts";
+import { requestedRange, type ByteRange } from "../byte-range.ts";
+import type { OpenOptions } from "./blob-stream.ts";
 import type { Credentials, CredentialsProvider } from "../auth/credentials.ts";
 import { findCredentials } from "../auth/find-credentials.ts";
 import { ForeignLayers } from "./foreign-layers.ts";
-import { HostCalls, retryTeller } from "./host-calls.ts";
+import { RegistryClient } from "./registry-client.ts";
 import type { Host } from "../hosts/host.ts";
-import { HttpClient, type HttpOptions, type HttpResponse } from "../http/http-client.ts";
-import { checkDigestHeader, computeDigest, parseDigestHeader, readDocument, verifyDocument } from "../manifest-bytes.ts";
-import { checkParallelRanges, type ParallelRanges } from "./parallel-options.ts";
-import { streamRanges } from "./parallel-ranges.ts";
+import { HttpClient, type HttpResponse } from "../http/http-client.ts";
+import type { HttpOptions } from "../http/http-options.ts";
+import { checkDigestHeader, parseDigestHeader, readManifestBody } from "./manifest-response.ts";
+import { streamRanges, type ParallelRanges } from "./parallel-ranges.ts";
 import { proxyFromEnvironment } from "../http/proxy.ts";
 import { DEFAULT_RETRY, type RetryPolicy } from "../http/retry.ts";
 import type { BlobOptions, ManifestDocument, Source, SourceOptions } from "../source.ts";
+import { verifyManifest } from "../verify-manifest.ts";
 
 export interface RegistrySourceOptions {
   /**
-   * For every registry (not for mirrors), looked up by host and repository, or none; default: as users keep them (`findCredentials`).
-   * They go to the host they are for and its token server only.
+   * One set for every registry (not for mirrors), a provider, or "anonymous". Default: from Docker's and the containers tools' files
+   * (`findCredentials`). Sent only to the host that they are for and to its token server.
    */
   readonly credentials?: Credentials | CredentialsProvider | "anonymous" | undefined;
-  /** Speak plain HTTP, to all registries or to these hosts (`localhost:5000`); default: to none, loopback included. */
+  /** Use plain HTTP for all registries, or for these hosts (`localhost:5000`). Default: none, not even loopback. */
   readonly plainHttp?: boolean | readonly string[] | undefined;
-  /** Take any certificate, of all hosts or of these; default: of none. */
+  /** Accept any certificate of all hosts, or of these. Default: none. */
   readonly insecure?: boolean | readonly string[] | undefined;
-  /** Certificates of authorities (PEM) to trust beside those that Node does. */
+  /** Certificates of authorities (PEM) to trust in addition to Node's. */
   readonly ca?: string | readonly string[] | undefined;
-  /** Directories of hosts.toml files and certificates, in the order to look; default: containerd's, the containers tools', Docker's. */
+  /** Directories with hosts.toml files and certificates, in search order. Default: those of containerd, the containers tools and Docker. */
   readonly hostDirectories?: readonly string[] | undefined;
-  /** Fetch layers that the registry does not have from where their descriptors say they are (`urls`). Default: never. */
+  /** Fetch layers that the registry lacks from the `urls` of their descriptors. Default false. */
   readonly allowForeignLayers?: boolean | undefined;
-  /** Fetch large blobs by several requests at a time. Default: one. */
+  /** Fetch large blobs with several concurrent requests. Default: one. */
   readonly parallelRanges?: ParallelRanges | undefined;
   /** Offer HTTP/2 to servers with TLS. Default false. */
   readonly http2?: boolean | undefined;
@@ -52,20 +55,19 @@ interface ManifestCall {
   readonly options: SourceOptions;
 }
 
-/** Answers to a HEAD that say that it is not for this registry to say: then the document is asked for. */
+/** Statuses that mean that HEAD is not supported: the caller falls back to GET. */
 const NO_HEAD: readonly number[] = [400, 404, 405, 406, 501];
 
-/** Nothing is loaded or connected before the first request. */
+/** Loads and connects nothing before the first request. */
 export class RegistrySource implements Source {
   readonly #options: RegistrySourceOptions;
   readonly #policy: RetryPolicy;
   readonly #client: HttpClient;
-  readonly #calls: HostCalls;
+  readonly #registry: RegistryClient;
   readonly #foreign: ForeignLayers;
 
   constructor(options: RegistrySourceOptions = {}) {
     const { credentials = findCredentials(), userAgent = "shale", http2 = false } = options;
-    if (options.parallelRanges !== undefined) checkParallelRanges(options.parallelRanges);
     this.#options = options;
     this.#policy = { ...DEFAULT_RETRY, ...options.retry };
     this.#client = new HttpClient({
@@ -81,16 +83,19 @@ export class RegistrySource implements Source {
       return mirror ? undefined : credentials;
     };
     this.#foreign = new ForeignLayers(this.#client, this.#policy);
-    this.#calls = new HostCalls(this.#client, new Authorizer(this.#client, lookup, this.#policy), { ...options, policy: this.#policy });
+    this.#registry = new RegistryClient(this.#client, new Authorizer(this.#client, lookup, this.#policy), {
+      ...options,
+      policy: this.#policy,
+    });
   }
 
   async resolve(reference: Reference, options: SourceOptions = {}): Promise<ManifestDocument> {
     const named = registryReference(reference);
     const name = named.digest ?? named.tag ?? "latest";
     return this.#manifest(named, { name, options }, async (response) => {
-      const bytes = await readDocument(response, named.digest);
+      const bytes = await readManifestBody(response, named.digest);
       const digest = computeDigest(bytes, named.digest);
-      verifyDocument(bytes, { digest: named.digest ?? digest, size: bytes.length });
+      verifyManifest(bytes, { digest: named.digest ?? digest, size: bytes.length });
       checkDigestHeader(bytes, response.header("docker-content-digest"));
       const { mediaType } = parseManifestDocument(bytes, response.header("content-type"));
       return { bytes, descriptor: { mediaType, digest, size: bytes.length } };
@@ -109,12 +114,12 @@ export class RegistrySource implements Source {
   async readManifest(reference: Reference, descriptor: Descriptor, options: SourceOptions = {}): Promise<ManifestDocument> {
     const named = registryReference(reference);
     if (descriptor.size > MAX_MANIFEST_BYTES) {
-      const message = `manifest ${descriptor.digest} has ${descriptor.size} bytes; at most ${MAX_MANIFEST_BYTES} are read`;
+      const message = `manifest ${descriptor.digest} has ${descriptor.size} bytes, more than the limit of ${MAX_MANIFEST_BYTES}`;
       throw new ShaleError("MANIFEST_TOO_LARGE", message, { limit: MAX_MANIFEST_BYTES });
     }
     return this.#manifest(named, { name: descriptor.digest, options }, async (response) => {
-      const bytes = await readDocument(response, descriptor.digest);
-      verifyDocument(bytes, descriptor);
+      const bytes = await readManifestBody(response, descriptor.digest);
+      verifyManifest(bytes, descriptor);
       checkDigestHeader(bytes, response.header("docker-content-digest"));
       parseManifestDocument(bytes, descriptor.mediaType);
       return { bytes, descriptor };
@@ -128,7 +133,7 @@ export class RegistrySource implements Source {
     const next =
       urls.length === 0 || this.#options.allowForeignLayers === true
         ? "push the image again"
-        : "push the image again, or fetch from where its manifest says with `allowForeignLayers`";
+        : "push the image again, or allow its download from the URLs in the manifest with `allowForeignLayers`";
     const call = {
       reference: named,
       needs: "pulls" as const,
@@ -145,7 +150,7 @@ export class RegistrySource implements Source {
     let foreign = false;
     const open = async (range: ByteRange | undefined, { signal, again }: OpenOptions): Promise<HttpResponse> => {
       const own = { ...call, options: { ...call.options, signal } };
-      // what came from the mirror broke off, and others may do better
+      // the transfer from the mirror broke: ask it last
       if (again && serving?.mirror === true) avoid.add(serving.base.host);
       const headers = { accept: "*/*", ...(range && { range: `bytes=${range.start}-${range.end - 1}` }) };
       const read = (response: HttpResponse, host: Host): Promise<HttpResponse> => {
@@ -154,20 +159,20 @@ export class RegistrySource implements Source {
         return Promise.resolve(response);
       };
       try {
-        if (!foreign) return await this.#calls.send({ ...own, headers, read });
+        if (!foreign) return await this.#registry.send({ ...own, headers, read });
       } catch (error) {
         if (this.#options.allowForeignLayers !== true || urls.length === 0 || !ShaleError.is(error, "BLOB_NOT_FOUND")) throw error;
         foreign = true;
       }
-      const registry = (await this.#calls.hostsOf(named.registry)).at(-1);
+      const registry = (await this.#registry.hostsOf(named.registry)).at(-1);
       if (registry === undefined) throw call.notFound();
       const response = await this.#foreign.open({ ...own, urls, registry, headers });
       options.onEvent?.({ kind: "serving", host: response.url.host, mirror: true });
       return response;
     };
-    const onRetry = retryTeller(options, () => serving?.base.host ?? named.registry);
-    const { signal } = options;
-    const transfer = { descriptor, wanted: wantedRange(descriptor, options), policy: this.#policy, signal, onRetry, open };
+    const { signal, onEvent } = options;
+    const host = (): string => serving?.base.host ?? named.registry;
+    const transfer = { descriptor, wanted: requestedRange(descriptor, options), policy: this.#policy, signal, onEvent, host, open };
     return streamRanges(transfer, this.#options.parallelRanges);
   }
 
@@ -182,10 +187,10 @@ export class RegistrySource implements Source {
   ): Promise<T> {
     const text = formatReference(reference);
     const notFound = (): ShaleError =>
-      new ShaleError("IMAGE_NOT_FOUND", `registry "${reference.registry}" has no image "${text}"; check the name and the tag`, {
+      new ShaleError("IMAGE_NOT_FOUND", `registry "${reference.registry}" does not have image "${text}"; check the name and the tag`, {
         reference: text,
       });
-    return this.#calls.send({
+    return this.#registry.send({
       reference,
       needs: name.includes(":") ? "pulls" : "resolves",
       ...(method && { method }),
@@ -200,12 +205,12 @@ export class RegistrySource implements Source {
   }
 }
 
-/** Of all blobs that are fetched at a time, and some for manifests. */
+/** Connections for all blobs that are fetched concurrently, and some for manifests. */
 function manyConnections({ parallelRanges }: RegistrySourceOptions): HttpOptions {
   return parallelRanges === undefined ? {} : { connectionsPerHost: 4 * parallelRanges.count };
 }
 
 function registryReference(reference: Reference): RegistryReference {
   if (reference.transport === "docker") return reference;
-  throw new TypeError(`a registry cannot read "${formatReference(reference)}"`);
+  throw new TypeError(`"${formatReference(reference)}" does not name an image in a registry`);
 }

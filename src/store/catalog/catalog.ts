@@ -3,6 +3,7 @@
  * rebuilt from the sidecars. LevelDB's own lock is not reliable (a second open in one process drops it), so the database is opened only
  * under locks/db, by one session of this process at a time, and is closed soon after the session. See format/store.md, "LevelDB".
  */
+import { messageOf } from "../../errors.ts";
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Level } from "level";
@@ -138,7 +139,7 @@ export class Catalog {
       const isTime = isCatalogWanted(this.#options.layout)
         ? files < TOO_MANY_FILES || idle > patience(files)
         : idle > LINGER_MS && (files < MERGED_FILES || idle > patience(files));
-      if (isTime) this.idle().catch((error: unknown) => this.#options.warn("ERROR", `the chunk index did not close: ${String(error)}`));
+      if (isTime) this.idle().catch((error: unknown) => this.#options.warn("ERROR", `the chunk index did not close: ${messageOf(error)}`));
       else this.#linger(since);
     }, POLL_MS).unref();
   }
@@ -191,7 +192,7 @@ export class Catalog {
       if (SHORTAGES.includes(errnoOf(error) ?? "")) throw error;
       warn(
         "STORE_DAMAGED",
-        `the chunk index of ${JSON.stringify(layout.root)} does not open (${String(error).slice(0, 200)}); it is rebuilt`,
+        `the chunk index of ${JSON.stringify(layout.root)} does not open (${messageOf(error).slice(0, 200)}); it is rebuilt`,
       );
     }
     return undefined;

@@ -13,7 +13,7 @@ function rowsAfter(events: readonly ProgressEvent[]): LayerStates["rows"] {
   return states.rows;
 }
 
-test("layerLines() writes one line a layer, within 80 columns, in every state", () => {
+test("layerLines() returns one line per layer, within 80 columns, in every state", () => {
   const size = { width: 79, height: 23 };
   const whole = wholeLayer(0, 999_900_000_000);
   for (let length = 0; length <= whole.length; length++) {
@@ -44,7 +44,7 @@ test("layerLines() never exceeds the width and height it is given", () => {
   fc.assert(property);
 });
 
-test("layerLines() shows the layers at work and counts the others when not all fit", () => {
+test("layerLines() shows active layers and counts the others if not all fit", () => {
   const events = [resolved(40), ...wholeLayer(0), ...wholeLayer(1), ...wholeLayer(7).slice(0, 3), ...wholeLayer(9).slice(0, 1)];
   const lines = layerLines(rowsAfter(events), { width: 79, height: 10 });
   assert.equal(lines.length, 3);

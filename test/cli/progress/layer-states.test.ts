@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { LayerStates } from "../../../src/cli/progress/layer-states.ts";
 import { blobDigest, diffId, resolved, wholeLayer } from "../../support/progress-events.ts";
 
-test("LayerStates goes from waiting over downloading, ingesting and linking to done", () => {
+test("LayerStates shows a layer waiting, downloading, ingesting, linking, then done", () => {
   const states = new LayerStates(() => 0);
   const kinds: (string | undefined)[] = [];
   for (const event of [resolved(1), ...wholeLayer(0)]) {
@@ -15,7 +15,7 @@ test("LayerStates goes from waiting over downloading, ingesting and linking to d
   assert.equal(states.rows[0]?.digest, blobDigest(0));
 });
 
-test("LayerStates keeps how a layer came to be there", () => {
+test("LayerStates keeps the origin of a layer", () => {
   const states = new LayerStates(() => 0);
   const layer = { index: 0, diffId: diffId(0) };
   for (const event of [resolved(1), { kind: "layer-skipped", reason: "ingested-elsewhere", ...layer } as const]) states.apply(event);
@@ -23,7 +23,7 @@ test("LayerStates keeps how a layer came to be there", () => {
   assert.deepEqual(states.rows[0]?.state, { kind: "done", how: "ingested-elsewhere", bytes: 0 });
 });
 
-test("LayerStates has one row for a layer that the image has twice", () => {
+test("LayerStates has one row for a layer that the image contains twice", () => {
   const states = new LayerStates(() => 0);
   const event = resolved(2);
   states.apply({ ...event, layers: [...event.layers, ...event.layers.slice(0, 1)] });
@@ -33,7 +33,7 @@ test("LayerStates has one row for a layer that the image has twice", () => {
   );
 });
 
-test("LayerStates makes rows of layers that no manifest announced, bottom first", () => {
+test("LayerStates has rows for layers without a manifest, bottom first", () => {
   const states = new LayerStates(() => 0);
   for (const index of [1, 0]) states.apply({ kind: "tree-started", index, diffId: diffId(index), total: 10 });
   assert.deepEqual(
@@ -42,7 +42,7 @@ test("LayerStates makes rows of layers that no manifest announced, bottom first"
   );
 });
 
-test("LayerStates knows the rate of the last seconds, not of the whole download", () => {
+test("LayerStates gives the rate of the last seconds, not of the whole download", () => {
   let now = 0;
   const states = new LayerStates(() => now);
   const layer = { index: 0, diffId: diffId(0), total: 1e9 };

@@ -4,7 +4,7 @@ import { LiveProgress } from "../../../src/cli/progress/live-progress.ts";
 import { resolved, wholeLayer } from "../../support/progress-events.ts";
 import { Screen } from "./screen.ts";
 
-test("LiveProgress draws in place, one line a layer and one for the whole, and leaves the layers' last state", (context) => {
+test("LiveProgress draws one line per layer and one for the pull in place, and leaves the last state of the layers", (context) => {
   context.mock.timers.enable({ apis: ["setTimeout"] });
   const screen = new Screen(80, 24);
   const progress = new LiveProgress(screen);
@@ -30,7 +30,7 @@ test("LiveProgress draws a burst of events once", (context) => {
   assert.equal(screen.writes, 2);
 });
 
-test("LiveProgress writes no frame while the terminal lags, and the last state all the same", (context) => {
+test("LiveProgress skips frames while the terminal lags, but draws the last state", (context) => {
   context.mock.timers.enable({ apis: ["setTimeout"] });
   const screen = new Screen(80, 24);
   const progress = new LiveProgress(screen);
@@ -42,7 +42,7 @@ test("LiveProgress writes no frame while the terminal lags, and the last state a
   assert.equal(screen.text.length, 2);
 });
 
-test("LiveProgress keeps warnings above the layers, escaped", () => {
+test("LiveProgress writes warnings above the layers, escaped", () => {
   const screen = new Screen(80, 24);
   const progress = new LiveProgress(screen);
   progress.onEvent(resolved(1));

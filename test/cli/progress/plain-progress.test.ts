@@ -4,7 +4,7 @@ import { PlainProgress } from "../../../src/cli/progress/plain-progress.ts";
 import { keep } from "../fake-context.ts";
 import { diffId, resolved, wholeLayer } from "../../support/progress-events.ts";
 
-test("PlainProgress tells the begin and the end of each step, without control characters", () => {
+test("PlainProgress writes the start and end of each step, without control characters", () => {
   const output = keep();
   const progress = new PlainProgress(output, () => 0);
   for (const event of [resolved(2), ...wholeLayer(0)]) progress.onEvent(event);
@@ -14,12 +14,12 @@ test("PlainProgress tells the begin and the end of each step, without control ch
   assert.deepEqual(lines.slice(1, 5), [
     "layer 1/2 0bbbbbbbbbbb: downloading 63.0 MB",
     "layer 1/2 0bbbbbbbbbbb: ingested 189 MB in 8,743 entries",
-    "layer 1/2 0bbbbbbbbbbb: linked 8,743 names",
+    "layer 1/2 0bbbbbbbbbbb: linked 8,743 entries",
     "layer 2/2 1bbbbbbbbbbb: already in the store",
   ]);
 });
 
-test("PlainProgress tells when a request is made again", () => {
+test("PlainProgress reports the retry of a request", () => {
   const output = keep();
   const progress = new PlainProgress(output, () => 0);
   const event = { kind: "retrying", index: 0, diffId: diffId(0), host: "h", code: "REGISTRY_ERROR", message: "no" } as const;
@@ -31,7 +31,7 @@ test("PlainProgress tells when a request is made again", () => {
   ]);
 });
 
-test("PlainProgress tells a long download every ten seconds, and the whole of it", () => {
+test("PlainProgress reports a long download, and the whole pull, every ten seconds", () => {
   const output = keep();
   let now = 0;
   const progress = new PlainProgress(output, () => now);

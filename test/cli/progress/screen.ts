@@ -1,4 +1,4 @@
-/** As much of a terminal as log-update needs, with a terminal's own rules for what does not fit. */
+/** A terminal with the features that log-update uses; it wraps and scrolls as a terminal does. */
 export class Screen {
   readonly columns: number;
   readonly rows: number;
@@ -20,7 +20,7 @@ export class Screen {
 
   readonly write = (text: string): boolean => {
     this.writes++;
-    // an ESC that begins no sequence of this form is a token of its own, and refused
+    // an ESC that starts no such sequence is a separate token, which is rejected
     for (const [token] of text.matchAll(/\u001b\[\??\d*[A-Za-z]|\u001b|\r|\n|[^\u001b\r\n]+/g)) this.#apply(token);
     return true;
   };

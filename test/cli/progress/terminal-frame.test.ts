@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { TerminalFrame } from "../../../src/cli/progress/terminal-frame.ts";
 import { Screen } from "./screen.ts";
 
-test("TerminalFrame replaces the block by one that is longer, shorter or narrower", () => {
+test("TerminalFrame replaces the block by a longer, shorter or narrower one", () => {
   const screen = new Screen(80, 24);
   const frame = new TerminalFrame(screen);
   for (const lines of [["one"], ["first line", "second"], ["1", "2", "3"], ["x", "y"], [], ["again"]]) {
@@ -12,7 +12,7 @@ test("TerminalFrame replaces the block by one that is longer, shorter or narrowe
   }
 });
 
-test("TerminalFrame draws each frame in one write, and none for what stands there already", () => {
+test("TerminalFrame draws each frame by one write, and does not write an unchanged frame", () => {
   const screen = new Screen(80, 24);
   const frame = new TerminalFrame(screen);
   frame.draw(["a", "b"]);
@@ -24,7 +24,7 @@ test("TerminalFrame draws each frame in one write, and none for what stands ther
   assert.equal(screen.writes, 3);
 });
 
-test("TerminalFrame leaves a whole screen after each write: no update is open, the cursor is below the block", () => {
+test("TerminalFrame leaves a usable screen after each write: no open update, and the cursor below the block", () => {
   const screen = new Screen(80, 24);
   const frame = new TerminalFrame(screen);
   for (const lines of [["a", "b", "c"], ["a", "x", "c"], ["a"], ["a", "b", "c", "d"], []]) {
@@ -34,14 +34,14 @@ test("TerminalFrame leaves a whole screen after each write: no update is open, t
   }
 });
 
-test("TerminalFrame draws the whole block, with the cursor shown, where the terminal says that it is 0 by 0", () => {
+test("TerminalFrame draws the whole block, with a visible cursor, on a terminal that reports 0 by 0", () => {
   const written: string[] = [];
   const frame = new TerminalFrame({ write: (text) => written.push(String(text)), isTTY: true, columns: 0, rows: 0 });
   frame.draw(["a", "b"], ["note"]);
   assert.deepEqual(written, ["\u001b[?2026hnote\n\u001b[?2026l", "\u001b[?2026ha\nb\n\u001b[?2026l"]);
 });
 
-test("TerminalFrame leaves lines above the block for good", () => {
+test("TerminalFrame keeps lines above the block permanently", () => {
   const screen = new Screen(80, 24);
   const frame = new TerminalFrame(screen);
   frame.draw(["a", "b"]);
@@ -52,7 +52,7 @@ test("TerminalFrame leaves lines above the block for good", () => {
   assert.deepEqual(screen.text, ["note", "last"]);
 });
 
-test("TerminalFrame keeps a column and a row free, and assumes 80 by 24 where the size is unknown", () => {
+test("TerminalFrame keeps a column and a row free, and assumes 80 by 24 if the size is unknown", () => {
   assert.deepEqual(new TerminalFrame(new Screen(100, 30)).size, { width: 99, height: 29 });
   assert.deepEqual(new TerminalFrame({ write: () => true, columns: 0, rows: 0 }).size, { width: 79, height: 23 });
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { IdTable } from "../../../src/ingest/layer/id-table.ts";
+import { finishes } from "../../support/finishes.ts";
 
 const id = fc.tuple(fc.nat(3), fc.nat(3), fc.constantFrom(0, 0xffff_ffff), fc.nat(2), fc.constant(7));
 
@@ -23,12 +24,12 @@ test("`IdTable` numbers ids as they first come, however few were expected", () =
   );
 });
 
-test("`IdTable` takes time in proportion to ids whose first words are nearly equal", { timeout: 20_000 }, () => {
-  const count = 300_000;
+test("`IdTable` takes linear time for ids whose first words are nearly equal", () => {
+  const count = 1_000_000;
   const words = new Uint32Array(count * 5);
   for (let index = 0; index < count; index++) words.set([index << 14, 0, index, 0, 0], index * 5);
   const table = new IdTable(5, 0);
-  const started = performance.now();
-  for (let index = 0; index < count; index++) assert.equal(table.add(words, index * 5), index);
-  assert.ok(performance.now() - started < 5000);
+  finishes(() => {
+    for (let index = 0; index < count; index++) assert.equal(table.add(words, index * 5), index);
+  });
 });

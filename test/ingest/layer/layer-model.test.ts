@@ -7,6 +7,7 @@ import { Directory, LayerModel } from "../../../src/ingest/layer/layer-model.ts"
 import { chunkId, inodeIdAt } from "../../../src/store/ids.ts";
 import type { TarEntry } from "../../../src/tar/entry.ts";
 import { entryTableOf, type IngestedEntry } from "../../support/entry-table-of.ts";
+import { finishes } from "../../support/finishes.ts";
 
 let serial = 0;
 
@@ -231,23 +232,17 @@ test("`LayerModel` holds names in a known directory to the limits of all paths",
     assert.throws(() => layerOf(file(first), file(second)), { code });
 });
 
-test(
-  "`LayerModel` takes time in proportion to entries: deep paths, one directory, chains of links, one path again and again",
-  { timeout: 20_000 },
-  () => {
-    const started = performance.now();
-    const count = 100_000;
-    const many = (make: (index: number) => IngestedEntry): IngestedEntry[] => Array.from({ length: count }, (_, index) => make(index));
-    for (const rows of [
-      many((index) => file(`d/${index}`)),
-      many(() => file("d/same")),
-      many((index) => link(`l${index}`, `l${index + 1}`)).concat(file(`l${count}`)),
-      many((index) => row("file", `d${index % 10}/.wh.${index}`)),
-      many((index) => file(`${"d/".repeat(200)}${index}`)),
-      many((index) => (index % 2 ? file("x/y") : file("x"))).map((entry, index) => (index % 2 ? dir("x") : entry)),
-    ]) {
-      new LayerModel(entryTableOf(rows), { pathDepth: 1024 }).build();
-    }
-    assert.ok(performance.now() - started < 15_000);
-  },
-);
+test("`LayerModel` takes linear time: deep paths, one directory, chains of links, one path again and again", () => {
+  const count = 100_000;
+  const many = (make: (index: number) => IngestedEntry): IngestedEntry[] => Array.from({ length: count }, (_, index) => make(index));
+  for (const rows of [
+    many((index) => file(`d/${index}`)),
+    many(() => file("d/same")),
+    many((index) => link(`l${index}`, `l${index + 1}`)).concat(file(`l${count}`)),
+    many((index) => row("file", `d${index % 10}/.wh.${index}`)),
+    many((index) => file(`${"d/".repeat(200)}${index}`)),
+    many((index) => (index % 2 ? file("x/y") : file("x"))).map((entry, index) => (index % 2 ? dir("x") : entry)),
+  ]) {
+    finishes(() => void new LayerModel(entryTableOf(rows), { pathDepth: 1024 }).build());
+  }
+});

@@ -9,6 +9,7 @@ import { DEFAULT_LIMITS } from "../../../src/pull/limits.ts";
 import { MadeInodes } from "../../../src/store/made-inodes.ts";
 import { ABSENT, COPIED, PLACED } from "../../../src/store/placing.ts";
 import { WorkerPool } from "../../../src/system/worker-pool.ts";
+import type { MortalTaskMap } from "../../support/mortal-worker.ts";
 import { buildLayer, layerFromTar, type TestLayer } from "../../../src/testing/index.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { END, paxHeader, rawHeader } from "../../tar/raw-header.ts";
@@ -43,7 +44,7 @@ test(
     const layer = await buildLayer([{ path: "f", content: Buffer.alloc(3_000_000, "x") }], { compression: "none" });
     const bytes = layer.content as Buffer;
     let ingest: Ingest | undefined;
-    const pool: WorkerPool = new WorkerPool(MODULE, { size: 2, onLost: (error) => ingest?.fail(error) });
+    const pool: WorkerPool<MortalTaskMap> = new WorkerPool(MODULE, { size: 2, onLost: (error) => ingest?.fail(error) });
     for (const worker of [0, 1, undefined]) {
       ingest = new Ingest({ pool, chunks, staging, writer: { profile: "overlay", owner, trustedSince: 0 } });
       const blob = async function* (): AsyncGenerator<Uint8Array> {
@@ -66,7 +67,7 @@ test(
 interface Place extends AsyncDisposable {
   readonly chunks: string;
   readonly staging: string;
-  readonly pool: WorkerPool;
+  readonly pool: WorkerPool<MortalTaskMap>;
   ingest(): Ingest;
 }
 
@@ -78,7 +79,7 @@ async function place(size = 1): Promise<Place> {
   mkdirSync(staging);
   const owner = { uid: process.geteuid!(), gid: process.getegid!() };
   let last: Ingest | undefined;
-  const pool: WorkerPool = new WorkerPool(MODULE, { size, onLost: (error) => last?.fail(error) });
+  const pool: WorkerPool<MortalTaskMap> = new WorkerPool(MODULE, { size, onLost: (error) => last?.fail(error) });
   return {
     chunks,
     staging,

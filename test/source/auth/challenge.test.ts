@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { parseChallenges } from "../../../src/source/auth/challenge.ts";
+import { finishes } from "../../support/finishes.ts";
 
 type Plain = [string, Record<string, string>];
 
@@ -72,15 +73,13 @@ test("`parseChallenges()` survives any text, in time linear in its length", () =
     ),
   );
   for (const text of [
-    '"'.repeat(100_000),
-    "a=".repeat(50_000),
-    "\\".repeat(100_000),
-    `Bearer a="${"\\".repeat(100_000)}`,
-    "x ".repeat(50_000),
-    "=".repeat(100_000),
+    '"'.repeat(4_000_000),
+    "a=".repeat(2_000_000),
+    "\\".repeat(4_000_000),
+    `Bearer a="${"\\".repeat(4_000_000)}`,
+    "x ".repeat(2_000_000),
+    "=".repeat(4_000_000),
   ]) {
-    const start = performance.now();
-    parseChallenges(text);
-    assert.ok(performance.now() - start < 500);
+    finishes(() => void parseChallenges(text));
   }
 });

@@ -208,12 +208,10 @@ test("`findCredentials()` names a helper that is not there, and one with a path 
   }
 });
 
-test("`findCredentials()` ends a helper that takes too long, and what it started", async () => {
+test("`findCredentials()` ends a helper that takes too long, and what it started", { timeout: 60_000 }, async () => {
   await using home = await Home.make({ [DOCKER]: { credsStore: "slow" } });
-  home.helper("slow", `sleep 60 & echo $! > ${home.path}/pid; wait`);
-  const start = performance.now();
+  home.helper("slow", `sleep 3600 & echo $! > ${home.path}/pid; wait`);
   await assert.rejects(home.find("ghcr.io", "x", {}, 1500), { code: "CREDENTIAL_HELPER_FAILED" });
-  assert.ok(performance.now() - start < 20_000);
   const pid = Number(readFileSync(join(home.path, "pid"), "utf8"));
   await new Promise((resolve) => setTimeout(resolve, 200));
   // dead, or a zombie that nobody has waited for

@@ -116,6 +116,65 @@ test("`pull()` reads a Docker archive whose layers are compressed, and whose lay
   assert.equal(await motd(image), "hello\n");
 });
 
+/** A frame that a zstd decoder skips, with `size` bytes of user data: RFC 8878, section 3.1.2. */
+function skippableFrame(size: number): Buffer {
+  const frame = Buffer.alloc(8 + size, 0xff);
+  frame.writeUInt32LE(0x184d2a50 + (size % 16), 0);
+  frame.writeUInt32LE(size, 4);
+  return frame;
+}
+
+for (const [how, compress] of [
+  ["uncompressed", (tar) => tar],
+  ["compressed with gzip", (tar) => gzipSync(tar)],
+  ["compressed with zstd", (tar) => zstdCompressSync(tar)],
+  ["compressed with zstd, after a skippable frame", (tar) => Buffer.concat([skippableFrame(5), zstdCompressSync(tar)])],
+  [
+    "compressed with zstd in two frames, with skippable frames around each",
+    (tar) =>
+      Buffer.concat([
+        skippableFrame(0),
+        skippableFrame(70_000),
+        zstdCompressSync(tar.subarray(0, 700)),
+        skippableFrame(3),
+        zstdCompressSync(tar.subarray(700)),
+        skippableFrame(9),
+      ]),
+  ],
+] as const satisfies readonly (readonly [string, (tar: Buffer) => Buffer])[]) {
+  test(`\`pull()\` reads a Docker archive whose layers are ${how}`, async () => {
+    await using here = await place();
+    const made = await makeImage();
+    const entries = dockerEntries(made).map((entry): TestEntry => {
+      const layer = /^layer([0-9])\/layer\.tar$/.exec(entry.path)?.[1];
+      return layer === undefined || entry.type === "symlink" ? entry : { ...entry, content: compress(plain(made.layers[Number(layer)]!)) };
+    });
+    const image = await here.pull("docker-archive:FILE", entries);
+    assert.deepEqual(
+      image.config.diffIds,
+      made.layers.map(({ diffId }) => diffId),
+    );
+    assert.equal(await motd(image), "hello\n");
+  });
+
+  test(`\`pull()\` reads an OCI archive that is ${how} as a whole, and leaves no spooled copy`, async () => {
+    await using here = await place();
+    const made = await makeImage();
+    const image = await here.pull("oci-archive:FILE", compress(await tarOf(layoutEntries(made))));
+    assert.equal(image.manifestDigest, made.manifest.digest);
+    assert.deepEqual(staged(here.store), []);
+  });
+}
+
+test("`pull()` refuses an archive whose compressed stream is damaged after its first zstd frame", async () => {
+  await using here = await place();
+  const whole = Buffer.concat([skippableFrame(5), zstdCompressSync(await tarOf(layoutEntries(await makeImage())))]);
+  for (const damaged of [whole.subarray(0, -20), Buffer.concat([whole, Buffer.from("garbage")])]) {
+    await assert.rejects(here.pull("oci-archive:FILE", damaged), { code: "SOURCE_INVALID" });
+  }
+  assert.deepEqual(staged(here.store), []);
+});
+
 test("`pull()` takes the manifest of a Docker archive that is a layout as well", async () => {
   await using here = await place();
   const made = await makeImage();
@@ -129,19 +188,6 @@ test("`pull()` takes the manifest of a Docker archive that is a layout as well",
   }
   await assert.rejects(here.pull("docker-archive:FILE:app:2", entries), { code: "IMAGE_NOT_FOUND" });
 });
-
-for (const [how, compress] of [
-  ["gzip", gzipSync],
-  ["zstd", zstdCompressSync],
-] as const) {
-  test(`\`pull()\` reads an archive that is compressed with ${how} as a whole, and leaves no spool`, async () => {
-    await using here = await place();
-    const made = await makeImage();
-    const image = await here.pull("oci-archive:FILE", compress(await tarOf(layoutEntries(made))));
-    assert.equal(image.manifestDigest, made.manifest.digest);
-    assert.deepEqual(staged(here.store), []);
-  });
-}
 
 async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);

@@ -5,7 +5,6 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseReference } from "../../../src/image/reference.ts";
-import { checkParallelRanges } from "../../../src/source/registry/parallel-options.ts";
 import { RegistrySource, type RegistrySourceOptions } from "../../../src/source/registry/registry-source.ts";
 import type { BlobOptions, SourceEvent } from "../../../src/source/source.ts";
 import { bytesBlob, startRegistry, type FaultAction, type TestBlob, type TestRegistry } from "../../../src/testing/index.ts";
@@ -174,31 +173,18 @@ test("`readBlob()` with `parallelRanges` ends with the signal's reason", async (
   await assert.rejects(collect(place.stream({ signal: abort.signal })), reason);
 });
 
-test("`readBlob()` with `parallelRanges` is faster where each connection is narrow", async (t) => {
+test("`readBlob()` with `parallelRanges` uses several connections where each is slow", async () => {
   await using place = await Place.start();
-  const seconds: number[] = [];
-  for (const parallelRanges of [undefined, { count: 4, minBytes: 0 }]) {
-    await using proxy = await startSlowProxy({ to: place.registry.host, latencyMs: 20, bytesPerSecond: 20 * MIB });
-    await using source = Object.assign(
-      new RegistrySource({ plainHttp: true, hostDirectories: [], credentials: "anonymous", parallelRanges }),
-      {
-        [Symbol.asyncDispose]: () => source.close(),
-      },
-    );
-    const started = performance.now();
-    const hash = createHash("sha256");
-    for await (const chunk of source.readBlob(parseReference(`${proxy.host}/team/app:v1`), descriptorFor(BLOB))) hash.update(chunk);
-    assert.equal(`sha256:${hash.digest("hex")}`, BLOB.digest);
-    seconds.push((performance.now() - started) / 1000);
-    assert.ok(parallelRanges === undefined || proxy.connections() >= 4);
-  }
-  const [one = 0, four = 0] = seconds;
-  t.diagnostic(`one stream ${one.toFixed(2)} s, four ${four.toFixed(2)} s`);
-  assert.ok(four < one);
-});
-
-test("`checkParallelRanges()` refuses what would be too much or nothing", () => {
-  for (const count of [0, 1, 9, 2.5, Number.NaN]) assert.throws(() => checkParallelRanges({ count }), RangeError);
-  for (const minBytes of [-1, 0.5]) assert.throws(() => checkParallelRanges({ count: 2, minBytes }), RangeError);
-  assert.throws(() => new RegistrySource({ parallelRanges: { count: 1 } }), RangeError);
+  await using proxy = await startSlowProxy({ to: place.registry.host, latencyMs: 20, bytesPerSecond: 20 * MIB });
+  const parallelRanges = { count: 4, minBytes: 0 };
+  await using source = Object.assign(
+    new RegistrySource({ plainHttp: true, hostDirectories: [], credentials: "anonymous", parallelRanges }),
+    {
+      [Symbol.asyncDispose]: () => source.close(),
+    },
+  );
+  const hash = createHash("sha256");
+  for await (const chunk of source.readBlob(parseReference(`${proxy.host}/team/app:v1`), descriptorFor(BLOB))) hash.update(chunk);
+  assert.equal(`sha256:${hash.digest("hex")}`, BLOB.digest);
+  assert.ok(proxy.connections() >= 4);
 });

@@ -1,9 +1,25 @@
-/** Is a link source still what it was made as? Asked before each new link: one write through any tree would spread to all that come after. */
-import { createHash } from "node:crypto";
-import { lstatSync, readSync, type BigIntStats } from "node:fs";
+/** The inode that a file of a tree is linked to, and the checks before each link: a write through one tree must not spread to others. */
+import { lstatSync, type BigIntStats } from "node:fs";
 import type { ChunkId } from "../../format/index.ts";
-import { S_IFMT, S_IFREG } from "../store/profile.ts";
-import type { LinkSource } from "./linker.ts";
+import type { InodeId } from "../store/ids.ts";
+import { hashOpenFile } from "../system/hash-open-file.ts";
+import { S_IFMT, S_IFREG, type PhysicalAttributes } from "../store/profile.ts";
+
+export interface LinkSource {
+  readonly inode: InodeId;
+  readonly ordinal: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly attributes: PhysicalAttributes;
+  readonly mtime: number;
+  readonly mtimeNs: number;
+  /** The layer vouches for the content of its native inode if that was born before: ms since 1970. */
+  readonly vouchedBefore: number;
+  /** The layer's native inode of the same content, made only when it is needed. */
+  readonly native: () => InodeId;
+  /** Asked for only when something looks wrong. */
+  readonly chunk: () => ChunkId;
+}
 
 /** What file systems keep of a time is bounded: ext4 ends in 2446, and cuts what lies beyond to its ends. */
 const FIRST_SECOND: number = -(2 ** 31);
@@ -26,12 +42,6 @@ export function looksRight(stat: BigIntStats, { size, mtime, mtimeNs }: LinkSour
 }
 
 /** Reads an open file from its start and compares it with the chunk id. */
-export function hasContent(fd: number, chunk: ChunkId): boolean {
-  const digest = createHash("sha256");
-  const buffer = Buffer.allocUnsafe(256 * 1024);
-  for (let at = 0, read = readSync(fd, buffer, 0, buffer.length, 0); read > 0; read = readSync(fd, buffer, 0, buffer.length, at)) {
-    digest.update(buffer.subarray(0, read));
-    at += read;
-  }
-  return digest.digest().equals(chunk);
+export function hasContent(fd: number, chunk: Uint8Array): boolean {
+  return hashOpenFile(fd, Buffer.allocUnsafe(256 * 1024)).equals(chunk);
 }

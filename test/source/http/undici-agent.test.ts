@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { Agent } from "undici";
-import { loadAgent } from "../../../src/source/http/load-agent.ts";
+import { loadAgent } from "../../../src/source/http/undici-agent.ts";
 
 test("`loadAgent()` gives the very class of undici's index, from a file of its own", () => {
   // once it has moved, every pull loads all of undici, and nothing else would tell

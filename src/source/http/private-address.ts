@@ -1,9 +1,9 @@
-/** Which addresses are inside: a public registry must not make us talk to them (SSRF). */
+/** Private addresses, which a public registry must not lead to (SSRF). */
 import { BlockList, isIP } from "node:net";
 
 const PRIVATE: BlockList = privateAddresses();
 
-/** True for loopback, link-local, private, carrier, multicast and reserved addresses; IPv4 inside IPv6 included. */
+/** True for loopback, link-local, private, carrier-grade NAT, multicast and reserved addresses, also IPv4 in IPv6. */
 export function isPrivateAddress(address: string): boolean {
   const bare = address.replace(/^\[|\]$/g, "");
   const family = isIP(bare);

@@ -1,22 +1,23 @@
-/** What a registry's status says, as one of our errors. */
+/** Errors by HTTP status. */
 import { escapeText } from "../../bytes.ts";
 import { ShaleError } from "../../errors.ts";
-import type { HttpResponse } from "../http/http-client.ts";
-import { parseRetryAfter, Transient } from "../http/retry.ts";
+import type { HttpResponse } from "./http-client.ts";
+import { parseRetryAfter, TransientError } from "./retry.ts";
 
 const MAX_ERROR_BODY = 64 * 1024;
 const MAX_SHOWN = 300;
-const PASSING: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+/** Statuses that another attempt may not get. */
+const TRANSIENT: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
 export interface StatusContext {
-  /** What was asked for, for messages: `the manifest of "..."`. */
+  /** What was requested, for messages: `the manifest of "..."`. */
   readonly what: string;
-  /** What a 404 means. */
+  /** The error for a 404. */
   readonly notFound: () => ShaleError;
 }
 
-/** Reads the rest of a response that was not what we asked for, and says what it means. */
-export async function statusError(response: HttpResponse, context: StatusContext): Promise<ShaleError | Transient> {
+/** The error for a response with an unexpected status. Reads its body for the registry's explanation. */
+export async function statusError(response: HttpResponse, context: StatusContext): Promise<ShaleError | TransientError> {
   const { status, url } = response;
   const { host } = url;
   const said = await explanation(response);
@@ -29,19 +30,19 @@ export async function statusError(response: HttpResponse, context: StatusContext
         { host },
       );
     case 403:
-      return new ShaleError("REGISTRY_DENIED", `${message}; ask for the right to pull from this repository`, { host });
+      return new ShaleError("REGISTRY_DENIED", `${message}; ask its owner for permission to pull`, { host });
     case 404:
       return context.notFound();
     default: {
       const wait = parseRetryAfter(response.header("retry-after"));
-      const later = wait > 0 ? `; it asks to try again in ${Math.ceil(wait / 1000)} s` : "";
+      const later = wait > 0 ? `; it asks clients to wait ${Math.ceil(wait / 1000)} s, try again then` : "";
       const error = new ShaleError("REGISTRY_ERROR", `${message}${later}`, { host, status });
-      return PASSING.has(status) ? new Transient(error, wait) : error;
+      return TRANSIENT.has(status) ? new TransientError(error, wait) : error;
     }
   }
 }
 
-/** The messages of the distribution specification's error document, if it is one; escaped and bounded. */
+/** The messages of an error document of the distribution specification, escaped and bounded; empty for any other body. */
 async function explanation(response: HttpResponse): Promise<string> {
   const body = await readQuietly(response);
   const errors = errorList(body);
@@ -49,12 +50,12 @@ async function explanation(response: HttpResponse): Promise<string> {
   return escapeText(text.slice(0, MAX_SHOWN));
 }
 
-/** The status matters, not whether its explanation arrives whole. */
+/** Returns an empty buffer if the body is long or breaks: the status is known already. */
 async function readQuietly(response: HttpResponse): Promise<Buffer> {
   try {
     return (await response.body.readAll(MAX_ERROR_BODY)) ?? Buffer.alloc(0);
   } catch (error) {
-    if (error instanceof Transient || ShaleError.is(error)) return Buffer.alloc(0);
+    if (error instanceof TransientError || ShaleError.is(error)) return Buffer.alloc(0);
     throw error;
   }
 }
@@ -66,7 +67,7 @@ function errorList(body: Buffer): readonly { code?: unknown; message?: unknown }
     const errors: readonly unknown[] = document.errors.slice(0, 5);
     return errors.filter((error) => typeof error === "object" && error !== null);
   } catch {
-    // an HTML page or nothing at all: the status has to do
+    // an HTML page, for example
     return [];
   }
 }

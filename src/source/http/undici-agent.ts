@@ -1,15 +1,15 @@
 /**
- * undici's `Agent` alone. Its index loads fetch, WebSocket, caches and mocks as well, at 2.5 times the CPU, and hangs methods on every
- * dispatcher of which an agent that only dispatches needs none (a `ProxyAgent` does).
+ * Loads undici's `Agent` alone. undici's index also loads fetch, WebSocket, caches and mocks, which takes 2.5 times the CPU. It also adds
+ * methods to every dispatcher; `ProxyAgent` needs them, `Agent` does not.
  */
 import { createRequire } from "node:module";
 import type { Agent } from "undici";
 import { isErrno } from "../../errors.ts";
 
-/** Not documented: where it is not found, the index serves. */
+/** Undocumented: if it is missing, the index is loaded. */
 const AGENT = "undici/lib/dispatcher/agent.js";
 
-/** Loads for tens of milliseconds, the first time. `path` is for tests. */
+/** Takes tens of milliseconds at the first call. `path` is for tests. */
 export function loadAgent(path: string = AGENT): typeof Agent {
   const load = createRequire(import.meta.url);
   try {
