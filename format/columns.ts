@@ -64,6 +64,12 @@ export const MODE_ROW = 24;
 export const CHUNK_ROW = 32;
 export const HARD_LINK_ROW = 8;
 
+declare const brand: unique symbol;
+/** SHA-256 of the content of one whole file: 32 bytes. */
+export type ChunkId = Uint8Array & { readonly [brand]: "ChunkId" };
+/** A chunk id as 64 lower-case hex digits. */
+export type ChunkHex = string & { readonly [brand]: "ChunkHex" };
+
 /** Bytes of the file that hold the content of one bin. */
 export interface Span {
   readonly start: number;

@@ -4,7 +4,7 @@ import { decodeXattrs } from "./xattr-set.ts";
 import type { Pages } from "./pages.ts";
 import { invalid } from "./sidecar-error.ts";
 import { CHUNK_ROW, HARD_LINK_ROW, MAX_PATH, MAX_XATTR_SET, MODE_ROW, NO_ROW } from "./columns.ts";
-import type { ColumnName, Span } from "./columns.ts";
+import type { ChunkHex, ChunkId, ColumnName, Span } from "./columns.ts";
 import type { SidecarLayout } from "./sidecar-layout.ts";
 
 /** One row of the mode table, its xattrs decoded. */
@@ -173,14 +173,14 @@ export class EntryColumns {
     return pair;
   }
 
-  /** The 32 bytes of a chunk id. */
-  chunkId(row: number): Buffer {
-    return this.pages.copy(this.row("chunks", row, CHUNK_ROW), CHUNK_ROW);
+  /** A copy of a chunk id. */
+  chunkId(row: number): Buffer & ChunkId {
+    return this.pages.copy(this.row("chunks", row, CHUNK_ROW), CHUNK_ROW) as Buffer & ChunkId;
   }
 
   /** A chunk id in hexadecimal. */
-  chunkHex(row: number): string {
-    return this.pages.hex(this.row("chunks", row, CHUNK_ROW), CHUNK_ROW);
+  chunkHex(row: number): ChunkHex {
+    return this.pages.hex(this.row("chunks", row, CHUNK_ROW), CHUNK_ROW) as ChunkHex;
   }
 
   /** A copy of all chunk ids, 32 bytes each. */

@@ -1,3 +1,4 @@
+export type { ChunkHex, ChunkId } from "./columns.ts";
 export { comparePaths, Flag } from "./entry.ts";
 export type { SidecarEntry, SidecarFlags, SidecarXattr } from "./entry.ts";
 export type { EntryColumns, SidecarMode } from "./entry-columns.ts";

@@ -1,3 +1,4 @@
+import type { Schema } from "./msgpack.ts";
 import { SidecarError } from "./sidecar-error.ts";
 import { COLUMNS, MAX_LENGTH } from "./columns.ts";
 
@@ -13,29 +14,20 @@ export interface SidecarHeader {
 }
 
 const MAX_KEYS = 256;
-const HEADER_KEYS = 6;
 const VERSION = "sidecar/1";
 
-/** The bytes before the first column. `lengths` covers every bin that follows, `sums` included. */
-export function encodeHeader(header: Omit<SidecarHeader, "end">): Buffer {
-  const lengths = Buffer.alloc(header.lengths.length * 8);
-  header.lengths.forEach((length, row) => lengths.writeBigUInt64LE(BigInt(length), row * 8));
-  return Buffer.concat([
-    Buffer.from([0xde, 0, HEADER_KEYS + header.lengths.length]),
-    key("shale"),
-    key(VERSION),
-    key("diffId"),
-    Buffer.from([0xc4, 32]),
-    header.diffId,
-    key("count"),
-    uint32(header.count),
-    key("live"),
-    uint32(header.live),
-    key("indexed"),
-    Buffer.from([header.indexed ? 1 : 0]),
-    encodeBinStart("lengths", lengths.length),
-    lengths,
-  ]);
+/** The keys before the first column. */
+const HEADER = { shale: "text", diffId: "bin", count: "uint", live: "uint", indexed: "uint", lengths: "bin" } as const satisfies Schema;
+
+/**
+ * The bytes before the first column. `lengths` covers every bin that follows, `sums` included. What only reads sidecars never loads
+ * msgpackr.
+ */
+export async function encodeHeader({ diffId, count, live, indexed, lengths }: Omit<SidecarHeader, "end">): Promise<Buffer> {
+  const { encodeMapStart } = await import("./msgpack.ts");
+  const column = Buffer.alloc(lengths.length * 8);
+  lengths.forEach((length, row) => column.writeBigUInt64LE(BigInt(length), row * 8));
+  return encodeMapStart(HEADER, { shale: VERSION, diffId, count, live, indexed: Number(indexed), lengths: column }, lengths.length);
 }
 
 /** A key and the five bytes that begin its bin32. */
@@ -50,13 +42,6 @@ function key(name: string): Buffer {
   return Buffer.concat([Buffer.from([0xa0 | name.length]), Buffer.from(name, "latin1")]);
 }
 
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(5);
-  bytes[0] = 0xce;
-  bytes.writeUInt32BE(value, 1);
-  return bytes;
-}
-
 /** Reads the header from the first block of a file of `fileLength` bytes; the block's checksum is not yet known. Throws SidecarError. */
 export function decodeHeader(block: Buffer, fileLength: number): SidecarHeader {
   if (fileLength >= MAX_LENGTH) throw new SidecarError(`read sidecar: ${fileLength} bytes are too many`, 0);
@@ -65,7 +50,7 @@ export function decodeHeader(block: Buffer, fileLength: number): SidecarHeader {
     .expect(Buffer.from([0xde]))
     .bytes(2)
     .readUInt16BE();
-  const bins = keys - HEADER_KEYS;
+  const bins = keys - Object.keys(HEADER).length;
   if (bins <= COLUMNS.length || keys > MAX_KEYS) throw new SidecarError(`read sidecar: a map of ${keys} keys`, 1);
   cursor
     .expect(key("shale"))
@@ -73,20 +58,13 @@ export function decodeHeader(block: Buffer, fileLength: number): SidecarHeader {
     .expect(key("diffId"))
     .expect(Buffer.from([0xc4, 32]));
   const diffId = Buffer.from(cursor.bytes(32));
-  const count = cursor
-    .expect(key("count"))
-    .expect(Buffer.from([0xce]))
-    .bytes(4)
-    .readUInt32BE();
-  const live = cursor
-    .expect(key("live"))
-    .expect(Buffer.from([0xce]))
-    .bytes(4)
-    .readUInt32BE();
-  if (live < 1 || live > count) throw new SidecarError(`read sidecar: ${live} live of ${count} entries`, cursor.at - 4);
+  const count = cursor.expect(key("count")).uint32();
+  const liveAt = cursor.at;
+  const live = cursor.expect(key("live")).uint32();
+  if (live < 1 || live > count) throw new SidecarError(`read sidecar: ${live} live of ${count} entries`, liveAt);
   const indexed = cursor.expect(key("indexed")).bytes(1)[0];
   if (indexed !== 0 && indexed !== 1) throw new SidecarError(`read sidecar: indexed is not 0 or 1`, cursor.at - 1);
-  const column = cursor.expect(encodeBinStart("lengths", bins * 8)).bytes(bins * 8);
+  const column = cursor.expect(key("lengths")).bin(bins * 8);
   const lengths = Array.from({ length: bins }, (_, row) => Number(column.readBigUInt64LE(row * 8)));
   return { diffId, count, live, indexed: indexed === 1, lengths, end: cursor.at };
 }
@@ -104,6 +82,24 @@ class Cursor {
     const start = this.at;
     if (!this.bytes(bytes.length).equals(bytes)) throw new SidecarError(`read sidecar: not the header of ${VERSION}`, start);
     return this;
+  }
+
+  /** An integer in its shortest form. */
+  uint32(): number {
+    const start = this.at;
+    const first = this.bytes(1)[0]!;
+    if (first < 0x80) return first;
+    const width = first === 0xcc ? 1 : first === 0xcd ? 2 : first === 0xce ? 4 : 0;
+    const value = width === 0 ? 0 : this.bytes(width).readUIntBE(0, width);
+    const least = width === 1 ? 0x80 : width === 2 ? 0x100 : 0x1_0000;
+    if (value < least) throw new SidecarError(`read sidecar: not an integer of ${VERSION}`, start);
+    return value;
+  }
+
+  /** A bin of this length, below 65,536, in its shortest form. */
+  bin(length: number): Buffer {
+    this.expect(length < 256 ? Buffer.from([0xc4, length]) : Buffer.from([0xc5, length >> 8, length & 255]));
+    return this.bytes(length);
   }
 
   bytes(length: number): Buffer {

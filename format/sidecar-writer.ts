@@ -227,10 +227,10 @@ function isUint(value: number, max: number): boolean {
 }
 
 /** Lays out the bins, then sums the blocks before `sums`. */
-function assemble(options: SidecarWriterOptions, count: number, bins: Record<ColumnName, Buffer>, xxh64: Xxh64): Buffer {
+async function assemble(options: SidecarWriterOptions, count: number, bins: Record<ColumnName, Buffer>, xxh64: Xxh64): Promise<Buffer> {
   const lengths: number[] = [...COLUMNS.map((name) => bins[name].length), 0];
   const header = { diffId: Buffer.from(options.diffId), count, live: options.live, indexed: options.indexed, lengths };
-  let sumsAt = encodeHeader(header).length;
+  let sumsAt = (await encodeHeader(header)).length;
   for (const name of COLUMNS) sumsAt += name.length + 6 + bins[name].length;
   const sums = 8 * (Math.ceil(sumsAt / BLOCK) + 1);
   lengths[COLUMNS.length] = sums;
@@ -238,7 +238,7 @@ function assemble(options: SidecarWriterOptions, count: number, bins: Record<Col
   const total = sumsAt + sumsStart.length + sums;
   if (total >= MAX_LENGTH) throw new RangeError(`write sidecar: ${total} bytes are too many`);
   const file = Buffer.allocUnsafeSlow(total);
-  let at = encodeHeader(header).copy(file);
+  let at = (await encodeHeader(header)).copy(file);
   for (const name of COLUMNS) {
     at += encodeBinStart(name, bins[name].length).copy(file, at);
     bins[name].copy(file, at);

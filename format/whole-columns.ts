@@ -2,7 +2,7 @@
  * Columns of all entries at once, for who walks them all: one copy and one loop, where each entry by itself would be a dozen calls.
  * Checked as EntryColumns checks them: what breaks the format throws SidecarError.
  */
-import { CHUNK_ROW, NO_ROW, type ColumnName } from "./columns.ts";
+import { CHUNK_ROW, NO_ROW, type ChunkId, type ColumnName } from "./columns.ts";
 import { Flag } from "./entry.ts";
 import type { EntryColumns } from "./entry-columns.ts";
 import { BIG_ENDIAN } from "./number-columns.ts";
@@ -32,8 +32,8 @@ export class WholeColumns {
   }
 
   /** The 32 bytes of a chunk id; do not change them. */
-  chunkId(row: number): Buffer {
-    return this.#chunkIds.subarray(row * CHUNK_ROW, (row + 1) * CHUNK_ROW);
+  chunkId(row: number): Buffer & ChunkId {
+    return this.#chunkIds.subarray(row * CHUNK_ROW, (row + 1) * CHUNK_ROW) as Buffer & ChunkId;
   }
 }
 

@@ -49,6 +49,7 @@ export type { ParallelRanges } from "./source/registry/parallel-ranges.ts";
 export type { RetryPolicy } from "./source/http/retry.ts";
 export type { Credentials, CredentialsProvider } from "./source/auth/credentials.ts";
 
+export type { TreeId } from "./store/ids.ts";
 export type { ImageLayer, Warn } from "./store/images.ts";
 export type { Profile } from "./store/profile.ts";
 export type { Descriptor } from "./image/descriptor.ts";

@@ -34,6 +34,12 @@ const RULES: readonly Rule[] = [
     why: "is private to the compiler only; use #",
   },
   { pattern: /^(?:export )?let /, why: "is state of the module; it belongs to a handle", below: "src/" },
+  {
+    pattern: /\bjoin\([\w.#]*\blayout(?:\.\w+)*, ["'`]|\{[\w.#]*\blayout\.\w+\}\/\w|\[a-z2-7\]\{/,
+    why: "makes or matches a path of a store; add it to src/store/layout.ts",
+    below: "src/",
+    except: "src/store/",
+  },
   { pattern: /^(?:export )?let /, why: "is state of the module; it belongs to a handle", below: "format/" },
 ];
 

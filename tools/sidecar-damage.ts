@@ -37,7 +37,7 @@ export async function withColumns(bytes: Buffer, added: readonly (readonly [stri
   const lengths = [...header.lengths.slice(0, -1), ...added.map(([, content]) => content.length), sums];
   const columns = bytes.subarray(header.end, bytes.length - sums - 10);
   const more = added.flatMap(([key, content]) => [encodeBinStart(key, content.length), content]);
-  const file = Buffer.concat([encodeHeader({ ...header, lengths }), columns, ...more, bytes.subarray(-sums - 10)]);
+  const file = Buffer.concat([await encodeHeader({ ...header, lengths }), columns, ...more, bytes.subarray(-sums - 10)]);
   await resum(file);
   return file;
 }

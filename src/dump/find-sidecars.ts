@@ -6,8 +6,7 @@ import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { formatPlatform, hostPlatform, parsePlatform } from "../image/platform.ts";
 import { formatReference, parseReference } from "../image/reference.ts";
 import { Images } from "../store/images.ts";
-import { SIDECAR } from "../store/layers.ts";
-import { StoreLayout } from "../store/layout.ts";
+import { SIDECAR, StoreLayout } from "../store/layout.ts";
 
 export interface FoundSidecar {
   readonly file: string;
@@ -29,7 +28,9 @@ export function findSidecars(target: string, options: FindOptions): FoundSidecar
   const layout = layoutOf(options, target);
   const reference = formatReference(parseReference(target));
   const platform = formatPlatform(options.platform === undefined ? hostPlatform() : parsePlatform(options.platform));
-  const record = new Images(layout).find(reference, platform, () => {});
+  const images = new Images(layout);
+  const digest = images.resolve(reference, platform, () => {});
+  const record = digest && images.record(digest, () => {});
   if (!record) throw notCached(`the image ${JSON.stringify(reference)} (${platform}) is not in the store; pull it first`, reference);
   return record.layers.map(({ diffId }, index) => ({ file: layerFile(diffId, layout), index }));
 }
@@ -40,7 +41,7 @@ function layoutOf({ store }: FindOptions, target: string): StoreLayout {
 }
 
 function layerFile(diffId: DiffId, layout: StoreLayout): string {
-  const file = join(layout.layer(diffId), SIDECAR);
+  const file = layout.sidecar(diffId);
   if (existsSync(file)) return file;
   throw notCached(`the layer ${diffId} is not in the store; pull an image that has it`, diffId);
 }

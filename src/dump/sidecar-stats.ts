@@ -3,7 +3,8 @@ import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Flag, type Sidecar } from "../../format/index.ts";
 import { isErrno } from "../errors.ts";
-import { HEADERS, LAYER_RECORD } from "../store/layers.ts";
+import { decodeLayerRecord } from "../store/layers.ts";
+import { HEADERS, LAYER_RECORD } from "../store/layout.ts";
 import { kindOf } from "./entry-text.ts";
 
 export interface SidecarStats {
@@ -74,11 +75,11 @@ export function statsLines(stats: SidecarStats): string[] {
 
 function siblingSizes(file: string): { headersBytes?: number; layerBytes?: number } {
   try {
-    const { size } = JSON.parse(readFileSync(join(dirname(file), LAYER_RECORD), "utf8")) as { size: number };
-    return { headersBytes: statSync(join(dirname(file), HEADERS)).size, layerBytes: size };
+    const record = decodeLayerRecord(readFileSync(join(dirname(file), LAYER_RECORD)));
+    return record ? { headersBytes: statSync(join(dirname(file), HEADERS)).size, layerBytes: record.size } : {};
   } catch (error) {
     // the sidecar is alone, or its layer is damaged, which fsck reports
-    if (isErrno(error, "ENOENT", "ENOTDIR") || error instanceof SyntaxError) return {};
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return {};
     throw error;
   }
 }

@@ -10,7 +10,7 @@ import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { acquireCatalogLock } from "../store/catalog/catalog-lock.ts";
 import { Catalog } from "../store/catalog/catalog.ts";
 import { INODE_ROW_BYTES, type CatalogLayer } from "../store/catalog/catalog-session.ts";
-import { INODE_ID_BYTES } from "../store/inode.ts";
+import { INODE_ID_BYTES } from "../store/ids.ts";
 import { PendingEdges } from "../store/catalog/pending-edges.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import type { FsckContext } from "./fsck-context.ts";
@@ -38,8 +38,7 @@ interface CatalogFault {
 async function readCatalog(context: FsckContext): Promise<CatalogFault[]> {
   const { layout, known } = context;
   if (!existsSync(layout.db) && isSubset(known.keys(), announcedLayers(context))) return [];
-  if (!existsSync(join(layout.db, "CURRENT")))
-    return [{ kind: "catalog-missing", found: existsSync(layout.db) ? "no CURRENT" : "missing" }];
+  if (!existsSync(layout.dbCurrent)) return [{ kind: "catalog-missing", found: existsSync(layout.db) ? "no CURRENT" : "missing" }];
   const snapshot = makeSnapshotDirectory(context);
   try {
     const announced = await takeSnapshot(context, snapshot);

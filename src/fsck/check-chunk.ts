@@ -1,6 +1,7 @@
 /** Checks that a link source has the content and attributes that its name stands for. */
 import { closeSync, constants, fstatSync, lstatSync, openSync, type BigIntStats } from "node:fs";
 import { hashOpenFile } from "../system/hash-open-file.ts";
+import type { ChunkId } from "../../format/index.ts";
 import { fsPath, showBytes, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { S_IFMT, S_IFREG, type PhysicalAttributes } from "../store/profile.ts";
@@ -10,7 +11,7 @@ import type { FindingKind } from "./finding.ts";
 
 /** The required state of an inode. */
 export interface ExpectedInode {
-  readonly chunk: Buffer;
+  readonly chunk: Buffer & ChunkId;
   readonly size: number;
   /** Nanoseconds since 1970. */
   readonly mtime: bigint;

@@ -5,9 +5,9 @@ import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import type { DiffId } from "../image/digest.ts";
 import { isIngestRunning } from "../inspect/find-orphans.ts";
 import { isYoung } from "../inspect/roots.ts";
-import { base32, INODE_ID_BYTES } from "../store/inode.ts";
+import { INODE_ID_BYTES, inodeIdAt, inodeIdOf, inodeNameOf, type InodeId, type InodeName, type TreeId } from "../store/ids.ts";
 import { bumpGeneration } from "../store/generation.ts";
-import { chunkPath } from "../store/layout.ts";
+import { chunkPathByName, isShard, parseLinkSource } from "../store/layout.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
 import { withdrawLayer, type LayerTables } from "./check-layers.ts";
@@ -27,7 +27,7 @@ export async function* checkChunks(context: FsckContext, layers: readonly LayerT
   const { layout, pool, signal } = context;
   yield* foreignChunks(context);
   const inventory = listChunks(layout.chunks);
-  const used = new Set<string>();
+  const used = new Set<InodeName>();
   const jobs = [...planJobs(context, layers, { inventory, used })];
   let done = 0;
   const results = mapInOrder(jobs, { concurrency: pool.size * 2, signal }, async (job) => ({
@@ -43,16 +43,12 @@ export async function* checkChunks(context: FsckContext, layers: readonly LayerT
   }
   const unused = [...inventory]
     .filter(([name]) => !used.has(name))
-    .flatMap(([name, ordinals]) => ordinals.map((ordinal) => pathOf(layout.chunks, name, ordinal)));
+    .flatMap(([name, ordinals]) => ordinals.map((ordinal) => chunkPathByName(layout.chunks, name, ordinal)));
   // a running ingest may use them, and so may a layer that must be fetched again
   const missing = [...context.records.values()].flatMap((record) => record.layers).some(({ diffId }) => !context.known.has(diffId));
   const isWanted = missing || isIngestRunning(layout);
   for (const path of unused)
     yield await context.corrected(finding("chunk-unused", context.relative(path)), "removed", () => removeUnused(context, path, isWanted));
-}
-
-function pathOf(chunks: string, name: string, ordinal: number): string {
-  return `${chunks}/${name.slice(0, 2)}/${name.slice(2)}${ordinal === 0 ? "" : `.${ordinal}`}`;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -74,25 +70,22 @@ async function removeUnused({ layout, options, layers, known, signal }: FsckCont
 
 async function* foreignChunks(context: FsckContext): AsyncGenerator<Finding> {
   const { chunks } = context.layout;
-  yield* foreignNames(context, chunks, (name) => /^[a-z2-7]{2}$/.test(name));
+  yield* foreignNames(context, chunks, isShard);
   for (const name of namesIn(chunks).toSorted()) {
-    if (/^[a-z2-7]{2}$/.test(name)) yield* foreignNames(context, join(chunks, name), (file) => CHUNK_NAME.test(file));
+    if (isShard(name)) yield* foreignNames(context, join(chunks, name), (file) => parseLinkSource(name, file) !== undefined);
   }
 }
 
-const CHUNK_NAME: RegExp = /^([a-z2-7]{30})(?:\.([1-9][0-9]{0,14}))?$/;
-
 /** Returns the existing ordinals by inode name. */
-function listChunks(chunks: string): Map<string, number[]> {
-  const found = new Map<string, number[]>();
+function listChunks(chunks: string): Map<InodeName, number[]> {
+  const found = new Map<InodeName, number[]>();
   for (const directory of namesIn(chunks).toSorted()) {
     for (const file of namesIn(join(chunks, directory)).toSorted()) {
-      const match = CHUNK_NAME.exec(file);
-      if (!match) continue;
-      const name = directory + match[1]!;
-      const ordinals = found.get(name);
-      if (ordinals) ordinals.push(Number(match[2] ?? 0));
-      else found.set(name, [Number(match[2] ?? 0)]);
+      const source = parseLinkSource(directory, file);
+      if (!source) continue;
+      const ordinals = found.get(source.inode);
+      if (ordinals) ordinals.push(source.ordinal);
+      else found.set(source.inode, [source.ordinal]);
     }
   }
   return found;
@@ -102,7 +95,7 @@ function listChunks(chunks: string): Map<string, number[]> {
 function* planJobs(
   context: FsckContext,
   layers: readonly LayerTables[],
-  { inventory, used }: { inventory: ReadonlyMap<string, readonly number[]>; used: Set<string> },
+  { inventory, used }: { inventory: ReadonlyMap<InodeName, readonly number[]>; used: Set<InodeName> },
 ): Generator<Job> {
   const deep = context.level !== "quick";
   for (const { diffId, profiles, tables } of layers) {
@@ -118,7 +111,7 @@ function* planJobs(
       };
       let wanted: number[] = [];
       for (const [row, entry] of entries.entries()) {
-        const name = base32(ids.subarray(row * INODE_ID_BYTES, (row + 1) * INODE_ID_BYTES));
+        const name = inodeNameOf(inodeIdAt(ids, row * INODE_ID_BYTES));
         const present = inventory.get(name) ?? [];
         if (used.has(name) || (at > 0 && present.length === 0)) continue;
         used.add(name);
@@ -140,9 +133,8 @@ async function* reportChunk(
 ): AsyncGenerator<Finding> {
   const [first] = faults;
   if (!first || !existsSync(context.layout.layer(job.diffId))) return;
-  const inode = Buffer.from(first.inode, "hex");
-  const path = chunkPath(context.layout.chunks, inode, first.ordinal);
-  const affected = affectedBy(context, { inode, path, uses });
+  const path = chunkPathByName(context.layout.chunks, first.inode, first.ordinal);
+  const affected = affectedBy(context, { inode: first.inode, path, uses });
   let repair: Promise<string | undefined> | undefined;
   for (const { kind, expected, found } of faults) {
     const about = { expected, found, trees: affected.linked.map(({ treeId }) => treeId), images: context.imagesWith(affected.layers) };
@@ -164,14 +156,14 @@ interface Affected {
   readonly files: readonly ByteString[];
 }
 
-/** The paths of a tree's files (byte strings) by their inode id in hex. */
+/** The paths of a tree's files (byte strings) by inode. */
 interface TreeUses {
   readonly tree: KnownTree;
-  readonly paths: Readonly<Record<string, readonly string[]>>;
+  readonly paths: Readonly<Record<InodeName, readonly string[]>>;
 }
 
 /** Sends one request per tree, however many inodes are damaged. */
-async function findUses(context: FsckContext, inodes: readonly string[]): Promise<TreeUses[]> {
+async function findUses(context: FsckContext, inodes: readonly InodeName[]): Promise<TreeUses[]> {
   const found: TreeUses[] = [];
   for (const tree of context.trees.values()) {
     if (!context.known.has(tree.diffId)) continue;
@@ -187,14 +179,15 @@ async function findUses(context: FsckContext, inodes: readonly string[]): Promis
   return found;
 }
 
-function affectedBy(context: FsckContext, { inode, path, uses }: { inode: Buffer; path: string; uses: readonly TreeUses[] }): Affected {
+function affectedBy(context: FsckContext, { inode, path, uses }: { inode: InodeName; path: string; uses: readonly TreeUses[] }): Affected {
+  const id = inodeIdOf(inode);
   const source = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   const layers = new Set<DiffId>();
-  const linked = new Map<string, KnownTree>();
+  const linked = new Map<TreeId, KnownTree>();
   const files: ByteString[] = [];
-  for (const { diffId, inodes } of context.known.values()) if (hasInode(inodes, inode)) layers.add(diffId);
+  for (const { diffId, inodes } of context.known.values()) if (hasInode(inodes, id)) layers.add(diffId);
   for (const { tree, paths } of uses) {
-    for (const name of paths[inode.toString("hex")] ?? []) {
+    for (const name of paths[inode] ?? []) {
       const file = `${toByteString(context.layout.tree(tree.treeId))}/${name}` as ByteString;
       const stat = lstatSync(fsPath(file), { bigint: true, throwIfNoEntry: false });
       if (stat && source && stat.ino === source.ino && stat.dev === source.dev) linked.set(tree.treeId, tree);
@@ -206,7 +199,7 @@ function affectedBy(context: FsckContext, { inode, path, uses }: { inode: Buffer
 }
 
 /** `inodes` holds sorted rows of INODE_ID_BYTES. */
-function hasInode(inodes: Buffer, inode: Buffer): boolean {
+function hasInode(inodes: Buffer, inode: InodeId): boolean {
   let [low, high] = [0, inodes.length / INODE_ID_BYTES];
   while (low < high) {
     const middle = (low + high) >>> 1;

@@ -2,25 +2,14 @@
 import { chmodSync, existsSync, lstatSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../errors.ts";
+import { parseTreeId } from "../store/ids.ts";
+import { isPendingEdges, parseLayerName, parseStagingName, WORK_OWNER } from "../store/layout.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
 import type { FsckContext } from "./fsck-context.ts";
 import { finding, type Finding } from "./finding.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-const ROOT_NAMES: ReadonlySet<string> = new Set([
-  "store.json",
-  "CACHEDIR.TAG",
-  "chunks",
-  "layers",
-  "trees",
-  "images",
-  "blobs",
-  "db",
-  "edges",
-  "locks",
-  "staging",
-]);
 
 export async function* checkDirectories(context: FsckContext): AsyncGenerator<Finding> {
   const { layout } = context;
@@ -34,10 +23,10 @@ export async function* checkDirectories(context: FsckContext): AsyncGenerator<Fi
     const found = finding("directory-missing", context.relative(directory));
     yield await context.corrected(found, "made", () => void mkdirSync(directory, { recursive: true, mode: 0o700 }));
   }
-  yield* foreignNames(context, layout.root, (name) => ROOT_NAMES.has(name));
-  yield* foreignNames(context, layout.layers, (name) => /^sha256-[0-9a-f]{64}$/.test(name));
-  yield* foreignNames(context, layout.edges, (name) => /^[0-9a-f]{64}-[0-9a-f]{16}$/.test(name));
-  yield* foreignNames(context, layout.trees, (name) => /^[a-z2-7]{26}$/.test(name));
+  yield* foreignNames(context, layout.root, (name) => layout.rootNames.has(name));
+  yield* foreignNames(context, layout.layers, (name) => parseLayerName(name) !== undefined);
+  yield* foreignNames(context, layout.edges, isPendingEdges);
+  yield* foreignNames(context, layout.trees, (name) => parseTreeId(name) !== undefined);
   yield* checkLocks(context);
 }
 
@@ -73,7 +62,8 @@ export async function* checkStaging(context: FsckContext): AsyncGenerator<Findin
     if (!stat) continue;
     // a time in the future is of a clock that was wrong
     const age = Math.abs(Date.now() - stat.mtimeMs);
-    const isLeftover = name.startsWith("work-") ? isDead(path, context) : name !== "downloads" && age > DAY_MS;
+    const { kind } = parseStagingName(name);
+    const isLeftover = kind === "work" ? isDead(path, context) : kind !== "downloads" && age > DAY_MS;
     if (!isLeftover) continue;
     const found = finding("staging-leftover", context.relative(path), { found: `${Math.round(age / 1000)} s old` });
     yield await context.corrected(found, "removed", () => rmSync(path, { recursive: true, force: true }));
@@ -82,7 +72,7 @@ export async function* checkStaging(context: FsckContext): AsyncGenerator<Findin
 
 /** A directory without an owner file may have been created just now, so it counts as dead only after a minute. */
 function isDead(path: string, context: FsckContext): boolean {
-  const owner = join(path, "owner");
+  const owner = join(path, WORK_OWNER);
   if (!existsSync(owner)) return Math.abs(Date.now() - (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())) > 60_000;
   try {
     const lock = FileLock.try(owner);

@@ -1,28 +1,28 @@
 /** Checks references, image records, manifests and configs against each other. */
 import { existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { computeDigest } from "../image/compute-digest.ts";
-import { digestFileName, parseBlobDigest, type BlobDigest } from "../image/digest.ts";
-import { Images, type ImageRecord } from "../store/images.ts";
 import { ShaleError } from "../errors.ts";
-import { readChecked, readIfThere } from "../store/checked-file.ts";
+import { parseBlobDigest, type BlobDigest } from "../image/digest.ts";
+import { Images, type ImageRecord } from "../store/images.ts";
+import { parseDigestName } from "../store/layout.ts";
+import { readChecked } from "../store/checked-file.ts";
+import { readIfExists } from "../system/existing-file.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
 import { foreignNames } from "./check-directories.ts";
 import type { FsckContext } from "./fsck-context.ts";
 import { finding, type Finding, type FindingKind } from "./finding.ts";
 
-const DIGEST_NAME: RegExp = /^(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/;
-
 /** Fills `context.records` and `context.references` with the intact ones. */
 export async function* checkImages(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
   const { layout } = context;
   const images = new Images(layout);
-  for (const kind of ["manifests", "configs", "records"])
-    yield* foreignNames(context, join(layout.images, kind), (name) => DIGEST_NAME.test(name));
+  for (const directory of [layout.manifests, layout.configs, layout.records])
+    yield* foreignNames(context, directory, (name) => parseDigestName(name) !== undefined);
   for (const kind of ["manifest", "config"] as const) yield* checkDocuments(context, kind);
-  for (const name of namesIn(join(layout.images, "records")).toSorted()) {
-    if (DIGEST_NAME.test(name)) yield* checkRecord(context, images, parseBlobDigest(name.replace("-", ":")));
+  for (const name of namesIn(layout.records).toSorted()) {
+    const digest = parseDigestName(name);
+    if (digest !== undefined) yield* checkRecord(context, images, digest);
   }
   yield* checkReferences(context);
   yield* checkLeases(context);
@@ -30,17 +30,18 @@ export async function* checkImages(context: FsckContext): AsyncGenerator<Finding
 }
 
 async function* checkDocuments(context: FsckContext, kind: "manifest" | "config"): AsyncGenerator<Finding, void, undefined> {
-  const directory = join(context.layout.images, `${kind}s`);
-  for (const name of namesIn(directory).toSorted()) {
-    if (!DIGEST_NAME.test(name)) continue;
-    const expected = parseBlobDigest(name.replace("-", ":"));
-    const bytes = readIfThere(join(directory, name));
+  const { layout } = context;
+  for (const name of namesIn(layout[`${kind}s`]).toSorted()) {
+    const expected = parseDigestName(name);
+    if (expected === undefined) continue;
+    const path = layout[kind](expected);
+    const bytes = readIfExists(path);
     // the file was removed meanwhile
     if (!bytes) continue;
     const found = computeDigest(bytes, expected);
     if (found === expected) continue;
-    const damaged = finding(`${kind}-damaged`, context.relative(join(directory, name)), { expected, found });
-    yield await context.corrected(damaged, "removed; the next pull fetches it", () => rmSync(join(directory, name), { force: true }));
+    const damaged = finding(`${kind}-damaged`, context.relative(path), { expected, found });
+    yield await context.corrected(damaged, "removed; the next pull fetches it", () => rmSync(path, { force: true }));
   }
 }
 
@@ -92,10 +93,9 @@ function withLease(context: FsckContext, digest: BlobDigest, work: () => void): 
 }
 
 async function* checkReferences(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
-  const directory = context.layout.reference("");
   const images = new Images(context.layout);
-  for (const name of namesIn(directory).toSorted()) {
-    const path = join(directory, name);
+  for (const name of namesIn(context.layout.references).toSorted()) {
+    const path = context.layout.reference(name);
     const object = context.relative(path);
     const remove = (): void => rmSync(path, { force: true });
     const reference = images.referenceIn(name, () => {});
@@ -113,9 +113,8 @@ async function* checkReferences(context: FsckContext): AsyncGenerator<Finding, v
 
 /** Checks named leases. A damaged one keeps nothing, so its owner must take it again. */
 async function* checkLeases(context: FsckContext): AsyncGenerator<Finding> {
-  const directory = join(context.layout.images, "leases");
-  for (const name of namesIn(directory).toSorted()) {
-    const path = join(directory, name);
+  for (const name of namesIn(context.layout.leases).toSorted()) {
+    const path = context.layout.namedLease(name);
     if (readChecked(path, () => {}) !== undefined || !existsSync(path)) continue;
     yield await context.corrected(finding("lease-damaged", context.relative(path)), "removed; take the lease again", () =>
       rmSync(path, { force: true }),
@@ -126,10 +125,11 @@ async function* checkLeases(context: FsckContext): AsyncGenerator<Finding> {
 async function* unusedDocuments(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
   const used = new Set<string>();
   for (const { manifestDigest, configDigest } of context.records.values())
-    for (const digest of [manifestDigest, configDigest]) used.add(digestFileName(digest));
-  for (const kind of ["manifests", "configs"]) {
-    for (const name of namesIn(join(context.layout.images, kind)).toSorted()) {
-      if (DIGEST_NAME.test(name) && !used.has(name)) yield finding("document-unused", `images/${kind}/${name}`);
+    for (const digest of [manifestDigest, configDigest]) used.add(digest);
+  for (const kind of ["manifest", "config"] as const) {
+    for (const name of namesIn(context.layout[`${kind}s`]).toSorted()) {
+      const digest = parseDigestName(name);
+      if (digest && !used.has(digest)) yield finding("document-unused", context.relative(context.layout[kind](digest)));
     }
   }
 }

@@ -1,8 +1,8 @@
 /** Checks each layer's own files, and withdraws a layer that cannot be repaired, so that the next pull fetches it. */
 import { existsSync, lstatSync } from "node:fs";
-import { join } from "node:path";
 import { PROFILES, type Profile } from "../store/profile.ts";
 import type { DiffId } from "../image/digest.ts";
+import type { TreeId } from "../store/ids.ts";
 import { Images } from "../store/images.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { mapInOrder, type FsckContext } from "./fsck-context.ts";
@@ -58,13 +58,16 @@ async function checkLayer(context: FsckContext, diffId: DiffId, profiles: readon
 
 async function checkOnce(context: FsckContext, diffId: DiffId, profiles: readonly Profile[]): Promise<Outcome> {
   const { layout, layers, superblock, level } = context;
-  const directory = context.relative(layout.layer(diffId));
   const images = context.imagesWith(new Set([diffId]));
   const record = layers.record(diffId);
   if (!record)
     return {
       diffId,
-      fault: finding("layer-record", `${directory}/layer.json`, { expected: "the layer's record", found: "missing or damaged", images }),
+      fault: finding("layer-record", context.relative(layout.layerRecord(diffId)), {
+        expected: "the layer's record",
+        found: "missing or damaged",
+        images,
+      }),
     };
   const [sidecar, headers] = [layers.sidecarPath(diffId), layers.headersPath(diffId)];
   const request: LayerRequest = { diffId, sidecar, headers, owner: superblock.owner, profiles, deep: level !== "quick" };
@@ -72,12 +75,12 @@ async function checkOnce(context: FsckContext, diffId: DiffId, profiles: readonl
   if (!checked) return { diffId };
   if (!checked.fault) return { diffId, checked };
   const { kind, found, offset } = checked.fault;
-  const object = `${directory}/${kind.startsWith("sidecar") ? "sidecar" : "headers"}`;
+  const object = context.relative(kind.startsWith("sidecar") ? sidecar : headers);
   return { diffId, fault: finding(kind, object, { found, images, ...(offset !== undefined && { path: `byte ${offset}` }) }) };
 }
 
 function identity({ layout }: FsckContext, diffId: DiffId): string | undefined {
-  const stats = ["", "sidecar"].map((name) => lstatSync(join(layout.layer(diffId), name), { throwIfNoEntry: false }));
+  const stats = [layout.layer(diffId), layout.sidecar(diffId)].map((path) => lstatSync(path, { throwIfNoEntry: false }));
   return stats[0] && stats.map((stat) => stat?.ino).join();
 }
 
@@ -85,7 +88,7 @@ function identity({ layout }: FsckContext, diffId: DiffId): string | undefined {
  * Withdraws a layer so that a pull notices: the image records that have it are no longer trusted, and damaged trees are moved to
  * staging. They are not deleted, because a sandbox may be running in them.
  */
-export async function withdrawLayer(context: FsckContext, diffId: DiffId, damagedTrees: Iterable<string> = []): Promise<void> {
+export async function withdrawLayer(context: FsckContext, diffId: DiffId, damagedTrees: Iterable<TreeId> = []): Promise<void> {
   const { layout, layers, signal } = context;
   using lock = await FileLock.acquire(layout.layerLock(diffId), { signal });
   void lock;

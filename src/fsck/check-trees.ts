@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
 import { materializeTree } from "../tree/materialize.ts";
+import { parseTreeId } from "../store/ids.ts";
 import { treesOf } from "../store/images.ts";
 import type { TreeTask } from "../tree/tree-plan.ts";
 import { mapInOrder, type FsckContext, type KnownTree } from "./fsck-context.ts";
@@ -12,10 +13,12 @@ import type { CheckedTree } from "./fsck-tasks.ts";
 export async function* checkTrees(context: FsckContext): AsyncGenerator<Finding> {
   const { layout, pool, signal } = context;
   const names = namesIn(layout.trees)
-    .filter((name) => /^[a-z2-7]{26}$/.test(name))
+    .map((name) => parseTreeId(name))
+    .filter((treeId) => treeId !== undefined)
     .toSorted();
   for (const name of names)
-    if (!context.trees.has(name)) yield finding("tree-unknown", `trees/${name}`, { expected: "a layer and an image that explain it" });
+    if (!context.trees.has(name))
+      yield finding("tree-unknown", context.relative(layout.tree(name)), { expected: "a layer and an image that explain it" });
   const trees = [...context.trees.values()].filter(({ diffId, treeId }) => context.known.has(diffId) && names.includes(treeId));
   let done = 0;
   const results = mapInOrder(trees, { concurrency: pool.size, signal }, async (tree) => ({ tree, checked: await compare(context, tree) }));
@@ -43,7 +46,7 @@ function taskOf(context: FsckContext, { diffId, profile, resolution }: KnownTree
 /** Reports the first differences one by one and counts the others in one more finding. The tree is made again once. */
 async function* reportTree(context: FsckContext, tree: KnownTree, { count, differences }: CheckedTree): AsyncGenerator<Finding> {
   const images = context.namesOf((record) => treesOf(record).includes(tree.treeId));
-  const object = `trees/${tree.treeId}`;
+  const object = context.relative(context.layout.tree(tree.treeId));
   const found = differences.map(({ kind, path, expected, found: have }) =>
     finding("tree-difference", object, { path, expected: `${kind}: ${expected}`, found: have, images }),
   );

@@ -1,12 +1,13 @@
 /** The state that the checks of one fsck share. */
 import type { TreeTaskMap } from "../tree/tasks.ts";
 import type { FsckTaskMap } from "./fsck-tasks.ts";
-import { existsSync, readFileSync, renameSync } from "node:fs";
+import { existsSync, renameSync } from "node:fs";
 import { randomBytes } from "node:crypto";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { pMapIterable } from "p-map";
 import { isErrno } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
+import type { TreeId } from "../store/ids.ts";
 import type { ImageRecord, ReferenceRecord } from "../store/images.ts";
 import { bootStart } from "../store/boot-start.ts";
 import { Layers } from "../store/layers.ts";
@@ -15,6 +16,7 @@ import type { StoreLayout } from "../store/layout.ts";
 import type { Profile } from "../store/profile.ts";
 import type { Superblock } from "../store/superblock.ts";
 import { TreeMarks } from "../store/tree-marks.ts";
+import { readBootId } from "../system/boot-id.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 import type { Resolution } from "../tree/resolution.ts";
 import type { TrustTerms } from "../tree/source-trust.ts";
@@ -54,7 +56,7 @@ export interface KnownLayer {
 
 /** A tree whose id follows from a layer or image of this store. */
 export interface KnownTree {
-  readonly treeId: string;
+  readonly treeId: TreeId;
   readonly diffId: DiffId;
   readonly profile: Profile;
   readonly resolution: Resolution;
@@ -81,7 +83,7 @@ export class FsckContext {
   readonly records: Map<string, ImageRecord> = new Map();
   readonly references: ReferenceRecord[] = [];
   readonly known: Map<DiffId, KnownLayer> = new Map();
-  readonly trees: Map<string, KnownTree> = new Map();
+  readonly trees: Map<TreeId, KnownTree> = new Map();
   #workspace: Staging | undefined;
   #since: number | undefined;
 
@@ -91,7 +93,7 @@ export class FsckContext {
     this.pool = pool;
     this.options = options;
     this.level = options.level ?? "default";
-    this.bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    this.bootId = readBootId();
     this.layers = new Layers(layout, this.bootId);
     this.treeMarks = new TreeMarks(layout, this.bootId);
   }
@@ -109,12 +111,12 @@ export class FsckContext {
   get trust(): TrustTerms {
     const { layout, bootId } = this;
     this.#since ??= this.repairing ? bootStart(layout, bootId) : Infinity;
-    return { since: this.#since, verified: join(layout.staging, `verified-${bootId}`) };
+    return { since: this.#since, verified: layout.verified(bootId) };
   }
 
   /** Returns the path relative to the root of the store. */
   relative(path: string): string {
-    return path.slice(this.layout.root.length + 1);
+    return this.layout.relative(path);
   }
 
   /** Returns the result of `work` on these layers; undefined if it failed because one of them was removed meanwhile. */
@@ -152,12 +154,12 @@ export class FsckContext {
 
   /** As for every handle (format/store.md, "Staging"), but directories of dead processes are kept: they are findings. */
   get #staging(): Staging {
-    return (this.#workspace ??= Staging.createBesideDead(this.layout.staging));
+    return (this.#workspace ??= Staging.createBesideDead(this.layout));
   }
 
   /** Moves an object to staging instead of deleting it: another process may be using it. */
   setAside(path: string): void {
-    const target = join(this.layout.staging, `replaced-${basename(path).slice(0, 80)}-${randomBytes(4).toString("hex")}`);
+    const target = this.layout.replaced(basename(path), randomBytes(4).toString("hex"));
     try {
       renameSync(path, target);
     } catch (error) {

@@ -5,7 +5,7 @@ import { fsPath, showBytes, toByteString, type ByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import { exportLayer, type ExportRequest } from "../export/export-layer.ts";
 import type { DiffId } from "../image/digest.ts";
-import { INODE_ID_BYTES } from "../store/inode.ts";
+import { INODE_ID_BYTES, inodeNameOf, type InodeName } from "../store/ids.ts";
 import { chunkPath } from "../store/layout.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import type { Handled, Handlers, Task } from "../system/worker-pool.ts";
@@ -59,16 +59,14 @@ export interface ChunksRequest {
 export interface FoundFault extends ChunkFault {
   readonly entry: number;
   readonly ordinal: number;
-  /** Inode id in hex. */
-  readonly inode: string;
+  readonly inode: InodeName;
 }
 
 export interface UsesRequest {
   readonly sidecar: string;
   readonly profile: Profile;
   readonly owner: Owner;
-  /** Inode ids in hex. */
-  readonly inodes: readonly string[];
+  readonly inodes: readonly InodeName[];
 }
 
 export interface CheckedTree {
@@ -169,17 +167,17 @@ function checkChunks({ chunks, profile, owner, inodes: wanted, deep }: ChunksReq
     const [entry, ordinal] = [wanted[at]!, wanted[at + 1]!];
     const inode = inodes.inode(entry);
     const found = checkChunk(toByteString(chunkPath(chunks, inode, ordinal)), expectedInode(inodes, entry), deep);
-    for (const one of found) faults.push({ ...one, entry, ordinal, inode: inode.toString("hex") });
+    for (const one of found) faults.push({ ...one, entry, ordinal, inode: inodeNameOf(inode) });
   }
   return faults;
 }
 
 /** Returns the live paths (byte strings) of the regular files that have these inodes. */
-function findUses({ profile, owner, inodes: wanted }: UsesRequest, sidecar: Sidecar): Record<string, string[]> {
+function findUses({ profile, owner, inodes: wanted }: UsesRequest, sidecar: Sidecar): Record<InodeName, string[]> {
   const inodes = new LayerInodes(sidecar, profile, owner);
-  const uses: Record<string, string[]> = Object.fromEntries(wanted.map((inode) => [inode, []]));
+  const uses = Object.fromEntries(wanted.map((inode) => [inode, [] as string[]])) as Record<InodeName, string[]>;
   for (let entry = 1; entry < sidecar.live; entry++) {
-    if (inodes.isLinked(entry)) uses[inodes.inode(entry).toString("hex")]?.push(sidecar.path(entry));
+    if (inodes.isLinked(entry)) uses[inodeNameOf(inodes.inode(entry))]?.push(sidecar.path(entry));
   }
   return uses;
 }

@@ -3,7 +3,7 @@ import type { DiffId } from "../image/digest.ts";
 import type { GcParts } from "./gc-parts.ts";
 import { INODE_ROW_BYTES, type CatalogSession } from "../store/catalog/catalog-session.ts";
 import { bumpGeneration } from "../store/generation.ts";
-import { INODE_ID_BYTES } from "../store/inode.ts";
+import { INODE_ID_BYTES, inodeIdAt, type InodeId } from "../store/ids.ts";
 import { chunkPath } from "../store/layout.ts";
 import { Shards } from "../store/real-directory.ts";
 import { FileLock } from "../system/file-lock.ts";
@@ -125,9 +125,8 @@ export async function unusedRows(session: CatalogSession, { rows, from, to }: Ro
   return (await session.unusedWithout(ids, removed)).map((index) => from + index);
 }
 
-function idOf(rows: Uint8Array, row: number): Uint8Array {
-  const at = row * INODE_ROW_BYTES;
-  return rows.subarray(at, at + INODE_ID_BYTES);
+function idOf(rows: Uint8Array, row: number): InodeId {
+  return inodeIdAt(rows, row * INODE_ROW_BYTES);
 }
 
 /** Returns the bytes of content of a row. */

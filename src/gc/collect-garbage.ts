@@ -16,13 +16,13 @@
  * A dry run makes the same decisions and skips every deletion.
  */
 import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { parseBlobDigest } from "../image/digest.ts";
 import { mountedTrees } from "../inspect/mounted-trees.ts";
 import { KEEP_YOUNGER_MS, readImages } from "../inspect/roots.ts";
 import type { GcParts } from "./gc-parts.ts";
 import { sweepDownloads } from "../store/downloads.ts";
+import { parseTreeId, type TreeId } from "../store/ids.ts";
+import { parseDigestName } from "../store/layout.ts";
 import { sweepProofs } from "../store/proofs.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
@@ -65,24 +65,24 @@ export async function collectGarbage(parts: GcParts, options: GcOptions = {}): P
 async function removeUnused(parts: GcParts, collection: Collection): Promise<void> {
   const { layout, layers } = parts;
   const { uses, options, tally } = collection;
-  let mounted: ReadonlySet<string> | undefined;
-  for (const id of readdirSync(layout.trees)) {
+  let mounted: ReadonlySet<TreeId> | undefined;
+  for (const name of readdirSync(layout.trees)) {
     options.signal?.throwIfAborted();
-    if (uses.has(id) || !/^[a-z2-7]{26}$/.test(id)) continue;
+    const treeId = parseTreeId(name);
+    if (treeId === undefined || uses.has(treeId)) continue;
     mounted ??= mountedTrees(layout);
-    if (!mounted.has(id)) removeTree(parts, collection, id);
+    if (!mounted.has(treeId)) removeTree(parts, collection, treeId);
     await nextTurn();
   }
   for (const diffId of layers.list()) {
     options.signal?.throwIfAborted();
     if (!uses.has(diffId)) await removeLayer(parts, collection, diffId);
   }
-  for (const name of namesIn(join(layout.root, "blobs"))) {
-    if (!/^sha(?:256|512)-[0-9a-f]+$/.test(name)) continue;
-    const digest = parseBlobDigest(name.replace("-", ":"));
-    if (!uses.has(digest)) removeBlob(parts, collection, digest);
+  for (const name of namesIn(layout.blobs)) {
+    const digest = parseDigestName(name);
+    if (digest !== undefined && !uses.has(digest)) removeBlob(parts, collection, digest);
   }
-  const downloads = sweepDownloads(join(layout.staging, "downloads"), { dryRun: options.dryRun === true });
+  const downloads = sweepDownloads(layout, { dryRun: options.dryRun === true });
   tally.downloads.push(...downloads.map(({ name }) => name.replace("-", ":")));
   for (const { bytes } of downloads) tally.blobBytes += bytes;
 }

@@ -5,6 +5,7 @@ import type { BlobDigest } from "../image/digest.ts";
 import { mountedTrees } from "../inspect/mounted-trees.ts";
 import { isYoung, readImages, type KnownImage, type Reason } from "../inspect/roots.ts";
 import type { GcParts } from "./gc-parts.ts";
+import type { TreeId } from "../store/ids.ts";
 import { treesOf } from "../store/images.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { DeletionQueue } from "./deletion-queue.ts";
@@ -13,7 +14,7 @@ import { moveTreeToStaging } from "./remove-objects.ts";
 
 export interface DematerializeResult {
   /** Ids of the dropped trees. */
-  readonly trees: readonly string[];
+  readonly trees: readonly TreeId[];
   readonly inUse: readonly TreeInUse[];
 }
 
@@ -21,7 +22,7 @@ export interface DropRequest {
   /** All images of the store: each of them may use a tree. */
   readonly images: Iterable<KnownImage>;
   /** Drop only these trees. Default: the trees of all images. */
-  readonly only?: ReadonlySet<string>;
+  readonly only?: ReadonlySet<TreeId>;
   /** Keep the trees of images that were used in the last `keepYoungerMs` ms. Default 0. */
   readonly keepYoungerMs?: number | undefined;
   /** The image whose lease the caller itself holds, shared. */
@@ -37,7 +38,7 @@ export interface OwnLease {
 
 /** The caller holds locks/gc. */
 export async function dropTrees(parts: GcParts, request: DropRequest, deletions: DeletionQueue): Promise<DematerializeResult> {
-  const usersOf = new Map<string, KnownImage[]>();
+  const usersOf = new Map<TreeId, KnownImage[]>();
   for (const image of request.images) {
     for (const treeId of new Set(treesOf(image.record))) {
       if (request.only?.has(treeId) === false) continue;
@@ -47,7 +48,7 @@ export async function dropTrees(parts: GcParts, request: DropRequest, deletions:
     }
   }
   const mounted = mountTable(parts);
-  const trees: string[] = [];
+  const trees: TreeId[] = [];
   const inUse: TreeInUse[] = [];
   for (const [treeId, users] of usersOf) {
     await nextTurn();
@@ -61,8 +62,8 @@ export async function dropTrees(parts: GcParts, request: DropRequest, deletions:
 }
 
 /** Caches the mount table for a moment: reading it takes time for every process of the machine. */
-function mountTable({ layout }: GcParts): () => ReadonlySet<string> {
-  let known: { readonly time: number; readonly trees: ReadonlySet<string> } | undefined;
+function mountTable({ layout }: GcParts): () => ReadonlySet<TreeId> {
+  let known: { readonly time: number; readonly trees: ReadonlySet<TreeId> } | undefined;
   return () => {
     if (!known || performance.now() - known.time > 50) known = { time: performance.now(), trees: mountedTrees(layout) };
     return known.trees;
@@ -82,7 +83,7 @@ export async function dematerializeImage(parts: GcParts, digest: BlobDigest, sig
 /** Drops trees of an image whose lease the caller holds. Trees that another handle or process uses stay. */
 export async function dematerializeOwn(
   parts: GcParts,
-  { own, only }: { own: OwnLease; only: ReadonlySet<string> },
+  { own, only }: { own: OwnLease; only: ReadonlySet<TreeId> },
   signal: AbortSignal,
 ): Promise<DematerializeResult> {
   using lock = await FileLock.acquire(parts.layout.lock("gc"), { signal });
@@ -105,7 +106,7 @@ function dropTree(
     users,
     mounted,
     deletions,
-  }: { treeId: string; users: readonly KnownImage[]; mounted: () => ReadonlySet<string>; deletions: DeletionQueue },
+  }: { treeId: TreeId; users: readonly KnownImage[]; mounted: () => ReadonlySet<TreeId>; deletions: DeletionQueue },
   { keepYoungerMs = 0, own, dryRun }: DropRequest,
 ): Reason | undefined {
   const written = users.flatMap(({ reasons }) => reasons).find(({ kind }) => kind === "lease");

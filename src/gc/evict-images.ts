@@ -1,5 +1,4 @@
 /** Evicts images to keep a byte budget: images that only references keep, the least recently used first. */
-import { join } from "node:path";
 import type { GcParts } from "./gc-parts.ts";
 import { filesIn } from "../inspect/usage.ts";
 import type { Collection } from "./collection.ts";
@@ -11,7 +10,7 @@ export async function evictImages(parts: GcParts, collection: Collection, keepBy
   const { images, options, tally } = collection;
   // a dry run has deleted nothing yet, so the bytes that it would have freed are still counted
   const planned = options.dryRun ? tally.bytes + tally.blobBytes : 0;
-  const size = (await countContents(parts, options.signal)).bytes + filesIn(join(parts.layout.root, "blobs")).bytes - planned;
+  const size = (await countContents(parts, options.signal)).bytes + filesIn(parts.layout.blobs).bytes - planned;
   const before = tally.bytes + tally.blobBytes;
   const remaining = (): number => size - (tally.bytes + tally.blobBytes - before);
   const candidates = [...images.values()].filter(({ reasons }) => reasons.every(({ kind }) => kind === "reference"));

@@ -5,8 +5,8 @@
  */
 import { existsSync, readdirSync } from "node:fs";
 import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
-import { base32, INODE_ID_BYTES } from "../store/inode.ts";
-import { chunkPath } from "../store/layout.ts";
+import { INODE_ID_BYTES, inodeIdAt, inodeNameOf, type InodeId, type InodeName } from "../store/ids.ts";
+import { chunkPath, isShard, parseLinkSource } from "../store/layout.ts";
 import { PROFILES, type Owner, type Profile } from "../store/profile.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
 import { readSidecar } from "../tree/read-sidecar.ts";
@@ -22,8 +22,7 @@ export interface FindChunksRequest {
 /** The inode of a row in another profile. */
 export interface Form {
   readonly row: number;
-  /** 20 bytes. */
-  readonly id: Uint8Array;
+  readonly id: InodeId;
   /** Those that exist. */
   readonly ordinals: readonly number[];
 }
@@ -82,7 +81,7 @@ function byRow({ ids, width }: Search, found: Found): Pick<FoundChunks, "ordinal
   for (const [index, list] of [...found].sort(([a], [b]) => a - b)) {
     const row = Math.floor(index / width);
     if (index % width === 0) ordinals.set(row, list);
-    else forms.push({ row, id: Uint8Array.from(idAt(ids, index)), ordinals: list });
+    else forms.push({ row, id: inodeIdAt(Uint8Array.from(idAt(ids, index)), 0), ordinals: list });
   }
   return { ordinals, forms };
 }
@@ -97,12 +96,12 @@ const LOOKUPS = 2;
 function readNames({ chunks, ids, width }: Search): Found | undefined {
   const count = ids.length / INODE_ID_BYTES;
   const most = count * LOOKUPS * LOOKUP_COST;
-  const shards = readdirSync(chunks, { withFileTypes: true }).filter((entry) => /^[a-z2-7]{2}$/.test(entry.name) && entry.isDirectory());
+  const shards = readdirSync(chunks, { withFileTypes: true }).filter((entry) => isShard(entry.name) && entry.isDirectory());
   if (shards.length * DIRECTORY_COST > most) return undefined;
-  const wanted = new Map<string, number>();
+  const wanted = new Map<InodeName, number>();
   // if a form is also the native inode of another row, the file belongs to that row
   for (let first = width - 1; first >= 0; first--)
-    for (let index = first; index < count; index += width) wanted.set(base32(idAt(ids, index)), index);
+    for (let index = first; index < count; index += width) wanted.set(inodeNameOf(idAt(ids, index)), index);
   const found: Found = new Map();
   let read = 0;
   for (const [at, { name: shard }] of shards.entries()) {
@@ -111,9 +110,10 @@ function readNames({ chunks, ids, width }: Search): Found | undefined {
     // ids are digests, so the remaining directories are about as large as those already read
     if ((read / (at + 1)) * shards.length > most) return undefined;
     for (const name of names) {
-      const index = wanted.get(shard + name.slice(0, 30));
-      const ordinal = name.length === 30 ? 0 : Number(/^\.([1-9]\d{0,9})$/.exec(name.slice(30))?.[1]);
-      if (index === undefined || Number.isNaN(ordinal) || (ordinal === 0 && index % width === 0)) continue;
+      const source = parseLinkSource(shard, name);
+      const index = source && wanted.get(source.inode);
+      if (index === undefined || (source!.ordinal === 0 && index % width === 0)) continue;
+      const { ordinal } = source!;
       const list = found.get(index);
       if (list) list.push(ordinal);
       else found.set(index, [ordinal]);
@@ -139,6 +139,6 @@ function lookUpNames({ chunks, ids, width }: Search): Found {
 /** First ordinal of the files that replace ordinals without room for another link (EMLINK). */
 const OVERFLOW = 1_000_000;
 
-function idAt(ids: Buffer, index: number): Buffer {
-  return ids.subarray(index * INODE_ID_BYTES, (index + 1) * INODE_ID_BYTES);
+function idAt(ids: Buffer, index: number): InodeId {
+  return inodeIdAt(ids, index * INODE_ID_BYTES);
 }

@@ -1,6 +1,7 @@
 /** Options and result of a garbage collection. */
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import type { Reason } from "../inspect/roots.ts";
+import type { TreeId } from "../store/ids.ts";
 
 export interface GcOptions {
   /** Report what would be removed, and remove nothing. Counts and bytes hold if the store does not change until the removal. */
@@ -23,7 +24,7 @@ export interface GcResult {
   readonly references: readonly { readonly reference: string; readonly platform: string; readonly manifestDigest: BlobDigest }[];
   readonly layers: readonly DiffId[];
   /** Tree ids. */
-  readonly trees: readonly string[];
+  readonly trees: readonly TreeId[];
   /** With `trees`: the trees that stay because they are in use. */
   readonly treesInUse: readonly TreeInUse[];
   /** Kept blobs of removed images. */
@@ -41,7 +42,7 @@ export interface GcResult {
 
 /** A tree that was not dropped, and the first reason found. */
 export interface TreeInUse {
-  readonly treeId: string;
+  readonly treeId: TreeId;
   readonly reason: Reason;
 }
 
@@ -50,7 +51,7 @@ export interface Tally {
   images: BlobDigest[];
   references: GcResult["references"][number][];
   layers: DiffId[];
-  trees: string[];
+  trees: TreeId[];
   treesInUse: TreeInUse[];
   blobs: BlobDigest[];
   downloads: string[];

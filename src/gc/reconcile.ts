@@ -1,9 +1,11 @@
 /** The first step of every collection: adds layers that the catalog lacks, and finishes what an earlier collection began. */
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { parseDiffId, type DiffId } from "../image/digest.ts";
+import type { DiffId } from "../image/digest.ts";
 import { mountedTrees } from "../inspect/mounted-trees.ts";
 import type { GcParts } from "./gc-parts.ts";
+import type { TreeId } from "../store/ids.ts";
+import { parseStagingName } from "../store/layout.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { DeletionQueue } from "./deletion-queue.ts";
 import { addSwept, type Tally } from "./gc-result.ts";
@@ -22,15 +24,14 @@ export async function reconcile(
     const inodes = await readRows(parts, layers.sidecarPath(diffId));
     if (inodes) await catalog.addLayer({ diffId, inodes }, signal);
   }
-  let mounted: ReadonlySet<string> | undefined;
+  let mounted: ReadonlySet<TreeId> | undefined;
   for (const name of readdirSync(parts.layout.staging)) {
     const path = join(parts.layout.staging, name);
-    const removed = /^removed-([0-9a-f]{64})$/.exec(name)?.[1];
-    const replaced = /^replaced-([a-z2-7]{26})-/.exec(name)?.[1];
-    if (removed !== undefined) await finishRemoval(parts, { diffId: parseDiffId(`sha256:${removed}`), path }, { tally, signal });
-    if (replaced === undefined) continue;
+    const staged = parseStagingName(name);
+    if (staged.kind === "removed-layer") await finishRemoval(parts, { diffId: staged.diffId, path }, { tally, signal });
+    if (staged.kind !== "replaced-tree") continue;
     mounted ??= mountedTrees(parts.layout);
-    if (!mounted.has(replaced)) deletions.add(path);
+    if (!mounted.has(staged.treeId)) deletions.add(path);
   }
 }
 

@@ -1,11 +1,11 @@
 /** Removes one object of a kind, under the lock that its users hold. An object that is in use after all is skipped. */
 import { randomBytes } from "node:crypto";
 import { renameSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { isErrno } from "../errors.ts";
-import { digestHex, type BlobDigest, type DiffId } from "../image/digest.ts";
+import type { BlobDigest, DiffId } from "../image/digest.ts";
 import { isYoung, type KnownImage } from "../inspect/roots.ts";
 import type { GcParts } from "./gc-parts.ts";
+import type { TreeId } from "../store/ids.ts";
 import type { StoreLayout } from "../store/layout.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { Collection } from "./collection.ts";
@@ -35,7 +35,7 @@ export function removeImage(parts: GcParts, collection: Collection, { record, re
 }
 
 /** Removes a tree that no record names. */
-export function removeTree({ layout }: GcParts, { uses, options, tally, deletions }: Collection, treeId: string): void {
+export function removeTree({ layout }: GcParts, { uses, options, tally, deletions }: Collection, treeId: TreeId): void {
   using lock = FileLock.try(layout.treeLock(treeId));
   if (!lock) return;
   uses.refresh();
@@ -46,8 +46,8 @@ export function removeTree({ layout }: GcParts, { uses, options, tally, deletion
 }
 
 /** The caller holds the tree's lock exclusively. Returns the new path, or undefined if the tree does not exist. */
-export function moveTreeToStaging(layout: StoreLayout, treeId: string): string | undefined {
-  const moved = join(layout.staging, `replaced-${treeId}-${randomBytes(4).toString("hex")}`);
+export function moveTreeToStaging(layout: StoreLayout, treeId: TreeId): string | undefined {
+  const moved = layout.replaced(treeId, randomBytes(4).toString("hex"));
   try {
     renameSync(layout.tree(treeId), moved);
     return moved;
@@ -72,7 +72,7 @@ export async function removeLayer(parts: GcParts, collection: Collection, diffId
     addSwept(tally, await weighLayer(parts, { diffId, removed: removedLayers }, options.signal));
     return;
   }
-  const moved = join(layout.staging, `removed-${digestHex(diffId)}`);
+  const moved = layout.removedLayer(diffId);
   rmSync(moved, { recursive: true, force: true });
   renameSync(layout.layer(diffId), moved);
   addSwept(tally, await sweepLayer(parts, { diffId, directory: moved }, options.signal));

@@ -1,13 +1,14 @@
 /** Counts how many images use each object, so that the cost of removing an image depends on the image and not on the store. */
 import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { parseBlobDigest, type BlobDigest, type DiffId } from "../image/digest.ts";
 import type { GcParts } from "./gc-parts.ts";
+import type { BlobDigest, DiffId } from "../image/digest.ts";
+import type { TreeId } from "../store/ids.ts";
 import { treesOf, type ImageRecord } from "../store/images.ts";
+import { parseDigestName } from "../store/layout.ts";
 
 export interface Unused {
   readonly layers: readonly DiffId[];
-  readonly trees: readonly string[];
+  readonly trees: readonly TreeId[];
   readonly blobs: readonly BlobDigest[];
 }
 
@@ -24,22 +25,23 @@ export class UseCounts {
     this.refresh();
   }
 
-  has(id: DiffId | BlobDigest | string): boolean {
+  has(id: DiffId | BlobDigest | TreeId): boolean {
     return this.#counts.has(id);
   }
 
   /** Counts records that other processes have written since. Call it under the lock that those processes hold until their record exists. */
   refresh(): void {
-    const directory = join(this.#parts.layout.images, "records");
+    const directory = this.#parts.layout.records;
     const changed = directoryVersion(directory);
     if (changed !== undefined && changed === this.#seen) return;
     for (const name of readdirSync(directory)) {
+      const digest = parseDigestName(name);
+      if (digest === undefined) continue;
       // taken before the record is read: a later write gives another version
-      const version = fileVersion(join(directory, name));
-      const digest = name.replace("-", ":");
+      const version = fileVersion(this.#parts.layout.imageRecord(digest));
       const known = this.#records.get(digest);
       if (version === undefined || known?.version === version) continue;
-      const record = this.#parts.images.record(parseBlobDigest(digest), this.#parts.warn);
+      const record = this.#parts.images.record(digest, this.#parts.warn);
       if (known?.record) this.#count(known.record, -1);
       if (record) this.#count(record, 1);
       this.#records.set(digest, { version, record });

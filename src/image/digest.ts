@@ -11,8 +11,6 @@ type Branded<Name extends string> = string & { readonly [brand]: Name };
 export type BlobDigest = Branded<"BlobDigest">;
 /** Digest of an uncompressed layer: the identity of a layer in the store. Always sha256. */
 export type DiffId = Branded<"DiffId">;
-/** SHA-256 of the content of one whole file, as 64 hex digits without an algorithm. */
-export type ChunkId = Branded<"ChunkId">;
 
 const GRAMMAR: RegExp = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 const SHA256: RegExp = /^sha256:[0-9a-f]{64}$/;

@@ -5,16 +5,15 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { isErrno, ShaleError } from "../errors.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
 import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
-import { base32, INODE_ID_BYTES, parseBase32 } from "../store/inode.ts";
-import type { StoreLayout } from "../store/layout.ts";
+import { inodeIdAt, inodeIdOf, inodeNameOf, type InodeId, type InodeName } from "../store/ids.ts";
+import { isShard, parseLinkSource, type StoreLayout } from "../store/layout.ts";
 import { PROFILES, type Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
 import type { StoreParts } from "./store-parts.ts";
 
 interface Orphan {
-  /** The inode id. */
-  readonly id: Uint8Array;
+  readonly id: InodeId;
   readonly path: string;
   readonly bytes: number;
 }
@@ -45,7 +44,7 @@ export async function findOrphans(parts: StoreParts, signal?: AbortSignal): Prom
       signal?.throwIfAborted();
       const rows = await readRows(parts, diffId, native);
       if (!rows) return undefined;
-      for (let at = 0; at < rows.length; at += INODE_ROW_BYTES) names.delete(base32(rows.subarray(at, at + INODE_ID_BYTES)));
+      for (let at = 0; at < rows.length; at += INODE_ROW_BYTES) names.delete(inodeNameOf(inodeIdAt(rows, at)));
       await nextTurn();
     }
   }
@@ -54,20 +53,20 @@ export async function findOrphans(parts: StoreParts, signal?: AbortSignal): Prom
     files.flatMap((file) => {
       const path = join(layout.chunks, name.slice(0, 2), file);
       const stat = lstatSync(path, { throwIfNoEntry: false });
-      return stat?.isFile() ? [{ id: parseBase32(name), path, bytes: stat.size }] : [];
+      return stat?.isFile() ? [{ id: inodeIdOf(name), path, bytes: stat.size }] : [];
     }),
   );
   return { orphans, layers };
 }
 
 /** Removes the inodes that the catalog knows: their layer was announced and is about to be published. */
-async function removeKnown({ catalog }: StoreParts, names: Map<string, unknown>, signal: AbortSignal | undefined): Promise<void> {
-  const all = [...names.keys()].map(parseBase32).sort((a, b) => a.compare(b));
+async function removeKnown({ catalog }: StoreParts, names: Map<InodeName, unknown>, signal: AbortSignal | undefined): Promise<void> {
+  const all = [...names.keys()].sort().map(inodeIdOf);
   for (let at = 0; at < all.length; at += GROUP) {
     const ids = all.slice(at, at + GROUP);
     const unknown = new Set(await catalog.session((session) => session.unusedWithout(ids, new Set()), signal));
     ids.forEach((id, index) => {
-      if (!unknown.has(index)) names.delete(base32(id));
+      if (!unknown.has(index)) names.delete(inodeNameOf(id));
     });
   }
 }
@@ -87,13 +86,13 @@ export function isIngestRunning(layout: StoreLayout): boolean {
 }
 
 /** Returns the file names by inode id in base32. */
-async function listChunks(chunks: string, signal: AbortSignal | undefined): Promise<Map<string, string[]>> {
-  const found = new Map<string, string[]>();
-  for (const shard of readdirSync(chunks).filter((name) => /^[a-z2-7]{2}$/.test(name))) {
+async function listChunks(chunks: string, signal: AbortSignal | undefined): Promise<Map<InodeName, string[]>> {
+  const found = new Map<InodeName, string[]>();
+  for (const shard of readdirSync(chunks).filter(isShard)) {
     signal?.throwIfAborted();
     for (const file of namesIn(join(chunks, shard))) {
-      if (!/^[a-z2-7]{30}(?:\.[1-9]\d*)?$/.test(file)) continue;
-      const name = shard + file.slice(0, 30);
+      const name = parseLinkSource(shard, file)?.inode;
+      if (name === undefined) continue;
       const files = found.get(name);
       if (files) files.push(file);
       else found.set(name, [file]);

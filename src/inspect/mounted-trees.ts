@@ -8,11 +8,12 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { toByteString, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
-import type { StoreLayout } from "../store/layout.ts";
+import type { TreeId } from "../store/ids.ts";
+import { findTreeId, type StoreLayout } from "../store/layout.ts";
 
 /** Returns the ids of the trees that are mounted, or moved to staging and still mounted. */
-export function mountedTrees(layout: StoreLayout): ReadonlySet<string> {
-  const mounted = new Set<string>();
+export function mountedTrees(layout: StoreLayout): ReadonlySet<TreeId> {
+  const mounted = new Set<TreeId>();
   const store = locate(layout);
   const { uid } = statSync(layout.root);
   const seen = new Set<string>();
@@ -87,24 +88,19 @@ function join(root: string, path: string): string {
 }
 
 /** Returns the tree of which this mount shows the whole or a part, or on which something is mounted. */
-function boundTree({ device, root, mountPoint }: Mount, store: StoreLocation | undefined): string | undefined {
+function boundTree({ device, root, mountPoint }: Mount, store: StoreLocation | undefined): TreeId | undefined {
   if (!store) return undefined;
   const below = (path: string, directory: string): string | undefined =>
     path.startsWith(`${directory}/`) ? path.slice(directory.length + 1) : undefined;
   const path = device === store.device ? (below(root, store.trees) ?? below(root, store.staging)) : undefined;
-  return treeIn(path ?? below(mountPoint, store.visibleTrees) ?? "");
+  return findTreeId(path ?? below(mountPoint, store.visibleTrees) ?? "");
 }
 
 /** Returns the trees among the lower layers. Their paths may be relative, or those of another namespace, so only the names count. */
-function overlaidTrees({ type, options }: Mount): (string | undefined)[] {
+function overlaidTrees({ type, options }: Mount): (TreeId | undefined)[] {
   if (type !== "overlay") return [];
   const lower = options.filter((option) => /^(?:lowerdir|datadir)\+?=/.test(option));
-  return lower.flatMap((option) => option.slice(option.indexOf("=") + 1).split(":")).map((path) => treeIn(path));
-}
-
-/** Finds a tree id among the names of a path, also in the name that the tree has in staging. */
-function treeIn(path: string): string | undefined {
-  return /(?:^|\/)(?:replaced-)?([a-z2-7]{26})(?:-[0-9a-f]{8})?(?:\/|$)/.exec(path)?.[1];
+  return lower.flatMap((option) => option.slice(option.indexOf("=") + 1).split(":")).map((path) => findTreeId(path));
 }
 
 /**

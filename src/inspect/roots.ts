@@ -1,5 +1,6 @@
 /** The roots of garbage collection: the reasons why an image stays. */
 import type { BlobDigest } from "../image/digest.ts";
+import type { TreeId } from "../store/ids.ts";
 import { treesOf, type ImageRecord, type ReferenceRecord } from "../store/images.ts";
 import { mountedTrees } from "./mounted-trees.ts";
 import type { StoreParts } from "./store-parts.ts";
@@ -13,7 +14,7 @@ export type Reason =
   /** The image was used or pulled recently. */
   | { readonly kind: "young"; readonly lastUse: number }
   /** A tree of the image is mounted. */
-  | { readonly kind: "mount"; readonly treeId: string }
+  | { readonly kind: "mount"; readonly treeId: TreeId }
   /** An `Image` is open, or a child process holds its lease. Only `why` and `dematerialize` report this. */
   | { readonly kind: "handle" }
   /** A running pull needs the object or is making it. Only `why` and `dematerialize` report this. */

@@ -3,6 +3,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
 import type { CatalogInode } from "../store/catalog/catalog-session.ts";
+import type { InodeId } from "../store/ids.ts";
 import { namesIn } from "../system/names-in.ts";
 import { findOrphans } from "./find-orphans.ts";
 import { readImages, type Reason } from "./roots.ts";
@@ -80,7 +81,7 @@ export async function storeUsage(parts: StoreParts, signal?: AbortSignal): Promi
     total.unused += bytes;
   }
   const { layout } = parts;
-  const [blobs, downloads] = [join(layout.root, "blobs"), join(layout.staging, "downloads")].map(filesIn);
+  const [blobs, downloads] = [layout.blobs, layout.downloads].map(filesIn);
   return {
     images: images.map(({ record, reasons, lastUse }, index) => {
       return { manifestDigest: record.manifestDigest, reasons, lastUse, alone: alone[index]!, shared: shared[index]! };
@@ -98,7 +99,7 @@ export async function storeUsage(parts: StoreParts, signal?: AbortSignal): Promi
 
 /** Reads in several sessions, between which other processes may change the catalog: the result may or may not include such a change. */
 async function eachInode(parts: StoreParts, signal: AbortSignal | undefined, visit: (inode: CatalogInode) => void): Promise<void> {
-  let last: Uint8Array | undefined;
+  let last: InodeId | undefined;
   do {
     last = await parts.catalog.session((session) => {
       const start = performance.now();

@@ -9,8 +9,8 @@ import { treesOf } from "../store/images.ts";
 import { mountedTrees } from "./mounted-trees.ts";
 import { isYoung, KEEP_YOUNGER_MS, readImages, type KnownImage, type Reason } from "./roots.ts";
 import type { StoreParts } from "./store-parts.ts";
-import { chunkPath } from "../store/layout.ts";
-import { parseBase32 } from "../store/inode.ts";
+import { chunkPath, parseLinkSourcePath } from "../store/layout.ts";
+import { inodeIdOf, parseTreeId, type InodeName, type TreeId } from "../store/ids.ts";
 
 export type StoredKind = "reference" | "image" | "config" | "blob" | "layer" | "tree" | "inode" | "chunk";
 
@@ -45,9 +45,10 @@ export interface WhyOptions {
  */
 export async function whyKept(parts: StoreParts, object: string, options: WhyOptions = {}): Promise<Why[]> {
   const search = new Search(parts, options);
-  const inode = /^(?:chunks\/)?([a-z2-7]{2})\/?([a-z2-7]{30})(?:\.\d+)?$/.exec(object);
-  if (inode) return search.inode(`${inode[1]}${inode[2]}`);
-  if (/^[a-z2-7]{26}$/.test(object)) return search.tree(object);
+  const inode = parseLinkSourcePath(object);
+  if (inode !== undefined) return search.inode(inode);
+  const treeId = parseTreeId(object);
+  if (treeId !== undefined) return search.tree(treeId);
   if (/^sha(?:256|512):[0-9a-f]+$/.test(object)) return search.digest(object);
   return search.reference(formatReference(parseReference(object)));
 }
@@ -73,7 +74,7 @@ class Search {
     return [{ kind: "reference", id: text, chains }];
   }
 
-  tree(treeId: string): Why[] {
+  tree(treeId: TreeId): Why[] {
     const { layout } = this.#parts;
     const users = this.#having((record) => treesOf(record).includes(treeId));
     if (users.length === 0 && !existsSync(layout.tree(treeId))) return [];
@@ -84,9 +85,9 @@ class Search {
     return [{ kind: "tree", id: treeId, chains }];
   }
 
-  async inode(id: string): Promise<Why[]> {
+  async inode(id: InodeName): Promise<Why[]> {
     const { layout, catalog } = this.#parts;
-    const bytes = parseBase32(id);
+    const bytes = inodeIdOf(id);
     const layers = await catalog.session((session) => session.layersOf(bytes), this.#options.signal);
     if (layers.length === 0 && !existsSync(chunkPath(layout.chunks, bytes))) return [];
     const chains = layers.flatMap((diffId) => prefixed({ kind: "layer", id: diffId }, this.#ofLayer(diffId)));

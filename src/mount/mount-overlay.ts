@@ -1,4 +1,5 @@
 /** An image's trees, mounted as one root file system. */
+import { parseTreeId } from "../store/ids.ts";
 import { closeSync, constants, openSync, realpathSync } from "node:fs";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import { isErrno, isError, messageOf, ShaleError } from "../errors.ts";
@@ -109,7 +110,9 @@ class ShortPaths {
     // the kernel takes backslashes in these for escapes, though nothing needs escaping
     const spelled = name === "lowerdir+" ? value : (value.replaceAll("\\", "\\\\") as ByteString);
     if (spelled.length <= MAX_OPTION_VALUE) return spelled;
-    const [, parent = value, tree = ""] = name === "lowerdir+" ? (/^(.*\/)([a-z2-7]{26})$/s.exec(value) ?? []) : [];
+    const end = value.lastIndexOf("/") + 1;
+    const tree = name === "lowerdir+" ? (parseTreeId(value.slice(end)) ?? "") : "";
+    const parent = tree === "" ? value : value.slice(0, end);
     const fd = openSync(fsPath(parent as ByteString), constants.O_DIRECTORY | constants.O_RDONLY);
     this.#open.push(fd);
     return `/proc/self/fd/${fd}/${tree}` as ByteString;

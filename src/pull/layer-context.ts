@@ -46,6 +46,5 @@ export function proofOf({ descriptor, diffId }: LayerIdentity, repository: strin
 
 /** Where a download is spooled. With `provenFor` the path depends on the repository: bytes of another repository prove nothing. */
 export function spoolOf(layer: LayerIdentity, { store, provenFor }: LayerContext): string {
-  const path = store.layout.download(layer.descriptor.digest);
-  return provenFor === undefined ? path : `${path}-${proofKey(proofOf(layer, provenFor))}`;
+  return store.layout.download(layer.descriptor.digest, provenFor === undefined ? undefined : proofKey(proofOf(layer, provenFor)));
 }

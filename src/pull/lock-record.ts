@@ -4,7 +4,7 @@
  * zeros. It is only a hint: the process that wrote it may be dead.
  */
 import { writeSync } from "node:fs";
-import { readIfThere } from "../store/checked-file.ts";
+import { readIfExists } from "../system/existing-file.ts";
 import type { FileLock } from "../system/file-lock.ts";
 
 export interface LockRecord {
@@ -45,7 +45,7 @@ export class LockRecorder {
 
 /** Undefined if the file contains no record, or was deleted meanwhile. */
 export function readLockRecord(path: string): LockRecord | undefined {
-  const bytes = readIfThere(path);
+  const bytes = readIfExists(path);
   if (!bytes || bytes.length < RECORD_BYTES || bytes.readUInt32LE(0) !== 1) return undefined;
   const number = (at: number): number => Number(bytes.readBigUInt64LE(at));
   return { phase: bytes.readUInt32LE(4) === 2 ? "settling" : "fetching", bytes: number(8), total: number(16), entries: number(24) };

@@ -2,6 +2,7 @@
 import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source } from "../source/source.ts";
+import type { TreeId } from "../store/ids.ts";
 import type { ImageRecord } from "../store/images.ts";
 import type { Profile } from "../store/profile.ts";
 import type { FileLock } from "../system/file-lock.ts";
@@ -75,7 +76,7 @@ export const NO_WORK: Omit<PullStats, "durationMs"> = {
 
 /** A tree of the image; with its resolution once the layers were composed. */
 export interface TreeRef extends Partial<ComposedLayer> {
-  readonly treeId: string;
+  readonly treeId: TreeId;
 }
 
 /** An image of the store, as plain data. The receiver owns the lease and releases it. */

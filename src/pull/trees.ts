@@ -1,8 +1,8 @@
 /** The trees of an image: computes their ids and creates the missing ones. */
 import { randomBytes } from "node:crypto";
 import { lstatSync, renameSync } from "node:fs";
-import { join } from "node:path";
 import type { DiffId } from "../image/digest.ts";
+import type { TreeId } from "../store/ids.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { allSettled, SLICE } from "../tree/in-slices.ts";
@@ -112,7 +112,7 @@ async function makeAndHold(tree: LayerTree, context: TreesContext): Promise<File
   }
 }
 
-function holdIfTrusted(store: PullStore, treeId: string): FileLock | undefined {
+function holdIfTrusted(store: PullStore, treeId: TreeId): FileLock | undefined {
   const lock = FileLock.try(store.layout.treeLock(treeId), "shared");
   if (lock && isTrusted(store, treeId)) return lock;
   lock?.release();
@@ -120,7 +120,7 @@ function holdIfTrusted(store: PullStore, treeId: string): FileLock | undefined {
 }
 
 /** A tree is trusted during the boot that created or checked it, which its lock file names: a machine crash may damage it. */
-function isTrusted(store: PullStore, treeId: string): boolean {
+function isTrusted(store: PullStore, treeId: TreeId): boolean {
   return store.treeMarks.state(treeId) === "trusted";
 }
 
@@ -136,7 +136,7 @@ async function makeRight({ index, diffId, composed }: LayerTree, context: TreesC
       return store.treeMarks.checked(lock, treeId);
     relay.warn("STORE_DAMAGED", `the tree ${JSON.stringify(target)} differs from its layer and is replaced`);
     store.treeMarks.forget(lock, treeId);
-    renameSync(target, join(store.layout.staging, `replaced-${treeId}-${randomBytes(4).toString("hex")}`));
+    renameSync(target, store.layout.replaced(treeId, randomBytes(4).toString("hex")));
   }
   store.treeMarks.forget(lock, treeId);
   const onAdvanced = (entries: number): void => relay.advance({ kind: "tree-advanced", diffId, index, entries, total: composed.live });

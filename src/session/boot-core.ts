@@ -8,11 +8,12 @@ import { refusePlanted } from "../store/real-directory.ts";
 import type { Profile } from "../store/profile.ts";
 import { inStore } from "../store/store-error.ts";
 import { readSuperblock, type Superblock } from "../store/superblock.ts";
+import { readBootId } from "../system/boot-id.ts";
 import { notifyUser } from "../system/user-callback.ts";
 import type { StoreCore } from "./store-core.ts";
 import type { StoreOptions } from "./store-options.ts";
 
-const { existsSync, mkdirSync, readFileSync, realpathSync, statSync } = process.getBuiltinModule("node:fs");
+const { existsSync, mkdirSync, realpathSync, statSync } = process.getBuiltinModule("node:fs");
 
 export class BootCore implements BootStore {
   readonly layout: StoreLayout;
@@ -32,7 +33,7 @@ export class BootCore implements BootStore {
   private constructor(layout: StoreLayout, superblock: Superblock, options: StoreOptions) {
     this.layout = layout;
     this.superblock = superblock;
-    this.bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    this.bootId = readBootId();
     const { onWarning } = options;
     this.warn = (code, message) => notifyUser("onWarning", () => onWarning?.(code, message));
     this.requireProof = options.requireProof ?? false;

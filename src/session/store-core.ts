@@ -1,7 +1,6 @@
 /** An open store with everything its operations share: staging, workers, ingest, catalog, and the layers that are being fetched. */
 import type { WorkerTaskMap } from "./worker.ts";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
 import { messageOf, ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { Ingest } from "../ingest/pipeline/ingest.ts";
@@ -91,8 +90,8 @@ export class StoreCore implements PullStore {
 
   get staging(): Staging {
     if (this.#staging) return this.#staging;
-    sweepDownloads(join(this.layout.staging, "downloads"));
-    return (this.#staging = Staging.create(this.layout.staging));
+    sweepDownloads(this.layout);
+    return (this.#staging = Staging.create(this.layout));
   }
 
   get pool(): WorkerPool<WorkerTaskMap> {
@@ -102,7 +101,7 @@ export class StoreCore implements PullStore {
 
   get trust(): TrustTerms {
     const { layout, bootId } = this;
-    return (this.#trust ??= { since: bootStart(layout, bootId), verified: join(layout.staging, `verified-${bootId}`) });
+    return (this.#trust ??= { since: bootStart(layout, bootId), verified: layout.verified(bootId) });
   }
 
   get ingest(): Ingest {

@@ -2,9 +2,10 @@
 import type { BigIntStats } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { durableWrite } from "../system/durable-write.ts";
+import { readIfExists } from "../system/existing-file.ts";
 import { sha256 } from "../system/sha256.ts";
 
-const { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } = process.getBuiltinModule("node:fs");
+const { closeSync, fstatSync, openSync, readSync, statSync } = process.getBuiltinModule("node:fs");
 
 /** Replaces the file as a whole, durably. `staging` is on the same file system. */
 export function writeChecked(path: string, value: unknown, staging: string): void {
@@ -16,7 +17,7 @@ type Warn = (code: string, message: string) => void;
 
 /** The value, or undefined when the file is absent or (with a warning) damaged. */
 export function readChecked(path: string, warn: Warn): unknown {
-  const bytes = readIfThere(path);
+  const bytes = readIfExists(path);
   return bytes && parse(bodyOf(bytes, path, warn));
 }
 
@@ -98,13 +99,4 @@ function bodyOf(bytes: Buffer, path: string, warn: Warn): string | undefined {
 
 function parse(body: string | undefined): unknown {
   return body === undefined ? undefined : JSON.parse(body);
-}
-
-export function readIfThere(path: string): Buffer | undefined {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
 }

@@ -3,6 +3,7 @@ import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { namesIn } from "../system/names-in.ts";
 import { FileLock } from "../system/file-lock.ts";
+import type { StoreLayout } from "./layout.ts";
 
 const KEPT_MS = 24 * 3600 * 1000;
 
@@ -12,10 +13,10 @@ export interface SweptDownload {
 }
 
 /** Removes what nobody came back for in a day; a dry run only says what that is. One that is being continued stays. */
-export function sweepDownloads(directory: string, options: { readonly now?: number; readonly dryRun?: boolean } = {}): SweptDownload[] {
+export function sweepDownloads(layout: StoreLayout, options: { readonly now?: number; readonly dryRun?: boolean } = {}): SweptDownload[] {
   const { now = Date.now(), dryRun = false } = options;
-  return namesIn(directory).flatMap((name) => {
-    const path = join(directory, name);
+  return namesIn(layout.downloads).flatMap((name) => {
+    const path = join(layout.downloads, name);
     const stat = statSync(path, { throwIfNoEntry: false });
     if (!stat || Math.abs(now - stat.mtimeMs) < KEPT_MS) return [];
     using lock = FileLock.try(path);

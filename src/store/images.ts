@@ -3,14 +3,14 @@
  * cached path needs), and references, small files that point to a record. Each is written durably and carries a checksum: a
  * damaged one is a miss with a warning, never a wrong answer.
  */
-import { join } from "node:path";
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { durableWrite } from "../system/durable-write.ts";
+import { readIfExists } from "../system/existing-file.ts";
 import { sha256 } from "../system/sha256.ts";
-import { CheckedFiles, readChecked, readIfThere, writeChecked } from "./checked-file.ts";
-import { base32 } from "./inode.ts";
-import type { StoreLayout } from "./layout.ts";
+import { CheckedFiles, readChecked, writeChecked } from "./checked-file.ts";
+import { base32, type TreeId } from "./ids.ts";
+import { parseDigestName, type StoreLayout } from "./layout.ts";
 import type { Profile } from "./profile.ts";
 
 const { readdirSync, rmSync } = process.getBuiltinModule("node:fs");
@@ -39,12 +39,12 @@ export interface ImageRecord {
   readonly unchecked?: TreeLists;
 }
 
-export type TreeLists = Readonly<Partial<Record<Profile, readonly string[]>>>;
+export type TreeLists = Readonly<Partial<Record<Profile, readonly TreeId[]>>>;
 
 export interface RecordedTrees {
   readonly bootId: string;
   readonly profile: Profile;
-  readonly ids: readonly string[];
+  readonly ids: readonly TreeId[];
   /** False when one may be there that nobody has looked at in this boot. */
   readonly checked: boolean;
 }
@@ -62,7 +62,7 @@ export function withTrees(
 }
 
 /** The trees of every profile. */
-export function treesOf({ trees, unchecked = {} }: Pick<ImageRecord, "trees" | "unchecked">): string[] {
+export function treesOf({ trees, unchecked = {} }: Pick<ImageRecord, "trees" | "unchecked">): TreeId[] {
   return [...Object.values(trees), ...Object.values(unchecked)].flat();
 }
 
@@ -110,11 +110,6 @@ export class Images {
     return found?.reference === reference && found.platform === platform ? found : undefined;
   }
 
-  find(reference: string, platform: string, warn: Warn): ImageRecord | undefined {
-    const digest = this.resolve(reference, platform, warn);
-    return digest && this.record(digest, warn);
-  }
-
   record(manifestDigest: BlobDigest, warn: Warn): ImageRecord | undefined {
     const record = this.#files.read(this.#layout.imageRecord(parseBlobDigest(manifestDigest)), warn) as ImageRecord | undefined;
     if (record?.manifestDigest !== manifestDigest) return undefined;
@@ -137,7 +132,7 @@ export class Images {
 
   /** Every intact reference, in no order. */
   references(warn: Warn): ReferenceRecord[] {
-    const names = readdirSync(this.#layout.reference(""));
+    const names = readdirSync(this.#layout.references);
     return names
       .map((name) => readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined)
       .filter((found) => found !== undefined);
@@ -145,7 +140,9 @@ export class Images {
 
   /** The manifest digests of every record, in no order. */
   records(): BlobDigest[] {
-    return digestsIn(join(this.#layout.images, "records"));
+    return readdirSync(this.#layout.records)
+      .map((name) => parseDigestName(name))
+      .filter((digest) => digest !== undefined);
   }
 
   /** Takes an image out of sight: its references, then its record, then its documents unless another image has the config too. */
@@ -164,13 +161,12 @@ export class Images {
 
   /** A verified document. */
   writeDocument(kind: "manifest" | "config", digest: BlobDigest, bytes: Uint8Array): void {
-    durableWrite(kind === "manifest" ? this.#layout.manifest(digest) : this.#layout.config(digest), bytes, this.#layout.staging);
+    durableWrite(this.#layout[kind](digest), bytes, this.#layout.staging);
   }
 
   /** The bytes of a config or manifest, or undefined if absent; the caller checks the digest, as with any source. */
   readDocument(kind: "manifest" | "config", digest: BlobDigest): Buffer | undefined {
-    const path = kind === "manifest" ? this.#layout.manifest(digest) : this.#layout.config(digest);
-    return readIfThere(path);
+    return readIfExists(this.#layout[kind](digest));
   }
 
   removeReference(reference: string, platform: string): void {
@@ -181,11 +177,4 @@ export class Images {
 /** Names the file of a reference, or of what is said of one. */
 export function referenceKey(reference: string, platform: string): string {
   return base32(sha256(`${reference}\0${platform}`)).slice(0, 32);
-}
-
-const DIGEST_NAME: RegExp = /^sha(?:256|512)-[0-9a-f]+$/;
-
-function digestsIn(directory: string): BlobDigest[] {
-  const names = readdirSync(directory).filter((name) => DIGEST_NAME.test(name));
-  return names.map((name) => parseBlobDigest(name.replace("-", ":")));
 }

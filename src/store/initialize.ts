@@ -29,14 +29,14 @@ export async function initializeStore(layout: StoreLayout, profile: Profile | un
   probeLinksAndCase(layout);
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   const superblock = newSuperblock(profile ?? probeProfile(layout), owner);
-  durableWrite(join(layout.root, "CACHEDIR.TAG"), CACHEDIR_TAG, layout.staging);
+  durableWrite(layout.cachedirTag, CACHEDIR_TAG, layout.staging);
   durableWrite(layout.superblock, formatSuperblock(superblock), layout.staging);
   return superblock;
 }
 
 /** A directory with anything else in it is somebody's; what an interrupted initialization left is ours. */
 function refuseForeign(layout: StoreLayout): void {
-  const ours = new Set(["CACHEDIR.TAG", ...layout.directories.map((path) => path.slice(layout.root.length + 1).split("/")[0])]);
+  const ours = new Set([layout.cachedirTag, ...layout.directories].map((path) => layout.relative(path).split("/")[0]));
   const foreign = readdirSync(layout.root).find((name) => !ours.has(name));
   // with a superblock by now it is a store: another process was quicker
   if (foreign === undefined || existsSync(layout.superblock)) return;

@@ -2,9 +2,9 @@
  * Inode ids. Hard links share one inode, so the name of a link source covers the content and every physical attribute: the
  * first 160 bits of SHA-256 over the chunk id and a canonical encoding, in lower-case base32. Normative in format/store.md.
  */
+import type { ChunkId } from "../../format/index.ts";
+import { INODE_ID_BYTES, inodeIdAt, type InodeId } from "./ids.ts";
 import type { PhysicalAttributes } from "./profile.ts";
-
-export const INODE_ID_BYTES = 20;
 
 /** Physical attributes in canonical bytes; made once for all files that share them, then completed with the times. */
 export function encodeAttributes(attributes: PhysicalAttributes): Buffer {
@@ -16,8 +16,8 @@ export function encodeAttributes(attributes: PhysicalAttributes): Buffer {
 /** What is hashed: memory anew for each of a hundred thousand files costs more than the hash. */
 const canonical: Buffer = Buffer.alloc(4096);
 
-/** `chunk` is the 32 bytes of SHA-256 of the content. Returns 20 bytes. */
-export function inodeId(chunk: Uint8Array, mtime: { seconds: number; nanoseconds: number }, attributes: Buffer): Buffer {
+/** `attributes`: as encodeAttributes() returns them. */
+export function inodeId(chunk: ChunkId, mtime: { seconds: number; nanoseconds: number }, attributes: Buffer): Buffer & InodeId {
   const length = 44 + attributes.length;
   const bytes = length <= canonical.length ? canonical : Buffer.allocUnsafe(length);
   bytes.set(chunk, 0);
@@ -27,40 +27,7 @@ export function inodeId(chunk: Uint8Array, mtime: { seconds: number; nanoseconds
   bytes.set(attributes, 44);
   // as text first: a buffer for the whole digest costs more than the hash
   const digest = process.getBuiltinModule("node:crypto").hash("sha256", bytes.subarray(0, length), "hex");
-  return Buffer.from(digest.slice(0, 2 * INODE_ID_BYTES), "hex");
-}
-
-const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
-const LETTERS: Buffer = Buffer.from(ALPHABET);
-
-/** RFC 4648 base32 in lower case, without padding; a last group of fewer than 5 bits is filled with zeros. */
-export function base32(bytes: Uint8Array): string {
-  const text = Buffer.allocUnsafe(Math.ceil((bytes.length * 8) / 5));
-  let at = 0;
-  let bits = 0;
-  let count = 0;
-  for (const byte of bytes) {
-    bits = (bits << 8) | byte;
-    for (count += 8; count >= 5; count -= 5) text[at++] = LETTERS[(bits >>> (count - 5)) & 31]!;
-    bits &= 0xff;
-  }
-  if (count > 0) text[at] = LETTERS[(bits << (5 - count)) & 31]!;
-  return text.toString("latin1");
-}
-
-/** The bytes behind whole groups of lower-case base32; the caller has checked the alphabet. */
-export function parseBase32(text: string): Buffer {
-  const bytes: number[] = [];
-  let bits = 0;
-  let count = 0;
-  for (const letter of text) {
-    bits = ((bits << 5) | ALPHABET.indexOf(letter)) & 0xfff;
-    count += 5;
-    if (count < 8) continue;
-    bytes.push((bits >>> (count - 8)) & 0xff);
-    count -= 8;
-  }
-  return Buffer.from(bytes);
+  return inodeIdAt(Buffer.from(digest.slice(0, 2 * INODE_ID_BYTES), "hex"), 0);
 }
 
 function u32s(...values: number[]): Buffer {

@@ -1,5 +1,5 @@
 /**
- * The ingested layers: layers/<diff id>/ holds `sidecar`, `headers` and `layer.json`, and appears by one rename when all
+ * The ingested layers: layers/<diff id>/ holds `sidecar`, `headers` and `record`, and appears by one rename when all
  * three and every chunk are there. See format/store.md, "Publishing" and "Durability".
  */
 import {
@@ -17,20 +17,17 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { encodeMap, tryDecodeMap, type Schema } from "../../format/msgpack.ts";
 import { toByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
-import { parseDiffId, type DiffId } from "../image/digest.ts";
+import { digestHex, parseDiffId, type DiffId } from "../image/digest.ts";
 import { durableWrite } from "../system/durable-write.ts";
+import { isBootId } from "../system/boot-id.ts";
+import { readIfExists } from "../system/existing-file.ts";
 import { exchangeNames, syncfs, syncfsLater } from "../system/syscalls.ts";
-import { readIfThere } from "./checked-file.ts";
-import type { StoreLayout } from "./layout.ts";
+import { DURABLE, HEADERS, LAYER_RECORD, parseLayerName, SIDECAR, type StoreLayout } from "./layout.ts";
 import { isRealDirectory } from "./real-directory.ts";
 import type { TreeMarks } from "./tree-marks.ts";
-
-export const SIDECAR = "sidecar";
-export const HEADERS = "headers";
-export const LAYER_RECORD = "layer.json";
-const DURABLE = "durable";
 
 export interface LayerRecord {
   readonly diffId: DiffId;
@@ -57,11 +54,11 @@ export class Layers {
   }
 
   sidecarPath(diffId: DiffId): string {
-    return join(this.#layout.layer(diffId), SIDECAR);
+    return this.#layout.sidecar(diffId);
   }
 
   headersPath(diffId: DiffId): string {
-    return join(this.#layout.layer(diffId), HEADERS);
+    return this.#layout.headers(diffId);
   }
 
   state(diffId: DiffId): LayerState {
@@ -77,19 +74,15 @@ export class Layers {
    */
   vouchedBefore(diffId: DiffId): number {
     if (this.record(diffId)?.bootId === this.#bootId) return Infinity;
-    return statSync(join(this.#layout.layer(diffId), DURABLE), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    return statSync(this.#layout.durableMark(diffId), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   }
 
   /** What is known of a layer; undefined when it is not there or its record is damaged (then it counts as not there). */
   record(diffId: DiffId): LayerRecord | undefined {
     if (!isRealDirectory(this.#layout.layer(diffId))) return undefined;
-    try {
-      const record = JSON.parse(readFileSync(join(this.#layout.layer(diffId), LAYER_RECORD), "utf8")) as LayerRecord | null;
-      return record?.diffId === diffId && Number.isSafeInteger(record.size) ? record : undefined;
-    } catch (error) {
-      if (isErrno(error, "ENOENT") || error instanceof SyntaxError) return undefined;
-      throw error;
-    }
+    const bytes = readIfExists(this.#layout.layerRecord(diffId));
+    const record = bytes && decodeLayerRecord(bytes);
+    return record?.diffId === diffId ? record : undefined;
   }
 
   /** True if every layer exists and its sidecar has the path index. */
@@ -99,8 +92,9 @@ export class Layers {
 
   /** Every layer that is there, in no order. */
   list(): DiffId[] {
-    const names = readdirSync(this.#layout.layers).filter((name) => /^sha256-[0-9a-f]{64}$/.test(name));
-    return names.map((name) => parseDiffId(name.replace("-", ":")));
+    return readdirSync(this.#layout.layers)
+      .map((name) => parseLayerName(name))
+      .filter((diffId) => diffId !== undefined);
   }
 
   /** Completes a staged directory that holds sidecar and headers, and makes it the layer; one that is there with the same bytes stays. */
@@ -119,18 +113,18 @@ export class Layers {
     const record = this.record(diffId);
     if (!record) return;
     durableWrite(this.sidecarPath(diffId), bytes, staging);
-    durableWrite(join(this.#layout.layer(diffId), LAYER_RECORD), formatRecord({ ...record, indexed: true }), staging);
+    durableWrite(this.#layout.layerRecord(diffId), encodeLayerRecord({ ...record, indexed: true }), staging);
   }
 
   #writeRecord(directory: string, record: LayerRecord): void {
     const path = join(directory, LAYER_RECORD);
-    writeFileSync(`${path}.new`, formatRecord(record), { mode: 0o600 });
+    writeFileSync(`${path}.new`, encodeLayerRecord(record), { mode: 0o600 });
     renameSync(`${path}.new`, path);
   }
 
   #isSame(staged: string, diffId: DiffId): boolean {
     return [SIDECAR, HEADERS].every((name) => {
-      const present = readIfThere(join(this.#layout.layer(diffId), name));
+      const present = readIfExists(join(this.#layout.layer(diffId), name));
       return present?.equals(readFileSync(join(staged, name))) === true;
     });
   }
@@ -179,12 +173,12 @@ export class Layers {
   }
 
   #isDurable(diffId: DiffId): boolean {
-    return existsSync(join(this.#layout.layer(diffId), DURABLE));
+    return existsSync(this.#layout.durableMark(diffId));
   }
 
   /** The mark bears the time at which the sync began. */
   #markDurable(diffId: DiffId, began: Date): void {
-    const path = join(this.#layout.layer(diffId), DURABLE);
+    const path = this.#layout.durableMark(diffId);
     try {
       writeFileSync(path, "", { mode: 0o600 });
       utimesSync(path, began, began);
@@ -194,8 +188,18 @@ export class Layers {
   }
 }
 
-function formatRecord(record: LayerRecord): string {
-  return `${JSON.stringify(record)}\n`;
+const RECORD = { diffId: "bin", size: "uint", entries: "uint", indexed: "uint", bootId: "text" } as const satisfies Schema;
+
+export function encodeLayerRecord({ diffId, size, entries, indexed, bootId }: LayerRecord): Buffer {
+  return encodeMap(RECORD, { diffId: Buffer.from(digestHex(diffId), "hex"), size, entries, indexed: Number(indexed), bootId });
+}
+
+/** Returns undefined for bytes that are not a layer record. The layer then counts as missing. */
+export function decodeLayerRecord(bytes: Uint8Array): LayerRecord | undefined {
+  const record = tryDecodeMap(RECORD, bytes);
+  if (record?.diffId.length !== 32 || record.indexed > 1 || !isBootId(record.bootId)) return undefined;
+  const diffId = parseDiffId(`sha256:${Buffer.from(record.diffId).toString("hex")}`);
+  return { ...record, diffId, indexed: record.indexed === 1 };
 }
 
 /**

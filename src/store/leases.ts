@@ -3,14 +3,13 @@
  * it and freed by the kernel when they die; or a name written down, for users that outlive the process that pulled. The lease
  * file's modification time is when the image was last used.
  */
-import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
 import { sha256 } from "../system/sha256.ts";
 import { readChecked, writeChecked } from "./checked-file.ts";
-import { base32 } from "./inode.ts";
+import { base32 } from "./ids.ts";
 import type { Warn } from "./images.ts";
 import type { StoreLayout } from "./layout.ts";
 
@@ -60,7 +59,7 @@ export class Leases {
 
   /** Writes a name down, durably; one that is there is replaced. */
   write(lease: NamedLease): void {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    mkdirSync(this.#layout.leases, { recursive: true, mode: 0o700 });
     writeChecked(this.#file(lease.name), lease, this.#layout.staging);
   }
 
@@ -77,7 +76,7 @@ export class Leases {
 
   /** Named leases that hold now, in no order; those past their end are removed. */
   list(warn: Warn, now: number = Date.now()): NamedLease[] {
-    const leases = namesIn(this.#directory).map((name) => readChecked(join(this.#directory, name), warn) as NamedLease | undefined);
+    const leases = namesIn(this.#layout.leases).map((name) => readChecked(this.#layout.namedLease(name), warn) as NamedLease | undefined);
     return leases.filter((lease): lease is NamedLease => {
       if (!lease) return false;
       parseBlobDigest(lease.manifestDigest);
@@ -87,12 +86,8 @@ export class Leases {
     });
   }
 
-  get #directory(): string {
-    return join(this.#layout.images, "leases");
-  }
-
   #file(name: string): string {
-    return join(this.#directory, base32(sha256(name)).slice(0, 32));
+    return this.#layout.namedLease(base32(sha256(name)).slice(0, 32));
   }
 }
 

@@ -2,6 +2,8 @@
  * The inodes that the workers of one handle have made in the run at hand, in memory that they share: what one has made the other need
  * not look for. It may forget; what it says is there was made.
  */
+import type { InodeId } from "./ids.ts";
+
 const SLOTS: number = 1 << 18;
 /** The first word counts; then two for each slot. */
 const WORDS: number = 1 + 2 * SLOTS;
@@ -18,8 +20,8 @@ export class MadeInodes {
     this.#words = new Int32Array(memory);
   }
 
-  /** `id`: 20 bytes, of which 80 bits tell one from another. */
-  add(id: Uint8Array): void {
+  /** 80 bits of the id tell one inode from another. */
+  add(id: InodeId): void {
     const words = this.#words;
     if (Atomics.load(words, 0) >= MOST) return;
     const [first, second] = [word(id, 0), word(id, 4)];
@@ -35,7 +37,7 @@ export class MadeInodes {
     }
   }
 
-  has(id: Uint8Array): boolean {
+  has(id: InodeId): boolean {
     const words = this.#words;
     const [first, second] = [word(id, 0), word(id, 4)];
     for (let probe = 0; probe < PROBES; probe++) {
@@ -52,15 +54,15 @@ export class MadeInodes {
   }
 }
 
-function slot(id: Uint8Array, probe: number): number {
+function slot(id: InodeId, probe: number): number {
   return 1 + 2 * ((number(id, 8) + probe) & (SLOTS - 1));
 }
 
 /** Never 0, which says that nothing is there. */
-function word(id: Uint8Array, at: number): number {
+function word(id: InodeId, at: number): number {
   return number(id, at) | 1;
 }
 
-function number(id: Uint8Array, at: number): number {
+function number(id: InodeId, at: number): number {
   return id[at]! | (id[at + 1]! << 8) | (id[at + 2]! << 16) | (id[at + 3]! << 24);
 }

@@ -1,7 +1,7 @@
 /** References whose image is never removed to make room: one small durable file each. A pin follows its reference, wherever that leads. */
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, rmSync } from "node:fs";
 import { isErrno } from "../errors.ts";
+import { namesIn } from "../system/names-in.ts";
 import { readChecked, writeChecked } from "./checked-file.ts";
 import { referenceKey, type Warn } from "./images.ts";
 import type { StoreLayout } from "./layout.ts";
@@ -22,7 +22,7 @@ export class Pins {
 
   /** Durably; idempotent. */
   write({ reference, platform }: PinRecord): void {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    mkdirSync(this.#layout.pins, { recursive: true, mode: 0o700 });
     writeChecked(this.#file({ reference, platform }), { reference, platform }, this.#layout.staging);
   }
 
@@ -43,24 +43,11 @@ export class Pins {
 
   /** Every intact pin, in no order. */
   list(warn: Warn): PinRecord[] {
-    const pins = this.#names().map((name) => readChecked(join(this.#directory, name), warn) as PinRecord | undefined);
+    const pins = namesIn(this.#layout.pins).map((name) => readChecked(this.#layout.pin(name), warn) as PinRecord | undefined);
     return pins.filter((pin) => typeof pin?.reference === "string" && typeof pin.platform === "string") as PinRecord[];
   }
 
-  #names(): string[] {
-    try {
-      return readdirSync(this.#directory);
-    } catch (error) {
-      if (isErrno(error, "ENOENT")) return [];
-      throw error;
-    }
-  }
-
-  get #directory(): string {
-    return join(this.#layout.images, "pins");
-  }
-
   #file({ reference, platform }: PinRecord): string {
-    return join(this.#directory, referenceKey(reference, platform));
+    return this.#layout.pin(referenceKey(reference, platform));
   }
 }

@@ -11,7 +11,7 @@ import { syncDirectory } from "../system/durable-write.ts";
 import { namesIn } from "../system/names-in.ts";
 import { readChecked, writeChecked } from "./checked-file.ts";
 import type { Warn } from "./images.ts";
-import { base32 } from "./inode.ts";
+import { base32 } from "./ids.ts";
 import type { Layers } from "./layers.ts";
 import type { StoreLayout } from "./layout.ts";
 
@@ -41,8 +41,8 @@ export class Proofs {
   /** Durably. */
   add({ repository, blob, content }: Proof): void {
     if (repository === "") return;
-    if (!existsSync(this.#layout.proof(""))) {
-      mkdirSync(this.#layout.proof(""), { recursive: true, mode: 0o700 });
+    if (!existsSync(this.#layout.proofs)) {
+      mkdirSync(this.#layout.proofs, { recursive: true, mode: 0o700 });
       syncDirectory(this.#layout.images);
     }
     writeChecked(this.#layout.proof(proofKey({ repository, blob, content })), { repository, blob, content }, this.#layout.staging);
@@ -56,7 +56,7 @@ export function proofKey({ repository, blob, content }: Proof): string {
 
 /** Removes proofs of what is not in the store any more, and damaged ones. */
 export function sweepProofs(layout: StoreLayout, layers: Layers, warn: Warn): void {
-  for (const name of namesIn(layout.proof(""))) {
+  for (const name of namesIn(layout.proofs)) {
     const path = layout.proof(name);
     const proof = readChecked(path, warn) as Proof | undefined;
     if (proof === undefined || proofKey(proof) !== name || !isThere(proof, layout, layers)) rmSync(path, { force: true });

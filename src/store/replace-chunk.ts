@@ -1,6 +1,6 @@
 import { closeSync, renameSync } from "node:fs";
 import { isErrno } from "../errors.ts";
-import { openIfThere } from "../system/open-if-there.ts";
+import { openIfExists } from "../system/existing-file.ts";
 import { renameIfAbsent } from "../system/rename-if-absent.ts";
 import { tryFlock } from "../system/syscalls.ts";
 
@@ -29,7 +29,7 @@ export function replaceChunk(path: string, staged: string, isGood: () => boolean
 /** Undefined: nothing is there, or what cannot be opened, which is replaced without a lock. */
 function openToLock(path: string): number | undefined {
   try {
-    return openIfThere(path);
+    return openIfExists(path);
   } catch (error) {
     if (isErrno(error, "EACCES")) return undefined;
     throw error;

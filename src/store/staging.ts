@@ -8,8 +8,7 @@ import { join } from "node:path";
 import { isErrno } from "../errors.ts";
 import { deleteDirectory } from "../system/delete-directory.ts";
 import { FileLock } from "../system/file-lock.ts";
-
-const OWNER = "owner";
+import { parseStagingName, WORK_OWNER, type StoreLayout } from "./layout.ts";
 
 export class Staging {
   readonly directory: string;
@@ -22,18 +21,19 @@ export class Staging {
   }
 
   /** Makes this handle's directory, and sweeps those of the dead, and small files whose durable write was cut short. */
-  static create(root: string): Staging {
-    for (const name of readdirSync(root)) {
-      if (name.startsWith("work-")) sweep(join(root, name));
-      else sweepFile(join(root, name));
+  static create(layout: StoreLayout): Staging {
+    for (const name of readdirSync(layout.staging)) {
+      const path = join(layout.staging, name);
+      if (parseStagingName(name).kind === "work") sweep(path);
+      else sweepFile(path);
     }
-    return Staging.createBesideDead(root);
+    return Staging.createBesideDead(layout);
   }
 
   /** The same, without sweeping. */
-  static createBesideDead(root: string): Staging {
+  static createBesideDead(layout: StoreLayout): Staging {
     for (;;) {
-      const directory = join(root, `work-${randomBytes(8).toString("hex")}`);
+      const directory = layout.work(randomBytes(8).toString("hex"));
       mkdirSync(directory, { mode: 0o700 });
       const lock = tryOwn(directory);
       if (lock) return new Staging(directory, lock);
@@ -58,7 +58,7 @@ export class Staging {
 /** A sweeper may take a directory between its mkdir and its lock, and the lock's file between its opening and its lock: then it is not ours. */
 function tryOwn(directory: string): FileLock | undefined {
   try {
-    const lock = FileLock.try(join(directory, OWNER));
+    const lock = FileLock.try(join(directory, WORK_OWNER));
     if (lock && fstatSync(lock.fd).nlink > 0) return lock;
     lock?.release();
     return undefined;
@@ -87,8 +87,8 @@ function sweep(directory: string): void {
  */
 function removeOwned(directory: string): void {
   try {
-    for (const name of readdirSync(directory)) if (name !== OWNER) for (const _ of deleteDirectory(join(directory, name)));
-    rmSync(join(directory, OWNER), { force: true });
+    for (const name of readdirSync(directory)) if (name !== WORK_OWNER) for (const _ of deleteDirectory(join(directory, name)));
+    rmSync(join(directory, WORK_OWNER), { force: true });
     rmdirSync(directory);
   } catch (error) {
     if (!isErrno(error, "ENOENT", "ENOTEMPTY")) throw error;

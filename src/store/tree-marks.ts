@@ -2,21 +2,22 @@
  * What is known of trees, in their lock files: the boot in which a tree was made or compared with its layer, and whether it is on the
  * disk with all that its names lead to. See format/store.md, "Durability".
  */
-import { closeSync, constants, fsyncSync, ftruncateSync, lstatSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
-import { isErrno } from "../errors.ts";
+import { fsyncSync, ftruncateSync, lstatSync, readdirSync, writeSync } from "node:fs";
+import { isBootId } from "../system/boot-id.ts";
+import { readIfExists } from "../system/existing-file.ts";
 import { FileLock } from "../system/file-lock.ts";
+import { parseTreeId, type TreeId } from "./ids.ts";
 import type { StoreLayout } from "./layout.ts";
 import { isRealDirectory } from "./real-directory.ts";
 
 const DURABLE = " durable";
-const BOOT_ID: RegExp = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** `trusted` in this boot; `durable`: its files are as they were, but names may have changed; `unknown`: its files too. */
 export type TreeState = "trusted" | "durable" | "unknown";
 
 /** A tree that a sync of the disk is to cover, and which one of that name it was before. */
 export interface WaitingTree {
-  readonly treeId: string;
+  readonly treeId: TreeId;
   readonly identity: string;
 }
 
@@ -29,7 +30,7 @@ export class TreeMarks {
     this.#bootId = bootId;
   }
 
-  state(treeId: string): TreeState {
+  state(treeId: TreeId): TreeState {
     if (!isRealDirectory(this.#layout.tree(treeId))) return "unknown";
     const { boot, durable } = this.#read(treeId);
     if (boot === this.#bootId) return "trusted";
@@ -40,7 +41,7 @@ export class TreeMarks {
    * Before a tree is made or replaced, under its lock: nothing that was said of an earlier one may come to stand for it, not even after
    * a crash.
    */
-  forget(lock: FileLock, treeId: string): void {
+  forget(lock: FileLock, treeId: TreeId): void {
     const { boot, durable } = this.#read(treeId);
     if (boot === "") return;
     ftruncateSync(lock.fd, 0);
@@ -56,17 +57,18 @@ export class TreeMarks {
    * A tree that was there is what it must be, under its lock. One of an earlier boot whose files were read in this one, or known to be
    * durable, is on the disk.
    */
-  checked(lock: FileLock, treeId: string): void {
+  checked(lock: FileLock, treeId: TreeId): void {
     const { boot, durable } = this.#read(treeId);
-    const isOld = boot !== this.#bootId && BOOT_ID.test(boot);
+    const isOld = boot !== this.#bootId && isBootId(boot);
     this.#write(lock, durable || isOld ? this.#bootId + DURABLE : this.#bootId);
   }
 
   /** Trees of this boot that are not known to be on the disk; look before the sync. */
   waiting(): WaitingTree[] {
     const found: WaitingTree[] = [];
-    for (const treeId of readdirSync(this.#layout.trees)) {
-      if (!/^[a-z2-7]{26}$/.test(treeId) || !this.#isWaiting(treeId)) continue;
+    for (const name of readdirSync(this.#layout.trees)) {
+      const treeId = parseTreeId(name);
+      if (treeId === undefined || !this.#isWaiting(treeId)) continue;
       const identity = this.#identity(treeId);
       if (identity !== undefined) found.push({ treeId, identity });
     }
@@ -81,41 +83,26 @@ export class TreeMarks {
     }
   }
 
-  #isWaiting(treeId: string): boolean {
+  #isWaiting(treeId: TreeId): boolean {
     const { boot, durable } = this.#read(treeId);
     return boot === this.#bootId && !durable;
   }
 
-  #identity(treeId: string): string | undefined {
+  #identity(treeId: TreeId): string | undefined {
     const stat = lstatSync(this.#layout.tree(treeId), { bigint: true, throwIfNoEntry: false });
     return stat && `${stat.ino} ${stat.birthtimeNs}`;
   }
 
-  #read(treeId: string): { readonly boot: string; readonly durable: boolean } {
-    const text = readIfThere(this.#layout.treeLock(treeId));
+  #read(treeId: TreeId): { readonly boot: string; readonly durable: boolean } {
+    const text = readIfExists(this.#layout.treeLock(treeId))?.toString() ?? "";
     const durable = text.endsWith(DURABLE);
     const boot = durable ? text.slice(0, -DURABLE.length) : text;
-    return { boot, durable: durable && BOOT_ID.test(boot) };
+    return { boot, durable: durable && isBootId(boot) };
   }
 
   #write(lock: FileLock, text: string): void {
     writeSync(lock.fd, text, 0);
     // what a crash left behind it
     ftruncateSync(lock.fd, text.length);
-  }
-}
-
-function readIfThere(path: string): string {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return "";
-    throw error;
-  }
-  try {
-    return readFileSync(fd, "utf8");
-  } finally {
-    closeSync(fd);
   }
 }

@@ -3,6 +3,7 @@ import type { Sidecar } from "../../format/index.ts";
 import { WholeColumns } from "../../format/whole-columns.ts";
 import type { ByteString } from "../bytes.ts";
 import { LayerEntries } from "./layer-entries.ts";
+import type { InodeId } from "../store/ids.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
 import {
   physicalAttributes,
@@ -70,15 +71,15 @@ export class LayerInodes {
     return this.#known(row).attributes;
   }
 
-  /** The inode id (20 bytes) of a linked file. */
-  inode(entry: number): Buffer {
+  /** The inode id of a linked file. */
+  inode(entry: number): Buffer & InodeId {
     const { sidecar } = this;
     const time = { seconds: sidecar.mtime(entry), nanoseconds: sidecar.mtimeNs(entry) };
     return inodeId(sidecar.chunkId(sidecar.chunk(entry)), time, this.#known(sidecar.modeRow(entry)).encoded);
   }
 
   /** The same from whole columns. */
-  inodeByColumns(entry: number): Buffer {
+  inodeByColumns(entry: number): Buffer & InodeId {
     const { chunks, mtimes, mtimesNs, modeRows } = this.columns;
     const time = { seconds: mtimes[entry]!, nanoseconds: mtimesNs[entry]! };
     return inodeId(this.columns.chunkId(chunks[entry]!), time, this.#known(modeRows[entry]!).encoded);

@@ -1,11 +1,12 @@
 /** The inode that a file of a tree is linked to, and the checks before each link: a write through one tree must not spread to others. */
 import { lstatSync, type BigIntStats } from "node:fs";
+import type { ChunkId } from "../../format/index.ts";
+import type { InodeId } from "../store/ids.ts";
 import { hashOpenFile } from "../system/hash-open-file.ts";
 import { S_IFMT, S_IFREG, type PhysicalAttributes } from "../store/profile.ts";
 
 export interface LinkSource {
-  /** 20 bytes. */
-  readonly inode: Uint8Array;
+  readonly inode: InodeId;
   readonly ordinal: number;
   /** Bytes. */
   readonly size: number;
@@ -15,9 +16,9 @@ export interface LinkSource {
   /** The layer vouches for the content of its native inode if that was born before: ms since 1970. */
   readonly vouchedBefore: number;
   /** The layer's native inode of the same content, made only when it is needed. */
-  readonly native: () => Uint8Array;
+  readonly native: () => InodeId;
   /** SHA-256 of the content, 32 bytes; asked for only when something looks wrong. */
-  readonly chunk: () => Uint8Array;
+  readonly chunk: () => ChunkId;
 }
 
 /** What file systems keep of a time is bounded: ext4 ends in 2446, and cuts what lies beyond to its ends. */
@@ -41,6 +42,6 @@ export function looksRight(stat: BigIntStats, { size, mtime, mtimeNs }: LinkSour
 }
 
 /** Reads an open file from its start and compares it with the chunk id. */
-export function hasContent(fd: number, chunk: Uint8Array): boolean {
+export function hasContent(fd: number, chunk: ChunkId): boolean {
   return hashOpenFile(fd, Buffer.allocUnsafe(256 * 1024)).equals(chunk);
 }

@@ -12,7 +12,7 @@ import { Shards } from "../store/real-directory.ts";
 import type { Owner } from "../store/profile.ts";
 import { replaceChunk } from "../store/replace-chunk.ts";
 import { linkIfAbsent } from "../system/link-if-absent.ts";
-import { openIfThere } from "../system/open-if-there.ts";
+import { openIfExists } from "../system/existing-file.ts";
 import { tryReflink } from "../system/syscalls.ts";
 import { hasContent, looksRight, statUntouched, type LinkSource } from "./link-source.ts";
 import type { SourceTrust } from "./source-trust.ts";
@@ -178,7 +178,7 @@ export class Linker {
 
   /** Undefined when it is not there or has other bytes. */
   #openWhole(path: string, wanted: LinkSource): number | undefined {
-    const fd = openIfThere(path);
+    const fd = openIfExists(path);
     if (fd === undefined) return undefined;
     try {
       const stat = fstatSync(fd, { bigint: true });

@@ -5,7 +5,7 @@
 import { hash } from "node:crypto";
 import type { ByteString } from "../bytes.ts";
 import { digestHex, type DiffId } from "../image/digest.ts";
-import { base32 } from "../store/inode.ts";
+import { treeIdOf, type TreeId } from "../store/ids.ts";
 import type { NamedValue, Profile } from "../store/profile.ts";
 
 /** A directory that the layer implies, with the attributes that a lower layer gives it. */
@@ -32,15 +32,14 @@ export interface Resolution {
 
 export const EMPTY_RESOLUTION: Resolution = { directories: [], files: [] };
 
-/** 26 characters of base32: the first 130 bits of SHA-256. */
-export function treeId(diffId: DiffId, profile: Profile, resolution: Resolution): string {
+export function treeId(diffId: DiffId, profile: Profile, resolution: Resolution): TreeId {
   const parts: Buffer[] = [text("shale tree 1"), Buffer.from(digestHex(diffId), "hex"), text(profile)];
   for (const { path, mode, uid, gid, xattrs } of resolution.directories) {
     parts.push(text("d"), text(path), u32s(mode, uid, gid, xattrs.length));
     for (const { name, value } of xattrs) parts.push(text(name), text(value));
   }
   for (const { path, ordinal } of resolution.files) parts.push(text("f"), text(path), u32s(ordinal));
-  return base32(hash("sha256", Buffer.concat(parts), "buffer")).slice(0, 26);
+  return treeIdOf(hash("sha256", Buffer.concat(parts), "buffer"));
 }
 
 /** Length as u32, then the bytes. */

@@ -5,7 +5,7 @@ import type { DiffId } from "../image/digest.ts";
 import type { Owner, Profile } from "../store/profile.ts";
 import type { Handled, Handlers, Task } from "../system/worker-pool.ts";
 import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
-import { INODE_ID_BYTES } from "../store/inode.ts";
+import { inodeIdAt, type TreeId } from "../store/ids.ts";
 import { chunkPath } from "../store/layout.ts";
 import { checkTree } from "./check-tree.ts";
 import { composeImage } from "./compose.ts";
@@ -26,7 +26,7 @@ export interface ComposeRequest {
 }
 
 export interface ComposedLayer {
-  readonly treeId: string;
+  readonly treeId: TreeId;
   readonly resolution: Resolution;
   /** Names in the tree, the root included. */
   readonly live: number;
@@ -150,7 +150,7 @@ async function inodesOf({ sidecar: path, native, owner }: InodesRequest): Promis
 
 function chunksAreThere({ rows, chunks }: ChunksRequest): boolean {
   for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) {
-    if (!existsSync(chunkPath(chunks, rows.subarray(row, row + INODE_ID_BYTES)))) return false;
+    if (!existsSync(chunkPath(chunks, inodeIdAt(rows, row)))) return false;
   }
   return true;
 }

@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import { decode } from "@msgpack/msgpack";
 import fc from "fast-check";
 import { unpack } from "msgpackr";
-import { encodeSidecar, Flag, indexSidecar, Sidecar, SidecarWriter } from "../../format/index.ts";
+import { encodeSidecar, Flag, indexSidecar, Sidecar, SidecarError, SidecarWriter } from "../../format/index.ts";
+import { decodeHeader, encodeBinStart, encodeHeader } from "../../format/sidecar-header.ts";
 import type { SidecarEntry } from "../../format/index.ts";
 import { arbitraryLayer, directory, entryOf, layerOf } from "./arbitrary-layer.ts";
 
@@ -181,3 +182,25 @@ function plain(map: unknown): Record<string, unknown> {
   const show = (value: unknown): unknown => (value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value);
   return Object.fromEntries(Object.entries(map as object).map(([key, value]) => [key, show(value)]));
 }
+
+describe("the header of a sidecar", () => {
+  it("`decodeHeader()` reads what msgpackr writes, for numbers of every width, and refuses a longer spelling", async () => {
+    const numbers = fc.oneof(fc.nat(127), fc.nat(255), fc.nat(65_535), fc.nat(0xffff_ffff)).map((count) => count || 1);
+    await fc.assert(
+      fc.asyncProperty(numbers, fc.boolean(), fc.array(fc.nat(), { minLength: 22, maxLength: 60 }), async (count, indexed, lengths) => {
+        const header = { diffId: Buffer.alloc(32, 0xd1), count, live: count, indexed, lengths };
+        const bytes = await encodeHeader(header);
+        assert.deepEqual(decodeHeader(bytes, bytes.length), { ...header, end: bytes.length });
+        // the whole map: the columns that the header promises are empty bins
+        const columns = lengths.map((_, row) => encodeBinStart(`c${row}`, 0));
+        const read = unpack(Buffer.concat([bytes, ...columns])) as Record<string, unknown>;
+        assert.deepEqual([read["count"], read["live"], read["indexed"]], [count, count, Number(indexed)]);
+        const at = bytes.indexOf("count") + "count".length;
+        const wide = Buffer.from([0xce, 0, 0, 0, 0]);
+        wide.writeUInt32BE(count, 1);
+        const longer = Buffer.concat([bytes.subarray(0, at), wide, bytes.subarray(bytes.indexOf("live") - 1)]);
+        if (count < 65_536) assert.throws(() => decodeHeader(longer, longer.length), SidecarError);
+      }),
+    );
+  });
+});

@@ -5,7 +5,8 @@ import { describe, it } from "node:test";
 import { encodeSidecar, Flag, HeadersEncoder, OpDecoder, Sidecar, verifySidecar } from "../../format/index.ts";
 import type { HeadersOp } from "../../format/index.ts";
 import { treeId } from "../../src/tree/resolution.ts";
-import { base32, encodeAttributes, inodeId } from "../../src/store/inode.ts";
+import { base32, chunkId } from "../../src/store/ids.ts";
+import { encodeAttributes, inodeId } from "../../src/store/inode.ts";
 import { chunkPath } from "../../src/store/layout.ts";
 import { parseDiffId } from "../../src/image/digest.ts";
 import type { NamedValue } from "../../src/store/profile.ts";
@@ -71,7 +72,7 @@ describe("the specification of the store", () => {
     assert.deepEqual(chunk, hash("sha256", "hello\n", "buffer"));
     const attributes = encodeAttributes({ mode: 0o100644, uid: 1000, gid: 1001, xattrs });
     assert.deepEqual(rest[2], attributes);
-    const id = inodeId(chunk, { seconds: -1, nanoseconds: 500_000_000 }, attributes);
+    const id = inodeId(chunkId(chunk), { seconds: -1, nanoseconds: 500_000_000 }, attributes);
     assert.deepEqual(hexOf("inode id"), id);
     assert.deepEqual(hash("sha256", Buffer.concat([chunk, ...rest]), "buffer").subarray(0, 20), id);
     assert.equal(valuesOf("ordinal 2")[0], chunkPath("chunks", id, 2));

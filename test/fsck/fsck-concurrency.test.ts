@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { Level } from "level";
 import { encodeHeadersStart, HeadersEncoder } from "../../format/index.ts";
+import type { TreeId } from "../../src/store/ids.ts";
 import { exitStatus } from "../../src/fsck/finding.ts";
 import { fsck } from "../../src/fsck/fsck.ts";
 import { Registry, ShaleError } from "../../src/index.ts";
@@ -158,7 +159,7 @@ describe("fsck beside other processes", () => {
   it("`fsck()` reports unused objects as notes, and a repair removes unused chunks, but young ones only if no ingest runs", async () => {
     await using store = await damagedStore();
     writeFileSync(join(store.layout.chunks, readdirSync(store.layout.chunks)[0]!, "a".repeat(30)), "x");
-    mkdirSync(store.layout.tree("a".repeat(26)));
+    mkdirSync(store.layout.tree("a".repeat(26) as TreeId));
     writeFileSync(join(store.layout.images, "manifests", digestFileName(store.base.digest)), store.base.content as Uint8Array);
     const ingest = FileLock.try(store.layout.layerLock(parseDiffId(`sha256:${"a".repeat(64)}`)));
     const found = await store.check({ repair: true });
@@ -169,7 +170,7 @@ describe("fsck beside other processes", () => {
     assert.ok(ingest);
     ingest.release();
     assert.equal(exitStatus(found), 0);
-    assert.ok(statSync(store.layout.tree("a".repeat(26))).isDirectory());
+    assert.ok(statSync(store.layout.tree("a".repeat(26) as TreeId)).isDirectory());
     const old = await store.check({ repair: true });
     assert.deepEqual(
       old.filter(({ state }) => state === "corrected").map(({ kind }) => kind),

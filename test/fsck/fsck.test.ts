@@ -238,7 +238,7 @@ const LAYERS: readonly Damage[] = [
   {
     what: "a damaged record of a layer",
     kinds: ["layer-record"],
-    make: (store) => writeFileSync(layerFile(store, "layer.json"), "{"),
+    make: (store) => writeFileSync(layerFile(store, "record"), "{"),
     refetch: true,
     quick: true,
   },

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { removeImage } from "../../src/gc/remove-objects.ts";
@@ -12,6 +12,7 @@ import { UseCounts } from "../../src/gc/use-counts.ts";
 import { parseDiffId } from "../../src/image/digest.ts";
 import type { GcResult } from "../../src/index.ts";
 import { Store } from "../../src/api/store.ts";
+import { parseTreeId } from "../../src/store/ids.ts";
 import { FileLock } from "../../src/system/file-lock.ts";
 import { layer, startStore, type StoreHarness } from "../support/store-harness.ts";
 
@@ -210,7 +211,7 @@ test("`UseCounts.refresh()` counts records written since, and `drop()` returns w
     const { manifestDigest, layers } = await harness.pull(reference);
     const record = context.images.record(manifestDigest, () => {})!;
     const { diffId } = record.layers[1]!;
-    const tree = layers[1]!.slice(layers[1]!.lastIndexOf("/") + 1);
+    const tree = parseTreeId(basename(layers[1]!))!;
     assert.deepEqual([uses.has(diffId), uses.has(tree)], [false, false]);
     uses.refresh();
     assert.deepEqual([uses.has(diffId), uses.has(tree)], [true, true]);

@@ -7,6 +7,7 @@ import { EntryTable } from "../../src/ingest/layer/entry-table.ts";
 import { PartBuilder, partTransfer } from "../../src/ingest/layer/part.ts";
 import { createRing, RING_BYTES, RingReader, RingWriter } from "../../src/ingest/pipeline/ring.ts";
 import { createSlabMemory, SLAB_COUNT, Slabs, type FilledSlab } from "../../src/ingest/pipeline/slabs.ts";
+import { chunkId, inodeIdAt } from "../../src/store/ids.ts";
 import type { TarEntry } from "../../src/tar/entry.ts";
 
 test("`RingWriter` and `RingReader` hand over every byte in order through many wraps, past 2^32 positions", async () => {
@@ -139,7 +140,11 @@ test("`EntryTable` gives back every row of a `PartBuilder`, and none of its buff
       const builder = new PartBuilder(7);
       const stored = rows.map(([, offset, has]) =>
         has
-          ? { chunk: Buffer.alloc(32, offset % 251), inode: Buffer.alloc(20, offset % 241), placing: (offset % 3) as 0 | 1 | 2 }
+          ? {
+              chunk: chunkId(Buffer.alloc(32, offset % 251)),
+              inode: inodeIdAt(Buffer.alloc(20, offset % 241), 0),
+              placing: (offset % 3) as 0 | 1 | 2,
+            }
           : undefined,
       );
       rows.forEach(([one, offset], index) => builder.add(one, offset, stored[index]));

@@ -5,6 +5,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
+import type { TreeId } from "../../src/store/ids.ts";
 import { mountOverlay, openStore, Registry, type OverlayMount, type Store } from "../../src/index.ts";
 import { mountedTrees } from "../../src/inspect/mounted-trees.ts";
 import { StoreLayout } from "../../src/store/layout.ts";
@@ -121,7 +122,7 @@ test("`mountedTrees()` finds trees of a store that is the root of its file syste
   await run("mount", ["-t", "tmpfs", "-o", "mode=0700", "none", path]);
   try {
     const layout = new StoreLayout(path);
-    const id = "a".repeat(26);
+    const id = "a".repeat(26) as TreeId;
     mkdirSync(layout.tree(id), { recursive: true });
     mkdirSync(layout.staging);
     await run("mount", ["--bind", layout.tree(id), target]);

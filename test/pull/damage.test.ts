@@ -1,9 +1,11 @@
 /** Each file of a store damaged or gone: the next pull gives the right answer, says what it found, and heals. */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Image, ProgressEvent } from "../../src/index.ts";
+import { decodeLayerRecord, encodeLayerRecord } from "../../src/store/layers.ts";
 import { startStore, type StoreHarness } from "../support/store-harness.ts";
 
 const ENTRIES = [
@@ -66,18 +68,18 @@ const DAMAGES: readonly Damage[] = [
   },
   { name: "no trees and no sidecar", strike: (harness) => (removeTrees(harness), rmSync(layerFile(harness, "sidecar"))), warns: true },
   {
-    name: "no trees and no layer.json",
-    strike: (harness) => (removeTrees(harness), rmSync(layerFile(harness, "layer.json"))),
+    name: "no trees and no layer record",
+    strike: (harness) => (removeTrees(harness), rmSync(layerFile(harness, "record"))),
     warns: false,
   },
   {
-    name: "no trees and a layer.json of nonsense",
-    strike: (harness) => (removeTrees(harness), writeFileSync(layerFile(harness, "layer.json"), '{"diffId":3}')),
+    name: "no trees and a layer record of nonsense",
+    strike: (harness) => (removeTrees(harness), writeFileSync(layerFile(harness, "record"), '{"diffId":3}')),
     warns: false,
   },
   {
-    name: "no trees and a layer.json of null",
-    strike: (harness) => (removeTrees(harness), writeFileSync(layerFile(harness, "layer.json"), "null")),
+    name: "no trees and a layer record of null",
+    strike: (harness) => (removeTrees(harness), writeFileSync(layerFile(harness, "record"), "null")),
     warns: false,
   },
   {
@@ -158,8 +160,8 @@ test("A layer from another boot is verified before it is used, and fetched again
     await harness.pull(reference);
     await harness.reopen();
     for (const layer of readdirSync(harness.file("layers"))) {
-      const path = harness.file("layers", layer, "layer.json");
-      writeFileSync(path, readFileSync(path, "utf8").replace(/"bootId":"[^"]*"/, '"bootId":"another"'));
+      const path = harness.file("layers", layer, "record");
+      writeFileSync(path, encodeLayerRecord({ ...decodeLayerRecord(readFileSync(path))!, bootId: randomUUID() }));
       rmSync(harness.file("layers", layer, "durable"), { force: true });
     }
     rmSync(firstFile(harness.file("images/records")));

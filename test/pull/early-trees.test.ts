@@ -84,7 +84,7 @@ test("`EarlyTrees` tells its owner what fails between two trees, and nobody else
   };
   const trees = new EarlyTrees(options);
   trees.ready(diffIds[0]!);
-  const record = join(store.layout.layer(diffIds[1]!), "layer.json");
+  const record = store.layout.layerRecord(diffIds[1]!);
   rmSync(record);
   mkdirSync(record);
   trees.ready(diffIds[1]!);

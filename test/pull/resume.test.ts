@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestLayer } from "../../src/testing/index.ts";
 import { sweepDownloads } from "../../src/store/downloads.ts";
+import { StoreLayout } from "../../src/store/layout.ts";
 import { FileLock } from "../../src/system/file-lock.ts";
 import { layer, startStore, type StoreHarness } from "../support/store-harness.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -166,11 +167,13 @@ test("`pull()` tells of retries and of where a layer comes from", async () => {
 
 test("`sweepDownloads()` removes what nobody came back for in a day, and nothing that is younger", async () => {
   await using directory = await temporaryDirectory();
-  const [old, young] = ["old", "young"].map((name) => join(directory.path, name));
+  const layout = new StoreLayout(directory.path);
+  mkdirSync(layout.downloads, { recursive: true });
+  const [old, young] = ["old", "young"].map((name) => join(layout.downloads, name));
   for (const path of [old!, young!]) writeFileSync(path, "x");
   const yesterday = Date.now() / 1000 - 25 * 3600;
   utimesSync(old!, yesterday, yesterday);
-  sweepDownloads(directory.path);
+  sweepDownloads(layout);
   assert.deepEqual([existsSync(old!), existsSync(young!)], [false, true]);
-  sweepDownloads(join(directory.path, "absent"));
+  sweepDownloads(new StoreLayout(join(directory.path, "absent")));
 });

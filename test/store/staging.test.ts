@@ -13,45 +13,52 @@ import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 test("`Staging.create()` sweeps the directories of the dead and spares those of the living, its own process's too", async () => {
   await using root = await temporaryDirectory();
-  const alive = Staging.create(root.path);
+  const layout = new StoreLayout(root.path);
+  mkdirSync(layout.staging);
+  const alive = Staging.create(layout);
   writeFileSync(alive.fresh("file"), "");
-  for (const name of ["work-dead", "work-locked-never", "replaced-tree"]) mkdirSync(join(root.path, name));
-  writeFileSync(join(root.path, "work-dead/owner"), "");
-  writeFileSync(join(root.path, "work-dead/half a chunk"), "");
-  const second = Staging.create(root.path);
+  for (const name of ["work-dead", "work-locked-never", "replaced-tree"]) mkdirSync(join(layout.staging, name));
+  writeFileSync(join(layout.staging, "work-dead/owner"), "");
+  writeFileSync(join(layout.staging, "work-dead/half a chunk"), "");
+  const second = Staging.create(layout);
   assert.ok(existsSync(join(alive.directory, "file-0")));
   assert.deepEqual(
-    readdirSync(root.path).filter((name) => !/^work-[0-9a-f]{16}$/.test(name)),
+    readdirSync(layout.staging).filter((name) => !/^work-[0-9a-f]{16}$/.test(name)),
     ["replaced-tree"],
   );
   second.close();
   second.close();
   alive.close();
-  assert.deepEqual(readdirSync(root.path), ["replaced-tree"]);
+  assert.deepEqual(readdirSync(layout.staging), ["replaced-tree"]);
 });
 
 test("`Staging.create()` in processes that sweep at the same time fails in none of them, and nothing is left", async () => {
   await using root = await temporaryDirectory();
+  const layout = new StoreLayout(root.path);
+  mkdirSync(layout.staging);
   const program = `
     import { mkdirSync, writeFileSync } from "node:fs";
+    import { StoreLayout } from ${JSON.stringify(new URL("../../src/store/layout.js", import.meta.url))};
     import { Staging } from ${JSON.stringify(new URL("../../src/store/staging.js", import.meta.url))};
     for (let round = 0; round < 200; round++) {
-      const staging = Staging.create(process.argv[1]);
+      const staging = Staging.create(new StoreLayout(process.argv[1]));
       mkdirSync(staging.fresh("tree"));
       writeFileSync(staging.fresh("file"), "");
       staging.close();
     }`;
   const children = [1, 2, 3].map(() => run(process.execPath, ["--input-type=module", "-e", program, root.path]));
   await Promise.all(children);
-  assert.deepEqual(readdirSync(root.path), []);
+  assert.deepEqual(readdirSync(layout.staging), []);
 });
 
 test("`Staging.create()` removes small files that a durable write left an hour ago, and no younger ones", async () => {
   await using root = await temporaryDirectory();
-  for (const name of ["old", "young"]) writeFileSync(join(root.path, name), "");
-  utimesSync(join(root.path, "old"), 1, 1);
-  Staging.create(root.path).close();
-  assert.deepEqual(readdirSync(root.path), ["young"]);
+  const layout = new StoreLayout(root.path);
+  mkdirSync(layout.staging);
+  for (const name of ["old", "young"]) writeFileSync(join(layout.staging, name), "");
+  utimesSync(join(layout.staging, "old"), 1, 1);
+  Staging.create(layout).close();
+  assert.deepEqual(readdirSync(layout.staging), ["young"]);
 });
 
 test("`durableWrite()` replaces as a whole and leaves nothing behind, not even when it fails", async () => {

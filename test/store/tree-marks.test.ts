@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
+import type { TreeId } from "../../src/store/ids.ts";
 import { StoreLayout } from "../../src/store/layout.ts";
 import { TreeMarks } from "../../src/store/tree-marks.ts";
 import { FileLock } from "../../src/system/file-lock.ts";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.ts";
 
-const TREE = "a".repeat(26);
+const TREE = "a".repeat(26) as TreeId;
 const [FIRST, SECOND] = ["1", "2"].map((digit) => "00000000-0000-4000-8000-000000000000".replaceAll("0", digit)) as [string, string];
 
 interface Marked extends AsyncDisposable {

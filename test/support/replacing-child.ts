@@ -4,6 +4,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stdout } from "node:process";
 import { ChunkWriter, type FileAttributes } from "../../src/ingest/chunks/chunk-writer.ts";
+import { chunkId } from "../../src/store/ids.ts";
 import { encodeAttributes, inodeId } from "../../src/store/inode.ts";
 import { MadeInodes } from "../../src/store/made-inodes.ts";
 import { PLACED } from "../../src/store/placing.ts";
@@ -43,7 +44,7 @@ function link(): (index: number) => Uint8Array {
   const linker = new Linker({ chunks, staging, name, trust });
   const attributes = { mode: S_IFREG | file.mode, uid, gid, xattrs: [] };
   return (index) => {
-    const chunk = createHash("sha256").update(content(index)).digest();
+    const chunk = chunkId(createHash("sha256").update(content(index)).digest());
     const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, encodeAttributes(attributes));
     const size = content(index).length;
     const { mtime, mtimeNs } = file;

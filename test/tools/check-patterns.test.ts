@@ -12,6 +12,9 @@ for (const [what, line] of [
   ["a wildcard export", 'export * from "./a.ts";'],
   ["an enum", "export const enum Kind {"],
   ["a private keyword", "  private readonly count: number;"],
+  ["a path in a store that is joined by hand", 'const records = join(this.#parts.layout.images, "records");'],
+  ["a path in a store made by a template", "const old = `${layout.staging}/db-replaced`;"],
+  ["a pattern of a store's names", "if (/^[a-z2-7]{26}$/.test(name)) return;"],
   ["module-level state", "let cache: Map<string, string> | undefined;"],
 ] as const) {
   test(`checkPatterns() finds ${what} and says where`, () => {

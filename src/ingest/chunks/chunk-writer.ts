@@ -7,15 +7,17 @@
 import { createHash, hash, type Hash } from "node:crypto";
 import { closeSync, ftruncateSync, linkSync, lstatSync, openSync, writeSync } from "node:fs";
 import { hashOpenFile } from "../../system/hash-open-file.ts";
+import type { ChunkId } from "../../../format/index.ts";
 import { isErrno } from "../../errors.ts";
 import { applyToFile, processOwner } from "../../store/attributes.ts";
+import { chunkId, type InodeId } from "../../store/ids.ts";
 import { encodeAttributes, inodeId } from "../../store/inode.ts";
 import { chunkPath } from "../../store/layout.ts";
 import { MadeInodes } from "../../store/made-inodes.ts";
 import { Shards } from "../../store/real-directory.ts";
 import { ABSENT, PLACED, type Placing } from "../../store/placing.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../../store/profile.ts";
-import { openIfThere } from "../../system/open-if-there.ts";
+import { openIfExists } from "../../system/existing-file.ts";
 import type { Xattr } from "../../tar/entry.ts";
 import type { StoredFile } from "../layer/part.ts";
 import { StagedFile } from "./staged-file.ts";
@@ -81,7 +83,7 @@ export class ChunkWriter {
 
   /** Stores a file whose content is at hand. `place`: in a staged tree. */
   put(content: Buffer, file: FileAttributes, place?: Place): StoredFile {
-    const chunk = hash("sha256", content, "buffer");
+    const chunk = chunkId(hash("sha256", content, "buffer"));
     const physical = this.#physicalOf(file);
     const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
     const whole: Whole = { chunk, inode, size: content.length, file, physical };
@@ -190,7 +192,7 @@ export class ChunkWriter {
   }
 
   /** Gives the chunk, which is there, a place, unless it cannot have that. */
-  #link(inode: Uint8Array, place: Place | undefined): Placing {
+  #link(inode: InodeId, place: Place | undefined): Placing {
     if (!place) return ABSENT;
     const chunk = chunkPath(this.#options.chunks, inode);
     this.#shards.check(chunk);
@@ -208,8 +210,8 @@ export class ChunkWriter {
 
 /** A file that has all its content. */
 interface Whole {
-  readonly chunk: Uint8Array;
-  readonly inode: Uint8Array;
+  readonly chunk: ChunkId;
+  readonly inode: InodeId;
   /** Bytes. */
   readonly size: number;
   readonly file: FileAttributes;
@@ -222,10 +224,10 @@ const ZEROS: Buffer = Buffer.alloc(64 * 1024);
 export class ChunkStream {
   readonly #fd: number;
   readonly #hash: Hash = createHash("sha256");
-  readonly #end: { finish(chunk: Buffer, size: number): StoredFile; discard(): void };
+  readonly #end: { finish(chunk: ChunkId, size: number): StoredFile; discard(): void };
   #size = 0;
 
-  constructor(fd: number, end: { finish(chunk: Buffer, size: number): StoredFile; discard(): void }) {
+  constructor(fd: number, end: { finish(chunk: ChunkId, size: number): StoredFile; discard(): void }) {
     this.#fd = fd;
     this.#end = end;
   }
@@ -245,7 +247,7 @@ export class ChunkStream {
   finish(): StoredFile {
     try {
       ftruncateSync(this.#fd, this.#size);
-      return this.#end.finish(this.#hash.digest(), this.#size);
+      return this.#end.finish(chunkId(this.#hash.digest()), this.#size);
     } finally {
       this.#end.discard();
     }
@@ -272,7 +274,7 @@ function writeAll(fd: number, bytes: Uint8Array, position: number): void {
 
 /** Undefined when it was removed meanwhile. */
 function hashChunk(path: string): Buffer | undefined {
-  const fd = openIfThere(path);
+  const fd = openIfExists(path);
   if (fd === undefined) return undefined;
   try {
     return hashOpenFile(fd, Buffer.allocUnsafe(1024 * 1024));

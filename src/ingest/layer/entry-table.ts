@@ -3,6 +3,7 @@
  * each time, and kept by nobody: that is what keeps a layer of a million entries small.
  */
 import type { ByteString } from "../../bytes.ts";
+import { chunkId, inodeIdAt } from "../../store/ids.ts";
 import type { Placing } from "../../store/placing.ts";
 import type { TarEntry, Xattr } from "../../tar/entry.ts";
 import {
@@ -119,7 +120,7 @@ export class EntryTable {
     const end = words[(index - first) * WORDS + 5]! * PART_INODE_BYTES;
     if (end === 0) return undefined;
     const start = end - PART_INODE_BYTES;
-    return { chunk: inodes.subarray(start, start + 32), inode: inodes.subarray(start + 32, end), placing: this.placing(index) };
+    return { chunk: chunkId(inodes.subarray(start, start + 32)), inode: inodeIdAt(inodes, start + 32), placing: this.placing(index) };
   }
 
   #xattrs(index: number): readonly Xattr[] {

@@ -1,5 +1,5 @@
 /** The distinct contents of a layer: its chunks for the sidecar, its inodes for the catalog. */
-import { INODE_ID_BYTES } from "../../store/inode.ts";
+import { INODE_ID_BYTES } from "../../store/ids.ts";
 import { INODE_ROW_BYTES } from "../../store/catalog/catalog-session.ts";
 import type { EntryTable } from "./entry-table.ts";
 import { IdTable } from "./id-table.ts";

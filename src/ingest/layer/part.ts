@@ -4,7 +4,8 @@
  * is settled.
  */
 import type { EntryKind, TarEntry, Xattr } from "../../tar/entry.ts";
-import { INODE_ID_BYTES } from "../../store/inode.ts";
+import type { ChunkId } from "../../../format/index.ts";
+import { INODE_ID_BYTES, type InodeId } from "../../store/ids.ts";
 import { ABSENT, type Placing } from "../../store/placing.ts";
 
 export const KINDS: readonly (EntryKind | "ignored")[] = ["ignored", "file", "directory", "symlink", "hardlink", "char", "block", "fifo"];
@@ -37,8 +38,8 @@ export const PART_INODE_BYTES: number = 32 + INODE_ID_BYTES;
 
 /** A file's content in the store. */
 export interface StoredFile {
-  readonly chunk: Uint8Array;
-  readonly inode: Uint8Array;
+  readonly chunk: ChunkId;
+  readonly inode: InodeId;
   readonly placing: Placing;
 }
 

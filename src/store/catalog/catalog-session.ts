@@ -1,8 +1,10 @@
 /** What can be asked of the catalog while it is open. Keys and values: format/store.md, "LevelDB". */
 import type { Level } from "level";
+import { ShaleError } from "../../errors.ts";
 import { parseDiffId, type DiffId } from "../../image/digest.ts";
+import { decodeMap, decodeUint, encodeMap, encodeUint, type Schema } from "../../../format/msgpack.ts";
 import { EdgeReader } from "./edge-reader.ts";
-import { INODE_ID_BYTES } from "../inode.ts";
+import { INODE_ID_BYTES, inodeIdAt, type InodeId } from "../ids.ts";
 
 /** One row an inode: its id (20 bytes), then its size in bytes (u48, little-endian). */
 export const INODE_ROW_BYTES: number = INODE_ID_BYTES + 6;
@@ -14,7 +16,7 @@ export interface CatalogLayer {
 }
 
 export interface CatalogInode {
-  readonly id: Uint8Array;
+  readonly id: InodeId;
   /** Bytes of content. */
   readonly size: number;
   readonly layers: readonly DiffId[];
@@ -29,6 +31,8 @@ export interface CountedContents {
 /** Keys written between two turns of the event loop. */
 const BATCH = 4000;
 const COUNTED: Buffer = Buffer.from("m:counted");
+const COUNTS = { chunks: "uint", bytes: "uint" } as const satisfies Schema;
+const LAYER = { inodes: "uint" } as const satisfies Schema;
 
 export class CatalogSession {
   readonly #database: Level<Buffer, Buffer>;
@@ -44,22 +48,22 @@ export class CatalogSession {
       const rows = inodes.subarray(start, start + BATCH * INODE_ROW_BYTES);
       const batch = this.#database.batch();
       for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) {
-        const id = rows.subarray(row, row + INODE_ID_BYTES);
-        batch.put(edgeKey(id, layer), Buffer.from(rows.subarray(row + INODE_ID_BYTES, row + INODE_ROW_BYTES)));
+        const id = inodeIdAt(rows, row);
+        batch.put(edgeKey(id, layer), encodeUint(sizeAt(rows, row)));
       }
       await batch.write();
     }
-    await this.#database.put(key("l", layer), Buffer.from(JSON.stringify({ inodes: inodes.length / INODE_ROW_BYTES })));
+    await this.#database.put(key("l", layer), encodeMap(LAYER, { inodes: inodes.length / INODE_ROW_BYTES }));
   }
 
   /** The layers that use an inode. */
-  async layersOf(inodeId: Uint8Array): Promise<DiffId[]> {
+  async layersOf(inodeId: InodeId): Promise<DiffId[]> {
     const keys = await this.#database.keys({ gte: edgeKey(inodeId, NONE), lte: edgeKey(inodeId, LAST) }).all();
     return keys.map((edge) => this.#layerOf(edge));
   }
 
-  /** Those of these inodes (20 bytes each) that no layer uses but `gone`: their indexes. In the order of the ids it costs least. */
-  async unusedWithout(inodeIds: readonly Uint8Array[], gone: ReadonlySet<DiffId>): Promise<number[]> {
+  /** Those of these inodes that no layer uses but `gone`: their indexes. In the order of the ids it costs least. */
+  async unusedWithout(inodeIds: readonly InodeId[], gone: ReadonlySet<DiffId>): Promise<number[]> {
     const unused: number[] = [];
     await using edges = new EdgeReader(this.#database.keys({ gte: FIRST_EDGE, lt: AFTER_EDGES, highWaterMarkBytes: 1 << 16 }));
     for (const [index, id] of inodeIds.entries()) {
@@ -69,11 +73,11 @@ export class CatalogSession {
   }
 
   /** Drops a layer's edges to these inodes (rows of INODE_ROW_BYTES). `dead` are the ids of those that nobody else uses. */
-  async forgetEdges(diffId: DiffId, rows: Uint8Array, dead: readonly Uint8Array[]): Promise<void> {
+  async forgetEdges(diffId: DiffId, rows: Uint8Array, dead: readonly InodeId[]): Promise<void> {
     const layer = bytesOf(diffId);
     const before = await this.counted();
     const batch = this.#database.batch();
-    for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) batch.del(edgeKey(rows.subarray(row, row + INODE_ID_BYTES), layer));
+    for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) batch.del(edgeKey(inodeIdAt(rows, row), layer));
     // in most stores nobody ever asked for a count
     const counted = before.chunks === 0 ? [] : await this.#database.getMany(dead.map((id) => key("c", id)));
     let [chunks, bytes] = [0, 0];
@@ -81,9 +85,9 @@ export class CatalogSession {
       if (!size) continue;
       batch.del(key("c", dead[index]!));
       chunks++;
-      bytes += size.readUIntLE(0, 6);
+      bytes += decodeUint(size, refuse);
     }
-    if (chunks > 0) batch.put(COUNTED, encodeCounted({ chunks: before.chunks - chunks, bytes: before.bytes - bytes }));
+    if (chunks > 0) batch.put(COUNTED, encodeMap(COUNTS, { chunks: before.chunks - chunks, bytes: before.bytes - bytes }));
     await batch.write();
   }
 
@@ -97,14 +101,10 @@ export class CatalogSession {
    * Inodes after one, in the order of their ids, with the layers that use each: as many as `until` allows. The last one's id continues;
    * undefined when that was all.
    */
-  async inodesAfter(
-    after: Uint8Array | undefined,
-    until: () => boolean,
-    visit: (inode: CatalogInode) => void,
-  ): Promise<Uint8Array | undefined> {
+  async inodesAfter(after: InodeId | undefined, until: () => boolean, visit: (inode: CatalogInode) => void): Promise<InodeId | undefined> {
     const from = after ? edgeKey(after, LAST) : FIRST_EDGE;
     const iterator = this.#database.iterator({ gt: from, lt: AFTER_EDGES, highWaterMarkBytes: 1 << 18 });
-    let current: { id: Uint8Array; size: number; layers: DiffId[] } | undefined;
+    let current: { id: InodeId; size: number; layers: DiffId[] } | undefined;
     try {
       for (let edges = await iterator.nextv(2000); edges.length > 0; edges = await iterator.nextv(2000)) {
         for (const [edge, value] of edges) {
@@ -114,7 +114,7 @@ export class CatalogSession {
           }
           if (current) visit(current);
           if (current && until()) return current.id;
-          current = { id: edge.subarray(1, 1 + INODE_ID_BYTES), size: value.readUIntLE(0, 6), layers: [this.#layerOf(edge)] };
+          current = { id: inodeIdAt(edge, 1), size: decodeUint(value, refuse), layers: [this.#layerOf(edge)] };
         }
       }
     } finally {
@@ -137,25 +137,24 @@ export class CatalogSession {
   /** What the counted layers take together. */
   async counted(): Promise<CountedContents> {
     const value = await this.#database.get(COUNTED);
-    return value?.length === 12 ? { chunks: value.readUIntLE(0, 6), bytes: value.readUIntLE(6, 6) } : { chunks: 0, bytes: 0 };
+    return value ? decodeMap(COUNTS, value, refuse) : { chunks: 0, bytes: 0 };
   }
 
   /** Counts those of these inodes (rows) that are not counted yet. */
   async countInodes(rows: Uint8Array): Promise<CountedContents> {
     const ids: Buffer[] = [];
-    for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) ids.push(key("c", rows.subarray(row, row + INODE_ID_BYTES)));
+    for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) ids.push(key("c", inodeIdAt(rows, row)));
     const present = await this.#database.getMany(ids);
     let { chunks, bytes } = await this.counted();
     const batch = this.#database.batch();
     for (const [index, id] of ids.entries()) {
       if (present[index]) continue;
-      const at = index * INODE_ROW_BYTES + INODE_ID_BYTES;
-      const size = Buffer.from(rows.subarray(at, at + 6));
-      batch.put(id, size);
+      const size = sizeAt(rows, index * INODE_ROW_BYTES);
+      batch.put(id, encodeUint(size));
       chunks++;
-      bytes += size.readUIntLE(0, 6);
+      bytes += size;
     }
-    batch.put(COUNTED, encodeCounted({ chunks, bytes }));
+    batch.put(COUNTED, encodeMap(COUNTS, { chunks, bytes }));
     await batch.write();
     return { chunks, bytes };
   }
@@ -190,7 +189,7 @@ function key(kind: "c" | "d" | "l", id: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(kind), id]);
 }
 
-function edgeKey(inodeId: Uint8Array, layer: Uint8Array): Buffer {
+function edgeKey(inodeId: InodeId, layer: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from("e"), inodeId, layer]);
 }
 
@@ -198,9 +197,13 @@ function bytesOf(diffId: DiffId): Buffer {
   return Buffer.from(diffId.slice(7), "hex");
 }
 
-function encodeCounted({ chunks, bytes }: CountedContents): Buffer {
-  const value = Buffer.alloc(12);
-  value.writeUIntLE(chunks, 0, 6);
-  value.writeUIntLE(bytes, 6, 6);
-  return value;
+/** The size in a row of INODE_ROW_BYTES. */
+function sizeAt(rows: Uint8Array, row: number): number {
+  const { buffer, byteOffset, byteLength } = rows;
+  return Buffer.from(buffer, byteOffset, byteLength).readUIntLE(row + INODE_ID_BYTES, 6);
+}
+
+function refuse(why: string): Error {
+  const message = `a value of the chunk index ${why}; run shale fsck --repair, which rebuilds the index`;
+  return new ShaleError("STORE_DAMAGED", message, { path: "db" });
 }

@@ -6,7 +6,6 @@
  */
 import { messageOf } from "../../errors.ts";
 import { existsSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Level } from "level";
 import { errnoOf } from "../../system/errno.ts";
@@ -179,7 +178,7 @@ export class Catalog {
   /** The database if it is there, opens, is this store's and was completed; else undefined, closed. */
   async #openValid(): Promise<Database | undefined> {
     const { layout, storeId, warn } = this.#options;
-    if (!existsSync(join(layout.db, "CURRENT"))) return undefined;
+    if (!existsSync(layout.dbCurrent)) return undefined;
     try {
       const database = await open(layout.db, false);
       const [id, complete] = await Promise.all([database.get(STORE_ID), database.get(COMPLETE)]).catch(async (error: unknown) => {
@@ -202,7 +201,7 @@ export class Catalog {
   async #rebuild(): Promise<Database> {
     const { layout, storeId, layers } = this.#options;
     // one name for all, since only the holder of the lock is here: what one that died left is removed too
-    const old = `${layout.staging}/db-replaced`;
+    const old = layout.replacedDb;
     rmSync(old, { recursive: true, force: true });
     if (existsSync(layout.db)) renameSync(layout.db, old);
     rmSync(old, { recursive: true, force: true });

@@ -2,7 +2,7 @@
  * Looks for the edges of one inode after the other. Where the wanted ones lie close together many are read at once; where they are far
  * apart each is sought: so a layer costs what it has, whether it is most of the store or next to nothing of it.
  */
-import { INODE_ID_BYTES } from "../inode.ts";
+import { INODE_ID_BYTES, type InodeId } from "../ids.ts";
 
 /** Of LevelDB, over keys `e`, inode id, diff ID. */
 export interface EdgeKeys {
@@ -33,7 +33,7 @@ export class EdgeReader implements AsyncDisposable {
   }
 
   /** Whether one of the inode's edges is such. */
-  async some(inodeId: Uint8Array, isSuch: (edge: Buffer) => boolean): Promise<boolean> {
+  async some(inodeId: InodeId, isSuch: (edge: Buffer) => boolean): Promise<boolean> {
     await this.#find(inodeId);
     this.#wanted++;
     for (;;) {
@@ -49,7 +49,7 @@ export class EdgeReader implements AsyncDisposable {
   }
 
   /** The first key that is not before the inode's is at hand, or there is none. */
-  async #find(inodeId: Uint8Array): Promise<void> {
+  async #find(inodeId: InodeId): Promise<void> {
     const before = this.#read[this.#at - 1] ?? this.#before;
     if (before !== undefined && compareId(before, inodeId) < 0) {
       for (; this.#at < this.#read.length; this.#at++) if (compareId(this.#read[this.#at]!, inodeId) >= 0) return;
@@ -70,6 +70,6 @@ export class EdgeReader implements AsyncDisposable {
   }
 }
 
-function compareId(edge: Buffer, inodeId: Uint8Array): number {
+function compareId(edge: Buffer, inodeId: InodeId): number {
   return edge.compare(inodeId, 0, INODE_ID_BYTES, 1, 1 + INODE_ID_BYTES);
 }

@@ -3,19 +3,20 @@
  * database open. Whoever opens it next enters them first. One file a layer: format/store.md, "Edges".
  */
 import { hash, randomBytes } from "node:crypto";
-import { closeSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { encodeMap, tryDecodeMap, type Schema } from "../../../format/msgpack.ts";
 import { isErrno } from "../../errors.ts";
-import { parseDiffId, type DiffId } from "../../image/digest.ts";
+import { digestHex, parseDiffId } from "../../image/digest.ts";
 import { makeDirectory } from "../../system/make-directory.ts";
 import { namesIn } from "../../system/names-in.ts";
-import { openIfThere } from "../../system/open-if-there.ts";
+import { readIfExists } from "../../system/existing-file.ts";
 import { INODE_ROW_BYTES, type CatalogLayer } from "./catalog-session.ts";
-import { INODE_ID_BYTES } from "../inode.ts";
+import { INODE_ID_BYTES, type InodeId } from "../ids.ts";
 import type { StoreLayout } from "../layout.ts";
 
 const DIGEST_BYTES = 32;
-const HEAD_BYTES: number = 2 * DIGEST_BYTES;
+const EDGES = { diffId: "bin", inodes: "bin" } as const satisfies Schema;
 const NOTHING = new Uint8Array(0);
 
 interface PendingFile {
@@ -25,10 +26,10 @@ interface PendingFile {
 }
 
 export class PendingEdges {
-  readonly #directory: string;
+  readonly #layout: StoreLayout;
 
   constructor(layout: StoreLayout) {
-    this.#directory = layout.edges;
+    this.#layout = layout;
   }
 
   get isEmpty(): boolean {
@@ -37,12 +38,11 @@ export class PendingEdges {
 
   /** `staged` is a path in staging that nothing has. */
   add({ diffId, inodes }: CatalogLayer, staged: string): void {
-    const hex = diffId.slice("sha256:".length);
-    const body = Buffer.concat([Buffer.from(hex, "hex"), inodes]);
+    const body = encodeMap(EDGES, { diffId: Buffer.from(digestHex(diffId), "hex"), inodes });
     try {
       writeFileSync(staged, Buffer.concat([hash("sha256", body, "buffer"), body]), { flag: "wx", mode: 0o600 });
-      makeDirectory(this.#directory);
-      renameSync(staged, join(this.#directory, `${hex}-${randomBytes(8).toString("hex")}`));
+      makeDirectory(this.#layout.edges);
+      renameSync(staged, this.#layout.pendingEdges(diffId, randomBytes(8).toString("hex")));
     } catch (error) {
       rmSync(staged, { force: true });
       throw error;
@@ -51,8 +51,8 @@ export class PendingEdges {
 
   *files(): Generator<PendingFile> {
     for (const name of this.#names()) {
-      const path = join(this.#directory, name);
-      yield { path, layer: decode(readIfThere(path)) };
+      const path = join(this.#layout.edges, name);
+      yield { path, layer: readLayer(path) };
     }
   }
 
@@ -61,8 +61,8 @@ export class PendingEdges {
     rmSync(path, { force: true });
   }
 
-  /** Those of these inodes (20 bytes each) that a waiting layer uses, as latin1. */
-  among(ids: readonly Uint8Array[]): ReadonlySet<string> {
+  /** Those of these inodes that a waiting layer uses, as latin1. */
+  among(ids: readonly InodeId[]): ReadonlySet<string> {
     const found = new Set<string>();
     if (this.isEmpty) return found;
     const wanted = new Set(ids.map((id) => latin1(id, 0)));
@@ -77,30 +77,26 @@ export class PendingEdges {
   }
 
   #names(): readonly string[] {
-    return namesIn(this.#directory);
+    return namesIn(this.#layout.edges);
   }
 }
 
-function decode(bytes: Buffer | undefined): CatalogLayer | undefined {
-  if (!bytes || bytes.length < HEAD_BYTES || (bytes.length - HEAD_BYTES) % INODE_ROW_BYTES !== 0) return undefined;
-  const body = bytes.subarray(DIGEST_BYTES);
-  if (hash("sha256", body, "buffer").compare(bytes, 0, DIGEST_BYTES) !== 0) return undefined;
-  const diffId: DiffId = parseDiffId(`sha256:${body.toString("hex", 0, DIGEST_BYTES)}`);
-  return { diffId, inodes: body.subarray(DIGEST_BYTES) };
-}
-
-/** Undefined also for what is no file. */
-function readIfThere(path: string): Buffer | undefined {
-  const fd = openIfThere(path);
-  if (fd === undefined) return undefined;
+/** Undefined for what is not an intact file of edges. */
+function readLayer(path: string): CatalogLayer | undefined {
   try {
-    return readFileSync(fd);
+    return decode(readIfExists(path) ?? Buffer.alloc(0));
   } catch (error) {
     if (isErrno(error, "EISDIR")) return undefined;
     throw error;
-  } finally {
-    closeSync(fd);
   }
+}
+
+function decode(bytes: Buffer): CatalogLayer | undefined {
+  const body = bytes.subarray(DIGEST_BYTES);
+  if (bytes.length < DIGEST_BYTES || hash("sha256", body, "buffer").compare(bytes, 0, DIGEST_BYTES) !== 0) return undefined;
+  const edges = tryDecodeMap(EDGES, body);
+  if (edges?.diffId.length !== DIGEST_BYTES || edges.inodes.length % INODE_ROW_BYTES !== 0) return undefined;
+  return { diffId: parseDiffId(`sha256:${Buffer.from(edges.diffId).toString("hex")}`), inodes: edges.inodes };
 }
 
 /** An id as `among` gives it. */

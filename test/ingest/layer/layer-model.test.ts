@@ -4,6 +4,7 @@ import { test } from "node:test";
 import type { ByteString } from "../../../src/bytes.ts";
 import { ShaleError } from "../../../src/errors.ts";
 import { Directory, LayerModel } from "../../../src/ingest/layer/layer-model.ts";
+import { chunkId, inodeIdAt } from "../../../src/store/ids.ts";
 import type { TarEntry } from "../../../src/tar/entry.ts";
 import { entryTableOf, type IngestedEntry } from "../../support/entry-table-of.ts";
 import { finishes } from "../../support/finishes.ts";
@@ -17,8 +18,8 @@ function row(kind: TarEntry["kind"], path: string, fields: Partial<TarEntry> = {
 }
 
 const file = (path: string, fields?: Partial<TarEntry>): IngestedEntry => {
-  const id = Buffer.from(`${serial++}`.padStart(20, "0"));
-  const stored = { chunk: Buffer.concat([id, Buffer.alloc(12)]), inode: id, placing: 0 } as const;
+  const inode = inodeIdAt(Buffer.from(`${serial++}`.padStart(20, "0")), 0);
+  const stored = { chunk: chunkId(Buffer.concat([inode, Buffer.alloc(12)])), inode, placing: 0 } as const;
   return { ...row("file", path, { size: 1, ...fields }), stored };
 };
 const dir = (path: string, fields?: Partial<TarEntry>): IngestedEntry => row("directory", path, { mode: 0o755, ...fields });

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { ByteString } from "../../../src/bytes.ts";
 import { Inode } from "../../../src/ingest/layer/layer-inode.ts";
 import { numberContents } from "../../../src/ingest/layer/number-contents.ts";
+import { chunkId, inodeIdAt } from "../../../src/store/ids.ts";
 import type { TarEntry } from "../../../src/tar/entry.ts";
 import { entryTableOf, type IngestedEntry } from "../../support/entry-table-of.ts";
 
@@ -13,7 +14,7 @@ function file(chunk: number, inode: number, size = chunk): IngestedEntry {
   return {
     entry,
     offset: 512,
-    stored: size === 0 ? undefined : { chunk: Buffer.alloc(32, chunk), inode: Buffer.alloc(20, inode), placing: 0 },
+    stored: size === 0 ? undefined : { chunk: chunkId(Buffer.alloc(32, chunk)), inode: inodeIdAt(Buffer.alloc(20, inode), 0), placing: 0 },
   };
 }
 
@@ -39,7 +40,7 @@ test("`numberContents()` lists a restored inode in place of what its entry broug
   const entries = entryTableOf(files, 2);
   const restored = (row: number): Inode => {
     const inode = new Inode(row, entries);
-    inode.restore({ chunk: Buffer.alloc(32, 6), inode: Buffer.alloc(20, 99), placing: 0 });
+    inode.restore({ chunk: chunkId(Buffer.alloc(32, 6)), inode: inodeIdAt(Buffer.alloc(20, 99), 0), placing: 0 });
     return inode;
   };
   const list = (row: number, isLive: boolean): Buffer =>

@@ -10,6 +10,7 @@ import { ShaleError } from "../../../src/errors.ts";
 import { parseDiffId } from "../../../src/image/digest.ts";
 import type { ChunkWriter } from "../../../src/ingest/chunks/chunk-writer.ts";
 import { settleLayer } from "../../../src/ingest/layer/settle-layer.ts";
+import { chunkId, inodeIdAt } from "../../../src/store/ids.ts";
 import type { TarEntry } from "../../../src/tar/entry.ts";
 import { entryTableOf, type IngestedEntry } from "../../support/entry-table-of.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -41,7 +42,9 @@ function ingested({ kind, path, target, content, mode }: Draft, index: number): 
   const linkPath = (kind === "symlink" || kind === "hardlink" ? target : "") as ByteString;
   const entry: TarEntry = { kind, path: path as ByteString, linkPath, mode, size, xattrs: [], ...numbers };
   const stored =
-    size > 0 ? { chunk: Buffer.alloc(32, size), inode: Buffer.alloc(20, size * 8 + (mode & 7)), placing: 0 as const } : undefined;
+    size > 0
+      ? { chunk: chunkId(Buffer.alloc(32, size)), inode: inodeIdAt(Buffer.alloc(20, size * 8 + (mode & 7)), 0), placing: 0 as const }
+      : undefined;
   return { entry, offset: stored ? 512 * (index + 1) : 0, stored };
 }
 

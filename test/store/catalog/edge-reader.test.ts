@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
+import { inodeIdAt, type InodeId } from "../../../src/store/ids.ts";
 import { EdgeReader, type EdgeKeys } from "../../../src/store/catalog/edge-reader.ts";
 
 function digest(text: string): Buffer {
   return createHash("sha256").update(text).digest();
 }
 
-function inode(number: number): Buffer {
-  return digest(`inode ${number}`).subarray(0, 20);
+function inode(number: number): Buffer & InodeId {
+  return inodeIdAt(digest(`inode ${number}`), 0);
 }
 
 function edge(number: number, layer: string): Buffer {
