@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { ShaleError } from "../../../src/errors.ts";
 import type { Credentials } from "../../../src/source/auth/credentials.ts";
 import { startRegistry, type FaultAction, type RecordedRequest } from "../../../src/testing/index.ts";
@@ -363,3 +364,60 @@ test("`RegistrySource` shows no secret of a URL in its errors", async () => {
   harness.registry.misbehave({ match: /blobs/, action: { kind: "redirect", location: "http://127.0.0.1:9/blob?X-Signature=hunter2" } });
   await assert.rejects(harness.read(), (error) => error instanceof ShaleError && !error.message.includes("hunter2"));
 });
+
+for (const [how, fail] of [
+  [
+    "throws",
+    (error: Error): Promise<Credentials> => {
+      throw error;
+    },
+  ],
+  ["rejects", (error: Error): Promise<Credentials> => Promise.reject(error)],
+] as const) {
+  test(`\`RegistrySource\` rejects with the error of a credentials provider that ${how}, and leaves nothing unhandled`, async () => {
+    const error = new Error("the vault is sealed");
+    await using unhandled = watchUnhandled();
+    await using harness = await startHarness({ auth: { kind: "token", ...USER } }, { credentials: () => fail(error) });
+    const both = await Promise.allSettled([harness.source.resolve(harness.reference), harness.read()]);
+    for (const outcome of both) assert.equal(outcome.status === "rejected" && outcome.reason, error);
+    assert.deepEqual(await unhandled.seen(), []);
+    await assert.rejects(harness.source.resolve(harness.reference), (later) => later === error);
+  });
+}
+
+test("`RegistrySource` leaves no unhandled rejection when a credentials provider rejects after the request was aborted", async () => {
+  await using unhandled = watchUnhandled();
+  const controller = new AbortController();
+  const provided = Promise.withResolvers<Credentials>();
+  const credentials = (): Promise<Credentials> => {
+    setImmediate(() => controller.abort());
+    return provided.promise;
+  };
+  await using harness = await startHarness({ auth: { kind: "token", ...USER } }, { credentials });
+  await assert.rejects(harness.source.resolve(harness.reference, { signal: controller.signal }), { name: "AbortError" });
+  provided.reject(new Error("too late"));
+  assert.deepEqual(await unhandled.seen(), []);
+});
+
+test("`RegistrySource` rejects without showing a token that cannot be a header", async () => {
+  const registryToken = "topsecret\nx-injected: 1";
+  await using unhandled = watchUnhandled();
+  await using harness = await startHarness({ auth: { kind: "token", ...USER } }, { credentials: () => ({ registryToken }) });
+  await assert.rejects(harness.source.resolve(harness.reference), (error) => !inspect(error, { depth: 5 }).includes("topsecret"));
+  assert.deepEqual(await unhandled.seen(), []);
+});
+
+/** Collects unhandled rejections; without this listener one would end the process. */
+function watchUnhandled(): AsyncDisposable & { seen(): Promise<readonly unknown[]> } {
+  const reasons: unknown[] = [];
+  const listener = (reason: unknown): void => void reasons.push(reason);
+  process.on("unhandledRejection", listener);
+  return {
+    seen: async () => {
+      // rejections are reported after the microtasks of a turn
+      for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+      return reasons;
+    },
+    [Symbol.asyncDispose]: async () => void process.off("unhandledRejection", listener),
+  };
+}
