@@ -368,11 +368,17 @@ test("`RegistrySource` shows no secret of a URL in its errors", async () => {
 for (const [how, fail] of [
   [
     "throws",
-    (error: Error): Promise<Credentials> => {
-      throw error;
+    (thrown: Error): Promise<Credentials> => {
+      throw thrown;
     },
   ],
-  ["rejects", (error: Error): Promise<Credentials> => Promise.reject(error)],
+  [
+    "rejects",
+    async (thrown: Error): Promise<Credentials> => {
+      await Promise.resolve();
+      throw thrown;
+    },
+  ],
 ] as const) {
   test(`\`RegistrySource\` rejects with the error of a credentials provider that ${how}, and leaves nothing unhandled`, async () => {
     const error = new Error("the vault is sealed");
