@@ -1,14 +1,14 @@
-/** Bytes that one checksum covers, and that a paged reader reads at a time. */
+/** Number of bytes that one checksum covers. A reader reads one such block at a time. */
 export const BLOCK = 65_536;
 
-/** A sidecar is shorter than this, so that every position in it is a u32. */
+/** A sidecar has fewer bytes than this, so every position in it fits a u32. */
 export const MAX_LENGTH: number = 2 ** 32;
 
-/** A path, a name or a target has at most this many bytes; an xattr set at most this. */
+/** Most bytes of a path, name or link target, and of an xattr set. */
 export const MAX_PATH: number = 2 ** 20;
 export const MAX_XATTR_SET: number = 2 ** 24;
 
-/** No row of a table: the `chunk` column's "none". */
+/** The value of the `chunk` column for an entry without a chunk. */
 export const NO_ROW = 0xffff_ffff;
 
 export type ColumnName =
@@ -59,7 +59,7 @@ export const COLUMNS: readonly ColumnName[] = [
   "chunks",
 ];
 
-/** Bytes of a row in each table whose rows have one width, the tables that count entries aside. */
+/** Bytes per row of the tables whose rows have a fixed width. */
 export const MODE_ROW = 24;
 export const CHUNK_ROW = 32;
 export const HARD_LINK_ROW = 8;
@@ -70,7 +70,7 @@ export type ChunkId = Uint8Array & { readonly [brand]: "ChunkId" };
 /** A chunk id as 64 lower-case hex digits. */
 export type ChunkHex = string & { readonly [brand]: "ChunkHex" };
 
-/** Bytes of the file that hold the content of one bin. */
+/** Position and length, in bytes, of the content of one bin. */
 export interface Span {
   readonly start: number;
   readonly length: number;

@@ -7,18 +7,18 @@ import { CHUNK_ROW, HARD_LINK_ROW, MAX_PATH, MAX_XATTR_SET, MODE_ROW, NO_ROW } f
 import type { ChunkHex, ChunkId, ColumnName, Span } from "./columns.ts";
 import type { SidecarLayout } from "./sidecar-layout.ts";
 
-/** One row of the mode table, its xattrs decoded. */
+/** One row of the mode table, with decoded xattrs. */
 export type SidecarMode = Pick<SidecarEntry, "mode" | "uid" | "gid" | "rdevMajor" | "rdevMinor" | "xattrs">;
 
-/** Mode rows that a handle keeps decoded; layers have some dozens. */
+/** Number of mode rows that a handle keeps decoded. Layers have some dozens. */
 const KEPT_MODES = 4096;
 
 /**
- * The columns of a sidecar by entry number, without paths of the indexed form. Every value is checked as it is read: one
- * that breaks the format throws SidecarError; an entry number that is none, RangeError.
+ * The columns of a sidecar by entry number (sidecar.md, section 3), without the paths of the indexed form. Each value is checked when
+ * it is read. @throws SidecarError for a value that breaks the format, RangeError for an entry or row that does not exist
  */
 export class EntryColumns {
-  /** Entries in all; those before `live` exist in the layer's final state, the others are shadowed. */
+  /** Number of all entries. Those before `live` exist in the layer's final state; the others are shadowed. */
   readonly count: number;
   readonly live: number;
   readonly layout: SidecarLayout;
@@ -38,7 +38,7 @@ export class EntryColumns {
     return Buffer.from(this.layout.diffId);
   }
 
-  /** Columns that a later writer added, by key; they are not read. */
+  /** Keys of the columns that a later version added. They are not read. */
   get unknownKeys(): readonly string[] {
     return this.layout.unknown.map(({ key }) => key);
   }
@@ -55,7 +55,7 @@ export class EntryColumns {
     return this.pages.u48(this.at("size", entry, 6));
   }
 
-  /** Where the entry's own data begins in the uncompressed layer; 0 when it has none. */
+  /** Byte offset of the entry's own data in the uncompressed layer; 0 if it has none. */
   offset(entry: number): number {
     return this.pages.u48(this.at("offset", entry, 6));
   }
@@ -83,7 +83,7 @@ export class EntryColumns {
     return row;
   }
 
-  /** True for an entry whose data stands in the tar and is kept as a chunk: what `headers` leaves out. */
+  /** True for an entry whose data is in the tar and is stored as a chunk, so that `headers` leaves it out. */
   hasData(entry: number): boolean {
     return this.chunk(entry) !== -1 && this.offset(entry) !== 0;
   }
@@ -102,7 +102,7 @@ export class EntryColumns {
     return this.#fullMode(this.modeRow(entry));
   }
 
-  /** A row of the mode table. Do not change what is returned: it is kept. */
+  /** A row of the mode table. The returned object is shared: do not change it. */
   modeAt(row: number): SidecarMode {
     const kept = this.#modes[row];
     if (kept !== undefined) return kept;
@@ -114,7 +114,7 @@ export class EntryColumns {
     return mode;
   }
 
-  /** The xattr set of a mode row, or -1. */
+  /** The row of a mode row's xattr set; -1 if it has no xattrs. */
   xattrRow(row: number): number {
     const at = this.row("modeTable", row, MODE_ROW) + 20;
     const set = this.pages.u32(at);
@@ -122,13 +122,13 @@ export class EntryColumns {
     return set - 1;
   }
 
-  /** A set of the xattr table (its rows count from 0 here). */
+  /** An xattr set. Rows count from 0, as xattrRow() returns them. */
   xattrSet(row: number): readonly SidecarXattr[] {
     const { start, length } = this.stringSpan("xattrs", "xattrsEnd", row, MAX_XATTR_SET);
     return decodeXattrs(this.pages.copy(start, length), start);
   }
 
-  /** Target of a symlink; "" for all else. */
+  /** Target of a symlink; "" for any other entry. */
   target(entry: number): string {
     const row = this.linkRow(entry);
     return row === -1 ? "" : this.targetAt(row);
@@ -151,7 +151,7 @@ export class EntryColumns {
     return this.string("dirPath", "dirPathEnd", row);
   }
 
-  /** The entry that leads the hard-link group of `entry`; -1 when it is in none. */
+  /** The leader of the entry's hard-link group; -1 if the entry is in no group. */
   leader(entry: number): number {
     if ((this.flags(entry) & Flag.hardLink) === 0) return -1;
     let [low, high] = [0, this.hardLinkCount];
@@ -189,7 +189,7 @@ export class EntryColumns {
     return this.pages.copy(start, length);
   }
 
-  /** What stands in `path`: the full path of a shadowed entry and of every entry of the unindexed form, else the name. */
+  /** The `path` column: the full path of a shadowed entry and of any entry of the unindexed form, otherwise the name. */
   storedPath(entry: number): string {
     this.#check(entry);
     return this.string("path", "pathEnd", entry);
@@ -217,7 +217,7 @@ export class EntryColumns {
     };
   }
 
-  /** The entry that stands k-th in the layer's tar, k from 0 to `tarCount` - 1. */
+  /** The k-th entry of the layer's tar, k from 0 to `tarCount` - 1. */
   tarEntry(k: number): number {
     const at = this.row("order", k, 4);
     const entry = this.pages.u32(at);
@@ -225,7 +225,7 @@ export class EntryColumns {
     return entry;
   }
 
-  /** Entry numbers as they stand in the layer's tar: all but the implicit ones, the shadowed ones included. */
+  /** Entry numbers in the order of the layer's tar, with shadowed entries and without implicit ones. */
   *tarOrder(): Generator<number, void, undefined> {
     for (let k = 0; k < this.tarCount; k++) yield this.tarEntry(k);
   }
@@ -293,7 +293,7 @@ export class EntryColumns {
   }
 
   #check(entry: number): void {
-    if (!(entry >= 0 && entry < this.count)) throw new RangeError(`read sidecar: there is no entry ${entry}`);
+    if (!(entry >= 0 && entry < this.count)) throw new RangeError(`read sidecar: entry ${entry} does not exist`);
   }
 
   #fullMode(row: number): number {

@@ -2,7 +2,7 @@ import type { SidecarEntry } from "./entry.ts";
 import { GrowingBuffer } from "./growing-buffer.ts";
 import { encodeXattrs } from "./xattr-set.ts";
 
-/** Byte strings, each distinct one once, in the order of first use: a bin of bytes and a bin of end offsets. */
+/** Distinct byte strings in the order of their first use, as a bin of bytes and a bin of end offsets. */
 export class StringTable {
   readonly bytes: GrowingBuffer = new GrowingBuffer();
   readonly ends: GrowingBuffer = new GrowingBuffer();
@@ -20,12 +20,12 @@ export class StringTable {
   }
 }
 
-/** The modeTable and the xattr sets it names, each distinct row once, in the order of first use. */
+/** The distinct rows of modeTable and of the xattr sets that they name, in the order of their first use. */
 export class ModeTable {
   readonly bytes: GrowingBuffer = new GrowingBuffer();
   readonly xattrs: StringTable = new StringTable();
   readonly #rows = new Map<string, number>();
-  /** The last row found for each mode: nearly always the one that the next entry with that mode needs. */
+  /** The last row of each mode. The next entry with that mode nearly always needs the same row. */
   readonly #recent = new Map<number, ModeRow>();
 
   get rows(): number {

@@ -1,17 +1,17 @@
 /**
- * What a sidecar says of one entry. Paths, names, targets and xattrs are *byte strings*: one character (U+0000 to U+00FF)
- * a byte, so that comparison and sorting are those of the bytes.
+ * One entry of a sidecar (sidecar.md, section 3). Paths, names, targets and xattrs are *byte strings*: each character (U+0000 to
+ * U+00FF) stands for one byte, so comparing and sorting work on bytes.
  */
 export interface SidecarEntry {
   /** Full path without leading or trailing slash; "" is the root. */
   readonly path: string;
-  /** st_mode with its type bits; the type is 0 for a whiteout and for a shadowed entry that is no file system object. */
+  /** st_mode with its type bits. The type is 0 for a whiteout and for a shadowed entry that is not a file system object. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
   readonly rdevMajor: number;
   readonly rdevMinor: number;
-  /** Sorted by name, no name twice. */
+  /** Sorted by name. Names are unique. */
   readonly xattrs: readonly SidecarXattr[];
   /** Whole seconds since 1970, rounded down: negative before. */
   readonly mtime: number;
@@ -19,15 +19,15 @@ export interface SidecarEntry {
   readonly mtimeNs: number;
   /** Bytes of the unpacked file, holes included; 0 unless it is a file, or a whiteout marker that carries data. */
   readonly size: number;
-  /** Where the entry's own data begins in the uncompressed layer; 0 when it has none. */
+  /** Byte offset of the entry's own data in the uncompressed layer; 0 if it has none. */
   readonly offset: number;
-  /** Row in the chunk table, or -1: not a file, or empty. */
+  /** Row in the chunk table; -1 for an empty file and for anything else than a file. */
   readonly chunk: number;
   /** Sum of `Flag` bits. */
   readonly flags: number;
-  /** Target of a symlink; "" for all else. */
+  /** Target of a symlink; "" for any other entry. */
   readonly target: string;
-  /** For a member of a hard-link group: the entry that leads it (a leader names itself). Otherwise -1. */
+  /** Leader of the entry's hard-link group; a leader names itself. -1 if the entry is in no group. */
   readonly leader: number;
 }
 
@@ -57,12 +57,12 @@ export const S_IFBLK = 0o060000;
 export const S_IFIFO = 0o010000;
 export const S_IFSOCK = 0o140000;
 
-/** One component of a live entry's path: what can be a directory entry on Linux. */
+/** True for a valid component of a live entry's path: a name that a directory on Linux can hold. */
 export function isName(name: string): boolean {
   return name !== "" && name !== "." && name !== ".." && !name.includes("/") && !name.includes("\0");
 }
 
-/** A live entry's path: "" or names joined by single slashes. */
+/** True for a valid path of a live entry: "", or names joined by single slashes. */
 export function isPath(path: string): boolean {
   if (path === "") return true;
   let start = 0;
@@ -82,7 +82,7 @@ export function nameOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** The order of live entries in an indexed sidecar: by the bytes of the directory's full path, then of the name. The root is first. */
+/** Orders the live entries of an indexed sidecar: by the bytes of the directory's full path, then of the name. The root comes first. */
 export function comparePaths(a: string, b: string): number {
   if (a === "" || b === "") return a.length - b.length;
   return compareBytes(parentOf(a), parentOf(b)) || compareBytes(nameOf(a), nameOf(b));

@@ -1,6 +1,6 @@
 const WIDE = /[^\0-\xff]/;
 
-/** Bytes that are appended to; doubles when full. */
+/** A buffer to append to. It doubles when it is full. */
 export class GrowingBuffer {
   #bytes: Buffer;
   #length = 0;
@@ -13,7 +13,7 @@ export class GrowingBuffer {
     return this.#length;
   }
 
-  /** A view of what was appended so far; the next append may leave it behind. */
+  /** A view of the appended bytes. It is valid until the next append. */
   view(): Buffer {
     return this.#bytes.subarray(0, this.#length);
   }
@@ -51,7 +51,7 @@ export class GrowingBuffer {
 
   /** The bytes of a byte string. */
   latin1(text: string): void {
-    if (WIDE.test(text)) throw new RangeError("write sidecar: a string has a character that is no byte");
+    if (WIDE.test(text)) throw new RangeError("write sidecar: a string has a character above U+00FF");
     const at = this.#reserve(text.length);
     this.#bytes.write(text, at, "latin1");
   }
@@ -61,7 +61,7 @@ export class GrowingBuffer {
     this.#bytes.set(bytes, at);
   }
 
-  /** Room for `length` bytes; `#bytes` is another Buffer when it returns. */
+  /** Makes room for `length` bytes and returns their position. It may replace `#bytes`. */
   #reserve(length: number): number {
     const at = this.#length;
     if (at + length > this.#bytes.length) {

@@ -1,13 +1,12 @@
-import { HeadersError } from "./headers-error.ts";
-import { HEADERS_MAGIC, Op } from "./headers-layout.ts";
+import { HEADERS_MAGIC, HeadersError, Op } from "./headers-layout.ts";
 import type { HeadersOp } from "./headers-layout.ts";
 import { FrameReader } from "./zstd-frames.ts";
 
 const START = HEADERS_MAGIC.length + 32;
 
 /**
- * Decodes a headers file from its bytes, cut anywhere, and checks that it belongs to the layer. Holds one frame at a time.
- * Literals are views that hold until the next step. Throws HeadersError.
+ * Decodes a headers file (headers.md), which may arrive in pieces of any size, and checks that it belongs to the layer. It holds one
+ * frame at a time. Literals are views, valid until the next step. @throws HeadersError
  */
 export async function* decodeHeaders(
   file: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -31,19 +30,19 @@ export async function* decodeHeaders(
   ops.end();
 }
 
-/** Decodes operations from their bytes, cut anywhere. */
+/** Decodes operations from bytes that may arrive in pieces of any size. */
 export class OpDecoder {
-  /** Bytes taken in so far. */
+  /** Number of bytes read so far. */
   #position = 0;
-  /** The varint being read, and the weight of its next seven bits. */
+  /** The varint that is being read, and the weight of its next seven bits. */
   #value = 0;
   #weight = 1;
-  /** Literal bytes still to come. */
+  /** Number of literal bytes that must follow. */
   #literal = 0;
-  /** Length of an extent whose offset is still to come. */
+  /** Length of the extent whose offset must follow. */
   #extent = 0;
 
-  /** The operations that these bytes complete. Literals are views of `bytes`. */
+  /** Yields the operations that these bytes complete. Literals are views of `bytes`. */
   *push(bytes: Buffer): Generator<HeadersOp, void, undefined> {
     for (let at = 0; at < bytes.length;) {
       if (this.#literal > 0) {
@@ -60,12 +59,12 @@ export class OpDecoder {
     }
   }
 
-  /** There are no more bytes: throws when they end within an operation. */
+  /** Call it after the last bytes. @throws HeadersError if they end within an operation */
   end(): void {
     if (this.#literal > 0 || this.#extent > 0 || this.#weight > 1) throw this.#error("the operations end within one");
   }
 
-  /** Takes one byte; the value when it is the last of its varint. */
+  /** Reads one byte. Returns the value after the last byte of a varint, otherwise undefined. */
   #varint(byte: number): number | undefined {
     this.#position++;
     this.#value += (byte & 0x7f) * this.#weight;
@@ -106,5 +105,5 @@ function checkStart(start: Buffer, diffId: Uint8Array): void {
   if (start.toString("latin1", 0, HEADERS_MAGIC.length) !== HEADERS_MAGIC)
     throw new HeadersError("read headers: not a headers file of version 1", 0, "file");
   if (!start.subarray(HEADERS_MAGIC.length).equals(diffId))
-    throw new HeadersError("read headers: they belong to another layer", HEADERS_MAGIC.length, "file");
+    throw new HeadersError("read headers: the file belongs to another layer", HEADERS_MAGIC.length, "file");
 }

@@ -4,44 +4,44 @@ import { HEADERS_MAGIC, MAX_FRAME, Op } from "./headers-layout.ts";
 
 const LEVEL = 3;
 
-/** What stands before the frames: the magic line and the 32 bytes of the layer's diff ID. */
+/** The bytes before the frames: the magic line and the 32 bytes of the layer's diff ID. */
 export function encodeHeadersStart(diffId: Uint8Array): Buffer {
   if (diffId.length !== 32) throw new RangeError("write headers: a diff ID has 32 bytes");
   return Buffer.concat([Buffer.from(HEADERS_MAGIC, "latin1"), diffId]);
 }
 
 /**
- * Builds the operations of one stretch of a layer (headers.md). Stretches are encoded apart, in any order, and their frames
- * are written in the order of the tar. Memory is that of the operations since the last `frame`, and is used again.
+ * Encodes the operations of one section of a layer (headers.md, section 2). Sections can be encoded separately and in any order; their
+ * frames are written in the order of the tar. It holds the operations since the last `frame`.
  */
 export class HeadersEncoder {
   readonly #ops: GrowingBuffer = new GrowingBuffer(65_536);
-  /** Literal bytes not yet among the operations: neighbours become one. */
+  /** Literal bytes that are not encoded yet. Adjacent literals become one operation. */
   readonly #literal: GrowingBuffer = new GrowingBuffer(65_536);
 
-  /** Bytes of the layer as they are; copied. */
+  /** Adds bytes of the layer. They are copied. */
   literal(bytes: Uint8Array): void {
     this.#literal.bytes(bytes);
   }
 
-  /** The whole content of the next data entry. */
+  /** Adds the whole content of the next data entry. */
   data(): void {
     this.#op(Op.data, 0);
   }
 
-  /** A range of the current data entry's content, which stays the current one. */
+  /** Adds a range of the current data entry's content. The entry stays current. */
   extent(offset: number, length: number): void {
     if (length === 0) return;
     this.#op(Op.extent, length);
     this.#varint(offset);
   }
 
-  /** The current data entry's extents are complete: the next one becomes current. */
+  /** Ends the current data entry after its extents. The next entry becomes current. */
   endData(): void {
     this.#op(Op.endData, 0);
   }
 
-  /** The operations so far as compressed frames, empty if there are none. Then it begins anew. */
+  /** Returns the operations so far as compressed frames, empty if there are none, and starts again without operations. */
   frame(): Buffer {
     this.#flush();
     const ops = this.#ops.view();

@@ -3,7 +3,7 @@ import { invalid } from "./sidecar-error.ts";
 import type { EntryColumns } from "./entry-columns.ts";
 import { SidecarWriter } from "./sidecar-writer.ts";
 
-/** The indexed form of an unindexed sidecar: the bytes that encoding the same entries indexed gives. Columns of a later writer are lost. */
+/** Encodes an unindexed sidecar again in the indexed form. Drops the columns of a later version. */
 export async function indexColumns(columns: EntryColumns): Promise<Buffer> {
   const { count, live } = columns;
   const sorted = sortByPath(columns);
@@ -16,7 +16,7 @@ export async function indexColumns(columns: EntryColumns): Promise<Buffer> {
   try {
     return await rewrite(columns, writer, { sorted, numbers });
   } catch (error) {
-    // what the writer refuses as its caller's mistake is the file's here
+    // the writer reports a wrong entry as a mistake of its caller; here the file is wrong
     if (error instanceof RangeError) throw invalid("order", columns.layout.spans.order.start);
     throw error;
   }
@@ -25,13 +25,13 @@ export async function indexColumns(columns: EntryColumns): Promise<Buffer> {
 interface Numbering {
   /** The live entries in their new order. */
   readonly sorted: readonly number[];
-  /** Of each entry, its new number. */
+  /** The new number of each entry. */
   readonly numbers: Uint32Array;
 }
 
 function rewrite(columns: EntryColumns, writer: SidecarWriter, { sorted, numbers }: Numbering): Promise<Buffer> {
   const { count, live } = columns;
-  // of each group that a live name leads, the first: another may be that in this order
+  // the first live member leads a group, and in this order another member may be first
   const firsts = new Map<number, number>();
   const leaderOf = (leader: number, number: number): number => {
     if (leader >= live) return numbers[leader] as number;

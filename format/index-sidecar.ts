@@ -2,9 +2,9 @@ import { indexColumns } from "./index-columns.ts";
 import { openSource } from "./open-columns.ts";
 
 /**
- * The indexed form of an unindexed sidecar (a path, a descriptor that stays the caller's, or bytes): the very bytes that
- * encoding the same entries indexed gives. Columns of a later writer are lost, since entries change their numbers. Of an
- * indexed sidecar: undefined, as there is nothing to do. Throws SidecarError.
+ * Returns the indexed form of an unindexed sidecar: the bytes that encodeSidecar() gives for the same entries. `source` is a path, a
+ * descriptor that the caller closes, or the bytes. Drops the columns of a later version, because entries get new numbers.
+ * Returns undefined if the sidecar is indexed already. @throws SidecarError
  */
 export async function indexSidecar(source: string | number | Uint8Array): Promise<Buffer | undefined> {
   const columns = await openSource(source);

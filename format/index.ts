@@ -4,7 +4,7 @@ export type { SidecarEntry, SidecarFlags, SidecarXattr } from "./entry.ts";
 export type { EntryColumns, SidecarMode } from "./entry-columns.ts";
 export { decodeHeaders, OpDecoder } from "./headers-decoder.ts";
 export { encodeHeadersStart, HeadersEncoder } from "./headers-encoder.ts";
-export { HeadersError } from "./headers-error.ts";
+export { HeadersError } from "./headers-layout.ts";
 export type { HeadersOp } from "./headers-layout.ts";
 export { indexSidecar } from "./index-sidecar.ts";
 export { Sidecar } from "./sidecar.ts";

@@ -1,17 +1,17 @@
-/** The columns of fixed width while entries are added: each already holds the words of the file, in this machine's byte order. */
+/** The columns of fixed width while entries are added. They hold the words of the file in this machine's byte order. */
 export class NumberColumns {
   pathEnd: Uint32Array<ArrayBuffer>;
-  /** Three u16 an entry. */
+  /** Three u16 per entry. */
   offset: Uint16Array<ArrayBuffer>;
   size: Uint16Array<ArrayBuffer>;
   mode: Uint32Array<ArrayBuffer>;
-  /** Two u32 an entry. */
+  /** Two u32 per entry. */
   mtime: Uint32Array<ArrayBuffer>;
   mtimeNs: Uint32Array<ArrayBuffer>;
   flags: Uint8Array<ArrayBuffer>;
   link: Uint32Array<ArrayBuffer>;
   chunk: Uint32Array<ArrayBuffer>;
-  /** Entries that there is room for. */
+  /** Number of entries that fit. */
   room: number;
 
   constructor(room: number) {
@@ -27,7 +27,7 @@ export class NumberColumns {
     this.chunk = new Uint32Array(room);
   }
 
-  /** Twice as many rows; the old arrays are left behind. */
+  /** Returns columns with twice as many rows and the same content. */
   grown(): NumberColumns {
     const grown = new NumberColumns(this.room * 2);
     grown.pathEnd.set(this.pathEnd);
@@ -45,7 +45,7 @@ export class NumberColumns {
 
 export const BIG_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 0;
 
-/** The first `length` words as the bytes of the file; a view where the machine's order is the file's. */
+/** Returns the first `length` words in little-endian order: a view on a little-endian machine, otherwise a copy. */
 export function littleEndian(words: Uint16Array | Uint32Array, length: number = words.length): Buffer {
   const width = words.BYTES_PER_ELEMENT;
   const bytes = Buffer.from(words.buffer, words.byteOffset, length * width);

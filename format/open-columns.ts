@@ -9,16 +9,16 @@ import type { SidecarLayout } from "./sidecar-layout.ts";
 import { loadXxh64 } from "./xxh64.ts";
 import type { Xxh64 } from "./xxh64.ts";
 
-/** Blocks of a file that are kept when it is read from beginning to end. */
+/** Number of blocks to keep when a file is read from beginning to end. */
 const LIMIT = 512;
 
-/** Opens a file by path, or by a descriptor that stays the caller's, or bytes. */
+/** Opens a file by its path or by a descriptor that the caller closes, or opens bytes. @throws SidecarError */
 export async function openSource(source: string | number | Uint8Array): Promise<EntryColumns> {
   const xxh64 = await loadXxh64();
   return typeof source === "object" ? openColumns(bufferSource(source), xxh64, Infinity) : openColumns(fileSource(source), xxh64, LIMIT);
 }
 
-/** Reads the header and the sums, and nothing else. Owns `source`: closed when it throws, and with the columns. */
+/** Reads only the header and the sums. Closes `source` if it throws; otherwise closing the columns closes it. */
 export function openColumns(source: ByteSource, xxh64: Xxh64, limit: number): EntryColumns {
   try {
     const layout = openLayout(source, xxh64, limit);
@@ -39,7 +39,7 @@ function openLayout(source: ByteSource, xxh64: Xxh64, limit: number): { layout: 
   const sums = tail.subarray(start.length, -8);
   if (xxh64(sums) !== tail.readBigUInt64LE(tail.length - 8)) throw invalid("sums", source.length - 8);
   const pages = new Pages({ source, covered, sums, xxh64, limit });
-  // the header was read before its checksum could be: now it is verified
+  // the header was read before its checksum; verify it now
   pages.u8(0);
   return { layout: layOut(header, covered, (position, length) => pages.copy(position, length)), pages };
 }

@@ -6,7 +6,7 @@ import type { Xxh64 } from "./xxh64.ts";
 /** Where the bytes of a sidecar come from. */
 export interface ByteSource {
   readonly length: number;
-  /** Fills `target` from `position`, or returns a view of the same bytes. Throws SidecarError when the file has become shorter. */
+  /** Fills `target` from `position`, or returns a view of the same bytes. @throws SidecarError if the file has become shorter */
   read(target: () => Buffer, position: number, length: number): Buffer;
   close(): void;
 }
@@ -20,7 +20,7 @@ export function bufferSource(bytes: Uint8Array): ByteSource {
   };
 }
 
-/** A path is opened, and closed by `close`; a descriptor stays the caller's. */
+/** `close` closes a file that was given by its path. The caller closes a descriptor. */
 export function fileSource(file: string | number): ByteSource {
   const fd = typeof file === "number" ? file : openSync(file, "r");
   const close = (): void => {
@@ -48,21 +48,21 @@ export interface PagesOptions {
   readonly source: ByteSource;
   /** Bytes before the `sums` key. */
   readonly covered: number;
-  /** The content of `sums`, itself already checked. */
+  /** The content of `sums`, already verified. */
   readonly sums: Buffer;
   readonly xxh64: Xxh64;
-  /** How many blocks are kept; older ones make room. */
+  /** Number of blocks to keep. The oldest is dropped first. */
   readonly limit: number;
 }
 
 /**
- * The bytes of a sidecar before its sums, by position. A block is read and its checksum verified when it is first touched;
- * a mismatch throws SidecarError. Callers stay within 0 to `covered`.
+ * The bytes of a sidecar before its sums, by position. Each block is read and verified when it is first used. Callers must stay within
+ * 0 to `covered`. @throws SidecarError for a block that does not match its checksum
  */
 export class Pages {
   readonly #options: PagesOptions;
   readonly #blocks: (Buffer | undefined)[];
-  /** The blocks kept, in a ring: the oldest makes room, and its memory is used again. */
+  /** The kept blocks, in a ring. A new block takes the memory of the oldest. */
   readonly #kept: number[] = [];
   #oldest = 0;
   #closed = false;
@@ -96,7 +96,7 @@ export class Pages {
     return this.u32(position) + this.u16(position + 4) * 2 ** 32;
   }
 
-  /** An i64, rounded when it is no safe integer. */
+  /** An i64, rounded if it is not a safe integer. */
   i64(position: number): number {
     return this.u32(position) + (this.u32(position + 4) | 0) * 2 ** 32;
   }
@@ -109,7 +109,7 @@ export class Pages {
     return this.copy(start, end - start).toString("latin1");
   }
 
-  /** A copy of `length` bytes, in memory of the caller's if it gives some. */
+  /** A copy of `length` bytes, written to the caller's memory if given. */
   copy(start: number, length: number, bytes: Buffer = Buffer.allocUnsafe(length)): Buffer {
     for (let filled = 0; filled < length;) {
       const at = (start + filled) & 0xffff;
@@ -156,7 +156,7 @@ export class Pages {
   }
 
   #load(number: number): Buffer {
-    if (this.#closed) throw new TypeError("read sidecar: it is closed");
+    if (this.#closed) throw new TypeError("read sidecar: the sidecar is closed");
     const { source, covered, sums, xxh64, limit } = this.#options;
     const start = number * BLOCK;
     const evicted = this.#kept.length < limit ? undefined : this.#kept[this.#oldest];

@@ -1,6 +1,6 @@
-/** A sidecar that breaks the rules of sidecar.md, by damage or by intent. A reader that meets one reads nothing further from it. */
+/** Thrown for a sidecar that breaks sidecar.md, whether it is damaged or hostile. Do not use the sidecar any further. */
 export class SidecarError extends Error {
-  /** Byte offset in the file where the rule is broken, or where the bytes that break it begin. */
+  /** Byte offset in the file of the value that breaks the rule. */
   readonly offset: number;
 
   constructor(message: string, offset: number) {

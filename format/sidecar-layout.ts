@@ -4,19 +4,19 @@ import { SidecarError } from "./sidecar-error.ts";
 import { encodeBinStart } from "./sidecar-header.ts";
 import type { SidecarHeader } from "./sidecar-header.ts";
 
-/** Where each bin lies in the file. */
+/** The position of each bin in the file. */
 export interface SidecarLayout extends SidecarHeader {
   readonly spans: Readonly<Record<ColumnName, Span>>;
-  /** Columns of a later writer, skipped. */
+  /** Columns of a later version. They are not read. */
   readonly unknown: readonly { readonly key: string; readonly span: Span }[];
-  /** The bytes before this are covered by the block sums: the `sums` key begins here. */
+  /** Position of the `sums` key. The block sums cover the bytes before it. */
   readonly covered: number;
 }
 
-/** Bytes of the key `sums` and of the length that follows it. */
+/** Number of bytes of the key `sums` and of the length that follows it. */
 const SUMS_START = 10;
 
-/** Bytes of `sums` with its key and length; the file ends with them. */
+/** Finds `sums`, with which the file ends. @throws SidecarError if its length does not fit the file */
 export function sumsSpan(header: SidecarHeader, fileLength: number): { readonly covered: number; readonly content: Span } {
   const length = header.lengths.at(-1) ?? 0;
   const start = fileLength - length;
@@ -26,7 +26,7 @@ export function sumsSpan(header: SidecarHeader, fileLength: number): { readonly 
   return { covered, content: { start, length } };
 }
 
-/** Finds every bin, and checks that they fill the file and have a length that their rows explain. `read` gives verified bytes. */
+/** Finds every bin. Checks that the bins fill the file and that each length fits its number of rows. `read` returns verified bytes. */
 export function layOut(header: SidecarHeader, covered: number, read: (start: number, length: number) => Buffer): SidecarLayout {
   let at = header.end;
   const take = (keyLength: number, length: number): Span => {

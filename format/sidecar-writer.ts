@@ -12,17 +12,17 @@ import type { Xxh64 } from "./xxh64.ts";
 export interface SidecarWriterOptions {
   /** The 32 bytes of the layer's diff ID. */
   readonly diffId: Uint8Array;
-  /** Whether the file holds the path index; it settles the order in which entries are added. */
+  /** Whether to write the path index. It decides in which order entries must be added. */
   readonly indexed: boolean;
-  /** How many entries exist in the layer's final state; they are added first. */
+  /** Number of entries in the layer's final state. They must be added first. */
   readonly live: number;
-  /** About how many entries there will be, if known: spares memory while writing. */
+  /** Approximate number of entries, if known. It saves memory during writing. */
   readonly expected?: number;
 }
 
-/** What belongs to the layer as a whole. */
+/** The columns that are not per entry. */
 export interface SidecarTail {
-  /** The entries (all but the implicit ones) as they stand in the layer's tar. */
+  /** Entry numbers in the order of the layer's tar, without implicit entries. */
   readonly order: Uint32Array;
   /** Chunk ids, 32 bytes each, in the order in which entries with data of their own first use them in the tar. */
   readonly chunks: Uint8Array;
@@ -32,10 +32,10 @@ export interface SidecarTail {
 export type SidecarAttributes = Omit<SidecarEntry, "path">;
 
 /**
- * Encodes a sidecar, entry by entry in file order (sidecar.md, "Entries"): live entries first, the root before all; in the
- * indexed form they are sorted by `comparePaths`. Equal entries give equal bytes. An entry that the format cannot hold is
- * the caller's mistake: RangeError. Holds about 40 bytes an entry and the path bytes until `finish`, which adds the file's.
- * Nothing of an entry is kept: one object may serve for all.
+ * Encodes a sidecar, entry by entry in file order (sidecar.md, section 3). Live entries come first, and the root is the first of them; in
+ * the indexed form they are sorted by `comparePaths`. Equal entries give equal bytes. It holds about 40 bytes per entry and the bytes of
+ * the paths; `finish` also holds the file. It copies what it needs of an entry, so the caller may reuse one object.
+ * @throws RangeError for an entry that the format cannot hold
  */
 export class SidecarWriter {
   readonly #options: SidecarWriterOptions;
@@ -63,7 +63,7 @@ export class SidecarWriter {
     this.#columns = new NumberColumns(rows);
   }
 
-  /** Entries added so far: the number of the next one. */
+  /** Number of entries added so far, which is the number of the next one. */
   get count(): number {
     return this.#count;
   }
@@ -75,7 +75,7 @@ export class SidecarWriter {
     this.#add(parentOf(path), nameOf(path), entry);
   }
 
-  /** As `add`, for a live entry whose path is at hand in two parts; the root's are both empty. */
+  /** Adds a live entry by its directory and name; both are empty for the root. */
   addNamed(directory: string, name: string, entry: SidecarAttributes): void {
     if (this.#count >= this.#options.live) throw new RangeError("add sidecar entry: only live entries have a name in a directory");
     if (this.#count > 0 && !isName(name)) throw notAPath();
@@ -83,14 +83,14 @@ export class SidecarWriter {
     this.#add(directory, name, entry);
   }
 
-  /** The file. The writer is not used again. */
+  /** Returns the file. The writer must not be used afterwards. */
   async finish({ order, chunks }: SidecarTail): Promise<Buffer> {
     const { indexed, live } = this.#options;
     const count = this.#count;
-    if (count < live) throw new RangeError(`write sidecar: ${live} live entries were promised, ${count} came`);
-    if (order.length !== count - this.#implicit) throw new RangeError("write sidecar: order does not name every entry of the tar");
+    if (count < live) throw new RangeError(`write sidecar: ${live} live entries were announced, but only ${count} were added`);
+    if (order.length !== count - this.#implicit) throw new RangeError("write sidecar: `order` does not have one row per entry of the tar");
     for (let k = 0; k < order.length; k++)
-      if ((order[k] as number) >= count) throw new RangeError("write sidecar: order names an entry that was not added");
+      if ((order[k] as number) >= count) throw new RangeError("write sidecar: `order` names an entry that was not added");
     if (this.#maxLeader >= count) throw new RangeError("write sidecar: a leader was not added");
     if (chunks.length % CHUNK_ROW !== 0 || this.#maxChunk >= chunks.length / CHUNK_ROW)
       throw new RangeError("write sidecar: an entry's chunk is not in the table");
@@ -170,11 +170,11 @@ export class SidecarWriter {
     this.#path.latin1(name);
   }
 
-  /** Opens the directory's row if the name is the first in it. */
+  /** Starts a new row for the directory if this is its first name. */
   #place(directory: string, name: string): void {
     const same = directory === this.#directory;
     if (same ? name <= this.#name : this.#directory !== undefined && directory < this.#directory)
-      throw new RangeError("add sidecar entry: not in the order of comparePaths");
+      throw new RangeError("add sidecar entry: the entry is not in the order of comparePaths");
     this.#name = name;
     if (same) return;
     this.#directory = directory;
@@ -184,7 +184,7 @@ export class SidecarWriter {
   }
 }
 
-/** As `SidecarWriter`, for entries that are all at hand. */
+/** Encodes a list of entries with a SidecarWriter. */
 export async function encodeSidecar(
   input: Omit<SidecarWriterOptions, "expected"> & SidecarTail & { readonly entries: readonly SidecarEntry[] },
 ): Promise<Buffer> {
@@ -219,14 +219,14 @@ function checkEntry(entry: SidecarAttributes): void {
 }
 
 function notAPath(): RangeError {
-  return new RangeError("add sidecar entry: not the path of an entry");
+  return new RangeError("add sidecar entry: the path is invalid");
 }
 
 function isUint(value: number, max: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= max;
 }
 
-/** Lays out the bins, then sums the blocks before `sums`. */
+/** Concatenates the bins and computes the checksums. */
 async function assemble(options: SidecarWriterOptions, count: number, bins: Record<ColumnName, Buffer>, xxh64: Xxh64): Promise<Buffer> {
   const lengths: number[] = [...COLUMNS.map((name) => bins[name].length), 0];
   const header = { diffId: Buffer.from(options.diffId), count, live: options.live, indexed: options.indexed, lengths };

@@ -11,7 +11,7 @@ import type { SidecarLayout } from "./sidecar-layout.ts";
 import { loadXxh64 } from "./xxh64.ts";
 
 export interface OpenSidecarOptions {
-  /** Bytes of the file that are kept in memory, at most: default 32 MiB. */
+  /** Most bytes of the file to keep in memory. Default 32 MiB. */
   readonly cacheBytes?: number;
 }
 
@@ -24,10 +24,10 @@ export interface EntryRange {
 const CACHE_BYTES = 32 * 2 ** 20;
 
 /**
- * A sidecar open for reading. Entries go by their numbers, 0 being the root; those before `live` are sorted by directory
- * and name. Reads are synchronous and touch only the blocks they need, each verified when first touched. Whatever breaks
- * the format throws SidecarError. The unindexed form is indexed in memory when it is opened: its entries then have the
- * numbers that the indexed form would give them.
+ * A sidecar that is open for reading (sidecar.md). Entries have numbers; 0 is the root, and those before `live` are sorted by directory
+ * and name. Reads are synchronous and use only the blocks that they need; each block is verified on first use. An unindexed sidecar is
+ * indexed in memory when it is opened, and its entries have the numbers of the indexed form. @throws SidecarError for any byte that
+ * breaks the format
  */
 export class Sidecar extends EntryColumns {
   /** Whether the file itself holds the path index. */
@@ -35,7 +35,7 @@ export class Sidecar extends EntryColumns {
   #lastRow = -1;
   #lastPath = "";
 
-  /** Opens a file by path, or by a descriptor that stays the caller's. */
+  /** Opens a file by its path or by a descriptor that the caller closes. @throws SidecarError */
   static async openFile(file: string | number, options: OpenSidecarOptions = {}): Promise<Sidecar> {
     const limit = Math.max(1, Math.floor((options.cacheBytes ?? CACHE_BYTES) / BLOCK));
     const xxh64 = await loadXxh64();
@@ -62,7 +62,7 @@ export class Sidecar extends EntryColumns {
     this.indexed = indexed;
   }
 
-  /** The live entry with this full path, or -1. */
+  /** Returns the live entry with this full path, or -1. */
   lookup(path: string): number {
     if (path === "") return 0;
     const slash = path.lastIndexOf("/");
@@ -74,7 +74,7 @@ export class Sidecar extends EntryColumns {
     return found >= 0 ? found : -1;
   }
 
-  /** The entries of a directory, sorted by name, or undefined when the path is not that of a directory. */
+  /** Returns the entries of a directory, sorted by name; undefined if the path is not a directory. */
   readdir(path: string): EntryRange | undefined {
     const row = this.#findDirectory(path, path.length);
     if (row !== -1) return this.directoryRange(row);
@@ -82,20 +82,20 @@ export class Sidecar extends EntryColumns {
     return entry !== -1 && (this.mode(entry) & S_IFMT) === S_IFDIR ? { first: 0, end: 0 } : undefined;
   }
 
-  /** The live entry of this path and all beneath it, in file order: every directory's entries together. */
+  /** Yields the live entry of this path and all entries below it, in file order: directory by directory. */
   *withPrefix(path: string): Generator<number, void, undefined> {
     const entry = this.lookup(path);
     if (entry === -1) return;
     yield entry;
     const row = this.#findDirectory(path, path.length);
     if (row !== -1) yield* range(this.directoryRange(row));
-    // what is beneath begins with "path/", and "0" follows "/"
+    // paths below begin with "path/", and "0" is the next character after "/"
     const first = path === "" ? row + 1 : this.#lowerBound(`${path}/`);
     const last = path === "" ? this.directoryCount : this.#lowerBound(`${path}0`);
     for (let next = first; next < last; next++) yield* range(this.directoryRange(next));
   }
 
-  /** Directories that have entries, sorted by the bytes of their paths; the root is first if it has any. */
+  /** The directories that have entries, sorted by the bytes of their paths. The root comes first if it has entries. */
   get directoryCount(): number {
     return this.layout.spans.dirPathEnd.length / 4;
   }
@@ -117,7 +117,7 @@ export class Sidecar extends EntryColumns {
     return { first, end };
   }
 
-  /** A live entry's name in its directory; "" is the root's. */
+  /** The name of a live entry in its directory; "" for the root. */
   name(entry: number): string {
     const name = this.storedPath(entry);
     if (entry >= this.live) return nameOf(name);
@@ -125,7 +125,7 @@ export class Sidecar extends EntryColumns {
     return name;
   }
 
-  /** The row of the directory that a live entry other than the root lies in. */
+  /** The row of the directory that contains a live entry other than the root. */
   directoryOf(entry: number): number {
     let [low, high] = [0, this.directoryCount];
     if (this.#lastRow !== -1 && contains(this.directoryRange(this.#lastRow), entry)) return this.#lastRow;
@@ -152,7 +152,7 @@ export class Sidecar extends EntryColumns {
     for (let entry = 0; entry < this.live; entry++) yield this.entry(entry);
   }
 
-  /** The entries as they stand in the layer's tar: all but the implicit ones, the shadowed ones included. */
+  /** The entries in the order of the layer's tar, with shadowed entries and without implicit ones. */
   *entriesInTarOrder(): Generator<SidecarEntry, void, undefined> {
     for (const entry of this.tarOrder()) yield this.entry(entry);
   }

@@ -4,7 +4,7 @@ import { invalid } from "./sidecar-error.ts";
 
 const TYPES: readonly number[] = [0, S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK];
 
-/** The fields of each entry, by themselves and against one another. */
+/** Checks the fields of each entry, alone and together. */
 export function verifyEntries(columns: EntryColumns): void {
   for (let entry = 0; entry < columns.count; entry++) {
     const column = entry < columns.live ? faultOfLive(columns, entry) : faultOfShadowed(columns, entry);
@@ -14,7 +14,7 @@ export function verifyEntries(columns: EntryColumns): void {
   }
 }
 
-/** The first column whose value does not fit the entry's type. */
+/** Returns the first column whose value does not fit the entry's type. */
 function faultOfLive(columns: EntryColumns, entry: number): string | undefined {
   const flags = columns.flags(entry);
   const has = (flag: number): boolean => (flags & flag) !== 0;
@@ -27,13 +27,13 @@ function faultOfLive(columns: EntryColumns, entry: number): string | undefined {
   if (has(Flag.hardLink) && (directory || has(Flag.whiteout))) return "whiteout";
   const [size, offset] = [columns.size(entry), columns.offset(entry)];
   if (size > 0 !== columns.chunk(entry) >= 0 || (size > 0 && !file && !has(Flag.whiteout))) return "size";
-  // the data of a whiteout marker is there for the tar alone: no other name can share it
+  // only the tar needs the data of a whiteout marker, so it must have data of its own
   if (offset > 0 ? size === 0 : size > 0 && has(Flag.whiteout)) return "offset";
   if ((columns.target(entry) !== "") !== (type === S_IFLNK)) return "link";
   return faultOfMode(mode);
 }
 
-/** What a shadowed entry was is not looked at further: it must only be readable. */
+/** Checks that a shadowed entry is readable. Its values may be anything else. */
 function faultOfShadowed(columns: EntryColumns, entry: number): string | undefined {
   if ((columns.flags(entry) & Flag.implicit) !== 0) return "whiteout";
   if (columns.offset(entry) > 0 && columns.chunk(entry) === -1) return "offset";

@@ -2,7 +2,7 @@ import { comparePaths, Flag, isName, isPath, parentOf, S_IFDIR, S_IFMT } from ".
 import type { EntryColumns } from "./entry-columns.ts";
 import { invalid } from "./sidecar-error.ts";
 
-/** Live paths: well formed, no two equal, in their order, each in a directory that is live too. */
+/** Checks live paths: valid, unique, in order, and each in a live directory. */
 export function verifyPaths(columns: EntryColumns): void {
   const directories = new Set<string>();
   const parents = new Set<string>();
@@ -16,7 +16,7 @@ export function verifyPaths(columns: EntryColumns): void {
   for (const parent of parents) if (!directories.has(parent)) throw invalid("path", columns.layout.spans.path.start);
 }
 
-/** The live paths of the indexed form, whose order it checks. */
+/** Yields the live paths of the indexed form, and checks their order. */
 function* indexedPaths(columns: EntryColumns): Generator<string, void, undefined> {
   const { spans } = columns.layout;
   const rows = spans.dirPathEnd.length / 4;
@@ -40,7 +40,7 @@ function* indexedPaths(columns: EntryColumns): Generator<string, void, undefined
   if (entry !== columns.live) throw invalid("dirFirst", spans.dirFirst.start + rows * 4);
 }
 
-/** The live paths of the unindexed form: after the root those of the tar (verifyOrder), then the implicit ones, sorted. */
+/** Yields the live paths of the unindexed form. Checks that implicit entries follow those of the tar, sorted; verifyOrder() checks the others. */
 function* unindexedPaths(columns: EntryColumns): Generator<string, void, undefined> {
   const seen = new Set<string>();
   let lastImplicit: string | undefined;

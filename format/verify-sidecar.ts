@@ -8,20 +8,20 @@ import { verifyEntries } from "./verify-entries.ts";
 import { verifyPaths } from "./verify-paths.ts";
 import { verifyHardLinks, verifyOrder, verifyTables } from "./verify-tables.ts";
 
-/** What a sidecar that was found whole says of itself. */
+/** Facts about a valid sidecar. */
 export interface VerifiedSidecar {
   readonly diffId: Buffer;
   readonly count: number;
   readonly live: number;
   readonly indexed: boolean;
-  /** Keys that this version does not know: their checksums are right, their content is not looked at. */
+  /** Keys that this version does not know. Their checksums are correct; their content is not checked. */
   readonly unknownKeys: readonly string[];
 }
 
 /**
- * Checks every rule of sidecar.md on a file (by path, or by a descriptor that stays the caller's) or its bytes: all
- * checksums, every field of every entry, the order of all that is ordered. Throws SidecarError at the first that is broken.
- * Takes a few microseconds an entry without a pause: for a large layer, call it in a worker.
+ * Checks every rule of sidecar.md: all checksums, every field of every entry, and all orders. `source` is a path, a descriptor that the
+ * caller closes, or the bytes. It blocks for a few microseconds per entry: call it in a worker for a large layer.
+ * @throws SidecarError at the first broken rule
  */
 export async function verifySidecar(source: string | number | Uint8Array): Promise<VerifiedSidecar> {
   const columns = await openSource(source);
@@ -44,7 +44,7 @@ export async function verifySidecar(source: string | number | Uint8Array): Promi
   }
 }
 
-/** The keys and lengths within the map, which readers that go by `lengths` pass over. */
+/** Checks the keys and lengths inside the map, which readers skip because they use `lengths`. */
 function verifyKeys({ layout, pages }: EntryColumns): void {
   for (const name of COLUMNS) {
     const { start, length } = layout.spans[name];
@@ -54,7 +54,7 @@ function verifyKeys({ layout, pages }: EntryColumns): void {
   }
 }
 
-/** End offsets never fall, and the last one is the end. */
+/** Checks that end offsets never fall and that the last one is the end. */
 function verifyEnds({ layout, pages }: EntryColumns, bytes: ColumnName, ends: ColumnName): void {
   const { start, length } = layout.spans[ends];
   let previous = 0;

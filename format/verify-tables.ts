@@ -3,7 +3,7 @@ import { invalid } from "./sidecar-error.ts";
 import type { EntryColumns } from "./entry-columns.ts";
 import type { ColumnName } from "./columns.ts";
 
-/** Modes, xattr sets and targets: each row is in use, distinct, and stands in the order of first use. */
+/** Checks modes, xattr sets and targets: each row is used, unique, and in the order of first use. */
 export function verifyTables(columns: EntryColumns): void {
   const { modeCount, xattrSetCount, layout } = columns;
   const modes = new FirstUse(columns, "modeTable");
@@ -27,7 +27,7 @@ export function verifyTables(columns: EntryColumns): void {
   verifyDistinct(columns, "chunks", columns.chunkCount, (row) => columns.rawRow("chunks", row, 32));
 }
 
-/** Pairs are sorted and stand for the marked entries; a leader leads itself; the live names of an inode agree on it. */
+/** Checks that pairs are sorted and match the marked entries, that a leader names itself, and that the live names of a group agree. */
 export function verifyHardLinks(columns: EntryColumns): void {
   const { start } = columns.layout.spans.hardLinks;
   let marked = 0;
@@ -47,7 +47,7 @@ export function verifyHardLinks(columns: EntryColumns): void {
   }
 }
 
-/** The tar order names every entry once but the implicit ones. Data, first uses of chunks, shadowed and unindexed entries follow it. */
+/** Checks that `order` names every entry but the implicit ones once. Data, first uses of chunks, shadowed and unindexed entries must follow it. */
 export function verifyOrder(columns: EntryColumns): void {
   const { count, live, layout } = columns;
   const seen = new Uint8Array(count);
@@ -83,7 +83,7 @@ function verifyDistinct(columns: EntryColumns, table: ColumnName, rows: number, 
   if (seen.size !== rows) throw invalid(table, columns.layout.spans[table].start);
 }
 
-/** Rows of a table that must come into use one after the other. */
+/** Checks that the rows of a table are first used in their order. */
 class FirstUse {
   #next = 0;
   readonly #start: number;

@@ -1,6 +1,6 @@
 /**
- * Columns of all entries at once, for who walks them all: one copy and one loop, where each entry by itself would be a dozen calls.
- * Checked as EntryColumns checks them: what breaks the format throws SidecarError.
+ * Whole columns, for code that visits every entry: one copy and one loop per column instead of a dozen calls per entry.
+ * Values are checked as by EntryColumns. @throws SidecarError
  */
 import { CHUNK_ROW, NO_ROW, type ChunkId, type ColumnName } from "./columns.ts";
 import { Flag } from "./entry.ts";
@@ -31,7 +31,7 @@ export class WholeColumns {
     this.#chunkIds = columns.chunkTable();
   }
 
-  /** The 32 bytes of a chunk id; do not change them. */
+  /** A view of a chunk id: do not change it. */
   chunkId(row: number): Buffer & ChunkId {
     return this.#chunkIds.subarray(row * CHUNK_ROW, (row + 1) * CHUNK_ROW) as Buffer & ChunkId;
   }
@@ -81,7 +81,7 @@ function words(columns: EntryColumns, name: ColumnName): Uint32Array {
   return new Uint32Array(bytes.buffer, 0, bytes.length / 4);
 }
 
-/** A copy at the start of memory of its own. */
+/** Returns a copy in its own memory, at offset 0, so that it can be viewed as words. */
 function column(columns: EntryColumns, name: ColumnName): Buffer {
   const { start, length } = columns.layout.spans[name];
   const bytes = Buffer.allocUnsafeSlow(length);

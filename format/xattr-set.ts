@@ -3,12 +3,12 @@ import type { SidecarXattr } from "./entry.ts";
 import { GrowingBuffer } from "./growing-buffer.ts";
 import { invalid } from "./sidecar-error.ts";
 
-/** One xattr set as a byte string: (u16 name length, name, u32 value length, value) repeated. */
+/** Encodes an xattr set as a byte string: u16 name length, name, u32 value length, value, for each xattr. */
 export function encodeXattrs(xattrs: readonly SidecarXattr[]): string {
   const bytes = new GrowingBuffer();
   let previous = "";
   for (const { name, value } of xattrs) {
-    if (name <= previous) throw new RangeError("add sidecar entry: xattrs are not sorted by name, or a name is empty or stands twice");
+    if (name <= previous) throw new RangeError("add sidecar entry: xattrs are not sorted by name, or a name is empty or not unique");
     previous = name;
     bytes.u16(name.length);
     bytes.latin1(name);
@@ -19,7 +19,7 @@ export function encodeXattrs(xattrs: readonly SidecarXattr[]): string {
   return bytes.view().toString("latin1");
 }
 
-/** The set again; `start` is where its bytes stand in the file. Throws SidecarError. */
+/** Decodes an xattr set. `start` is its position in the file. @throws SidecarError */
 export function decodeXattrs(bytes: Buffer, start: number): readonly SidecarXattr[] {
   const xattrs: SidecarXattr[] = [];
   let previous = "";

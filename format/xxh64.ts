@@ -3,14 +3,14 @@ import xxhash from "xxhash-wasm";
 /** XXH64 with seed 0. */
 export type Xxh64 = (bytes: Uint8Array) => bigint;
 
-// One instance for all: it is small, has no state between calls, and compiling it anew would cost every open.
+// One instance for the process: it has no state between calls, and compiling it for each open would be slow.
 const instance: Promise<Xxh64> = createXxh64();
 
 export function loadXxh64(): Promise<Xxh64> {
   return instance;
 }
 
-/** The module's one-shot hash grows its memory to its input and never gives it back, so it only ever sees this much. */
+/** Most bytes for the module's one-shot hash: it grows its memory to the input and never frees it. */
 const PIECE = 65_536;
 
 async function createXxh64(): Promise<Xxh64> {

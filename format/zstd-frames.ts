@@ -1,21 +1,20 @@
 import { zstdDecompressSync } from "node:zlib";
 import { GrowingBuffer } from "./growing-buffer.ts";
-import { HeadersError } from "./headers-error.ts";
-import { MAX_FRAME } from "./headers-layout.ts";
+import { HeadersError, MAX_FRAME } from "./headers-layout.ts";
 
-/** More than zstd makes of MAX_FRAME bytes that it cannot compress. */
+/** More bytes than MAX_FRAME bytes that cannot be compressed take. */
 const MAX_COMPRESSED = MAX_FRAME + 65_536;
 const CHECKSUM = 4;
 
 /**
- * Decompresses concatenated Zstandard frames (RFC 8878), one at a time. Node's own decoder stops after the first frame
- * when several come in one write, and says nothing of a frame that is cut off; so frames are told apart here.
+ * Decompresses concatenated Zstandard frames (RFC 8878), one at a time. It splits the frames itself, because Node's decoder stops after
+ * the first frame of a write and does not report a truncated frame.
  */
 export class FrameReader {
   readonly #frame: GrowingBuffer = new GrowingBuffer(65_536);
-  /** Where in the file the frame begins. */
+  /** Position of the frame in the file. */
   #start: number;
-  /** How much of the frame must be at hand to see what follows, and whether that is then the whole frame. */
+  /** Number of bytes of the frame that the next step needs. In the step `end` they are the whole frame. */
   #needed = 5;
   #step: "descriptor" | "header" | "block" | "end" = "descriptor";
 
@@ -24,7 +23,7 @@ export class FrameReader {
     this.#start = start;
   }
 
-  /** The decompressed frames that these bytes complete. */
+  /** Yields the decompressed frames that these bytes complete. */
   *push(bytes: Buffer): Generator<Buffer, void, undefined> {
     for (let at = 0; at < bytes.length;) {
       const piece = bytes.subarray(at, at + this.#needed - this.#frame.length);
@@ -38,12 +37,12 @@ export class FrameReader {
     }
   }
 
-  /** There are no more bytes: throws when they end within a frame. */
+  /** Call it after the last bytes. @throws HeadersError if they end within a frame */
   end(): void {
     if (this.#frame.length > 0) throw this.#error("the file ends within a frame");
   }
 
-  /** Reads what has just become complete; how many bytes must follow. */
+  /** Reads the step that is complete. Returns how many bytes must follow. */
   #advance(frame: Buffer): number {
     if (this.#step === "descriptor") {
       this.#step = "header";
@@ -61,7 +60,7 @@ export class FrameReader {
     return content + (block & 1 ? CHECKSUM : 3);
   }
 
-  /** Bytes of the frame header after the descriptor. */
+  /** Number of bytes of the frame header after the descriptor. */
   #headerLength(magic: number, descriptor: number): number {
     if (magic !== 0xfd2fb528) throw this.#error("not a Zstandard frame");
     const single = (descriptor & 0x20) !== 0;

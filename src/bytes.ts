@@ -1,7 +1,6 @@
 /**
- * Bytes that are names. A path, link target or xattr of an image is bytes, not text: UTF-8 is a habit, not a rule. Inside
- * shale they travel as *byte strings*: one character (U+0000 to U+00FF) a byte, so that comparison, slicing, Map keys and
- * sorting are those of the bytes.
+ * Names as bytes. A path, link target or xattr of an image may hold any bytes, not only UTF-8. Inside shale such a name is a
+ * *byte string*: each character (U+0000 to U+00FF) stands for one byte. Comparing, slicing, sorting and Map keys then work on bytes.
  */
 
 declare const brand: unique symbol;
@@ -16,14 +15,14 @@ export function toBytes(text: ByteString): Buffer {
   return Buffer.from(text, "latin1");
 }
 
-/** A path as callers write it: a string is UTF-8. */
+/** Converts a path of the public API, in which a string is UTF-8. */
 export function toByteString(path: string | Uint8Array): ByteString {
   return typeof path === "string" ? fromBytes(Buffer.from(path, "utf8")) : fromBytes(path);
 }
 
 const ASCII: RegExp = /^[\x20-\x7e]*$/;
 
-/** The argument for node:fs: plain ASCII goes as it is, all else as a Buffer, which fs passes on byte for byte. */
+/** Returns the argument for node:fs: ASCII as a string, any other name as a Buffer, which node:fs passes on unchanged. */
 export function fsPath(text: ByteString): string | Buffer {
   return ASCII.test(text) ? text : toBytes(text);
 }
@@ -31,8 +30,8 @@ export function fsPath(text: ByteString): string | Buffer {
 const utf8: InstanceType<typeof TextDecoder> = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * For people and terminals: valid UTF-8 as it is, but control characters, backslashes and stray bytes as `\xNN` or
- * `\\`, so that the text is unambiguous and cannot steer a terminal. At most `limit` characters, then an ellipsis.
+ * Returns text that is safe to show in a terminal. Valid UTF-8 stays as it is. Control characters and bytes that are not UTF-8 become
+ * `\xNN`, and a backslash becomes `\\`, so the text is unambiguous. Text longer than `limit` characters ends in an ellipsis.
  */
 export function showBytes(bytes: ByteString | Uint8Array, limit = 4096): string {
   const text = typeof bytes === "string" ? bytes : fromBytes(bytes);
@@ -44,12 +43,12 @@ function showMixed(text: ByteString): string {
   try {
     return escapeText(utf8.decode(toBytes(text)));
   } catch {
-    // not UTF-8 as a whole: every byte outside ASCII is shown by its number
+    // the bytes are not valid UTF-8: show every byte outside ASCII as `\xNN`
     return escapeText(text, /[\\\p{C}\x80-\xff]/gu);
   }
 }
 
-/** Escapes what could steer a terminal or reorder a line in text from a stranger: controls, formats, separators. */
+/** Escapes characters of untrusted text that could control a terminal or reorder a line: controls, format characters, separators. */
 export function escapeText(text: string, unsafe: RegExp = /[\\\p{C}\p{Zl}\p{Zp}]/gu): string {
   return text.replaceAll(unsafe, (character) => {
     if (character === "\\") return "\\\\";

@@ -1,15 +1,15 @@
 /**
- * The one error class, and every code it can carry. Codes are stable within a major version; messages are not.
- * A caller's own mistakes (a wrong type, an impossible option) are plain TypeError or RangeError without a code.
+ * The error class of this library and all its codes. Codes are stable within a major version; messages are not.
+ * A mistake of the caller, such as a wrong type or option, throws a TypeError or RangeError without a code.
  */
 
-/** Which limit was passed, and what it is: in `Limits`, and settable there. */
+/** The limit that was exceeded: its name in `Limits`, and its value. */
 export interface LimitDetail {
   readonly limit: string;
   readonly maximum: number;
 }
 
-/** What each code tells a program, beside the message for people. Sizes are bytes. */
+/** The data of each code, for programs. Sizes are in bytes. */
 export interface ErrorDetails {
   // references, documents and digests
   REFERENCE_INVALID: { reference: string };
@@ -73,7 +73,7 @@ export interface ErrorDetails {
   SIDECAR_INVALID: { offset: number };
   PROFILE_UNSUPPORTED: { profile: string };
   UNSUPPORTED_PLATFORM: { platform: string };
-  // what is in an image, and what is made of it
+  // the files of an image, and what is made from them
   PATH_NOT_FOUND: { path: string };
   PATH_WRONG_KIND: { path: string; kind: string };
   PATH_LOOP: { path: string };
@@ -88,9 +88,9 @@ export type ErrorCode = keyof ErrorDetails;
 const BRAND: symbol = Symbol.for("shale.ShaleError");
 
 /**
- * Any failure that a caller may want to tell apart. `message` says what was done, quotes the thing, and names the next
- * step; `detail` has the same as data; `cause` keeps the error underneath. An option of this library stands in backticks in a
- * message (`force`, `limits.ratio`): the command line shows its own name for it.
+ * A failure that a caller may want to handle. `message` says what failed, on what, and what to do next; `detail` holds the same
+ * as data; `cause` is the underlying error. Options of this library stand in backticks in a message (`force`, `limits.ratio`);
+ * the command line replaces them by its own names.
  */
 export class ShaleError<C extends ErrorCode = ErrorCode> extends Error {
   readonly code: C;
@@ -104,12 +104,15 @@ export class ShaleError<C extends ErrorCode = ErrorCode> extends Error {
     Object.defineProperty(this, BRAND, { value: true });
   }
 
-  /** True for a ShaleError of any copy of this package, with this code if one is given. */
+  /** True for a ShaleError of any copy of this package. If `code` is given, it must match too. */
   static is<K extends ErrorCode>(error: unknown, code?: K): error is ShaleError<K> {
     if (typeof error !== "object" || error === null || !(BRAND in error)) return false;
     return code === undefined || (error as ShaleError).code === code;
   }
 }
+
+/** Reports a problem that did not stop the operation. `code` is an ErrorCode, or "ERROR" for a failure without one. */
+export type Warn = (code: string, message: string) => void;
 
 /**
  * True for an error of any realm, a DOMException included. The `instanceof` operator is false for Node's own errors in the vm contexts
@@ -137,7 +140,7 @@ export function assertNever(value: never): never {
   throw new TypeError(`unexpected value ${String(value)}`);
 }
 
-/** Secrets that ride in URLs (user:password@, signed query strings) never reach a message. */
+/** Removes secrets from URLs: user and password, and query strings, which may be signed. */
 function redact(message: string): string {
   return message.replaceAll(/(\w+:\/\/)[^\s/@"']+@/g, "$1***@").replaceAll(/(https?:\/\/[^\s?"']+)\?[^\s"']+/g, "$1?***");
 }

@@ -1,6 +1,6 @@
 /** The public API: everything that a program may import from "shale". */
 export { ShaleError } from "./errors.ts";
-export type { ErrorCode, ErrorDetails, LimitDetail } from "./errors.ts";
+export type { ErrorCode, ErrorDetails, LimitDetail, Warn } from "./errors.ts";
 export { openStore } from "./api/store.ts";
 export type { Counters, GcMessage, ProgressMessage, PullMessage } from "./api/activity.ts";
 export type { ImageQuery, Lease, NameOptions, Pin, RemoveOptions, Store, StoredImage } from "./api/store.ts";
@@ -50,7 +50,7 @@ export type { RetryPolicy } from "./source/http/retry.ts";
 export type { Credentials, CredentialsProvider } from "./source/auth/credentials.ts";
 
 export type { TreeId } from "./store/ids.ts";
-export type { ImageLayer, Warn } from "./store/images.ts";
+export type { ImageLayer } from "./store/images.ts";
 export type { Profile } from "./store/profile.ts";
 export type { Descriptor } from "./image/descriptor.ts";
 export type { HistoryEntry, ImageConfig } from "./image/config.ts";

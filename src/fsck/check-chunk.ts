@@ -1,7 +1,7 @@
 /** Checks that a link source has the content and attributes that its name stands for. */
 import { closeSync, constants, fstatSync, lstatSync, openSync, type BigIntStats } from "node:fs";
-import { hashOpenFile } from "../system/hash-open-file.ts";
 import type { ChunkId } from "../../format/index.ts";
+import { hashOpenFile } from "../system/hash-open-file.ts";
 import { fsPath, showBytes, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { S_IFMT, S_IFREG, type PhysicalAttributes } from "../store/profile.ts";

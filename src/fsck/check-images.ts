@@ -1,7 +1,7 @@
 /** Checks references, image records, manifests and configs against each other. */
 import { existsSync, rmSync } from "node:fs";
-import { computeDigest } from "../image/compute-digest.ts";
 import { ShaleError } from "../errors.ts";
+import { computeDigest } from "../image/compute-digest.ts";
 import { parseBlobDigest, type BlobDigest } from "../image/digest.ts";
 import { Images, type ImageRecord } from "../store/images.ts";
 import { parseDigestName } from "../store/layout.ts";

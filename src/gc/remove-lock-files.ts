@@ -2,10 +2,8 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { parseBlobDigest, parseDiffId } from "../image/digest.ts";
 import { isYoung } from "../inspect/roots.ts";
-import { parseTreeId } from "../store/ids.ts";
-import type { StoreLayout } from "../store/layout.ts";
+import { parseLockName, type StoreLayout } from "../store/layout.ts";
 import { syncDirectory } from "../system/durable-write.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
@@ -42,11 +40,8 @@ export async function removeLockFiles(layout: StoreLayout, { keepLayers }: { rea
 
 /** Returns the path of the object that a lock guards; undefined for locks that are not of one object. */
 function objectOf(layout: StoreLayout, name: string): string | undefined {
-  const [, kind, id = ""] = /^(use|layer|tree|lease)-([a-z0-9-]+)$/.exec(name) ?? [];
-  const treeId = kind === "tree" ? parseTreeId(id) : undefined;
-  if (treeId !== undefined) return layout.tree(treeId);
-  if ((kind === "use" || kind === "layer") && /^[0-9a-f]{64}$/.test(id)) return layout.layer(parseDiffId(`sha256:${id}`));
-  if (kind === "lease" && /^(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/.test(id))
-    return layout.imageRecord(parseBlobDigest(id.replace("-", ":")));
-  return undefined;
+  const lock = parseLockName(name);
+  if (lock === undefined) return undefined;
+  if (lock.kind === "tree") return layout.tree(lock.treeId);
+  return lock.kind === "lease" ? layout.imageRecord(lock.manifestDigest) : layout.layer(lock.diffId);
 }

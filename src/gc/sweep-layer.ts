@@ -8,8 +8,8 @@ import { ShaleError } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { GcParts } from "./gc-parts.ts";
 import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
-import { FileLock } from "../system/file-lock.ts";
 import { SIDECAR } from "../store/layout.ts";
+import { FileLock } from "../system/file-lock.ts";
 import { ChunkSweeper, sizeOf, unusedRows } from "./chunk-sweeper.ts";
 import type { FindChunksRequest, FoundChunks } from "./find-chunks.ts";
 

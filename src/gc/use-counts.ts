@@ -1,7 +1,7 @@
 /** Counts how many images use each object, so that the cost of removing an image depends on the image and not on the store. */
 import { readdirSync, statSync } from "node:fs";
-import type { GcParts } from "./gc-parts.ts";
 import type { BlobDigest, DiffId } from "../image/digest.ts";
+import type { GcParts } from "./gc-parts.ts";
 import type { TreeId } from "../store/ids.ts";
 import { treesOf, type ImageRecord } from "../store/images.ts";
 import { parseDigestName } from "../store/layout.ts";

@@ -3,10 +3,10 @@ import { existsSync, lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isErrno, ShaleError } from "../errors.ts";
-import { parseDiffId, type DiffId } from "../image/digest.ts";
+import type { DiffId } from "../image/digest.ts";
 import { INODE_ROW_BYTES } from "../store/catalog/catalog-session.ts";
 import { inodeIdAt, inodeIdOf, inodeNameOf, type InodeId, type InodeName } from "../store/ids.ts";
-import { isShard, parseLinkSource, type StoreLayout } from "../store/layout.ts";
+import { isShard, parseLinkSource, parseLockName, type StoreLayout } from "../store/layout.ts";
 import { PROFILES, type Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { namesIn } from "../system/names-in.ts";
@@ -61,7 +61,7 @@ export async function findOrphans(parts: StoreParts, signal?: AbortSignal): Prom
 
 /** Removes the inodes that the catalog knows: their layer was announced and is about to be published. */
 async function removeKnown({ catalog }: StoreParts, names: Map<InodeName, unknown>, signal: AbortSignal | undefined): Promise<void> {
-  const all = [...names.keys()].sort().map(inodeIdOf);
+  const all = [...names.keys()].map(inodeIdOf).sort((a, b) => Buffer.compare(a, b));
   for (let at = 0; at < all.length; at += GROUP) {
     const ids = all.slice(at, at + GROUP);
     const unknown = new Set(await catalog.session((session) => session.unusedWithout(ids, new Set()), signal));
@@ -73,8 +73,11 @@ async function removeKnown({ catalog }: StoreParts, names: Map<InodeName, unknow
 
 /** Returns the layers that a process began to ingest and that do not exist: the lock file of a layer that was removed is deleted. */
 function interruptedIngests(layout: StoreLayout): DiffId[] {
-  const locks = namesIn(layout.locks).flatMap((name) => /^layer-([0-9a-f]{64})$/.exec(name)?.[1] ?? []);
-  return locks.map((hex) => parseDiffId(`sha256:${hex}`)).filter((diffId) => !existsSync(layout.layer(diffId)));
+  const diffIds = namesIn(layout.locks).flatMap((name) => {
+    const lock = parseLockName(name);
+    return lock?.kind === "layer" ? [lock.diffId] : [];
+  });
+  return diffIds.filter((diffId) => !existsSync(layout.layer(diffId)));
 }
 
 /** True if a process is ingesting a layer that does not exist yet. */

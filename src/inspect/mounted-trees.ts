@@ -8,8 +8,8 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { toByteString, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
-import type { TreeId } from "../store/ids.ts";
-import { findTreeId, type StoreLayout } from "../store/layout.ts";
+import { parseTreeId, type TreeId } from "../store/ids.ts";
+import { parseStagingName, type StoreLayout } from "../store/layout.ts";
 
 /** Returns the ids of the trees that are mounted, or moved to staging and still mounted. */
 export function mountedTrees(layout: StoreLayout): ReadonlySet<TreeId> {
@@ -93,14 +93,24 @@ function boundTree({ device, root, mountPoint }: Mount, store: StoreLocation | u
   const below = (path: string, directory: string): string | undefined =>
     path.startsWith(`${directory}/`) ? path.slice(directory.length + 1) : undefined;
   const path = device === store.device ? (below(root, store.trees) ?? below(root, store.staging)) : undefined;
-  return findTreeId(path ?? below(mountPoint, store.visibleTrees) ?? "");
+  return treeIn(path ?? below(mountPoint, store.visibleTrees) ?? "");
 }
 
 /** Returns the trees among the lower layers. Their paths may be relative, or those of another namespace, so only the names count. */
 function overlaidTrees({ type, options }: Mount): (TreeId | undefined)[] {
   if (type !== "overlay") return [];
   const lower = options.filter((option) => /^(?:lowerdir|datadir)\+?=/.test(option));
-  return lower.flatMap((option) => option.slice(option.indexOf("=") + 1).split(":")).map((path) => findTreeId(path));
+  return lower.flatMap((option) => option.slice(option.indexOf("=") + 1).split(":")).map((path) => treeIn(path));
+}
+
+/** Finds a tree id among the names of a path, also in the name that the tree has in staging. */
+function treeIn(path: string): TreeId | undefined {
+  for (const name of path.split("/")) {
+    const staged = parseStagingName(name);
+    const treeId = staged.kind === "replaced-tree" ? staged.treeId : parseTreeId(name);
+    if (treeId !== undefined) return treeId;
+  }
+  return undefined;
 }
 
 /**

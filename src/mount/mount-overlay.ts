@@ -1,8 +1,8 @@
 /** An image's trees, mounted as one root file system. */
-import { parseTreeId } from "../store/ids.ts";
 import { closeSync, constants, openSync, realpathSync } from "node:fs";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import { isErrno, isError, messageOf, ShaleError } from "../errors.ts";
+import { parseTreeId } from "../store/ids.ts";
 import { MAX_OPTIONS, MAX_OPTION_VALUE, mountBind, mountByString, MountFlag, mountNew, unmount } from "../system/mount.ts";
 import { lowerLayers, overlayOptionList, overlayOptions, type OverlayLayers, type OverlayOptions } from "./overlay-options.ts";
 import { OPAQUE_XATTR } from "../tree/tree-plan.ts";
@@ -110,9 +110,9 @@ class ShortPaths {
     // the kernel takes backslashes in these for escapes, though nothing needs escaping
     const spelled = name === "lowerdir+" ? value : (value.replaceAll("\\", "\\\\") as ByteString);
     if (spelled.length <= MAX_OPTION_VALUE) return spelled;
-    const end = value.lastIndexOf("/") + 1;
-    const tree = name === "lowerdir+" ? (parseTreeId(value.slice(end)) ?? "") : "";
-    const parent = tree === "" ? value : value.slice(0, end);
+    const slash = value.lastIndexOf("/") + 1;
+    const isTree = name === "lowerdir+" && slash > 0 && parseTreeId(value.slice(slash)) !== undefined;
+    const [parent, tree] = isTree ? [value.slice(0, slash), value.slice(slash)] : [value, ""];
     const fd = openSync(fsPath(parent as ByteString), constants.O_DIRECTORY | constants.O_RDONLY);
     this.#open.push(fd);
     return `/proc/self/fd/${fd}/${tree}` as ByteString;

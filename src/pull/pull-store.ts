@@ -1,10 +1,11 @@
 /** What a pull needs of an open store; `session/` provides it. */
+import type { Warn } from "../errors.ts";
 import type { IngestTaskMap } from "../ingest/pipeline/engine.ts";
 import type { TreeTaskMap } from "../tree/tasks.ts";
 import type { DiffId } from "../image/digest.ts";
 import type { Ingest } from "../ingest/pipeline/ingest.ts";
 import type { Catalog } from "../store/catalog/catalog.ts";
-import type { Images, Warn } from "../store/images.ts";
+import type { Images } from "../store/images.ts";
 import type { Layers } from "../store/layers.ts";
 import type { StoreLayout } from "../store/layout.ts";
 import type { Leases } from "../store/leases.ts";

@@ -1,10 +1,10 @@
 /** An open store as far as a cached pull needs it: the boot path of every sandbox. `whole()` loads the rest. */
-import { ShaleError } from "../errors.ts";
-import { Images, type Warn } from "../store/images.ts";
+import { ShaleError, type Warn } from "../errors.ts";
+import { Images } from "../store/images.ts";
 import { Leases } from "../store/leases.ts";
 import { StoreLayout } from "../store/layout.ts";
 import type { BootStore } from "../pull/pull-store.ts";
-import { refusePlanted } from "../store/real-directory.ts";
+import { requireRealDirectories } from "../store/real-directory.ts";
 import type { Profile } from "../store/profile.ts";
 import { inStore } from "../store/store-error.ts";
 import { readSuperblock, type Superblock } from "../store/superblock.ts";
@@ -52,7 +52,7 @@ export class BootCore implements BootStore {
       if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
       const layout = new StoreLayout(realpathSync(path));
       refuseShared(layout.root);
-      refusePlanted(layout);
+      requireRealDirectories(layout);
       const superblock = readSuperblock(layout.superblock, layout.root) ?? (await initialize(layout, options));
       return new BootCore(layout, superblock, options);
     });

@@ -1,14 +1,14 @@
 /** An open store with everything its operations share: staging, workers, ingest, catalog, and the layers that are being fetched. */
 import type { WorkerTaskMap } from "./worker.ts";
 import { availableParallelism } from "node:os";
-import { messageOf, ShaleError } from "../errors.ts";
+import { messageOf, ShaleError, type Warn } from "../errors.ts";
 import type { DiffId } from "../image/digest.ts";
 import { Ingest } from "../ingest/pipeline/ingest.ts";
 import { bootStart } from "../store/boot-start.ts";
 import { sweepDownloads } from "../store/downloads.ts";
 import { Catalog } from "../store/catalog/catalog.ts";
 import type { CatalogLayer } from "../store/catalog/catalog-session.ts";
-import type { Images, Warn } from "../store/images.ts";
+import type { Images } from "../store/images.ts";
 import { Layers } from "../store/layers.ts";
 import type { Leases } from "../store/leases.ts";
 import type { StoreLayout } from "../store/layout.ts";

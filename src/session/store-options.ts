@@ -1,6 +1,6 @@
 /** The options of `openStore`. */
 import type { GcResult } from "../gc/gc-result.ts";
-import type { Warn } from "../store/images.ts";
+import type { Warn } from "../errors.ts";
 import type { Profile } from "../store/profile.ts";
 
 export interface StoreOptions {

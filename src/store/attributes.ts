@@ -1,4 +1,4 @@
-/** Giving an inode the attributes that a profile promises. */
+/** Sets the attributes of an inode that a profile requires. */
 import { chmodSync, fchmodSync, fchownSync, lchownSync, readFileSync } from "node:fs";
 import { fsPath, type ByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
@@ -10,25 +10,25 @@ export interface ModificationTime {
   readonly mtimeNs: number;
 }
 
-/** Who owns what this process makes. */
+/** Returns the owner of the files that this process creates. */
 export function processOwner(): Owner {
   return { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
 }
 
-/** The file mode creation mask of this process; reading it by umask(2) would change it for a moment. */
+/** Returns the file mode creation mask of this process. It reads /proc, because umask(2) would change the mask for a moment. */
 export function processUmask(): number {
   return Number.parseInt(/^Umask:\s*([0-7]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "777", 8);
 }
 
-/** Who makes a file, and the mode that it has so far. */
+/** The owner that a new file has, and its current mode. */
 export interface FileState {
   readonly self: Owner;
   readonly mode: number;
 }
 
 /**
- * For an open file that is ours. Owner before mode (chown clears setuid), xattrs before a mode that may forbid them, the
- * time last. @throws STORE_FILESYSTEM when the file system cannot hold an xattr
+ * Sets the attributes of an open file of this process. It sets the owner before the mode, because chown clears setuid; xattrs before the
+ * mode, which may forbid them; and the time last. @throws STORE_FILESYSTEM if the file system cannot hold an xattr
  */
 export function applyToFile(fd: number, attributes: PhysicalAttributes, time: ModificationTime, { self, mode: current }: FileState): void {
   if (attributes.uid !== self.uid || attributes.gid !== self.gid) fchownSync(fd, attributes.uid, attributes.gid);
@@ -38,12 +38,15 @@ export function applyToFile(fd: number, attributes: PhysicalAttributes, time: Mo
   setFileTime(fd, time.mtime, time.mtimeNs);
 }
 
-/** The same for what must not be opened: directories, symlinks (whose mode does not count), devices. Never follows a symlink. */
+/**
+ * Sets the attributes of a directory, symlink or device without opening it. It never follows a symlink and ignores the mode of one.
+ * @throws STORE_FILESYSTEM if the file system cannot hold an xattr
+ */
 export function applyToPath(path: ByteString, attributes: PhysicalAttributes, time: ModificationTime, self: Owner): void {
-  const place = fsPath(path);
-  if (attributes.uid !== self.uid || attributes.gid !== self.gid) lchownSync(place, attributes.uid, attributes.gid);
+  const argument = fsPath(path);
+  if (attributes.uid !== self.uid || attributes.gid !== self.gid) lchownSync(argument, attributes.uid, attributes.gid);
   setXattrs(attributes.xattrs, (name, value) => setPathXattr(path, name, value));
-  if ((attributes.mode & S_IFMT) !== S_IFLNK) chmodSync(place, attributes.mode & 0o7777);
+  if ((attributes.mode & S_IFMT) !== S_IFLNK) chmodSync(argument, attributes.mode & 0o7777);
   setPathTime(path, time.mtime, time.mtimeNs);
 }
 

@@ -1,11 +1,11 @@
-/** Since when this boot of the machine writes to the store: what is older may have lost its content in a crash, though it looks right. */
+/** The time of the first write to the store in this boot. An older file may have lost its content in a crash without looking wrong. */
 import { ftruncateSync, readFileSync, writeSync } from "node:fs";
 import { FileLock } from "../system/file-lock.ts";
 import type { StoreLayout } from "./layout.ts";
 
 /**
- * Milliseconds since 1970, settled by the first who asks in a boot; call it before writing. While another process settles it, it is
- * now: too late is safe, for it only makes one look at more.
+ * Returns milliseconds since 1970. The first call in a boot fixes the value; call it before writing. While another process fixes it, this
+ * returns the current time, which is safe: a later time only causes more files to be checked.
  */
 export function bootStart(layout: StoreLayout, bootId: string): number {
   const now = Date.now();

@@ -1,21 +1,22 @@
-/** Small JSON files that carry their own checksum: SHA-256 of the rest in hex, a newline, JSON. A damaged one counts as missing. */
+/**
+ * Small JSON files with a checksum: the SHA-256 of the rest in hex, a line feed, JSON. A damaged file counts as missing. They are not
+ * MessagePack because a cached pull, on the boot path of a sandbox, reads them and must not load msgpackr.
+ */
 import type { BigIntStats } from "node:fs";
-import { isErrno } from "../errors.ts";
+import { isErrno, type Warn } from "../errors.ts";
 import { durableWrite } from "../system/durable-write.ts";
 import { readIfExists } from "../system/existing-file.ts";
 import { sha256 } from "../system/sha256.ts";
 
 const { closeSync, fstatSync, openSync, readSync, statSync } = process.getBuiltinModule("node:fs");
 
-/** Replaces the file as a whole, durably. `staging` is on the same file system. */
+/** Replaces the whole file durably. `staging` is a directory on the same file system. */
 export function writeChecked(path: string, value: unknown, staging: string): void {
   const body = JSON.stringify(value);
   durableWrite(path, `${sha256(body).toString("hex")}\n${body}`, staging);
 }
 
-type Warn = (code: string, message: string) => void;
-
-/** The value, or undefined when the file is absent or (with a warning) damaged. */
+/** Returns the value; undefined if the file is missing or, with a warning, if it is damaged. */
 export function readChecked(path: string, warn: Warn): unknown {
   const bytes = readIfExists(path);
   return bytes && parse(bodyOf(bytes, path, warn));
@@ -26,20 +27,20 @@ interface Kept {
   readonly body: string;
 }
 
-/** Files kept, and the longest of them in bytes: together 16 MiB at most. */
+/** Number of kept files, and bytes of the longest: together no more than 16 MiB. */
 const MAX_KEPT = 256;
 const MAX_KEPT_BYTES = 65_536;
-/** In ms; clocks of file systems tick as slowly as once a second: a file changed just now could change again unseen. */
+/** Age in ms from which a file is kept. Time stamps may have a resolution of one second, so a change right after another could be missed. */
 const SETTLED_AFTER = 2000;
 
 /**
- * Reads the same checked files again and again: what was whole when it was read is kept as text, and one stat tells whether the path
- * still leads to that file. They are replaced by rename, never written in place. Each read gives a value of its own.
+ * Reads the same checked files repeatedly. It keeps the text of intact files, and one stat shows whether the path still leads to the same
+ * file, because files are replaced by rename and never written in place. Each read returns a new value.
  */
 export class CheckedFiles {
   readonly #kept = new Map<string, Kept>();
 
-  /** As readChecked(). */
+  /** Returns the value as readChecked() does. */
   read(path: string, warn: Warn): unknown {
     const kept = this.#kept.get(path);
     if (kept && isSameFile(kept.file, statSync(path, { bigint: true, throwIfNoEntry: false }))) return parse(kept.body);

@@ -1,10 +1,11 @@
-/** Downloads that were cut off wait in staging/downloads/ to be continued; those that nobody came back for are swept. */
+/** Interrupted downloads stay in staging/downloads/ so that a later pull resumes them. Old ones are removed. */
 import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { namesIn } from "../system/names-in.ts";
 import { FileLock } from "../system/file-lock.ts";
 import type { StoreLayout } from "./layout.ts";
 
+/** Age in ms at which an unused download is removed. */
 const KEPT_MS = 24 * 3600 * 1000;
 
 export interface SweptDownload {
@@ -12,7 +13,7 @@ export interface SweptDownload {
   readonly bytes: number;
 }
 
-/** Removes what nobody came back for in a day; a dry run only says what that is. One that is being continued stays. */
+/** Removes downloads that were not continued for a day, unless a pull holds them. A dry run returns them and removes nothing. */
 export function sweepDownloads(layout: StoreLayout, options: { readonly now?: number; readonly dryRun?: boolean } = {}): SweptDownload[] {
   const { now = Date.now(), dryRun = false } = options;
   return namesIn(layout.downloads).flatMap((name) => {

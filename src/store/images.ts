@@ -1,8 +1,9 @@
 /**
- * Images and the names they were pulled by: manifests and configs by digest, an image record for each manifest (all that the
- * cached path needs), and references, small files that point to a record. Each is written durably and carries a checksum: a
- * damaged one is a miss with a warning, never a wrong answer.
+ * Images and the references they were pulled by: manifests and configs by digest, one image record per manifest, which is all that a
+ * cached pull needs, and references, small files that name a record. Records and references are written durably and have a checksum; a
+ * damaged one counts as missing, with a warning. See format/store.md, "Images and references".
  */
+import type { Warn } from "../errors.ts";
 import { parseBlobDigest, parseDiffId, type BlobDigest, type DiffId } from "../image/digest.ts";
 import type { ImageConfig } from "../image/config.ts";
 import { durableWrite } from "../system/durable-write.ts";
@@ -29,13 +30,13 @@ export interface ImageRecord {
   readonly config: ImageConfig;
   /** Bottom to top. */
   readonly layers: readonly ImageLayer[];
-  /** Of the boot in which this was written, when every layer was known to be good. */
+  /** The boot in which the record was written. Every layer was known to be intact then. */
   readonly bootId: string;
-  /** Whether every layer's sidecar holds the path index. */
+  /** Whether the sidecar of every layer has the path index. */
   readonly indexed: boolean;
-  /** Tree ids, bottom to top, of each profile that the image was composed in: trees that were made or compared in that boot, or are not made yet. */
+  /** Tree ids by profile, bottom to top. Each tree was made or checked in that boot, or does not exist yet. */
   readonly trees: TreeLists;
-  /** The same of profiles whose trees an earlier boot made: they are compared before they are used. */
+  /** Tree ids by profile of trees that an earlier boot made. They must be checked before use. */
   readonly unchecked?: TreeLists;
 }
 
@@ -45,11 +46,11 @@ export interface RecordedTrees {
   readonly bootId: string;
   readonly profile: Profile;
   readonly ids: readonly TreeId[];
-  /** False when one may be there that nobody has looked at in this boot. */
+  /** False if one of the trees may exist and was not checked in this boot. */
   readonly checked: boolean;
 }
 
-/** What a record says of trees when those of one profile come to what it said before. */
+/** Merges the tree ids of one profile into those of an image record. */
 export function withTrees(
   before: Pick<ImageRecord, "bootId" | "trees" | "unchecked"> | undefined,
   { bootId, profile, ids, checked }: RecordedTrees,
@@ -61,7 +62,7 @@ export function withTrees(
   return checked ? { trees: { ...trees, ...list }, unchecked } : { trees, unchecked: { ...unchecked, ...list } };
 }
 
-/** The trees of every profile. */
+/** Returns the trees of every profile. */
 export function treesOf({ trees, unchecked = {} }: Pick<ImageRecord, "trees" | "unchecked">): TreeId[] {
   return [...Object.values(trees), ...Object.values(unchecked)].flat();
 }
@@ -72,16 +73,14 @@ export interface ReferenceRecord {
   /** The platform asked for, as os/architecture[/variant]. */
   readonly platform: string;
   readonly manifestDigest: BlobDigest;
-  /** Of the document that the reference named, where that is an image index. */
+  /** Digest of the image index that the reference named; undefined if it named a manifest. */
   readonly namedDigest?: BlobDigest;
 }
 
-/** What the registry would have to name for the reference to be unchanged. */
+/** Returns the digest that the registry reports while the reference is unchanged. */
 export function namedDigest(record: ReferenceRecord): BlobDigest {
   return record.namedDigest ?? record.manifestDigest;
 }
-
-export type Warn = (code: string, message: string) => void;
 
 export class Images {
   readonly #layout: StoreLayout;
@@ -91,13 +90,13 @@ export class Images {
     this.#layout = layout;
   }
 
-  /** Where a reference pointed when it was last pulled. Take the image's lease before reading its record: gc removes both under it. */
+  /** Returns the manifest digest of the last pull of a reference. Take the image's lease before reading its record, because gc removes it under the lease. */
   resolve(reference: string, platform: string, warn: Warn): BlobDigest | undefined {
     const found = this.reference(reference, platform, warn);
     return found && parseBlobDigest(found.manifestDigest);
   }
 
-  /** The image that somebody pulled for this platform by a name that led to this digest, of a manifest or an image index. */
+  /** Returns an image of this platform that was pulled by any reference to this digest of a manifest or image index. */
   resolvePinned(digest: BlobDigest, platform: string, warn: Warn): BlobDigest | undefined {
     const leads = (record: ReferenceRecord): boolean => record.manifestDigest === digest || record.namedDigest === digest;
     const found = this.references(warn).find((record) => record.platform === platform && leads(record));
@@ -117,7 +116,7 @@ export class Images {
       parseDiffId(diffId);
       parseBlobDigest(digest);
     }
-    // as parseConfig gives it: a label may be named like what every object inherits
+    // without a prototype, as parseConfig() returns it: a label may have the name of an inherited property
     const labels = Object.assign(Object.create(null) as Record<string, string>, record.config.labels);
     return { ...record, config: { ...record.config, labels } };
   }
@@ -130,7 +129,7 @@ export class Images {
     writeChecked(this.#layout.reference(referenceKey(record.reference, record.platform)), record, this.#layout.staging);
   }
 
-  /** Every intact reference, in no order. */
+  /** Returns every intact reference, unsorted. */
   references(warn: Warn): ReferenceRecord[] {
     const names = readdirSync(this.#layout.references);
     return names
@@ -138,14 +137,14 @@ export class Images {
       .filter((found) => found !== undefined);
   }
 
-  /** The manifest digests of every record, in no order. */
+  /** Returns the manifest digest of every record, unsorted. */
   records(): BlobDigest[] {
     return readdirSync(this.#layout.records)
       .map((name) => parseDigestName(name))
       .filter((digest) => digest !== undefined);
   }
 
-  /** Takes an image out of sight: its references, then its record, then its documents unless another image has the config too. */
+  /** Removes an image: its references, its record, its manifest, then its config unless `keepConfig`. */
   remove(record: ImageRecord, references: readonly ReferenceRecord[], keepConfig: boolean): void {
     for (const { reference, platform } of references) this.removeReference(reference, platform);
     rmSync(this.#layout.imageRecord(record.manifestDigest), { force: true });
@@ -153,18 +152,18 @@ export class Images {
     if (!keepConfig) rmSync(this.#layout.config(record.configDigest), { force: true });
   }
 
-  /** The reference in a file of the references' directory; undefined unless it is intact and where it belongs. */
+  /** Returns the reference in this file of images/references/; undefined if it is damaged or has the wrong name. */
   referenceIn(name: string, warn: Warn): ReferenceRecord | undefined {
     const found = readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined;
     return found && referenceKey(found.reference, found.platform) === name ? found : undefined;
   }
 
-  /** A verified document. */
+  /** Writes a document durably. The caller has verified it. */
   writeDocument(kind: "manifest" | "config", digest: BlobDigest, bytes: Uint8Array): void {
     durableWrite(this.#layout[kind](digest), bytes, this.#layout.staging);
   }
 
-  /** The bytes of a config or manifest, or undefined if absent; the caller checks the digest, as with any source. */
+  /** Returns a manifest or config; undefined if it is missing. The caller must verify the digest. */
   readDocument(kind: "manifest" | "config", digest: BlobDigest): Buffer | undefined {
     return readIfExists(this.#layout[kind](digest));
   }
@@ -174,7 +173,7 @@ export class Images {
   }
 }
 
-/** Names the file of a reference, or of what is said of one. */
+/** Returns the name of the file of a reference or pin: 32 characters. */
 export function referenceKey(reference: string, platform: string): string {
   return base32(sha256(`${reference}\0${platform}`)).slice(0, 32);
 }

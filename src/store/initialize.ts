@@ -1,4 +1,4 @@
-/** Making a store: probing what the file system and this user can do, then laying it out; the superblock comes last. */
+/** Creates a store: probes the file system and the rights of this user, creates the directories, and writes the superblock last. */
 import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync, lchownSync } from "node:fs";
 import { join } from "node:path";
 import { toByteString, type ByteString } from "../bytes.ts";
@@ -12,10 +12,13 @@ import { formatSuperblock, newSuperblock, readSuperblock, type Superblock } from
 
 const CACHEDIR_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a shale store; see https://bford.info/cachedir/\n";
 
-/** NFS, SMB 1 and 2, 9p, Ceph, AFS: flock is emulated or absent there, so locks would not hold (statfs(2) f_type). */
+/** f_type of statfs(2) for NFS, SMB 1 and 2, 9p, Ceph and AFS. Their flock is emulated or missing, so locks would not hold. */
 const NETWORK_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x01021997, 0x00c36400, 0x5346414f]);
 
-/** Lays out a new store in an empty directory, unless another process is quicker. The profile is probed if none is given. */
+/**
+ * Creates a store in an empty directory, or returns the superblock that another process wrote first. Probes the profile if none is given.
+ * @throws NOT_A_STORE, STORE_FILESYSTEM
+ */
 export async function initializeStore(layout: StoreLayout, profile: Profile | undefined, signal?: AbortSignal): Promise<Superblock> {
   refuseForeign(layout);
   refuseNetwork(layout.root);
@@ -24,7 +27,7 @@ export async function initializeStore(layout: StoreLayout, profile: Profile | un
   void lock;
   const quicker = readSuperblock(layout.superblock, layout.root);
   if (quicker) return quicker;
-  // nothing is at work before there is a superblock: what is here was left by a process that died initializing
+  // no process works in a store without a superblock, so these files are from an initialization that died
   for (const name of readdirSync(layout.staging)) rmSync(join(layout.staging, name), { recursive: true, force: true });
   probeLinksAndCase(layout);
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
@@ -34,13 +37,13 @@ export async function initializeStore(layout: StoreLayout, profile: Profile | un
   return superblock;
 }
 
-/** A directory with anything else in it is somebody's; what an interrupted initialization left is ours. */
+/** Accepts the files of an interrupted initialization. @throws NOT_A_STORE if the directory contains anything else */
 function refuseForeign(layout: StoreLayout): void {
   const ours = new Set([layout.cachedirTag, ...layout.directories].map((path) => layout.relative(path).split("/")[0]));
   const foreign = readdirSync(layout.root).find((name) => !ours.has(name));
-  // with a superblock by now it is a store: another process was quicker
+  // a superblock exists by now: another process created the store
   if (foreign === undefined || existsSync(layout.superblock)) return;
-  const message = `${JSON.stringify(layout.root)} is not empty and not a store (it has ${JSON.stringify(foreign)}); choose an empty or new directory`;
+  const message = `${JSON.stringify(layout.root)} is not empty and not a store: it contains ${JSON.stringify(foreign)}; choose an empty or new directory`;
   throw new ShaleError("NOT_A_STORE", message, { path: layout.root });
 }
 
@@ -54,7 +57,7 @@ function probeLinksAndCase(layout: StoreLayout): void {
   const probe = join(layout.staging, "Probe");
   writeFileSync(probe, "", { mode: 0o600 });
   try {
-    if (existsSync(join(layout.staging, "pROBE"))) throw unsuitable(layout.root, "folds the case of names");
+    if (existsSync(join(layout.staging, "pROBE"))) throw unsuitable(layout.root, "ignores the case of names");
     linkSync(probe, `${probe}-link`);
   } catch (error) {
     if (isErrno(error, "EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS")) throw unsuitable(layout.root, "has no hard links");
@@ -73,7 +76,7 @@ function unsuitable(path: string, why: string): ShaleError<"STORE_FILESYSTEM"> {
   );
 }
 
-/** `overlay` needs what only a privileged process has; asking the kernel is the test, uid 0 is not. */
+/** Probes whether this process may create what the `overlay` profile needs. Being uid 0 is not enough. */
 function probeProfile(layout: StoreLayout): Profile {
   const probe = join(layout.staging, "probe-profile");
   rmSync(probe, { recursive: true, force: true });

@@ -1,19 +1,19 @@
 /**
- * Inode ids. Hard links share one inode, so the name of a link source covers the content and every physical attribute: the
- * first 160 bits of SHA-256 over the chunk id and a canonical encoding, in lower-case base32. Normative in format/store.md.
+ * Computes inode ids. Hard links share one inode, so the id covers the content and every physical attribute: it is the first 160 bits of
+ * the SHA-256 of the chunk id and the encoded attributes. See format/store.md, "Chunks and inodes".
  */
 import type { ChunkId } from "../../format/index.ts";
 import { INODE_ID_BYTES, inodeIdAt, type InodeId } from "./ids.ts";
 import type { PhysicalAttributes } from "./profile.ts";
 
-/** Physical attributes in canonical bytes; made once for all files that share them, then completed with the times. */
+/** Encodes physical attributes for inodeId(). Encode once for all files that share them. */
 export function encodeAttributes(attributes: PhysicalAttributes): Buffer {
   const parts: Buffer[] = [u32s(attributes.mode, attributes.uid, attributes.gid, attributes.xattrs.length)];
   for (const { name, value } of attributes.xattrs) parts.push(u32s(name.length, value.length), Buffer.from(name + value, "latin1"));
   return Buffer.concat(parts);
 }
 
-/** What is hashed: memory anew for each of a hundred thousand files costs more than the hash. */
+/** A reused buffer for the hashed bytes: allocating one per file would cost more than the hash. */
 const canonical: Buffer = Buffer.alloc(4096);
 
 /** `attributes`: as encodeAttributes() returns them. */
@@ -25,7 +25,7 @@ export function inodeId(chunk: ChunkId, mtime: { seconds: number; nanoseconds: n
   bytes.writeInt32LE(Math.floor(mtime.seconds / 2 ** 32), 36);
   bytes.writeUInt32LE(mtime.nanoseconds, 40);
   bytes.set(attributes, 44);
-  // as text first: a buffer for the whole digest costs more than the hash
+  // via hex: creating a Buffer of the whole digest costs more than the hash
   const digest = process.getBuiltinModule("node:crypto").hash("sha256", bytes.subarray(0, length), "hex");
   return inodeIdAt(Buffer.from(digest.slice(0, 2 * INODE_ID_BYTES), "hex"), 0);
 }

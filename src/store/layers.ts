@@ -1,6 +1,6 @@
 /**
- * The ingested layers: layers/<diff id>/ holds `sidecar`, `headers` and `record`, and appears by one rename when all
- * three and every chunk are there. See format/store.md, "Publishing" and "Durability".
+ * The ingested layers: layers/<diff id>/ holds `sidecar`, `headers` and `record`. The directory appears by one rename after all three and
+ * every chunk exist. See format/store.md, "Layers" and "Durability".
  */
 import {
   closeSync,
@@ -33,15 +33,15 @@ export interface LayerRecord {
   readonly diffId: DiffId;
   /** Bytes of the uncompressed layer. */
   readonly size: number;
-  /** All of the sidecar's entries. */
+  /** Number of all entries of the sidecar. */
   readonly entries: number;
   /** Whether the sidecar holds the path index. */
   readonly indexed: boolean;
-  /** Of the boot in which the layer was published; until it is durable, it is trusted in that boot alone. */
+  /** The boot in which the layer was published. Until the layer is durable, it is trusted only in that boot. */
   readonly bootId: string;
 }
 
-/** `unverified`: published before a crash of the machine, without having reached the disk for certain. */
+/** `unverified`: published in an earlier boot and never marked durable, so a crash may have damaged it. */
 export type LayerState = "present" | "absent" | "unverified";
 
 export class Layers {
@@ -69,15 +69,15 @@ export class Layers {
   }
 
   /**
-   * Until when (ms since 1970) the layer's native inodes must have been born for their content to be known good: the layer was brought
-   * or verified in this boot, or was on the disk by then. What came later (a file that was damaged, and replaced) may be lost.
+   * Returns a time in ms since 1970. The content of native inodes born before it is known to be intact: the layer was published or verified in
+   * this boot, or a sync that began then wrote it to the disk. An inode born later, such as a replaced one, may be lost.
    */
   vouchedBefore(diffId: DiffId): number {
     if (this.record(diffId)?.bootId === this.#bootId) return Infinity;
     return statSync(this.#layout.durableMark(diffId), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   }
 
-  /** What is known of a layer; undefined when it is not there or its record is damaged (then it counts as not there). */
+  /** Returns the record of a layer; undefined if the layer is missing or its record is damaged, in which case the layer counts as missing. */
   record(diffId: DiffId): LayerRecord | undefined {
     if (!isRealDirectory(this.#layout.layer(diffId))) return undefined;
     const bytes = readIfExists(this.#layout.layerRecord(diffId));
@@ -90,25 +90,25 @@ export class Layers {
     return diffIds.every((diffId) => this.record(diffId)?.indexed === true);
   }
 
-  /** Every layer that is there, in no order. */
+  /** Returns every layer in layers/, unsorted. */
   list(): DiffId[] {
     return readdirSync(this.#layout.layers)
       .map((name) => parseLayerName(name))
       .filter((diffId) => diffId !== undefined);
   }
 
-  /** Completes a staged directory that holds sidecar and headers, and makes it the layer; one that is there with the same bytes stays. */
+  /** Publishes a staged directory that holds sidecar and headers. Keeps an existing layer whose files have the same bytes. */
   publish(staged: string, record: Omit<LayerRecord, "bootId">): void {
     if (this.record(record.diffId) && this.#isSame(staged, record.diffId)) return removeLayerDirectory(staged);
     this.#writeRecord(staged, { ...record, bootId: this.#bootId });
     const path = this.#layout.layer(record.diffId);
-    // swapped at once, so that nobody finds the layer absent
+    // one exchange, so that no other process finds the layer missing
     if (existsSync(path) && exchangeNames(toByteString(staged), toByteString(path))) return removeLayerDirectory(staged);
     this.withdraw(record.diffId, `${staged}-replaced`);
     renameSync(staged, path);
   }
 
-  /** Replaces a layer's sidecar by its indexed form, durably: the layer may be marked so. `staging` is a directory on its file system. */
+  /** Replaces a layer's sidecar by its indexed form, durably, because the layer may be marked durable. `staging` is on the same file system. */
   replaceSidecar(diffId: DiffId, bytes: Uint8Array, staging: string): void {
     const record = this.record(diffId);
     if (!record) return;
@@ -129,7 +129,7 @@ export class Layers {
     });
   }
 
-  /** Takes a layer out of sight by one rename, then deletes it. No error if it is not there. */
+  /** Renames a layer to `staged`, then deletes it. Does nothing if it is missing. */
   withdraw(diffId: DiffId, staged: string): void {
     try {
       renameSync(this.#layout.layer(diffId), staged);
@@ -140,7 +140,7 @@ export class Layers {
     removeLayerDirectory(staged);
   }
 
-  /** One barrier for many layers: after it they are trusted in later boots too. Blocks until the disk has everything. */
+  /** Syncs the file system once and marks these layers durable, so that later boots trust them. Blocks until the sync ends. */
   makeDurable(diffIds: readonly DiffId[]): void {
     if (diffIds.length === 0) return;
     const began = new Date();
@@ -154,8 +154,8 @@ export class Layers {
   }
 
   /**
-   * Finishes what earlier pulls of this boot left to the disk's leisure: one barrier for all layers and trees that are not durable
-   * yet, in the background. What fails stays as it was, to be verified after a crash.
+   * Syncs the file system once, in the background, for all layers and trees of this boot that are not durable yet, and marks them durable.
+   * After a failure they stay unmarked and are verified after a crash.
    */
   async settleDurability(marks: TreeMarks): Promise<void> {
     const waiting = this.list().filter((diffId) => this.state(diffId) === "present" && !this.#isDurable(diffId));
@@ -176,7 +176,7 @@ export class Layers {
     return existsSync(this.#layout.durableMark(diffId));
   }
 
-  /** The mark bears the time at which the sync began. */
+  /** Sets the mtime of the mark to the start of the sync. */
   #markDurable(diffId: DiffId, began: Date): void {
     const path = this.#layout.durableMark(diffId);
     try {
@@ -203,11 +203,11 @@ export function decodeLayerRecord(bytes: Uint8Array): LayerRecord | undefined {
 }
 
 /**
- * Deletes the directory of a layer that nobody sees, staged or withdrawn. By the names that it has: that takes no file descriptor, and
- * none left may be why the layer was given up. No error if it is not there.
+ * Deletes a layer's directory in staging. It deletes the known names, which needs no file descriptor: a lack of descriptors may be the
+ * reason for the deletion. Does nothing if the directory is missing.
  */
 export function removeLayerDirectory(directory: string): void {
-  // what stands in a layer's place may be a link to anywhere
+  // it may be a symlink, which must not be followed
   if (!isRealDirectory(directory)) return rmSync(directory, { recursive: true, force: true });
   for (const name of [SIDECAR, HEADERS, LAYER_RECORD, `${LAYER_RECORD}.new`, DURABLE]) {
     const path = join(directory, name);

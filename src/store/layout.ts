@@ -206,11 +206,6 @@ export class StoreLayout {
   }
 }
 
-/** The first tree id among the names of a path: of a tree, or of a tree that was moved to staging. */
-export function findTreeId(path: string): TreeId | undefined {
-  return parseTreeId(/(?:^|\/)(?:replaced-)?([a-z2-7]{26})(?:-[0-9a-f]{8})?(?:\/|$)/.exec(path)?.[1] ?? "");
-}
-
 /** The link source of an inode and ordinal: `<chunks>/<2>/<30>[.k]`. */
 export function chunkPath(chunks: string, inodeId: InodeId, ordinal = 0): string {
   return chunkPathByName(chunks, base32(inodeId) as InodeName, ordinal);
@@ -274,4 +269,25 @@ export function parseStagingName(name: string): StagingName {
   if (removed !== undefined) return { kind: "removed-layer", diffId: parseDiffId(`sha256:${removed}`) };
   const treeId = parseTreeId(/^replaced-(.{26})-/.exec(name)?.[1] ?? "");
   return treeId === undefined ? { kind: "other" } : { kind: "replaced-tree", treeId };
+}
+
+/** The object that a lock file guards. */
+export type LockName =
+  | { readonly kind: "use" | "layer"; readonly diffId: DiffId }
+  | { readonly kind: "tree"; readonly treeId: TreeId }
+  | { readonly kind: "lease"; readonly manifestDigest: BlobDigest };
+
+/** Undefined for a lock that does not belong to one object, such as `gc`. */
+export function parseLockName(name: string): LockName | undefined {
+  const [, kind, id = ""] = /^(use|layer|tree|lease)-([a-z0-9-]+)$/.exec(name) ?? [];
+  if (kind === "use" || kind === "layer") {
+    const diffId = parseLayerName(`sha256-${id}`);
+    return diffId && { kind, diffId };
+  }
+  if (kind === "tree") {
+    const treeId = parseTreeId(id);
+    return treeId && { kind, treeId };
+  }
+  const manifestDigest = kind === "lease" ? parseDigestName(id) : undefined;
+  return manifestDigest && { kind: "lease", manifestDigest };
 }

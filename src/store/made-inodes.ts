@@ -1,13 +1,13 @@
 /**
- * The inodes that the workers of one handle have made in the run at hand, in memory that they share: what one has made the other need
- * not look for. It may forget; what it says is there was made.
+ * The inodes that the workers of one handle have made in the current run, in shared memory: a worker need not look for an inode that
+ * another has made. An inode in the set was made; one that was made may be missing from the set.
  */
 import type { InodeId } from "./ids.ts";
 
 const SLOTS: number = 1 << 18;
-/** The first word counts; then two for each slot. */
+/** One word for the number of inodes, then two words per slot. */
 const WORDS: number = 1 + 2 * SLOTS;
-/** Beyond this many, looking is cheaper than remembering. */
+/** Most inodes in the set. With more, lookups become slower than a check on the disk. */
 const MOST: number = (SLOTS / 4) * 3;
 const PROBES = 64;
 
@@ -20,7 +20,7 @@ export class MadeInodes {
     this.#words = new Int32Array(memory);
   }
 
-  /** 80 bits of the id tell one inode from another. */
+  /** Distinguishes ids by 80 bits. */
   add(id: InodeId): void {
     const words = this.#words;
     if (Atomics.load(words, 0) >= MOST) return;
@@ -58,7 +58,7 @@ function slot(id: InodeId, probe: number): number {
   return 1 + 2 * ((number(id, 8) + probe) & (SLOTS - 1));
 }
 
-/** Never 0, which says that nothing is there. */
+/** Returns a value other than 0, which marks a free slot. */
 function word(id: InodeId, at: number): number {
   return number(id, at) | 1;
 }

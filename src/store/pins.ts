@@ -1,9 +1,9 @@
-/** References whose image is never removed to make room: one small durable file each. A pin follows its reference, wherever that leads. */
+/** References whose images are never evicted: one small durable file each. A pin applies to the image that the reference names now. */
 import { mkdirSync, rmSync } from "node:fs";
-import { isErrno } from "../errors.ts";
+import { isErrno, type Warn } from "../errors.ts";
 import { namesIn } from "../system/names-in.ts";
 import { readChecked, writeChecked } from "./checked-file.ts";
-import { referenceKey, type Warn } from "./images.ts";
+import { referenceKey } from "./images.ts";
 import type { StoreLayout } from "./layout.ts";
 
 export interface PinRecord {
@@ -20,13 +20,13 @@ export class Pins {
     this.#layout = layout;
   }
 
-  /** Durably; idempotent. */
+  /** Writes a pin durably. Idempotent. */
   write({ reference, platform }: PinRecord): void {
     mkdirSync(this.#layout.pins, { recursive: true, mode: 0o700 });
     writeChecked(this.#file({ reference, platform }), { reference, platform }, this.#layout.staging);
   }
 
-  /** False when there was no such pin. */
+  /** Returns false if there is no such pin. */
   remove(pin: PinRecord): boolean {
     try {
       rmSync(this.#file(pin));
@@ -41,7 +41,7 @@ export class Pins {
     return readChecked(this.#file(pin), warn) !== undefined;
   }
 
-  /** Every intact pin, in no order. */
+  /** Returns every intact pin, unsorted. */
   list(warn: Warn): PinRecord[] {
     const pins = namesIn(this.#layout.pins).map((name) => readChecked(this.#layout.pin(name), warn) as PinRecord | undefined);
     return pins.filter((pin) => typeof pin?.reference === "string" && typeof pin.platform === "string") as PinRecord[];

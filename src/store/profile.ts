@@ -1,7 +1,8 @@
 /**
- * Profiles: the form that a tree's files take on disk. A profile maps what the image says of a file to the physical
- * attributes of the inode that holds it; everything else about trees follows from that.
+ * Profiles: the form of a tree's files on disk. A profile maps the attributes of a file in the image to the physical attributes of its
+ * inode. See format/store.md, "Profiles and physical attributes".
  */
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../../format/entry.ts";
 import { ShaleError } from "../errors.ts";
 import type { ByteString } from "../bytes.ts";
 
@@ -13,7 +14,7 @@ export interface NamedValue {
   readonly value: ByteString;
 }
 
-/** What the image says. `mode` is a full st_mode. */
+/** The attributes of a file in the image. `mode` is a full st_mode. */
 export interface Attributes {
   readonly mode: number;
   readonly uid: number;
@@ -23,7 +24,7 @@ export interface Attributes {
   readonly xattrs: readonly NamedValue[];
 }
 
-/** What the file system holds. `mode` is a full st_mode; `xattrs` are sorted by name. */
+/** The attributes of an inode on disk. `mode` is a full st_mode; `xattrs` are sorted by name. */
 export interface PhysicalAttributes {
   readonly mode: number;
   readonly uid: number;
@@ -31,22 +32,15 @@ export interface PhysicalAttributes {
   readonly xattrs: readonly NamedValue[];
 }
 
-/** The user and group that own what this process makes. */
+/** A user and group. */
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
 
-export const S_IFMT = 0o170000;
-export const S_IFSOCK = 0o140000;
-export const S_IFLNK = 0o120000;
-export const S_IFREG = 0o100000;
-export const S_IFBLK = 0o060000;
-export const S_IFDIR = 0o040000;
-export const S_IFCHR = 0o020000;
-export const S_IFIFO = 0o010000;
+export { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK };
 
-/** Where containers/storage, fuse-overlayfs and microsandbox keep the attributes that a file really has. */
+/** The xattr in which containers/storage, fuse-overlayfs and microsandbox keep the original attributes of a file. */
 const OVERRIDE_STAT = "user.containers.override_stat" as ByteString;
 
 /** @throws PROFILE_UNSUPPORTED */
@@ -58,7 +52,7 @@ export function parseProfile(text: string): Profile {
   });
 }
 
-/** The inode that stands for a file, directory, symlink or special file of an image in a tree of this profile. */
+/** Returns the attributes of the inode of a file, directory, symlink or special file in a tree of this profile. */
 export function physicalAttributes(profile: Profile, file: Attributes, owner: Owner): PhysicalAttributes {
   switch (profile) {
     case "overlay":
@@ -73,8 +67,8 @@ export function physicalAttributes(profile: Profile, file: Attributes, owner: Ow
 const OVERLAY_NAMESPACES = ["trusted.overlay.", "user.overlay."] as const;
 
 /**
- * An image's own overlay attributes must not act as our markers: they are escaped as overlayfs itself escapes them for
- * nesting (Documentation/filesystems/overlayfs.rst, "Nesting overlayfs mounts"), so a mounted overlay shows them as they were.
+ * Escapes an image's own overlay attributes, so that they do not act as markers of the tree. This is the escape of overlayfs for nested
+ * mounts (Documentation/filesystems/overlayfs.rst, "Nesting overlayfs mounts"), so a mounted overlay shows the original names.
  */
 function escapeOverlay(xattrs: readonly NamedValue[]): readonly NamedValue[] {
   if (!xattrs.some(({ name }) => OVERLAY_NAMESPACES.some((space) => name.startsWith(space)))) return xattrs;
@@ -86,7 +80,7 @@ function escapeOverlay(xattrs: readonly NamedValue[]): readonly NamedValue[] {
   );
 }
 
-/** The text form `uid:gid:mode[:type[-major-minor]]` of containers/storage; symlinks can carry no user xattr. */
+/** Uses the text form `uid:gid:mode[:type[-major-minor]]` of containers/storage. Symlinks cannot have user xattrs. */
 function userxattr(file: Attributes, owner: Owner): PhysicalAttributes {
   const type = file.mode & S_IFMT;
   if (type === S_IFLNK) return { mode: file.mode, ...owner, xattrs: [] };
@@ -113,7 +107,7 @@ function overrideType(file: Attributes, type: number): string {
   }
 }
 
-/** microsandbox 0.3 on Linux: everything that is no directory is a 0600 file, with the stat in 20 bytes beside it. */
+/** As microsandbox 0.3 on Linux: anything but a directory is a file of mode 0600, with the original stat in an xattr of 20 bytes. */
 function oci(file: Attributes, owner: Owner): PhysicalAttributes {
   const directory = (file.mode & S_IFMT) === S_IFDIR;
   const stat = Buffer.alloc(20);
@@ -126,7 +120,7 @@ function oci(file: Attributes, owner: Owner): PhysicalAttributes {
   return { mode: directory ? S_IFDIR | 0o700 : S_IFREG | 0o600, ...owner, xattrs: sorted([...userXattrs(file.xattrs), override]) };
 }
 
-/** What a caller without privileges may set: the user namespace, less the name that this profile needs for itself. */
+/** Returns the xattrs that an unprivileged process may set, without the one that this profile uses itself. */
 function userXattrs(xattrs: readonly NamedValue[]): readonly NamedValue[] {
   return xattrs.filter(({ name }) => name.startsWith("user.") && name !== OVERRIDE_STAT);
 }

@@ -1,24 +1,24 @@
-/** What somebody may have put into a store's place: a symlink where a directory belongs is never followed. */
+/** Checks that the store's directories are real directories. A symlink in place of a directory is never followed. */
 import { ShaleError } from "../errors.ts";
 import type { StoreLayout } from "./layout.ts";
 
 const { lstatSync } = process.getBuiltinModule("node:fs");
 
-/** True for a directory itself, false for a symlink to one, anything else, or nothing. */
+/** True for a directory; false for a symlink to one, for anything else, and if the path does not exist. */
 export function isRealDirectory(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-/** @throws STORE_DAMAGED unless each of the store's own directories is one, or not there yet */
-export function refusePlanted(layout: StoreLayout): void {
+/** @throws STORE_DAMAGED if one of the store's directories exists and is not a directory */
+export function requireRealDirectories(layout: StoreLayout): void {
   for (const path of [...layout.directories, layout.db, layout.edges]) refuseOther(path);
 }
 
-/** The directories of chunks/ that one worker has looked at; each costs one lstat, once. */
+/** Checks the directories of chunks/, each by one lstat when a worker first uses it. */
 export class Shards {
   readonly #seen = new Set<string>();
 
-  /** `path` of a chunk. @throws STORE_DAMAGED when its directory is something else */
+  /** `path`: of a link source. @throws STORE_DAMAGED if its directory exists and is not a directory */
   check(path: string): void {
     const directory = path.slice(0, path.lastIndexOf("/"));
     if (this.#seen.has(directory)) return;
@@ -30,6 +30,6 @@ export class Shards {
 function refuseOther(path: string): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined || stat.isDirectory()) return;
-  const message = `${JSON.stringify(path)} is no directory, as it must be in a store, and is not followed; remove it, then run shale fsck`;
+  const message = `${JSON.stringify(path)} must be a directory of the store, but is something else; remove it, then run shale fsck`;
   throw new ShaleError("STORE_DAMAGED", message, { path });
 }

@@ -4,14 +4,14 @@ import { openIfExists } from "../system/existing-file.ts";
 import { renameIfAbsent } from "../system/rename-if-absent.ts";
 import { tryFlock } from "../system/syscalls.ts";
 
-/** For as long as somebody needs to look and rename, many times over: a worker that was ended in between may have left its file open. */
+/** Longest wait in ms for the lock: many times what a check and a rename take. A worker that was terminated may have left its file open. */
 const PATIENCE_MS = 1000;
 const PAUSE_MS = 1;
 
 /**
- * Gives `staged`, a whole file, the name of a link source that is wrong: after a power cut workers and processes find the same ones wrong at
- * the same time, and a tree that has the file of one must not lose its source to the other. So whoever replaces a file holds a lock on it
- * (flock), and who had to wait looks again. False when what has the name is good by then; `staged` is still there.
+ * Replaces a damaged link source by `staged`, a complete file. It locks the damaged file (flock) and checks again after waiting: after a
+ * power cut, several workers and processes find the same file damaged, and two concurrent repairs would leave a tree linked to a file that
+ * the other repair has replaced. Returns false if the link source is intact by now; `staged` then still exists.
  */
 export function replaceChunk(path: string, staged: string, isGood: () => boolean): boolean {
   const fd = openToLock(path);
@@ -26,7 +26,7 @@ export function replaceChunk(path: string, staged: string, isGood: () => boolean
   }
 }
 
-/** Undefined: nothing is there, or what cannot be opened, which is replaced without a lock. */
+/** Returns undefined if the file is missing or cannot be opened; it is then replaced without a lock. */
 function openToLock(path: string): number | undefined {
   try {
     return openIfExists(path);

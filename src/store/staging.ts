@@ -1,6 +1,6 @@
 /**
- * Unfinished work. Each open store handle has a directory of its own under staging/, with a lock file inside that it holds
- * while it lives; a directory whose lock is free belongs to a process that died, and anybody may sweep it.
+ * Unfinished work. Each open store handle has its own directory in staging/ and holds the lock file inside. If the lock of a directory is
+ * free, its process has died, and any process may delete the directory. See format/store.md, "Staging".
  */
 import { fstatSync, lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { randomBytes } from "node:crypto";
@@ -20,7 +20,7 @@ export class Staging {
     this.#lock = lock;
   }
 
-  /** Makes this handle's directory, and sweeps those of the dead, and small files whose durable write was cut short. */
+  /** Creates this handle's directory. Deletes the directories of dead processes and the files of interrupted durable writes. */
   static create(layout: StoreLayout): Staging {
     for (const name of readdirSync(layout.staging)) {
       const path = join(layout.staging, name);
@@ -30,7 +30,7 @@ export class Staging {
     return Staging.createBesideDead(layout);
   }
 
-  /** The same, without sweeping. */
+  /** Creates this handle's directory and deletes nothing. */
   static createBesideDead(layout: StoreLayout): Staging {
     for (;;) {
       const directory = layout.work(randomBytes(8).toString("hex"));
@@ -40,12 +40,12 @@ export class Staging {
     }
   }
 
-  /** A path in the directory that nothing has had before. */
+  /** Returns a path in the directory that was not used before. */
   fresh(prefix: string): string {
     return join(this.directory, `${prefix}-${this.#next++}`);
   }
 
-  /** Removes the directory and all in it; idempotent. */
+  /** Deletes the directory. Idempotent. */
   close(): void {
     try {
       removeOwned(this.directory);
@@ -55,7 +55,7 @@ export class Staging {
   }
 }
 
-/** A sweeper may take a directory between its mkdir and its lock, and the lock's file between its opening and its lock: then it is not ours. */
+/** Returns undefined if another process has deleted the directory before it was locked, or the lock file before it was locked. */
 function tryOwn(directory: string): FileLock | undefined {
   try {
     const lock = FileLock.try(join(directory, WORK_OWNER));
@@ -68,7 +68,7 @@ function tryOwn(directory: string): FileLock | undefined {
   }
 }
 
-/** Such a file lives for milliseconds: an old one is nobody's. */
+/** Age in ms at which such a file is deleted. A durable write takes milliseconds. */
 const ABANDONED_MS = 3_600_000;
 
 function sweepFile(path: string): void {
@@ -82,8 +82,8 @@ function sweep(directory: string): void {
 }
 
 /**
- * The lock's file goes last, so that nobody else sweeps what is being removed. Who comes between it and the directory finds that empty,
- * makes the file again, and removes both.
+ * Deletes the lock file last, so that no other process deletes the same directory. A process that opens the directory after that finds it
+ * empty, creates the lock file again, and deletes both.
  */
 function removeOwned(directory: string): void {
   try {

@@ -1,4 +1,4 @@
-/** store.json: what kind of store this is, and whether this version of shale may read or write it. See format/store.md. */
+/** store.json: the kind of the store, and whether this version of shale may read or write it. See format/store.md, "Superblock". */
 import { isErrno, ShaleError } from "../errors.ts";
 import { PROFILES, type Owner, type Profile } from "./profile.ts";
 
@@ -6,7 +6,7 @@ const { readFileSync } = process.getBuiltinModule("node:fs");
 
 const STORE_VERSION = 1;
 
-/** The ext4 model: unknown compatible features are harmless, unknown read-only-compatible ones forbid writing, unknown incompatible ones forbid opening. */
+/** As in ext4: an unknown compatible feature has no effect, a read-only-compatible one forbids writing, an incompatible one forbids opening. */
 interface Features {
   readonly compatible: readonly string[];
   readonly readOnlyCompatible: readonly string[];
@@ -19,7 +19,7 @@ export interface Superblock {
   readonly digest: "sha256";
   /** The profile that every layer's inodes are made in. */
   readonly profile: Profile;
-  /** Who owns the files that a profile gives to "the caller". */
+  /** The owner of files for which a profile stores the caller as owner. */
   readonly owner: Owner;
   readonly features: Features;
 }
@@ -34,8 +34,8 @@ export function formatSuperblock(superblock: Superblock): string {
 }
 
 /**
- * The superblock, or undefined when there is none.
- * @throws NOT_A_STORE, STORE_VERSION, STORE_FEATURE
+ * Returns the superblock; undefined if the file is missing.
+ * @throws NOT_A_STORE, STORE_VERSION, STORE_FEATURE, STORE_DAMAGED
  */
 export function readSuperblock(path: string, root: string): Superblock | undefined {
   let text: string;
@@ -51,9 +51,13 @@ export function readSuperblock(path: string, root: string): Superblock | undefin
 function parseSuperblock(text: string, root: string): Superblock {
   const value = parseObject(text);
   if (value?.["shale"] !== "store" || typeof value["version"] !== "number") {
-    throw new ShaleError("NOT_A_STORE", `${JSON.stringify(root)} has a store.json that is not a store's; choose another directory`, {
-      path: root,
-    });
+    throw new ShaleError(
+      "NOT_A_STORE",
+      `${JSON.stringify(root)} has a store.json that does not belong to a shale store; choose another directory`,
+      {
+        path: root,
+      },
+    );
   }
   const version = value["version"];
   if (version !== STORE_VERSION) {

@@ -1,6 +1,6 @@
 /**
- * What is known of trees, in their lock files: the boot in which a tree was made or compared with its layer, and whether it is on the
- * disk with all that its names lead to. See format/store.md, "Durability".
+ * Marks in the lock files of trees: the boot in which a tree was made or checked, and whether the tree and its files are on the disk.
+ * See format/store.md, "Durability".
  */
 import { fsyncSync, ftruncateSync, lstatSync, readdirSync, writeSync } from "node:fs";
 import { isBootId } from "../system/boot-id.ts";
@@ -12,10 +12,10 @@ import { isRealDirectory } from "./real-directory.ts";
 
 const DURABLE = " durable";
 
-/** `trusted` in this boot; `durable`: its files are as they were, but names may have changed; `unknown`: its files too. */
+/** `trusted`: made or checked in this boot. `durable`: its files are intact, but names may have changed. `unknown`: anything may have changed. */
 export type TreeState = "trusted" | "durable" | "unknown";
 
-/** A tree that a sync of the disk is to cover, and which one of that name it was before. */
+/** A tree that a sync will cover. `identity` shows whether the tree was replaced meanwhile. */
 export interface WaitingTree {
   readonly treeId: TreeId;
   readonly identity: string;
@@ -38,8 +38,8 @@ export class TreeMarks {
   }
 
   /**
-   * Before a tree is made or replaced, under its lock: nothing that was said of an earlier one may come to stand for it, not even after
-   * a crash.
+   * Removes the mark. Call it before the tree is made or replaced, under its lock: the mark of an earlier tree must not apply to the new one,
+   * even after a crash.
    */
   forget(lock: FileLock, treeId: TreeId): void {
     const { boot, durable } = this.#read(treeId);
@@ -48,14 +48,14 @@ export class TreeMarks {
     if (durable) fsyncSync(lock.fd);
   }
 
-  /** A tree was made, under its lock. */
+  /** Marks a tree as made in this boot. The caller holds its lock. */
   made(lock: FileLock): void {
     this.#write(lock, this.#bootId);
   }
 
   /**
-   * A tree that was there is what it must be, under its lock. One of an earlier boot whose files were read in this one, or known to be
-   * durable, is on the disk.
+   * Marks an existing tree as checked in this boot. The caller holds its lock. A tree of an earlier boot is on the disk if it was durable or
+   * its files were read in this boot.
    */
   checked(lock: FileLock, treeId: TreeId): void {
     const { boot, durable } = this.#read(treeId);
@@ -63,7 +63,7 @@ export class TreeMarks {
     this.#write(lock, durable || isOld ? this.#bootId + DURABLE : this.#bootId);
   }
 
-  /** Trees of this boot that are not known to be on the disk; look before the sync. */
+  /** Returns the trees of this boot that are not marked durable. Call it before the sync. */
   waiting(): WaitingTree[] {
     const found: WaitingTree[] = [];
     for (const name of readdirSync(this.#layout.trees)) {
@@ -75,7 +75,7 @@ export class TreeMarks {
     return found;
   }
 
-  /** After the sync. One that somebody works on, or made anew meanwhile, is left for the next. */
+  /** Marks trees durable after the sync. Skips a tree that is locked or was replaced meanwhile; the next sync covers it. */
   markDurable(trees: readonly WaitingTree[]): void {
     for (const { treeId, identity } of trees) {
       using lock = FileLock.try(this.#layout.treeLock(treeId), "shared");
@@ -102,7 +102,7 @@ export class TreeMarks {
 
   #write(lock: FileLock, text: string): void {
     writeSync(lock.fd, text, 0);
-    // what a crash left behind it
+    // removes what a crash may have left after the text
     ftruncateSync(lock.fd, text.length);
   }
 }

@@ -17,7 +17,7 @@ export interface LinkSource {
   readonly vouchedBefore: number;
   /** The layer's native inode of the same content, made only when it is needed. */
   readonly native: () => InodeId;
-  /** SHA-256 of the content, 32 bytes; asked for only when something looks wrong. */
+  /** Asked for only when something looks wrong. */
   readonly chunk: () => ChunkId;
 }
 
@@ -42,6 +42,6 @@ export function looksRight(stat: BigIntStats, { size, mtime, mtimeNs }: LinkSour
 }
 
 /** Reads an open file from its start and compares it with the chunk id. */
-export function hasContent(fd: number, chunk: ChunkId): boolean {
+export function hasContent(fd: number, chunk: Uint8Array): boolean {
   return hashOpenFile(fd, Buffer.allocUnsafe(256 * 1024)).equals(chunk);
 }

@@ -5,9 +5,9 @@
 import { appendFileSync, closeSync, readFileSync, type BigIntStats } from "node:fs";
 import { isErrno } from "../errors.ts";
 import { chunkPath } from "../store/layout.ts";
+import { openIfExists } from "../system/existing-file.ts";
 import { hasContent } from "./link-source.ts";
 import type { LinkSource } from "./link-source.ts";
-import { openIfExists } from "../system/existing-file.ts";
 
 export interface TrustTerms {
   /** When this boot of the machine began to write to the store, ms since 1970: what was born later is as it was written. */

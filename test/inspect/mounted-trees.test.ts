@@ -5,9 +5,9 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
-import type { TreeId } from "../../src/store/ids.ts";
 import { mountOverlay, openStore, Registry, type OverlayMount, type Store } from "../../src/index.ts";
 import { mountedTrees } from "../../src/inspect/mounted-trees.ts";
+import type { TreeId } from "../../src/store/ids.ts";
 import { StoreLayout } from "../../src/store/layout.ts";
 import { buildImage, buildLayer, writeLayout } from "../../src/testing/index.ts";
 import { run } from "../support/run.ts";

@@ -17,7 +17,6 @@ import {
   parseLinkSourcePath,
   parseStagingName,
   StoreLayout,
-  findTreeId,
 } from "../../src/store/layout.ts";
 
 const layout = new StoreLayout("/srv/store");
@@ -94,11 +93,4 @@ test("names that the format does not define are not parsed", () => {
     assert.equal(parseLinkSource("ab", name), undefined, name);
   for (const name of [`replaced-${"a".repeat(25)}1-0`, `removed-${HEX.slice(1)}`, "verified-1"])
     assert.deepEqual(parseStagingName(name), { kind: "other" }, name);
-});
-
-test("`findTreeId()` finds a tree in a path of the store or of its staging, whatever the store's path is", () => {
-  for (const path of [treeId, `/mnt/a store/trees/${treeId}`, `trees/${treeId}/etc`, `/s/staging/replaced-${treeId}-0123abcd`])
-    assert.equal(findTreeId(path), treeId, path);
-  for (const path of ["", "/trees", `/trees/${treeId}x`, `/trees/${treeId.slice(1)}`, `/trees/x-${treeId}`])
-    assert.equal(findTreeId(path), undefined, path);
 });

@@ -6,8 +6,8 @@
  */
 import { createHash, hash, type Hash } from "node:crypto";
 import { closeSync, ftruncateSync, linkSync, lstatSync, openSync, writeSync } from "node:fs";
-import { hashOpenFile } from "../../system/hash-open-file.ts";
 import type { ChunkId } from "../../../format/index.ts";
+import { hashOpenFile } from "../../system/hash-open-file.ts";
 import { isErrno } from "../../errors.ts";
 import { applyToFile, processOwner } from "../../store/attributes.ts";
 import { chunkId, type InodeId } from "../../store/ids.ts";

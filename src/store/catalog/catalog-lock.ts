@@ -1,9 +1,9 @@
-/** The lock of the catalog, and the one beside it that tells its holder that somebody waits. */
+/** The lock of the catalog, and a second lock that shows its holder that another process waits. */
 import { isErrno } from "../../errors.ts";
 import { FileLock } from "../../system/file-lock.ts";
 import type { StoreLayout } from "../layout.ts";
 
-/** Who has to wait says so: a holder that would go on for long lets go. */
+/** Takes the lock. A waiter holds `db-waiting`, so that a long-running holder yields. */
 export async function acquireCatalogLock(layout: StoreLayout, signal?: AbortSignal): Promise<FileLock> {
   signal?.throwIfAborted();
   const free = FileLock.try(layout.lock("db"));
@@ -13,7 +13,7 @@ export async function acquireCatalogLock(layout: StoreLayout, signal?: AbortSign
   return await FileLock.acquire(layout.lock("db"), { signal });
 }
 
-/** True while another waits for the lock that the caller has, or cannot be seen to wait, for whatever reason: then nothing is worth holding it. */
+/** True while another process waits for the lock that the caller holds. Also true if that cannot be determined: the caller then yields. */
 export function isCatalogWanted(layout: StoreLayout): boolean {
   try {
     const nobody = FileLock.try(layout.lock("db-waiting"));

@@ -1,4 +1,4 @@
-/** What can be asked of the catalog while it is open. Keys and values: format/store.md, "LevelDB". */
+/** The operations on an open catalog. Keys and values: format/store.md, "LevelDB". */
 import type { Level } from "level";
 import { ShaleError } from "../../errors.ts";
 import { parseDiffId, type DiffId } from "../../image/digest.ts";
@@ -6,7 +6,7 @@ import { decodeMap, decodeUint, encodeMap, encodeUint, type Schema } from "../..
 import { EdgeReader } from "./edge-reader.ts";
 import { INODE_ID_BYTES, inodeIdAt, type InodeId } from "../ids.ts";
 
-/** One row an inode: its id (20 bytes), then its size in bytes (u48, little-endian). */
+/** Bytes of one row per inode: its id (20 bytes), then its size in bytes (u48, little-endian). */
 export const INODE_ROW_BYTES: number = INODE_ID_BYTES + 6;
 
 export interface CatalogLayer {
@@ -22,13 +22,13 @@ export interface CatalogInode {
   readonly layers: readonly DiffId[];
 }
 
-/** Inodes of counted layers, each once. */
+/** The inodes of counted layers, each counted once. */
 export interface CountedContents {
   readonly chunks: number;
   readonly bytes: number;
 }
 
-/** Keys written between two turns of the event loop. */
+/** Number of keys that are written in one turn of the event loop. */
 const BATCH = 4000;
 const COUNTED: Buffer = Buffer.from("m:counted");
 const COUNTS = { chunks: "uint", bytes: "uint" } as const satisfies Schema;
@@ -56,13 +56,13 @@ export class CatalogSession {
     await this.#database.put(key("l", layer), encodeMap(LAYER, { inodes: inodes.length / INODE_ROW_BYTES }));
   }
 
-  /** The layers that use an inode. */
+  /** Returns the layers that use an inode. */
   async layersOf(inodeId: InodeId): Promise<DiffId[]> {
     const keys = await this.#database.keys({ gte: edgeKey(inodeId, NONE), lte: edgeKey(inodeId, LAST) }).all();
     return keys.map((edge) => this.#layerOf(edge));
   }
 
-  /** Those of these inodes that no layer uses but `gone`: their indexes. In the order of the ids it costs least. */
+  /** Returns the indexes of the inodes that no layer outside `gone` uses. Fastest if the ids are sorted. */
   async unusedWithout(inodeIds: readonly InodeId[], gone: ReadonlySet<DiffId>): Promise<number[]> {
     const unused: number[] = [];
     await using edges = new EdgeReader(this.#database.keys({ gte: FIRST_EDGE, lt: AFTER_EDGES, highWaterMarkBytes: 1 << 16 }));
@@ -72,13 +72,13 @@ export class CatalogSession {
     return unused;
   }
 
-  /** Drops a layer's edges to these inodes (rows of INODE_ROW_BYTES). `dead` are the ids of those that nobody else uses. */
+  /** Deletes a layer's edges to these inodes (rows of INODE_ROW_BYTES). `dead` are the ids that no other layer uses. */
   async forgetEdges(diffId: DiffId, rows: Uint8Array, dead: readonly InodeId[]): Promise<void> {
     const layer = bytesOf(diffId);
     const before = await this.counted();
     const batch = this.#database.batch();
     for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) batch.del(edgeKey(inodeIdAt(rows, row), layer));
-    // in most stores nobody ever asked for a count
+    // most stores have no budget, so nothing was counted
     const counted = before.chunks === 0 ? [] : await this.#database.getMany(dead.map((id) => key("c", id)));
     let [chunks, bytes] = [0, 0];
     for (const [index, size] of counted.entries()) {
@@ -91,15 +91,15 @@ export class CatalogSession {
     await batch.write();
   }
 
-  /** Drops what says that a layer is there; its edges are dropped before. */
+  /** Deletes the records of a layer. Its edges must be deleted before. */
   async forgetLayer(diffId: DiffId): Promise<void> {
     const layer = bytesOf(diffId);
     await this.#database.batch().del(key("l", layer)).del(key("d", layer)).write();
   }
 
   /**
-   * Inodes after one, in the order of their ids, with the layers that use each: as many as `until` allows. The last one's id continues;
-   * undefined when that was all.
+   * Visits the inodes after `after`, sorted by id, with the layers that use each, until `until` returns true. Returns the last id, with which
+   * to continue; undefined at the end.
    */
   async inodesAfter(after: InodeId | undefined, until: () => boolean, visit: (inode: CatalogInode) => void): Promise<InodeId | undefined> {
     const from = after ? edgeKey(after, LAST) : FIRST_EDGE;
@@ -124,23 +124,23 @@ export class CatalogSession {
     return undefined;
   }
 
-  /** Every layer that the catalog knows. */
+  /** Returns every layer of the catalog. */
   layers(): Promise<DiffId[]> {
     return this.#named("l");
   }
 
-  /** Layers all of whose inodes are in `counted()`. */
+  /** Returns the layers whose inodes are all part of `counted()`. */
   countedLayers(): Promise<DiffId[]> {
     return this.#named("d");
   }
 
-  /** What the counted layers take together. */
+  /** Returns the chunks and bytes of all counted layers. */
   async counted(): Promise<CountedContents> {
     const value = await this.#database.get(COUNTED);
     return value ? decodeMap(COUNTS, value, refuse) : { chunks: 0, bytes: 0 };
   }
 
-  /** Counts those of these inodes (rows) that are not counted yet. */
+  /** Counts the inodes (rows) that are not counted yet. Returns the new count. */
   async countInodes(rows: Uint8Array): Promise<CountedContents> {
     const ids: Buffer[] = [];
     for (let row = 0; row < rows.length; row += INODE_ROW_BYTES) ids.push(key("c", inodeIdAt(rows, row)));
@@ -159,7 +159,7 @@ export class CatalogSession {
     return { chunks, bytes };
   }
 
-  /** Says that all of a layer's inodes are counted. */
+  /** Records that all inodes of a layer are counted. */
   async markCounted(diffId: DiffId): Promise<void> {
     await this.#database.put(key("d", bytesOf(diffId)), Buffer.alloc(0));
   }
@@ -169,7 +169,7 @@ export class CatalogSession {
     return keys.map((name) => parseDiffId(`sha256:${name.toString("hex", 1)}`));
   }
 
-  /** A name is parsed once: there are few layers and many edges. */
+  /** Caches parsed diff IDs: there are few layers and many edges. */
   #layerOf(edge: Buffer): DiffId {
     const raw = edge.toString("latin1", 1 + INODE_ID_BYTES);
     const known = this.#names.get(raw);

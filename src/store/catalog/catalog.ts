@@ -1,13 +1,13 @@
 /**
- * The LevelDB index of chunks: which layers use an inode, and what it weighs. It is not the truth: it may over-count, never
- * under-count, and it can be lost, for it is rebuilt from the sidecars. LevelDB's own lock does not hold (a second open in one
- * process drops the first one's), so it is opened only under our lock, by one session of this process at a time, and closed
- * when the session ends. Keys and values: format/store.md, "Catalog".
+ * The LevelDB index of chunks: which layers use an inode, and its size. It may list too many users of an inode, never too few, and it can be
+ * rebuilt from the sidecars. LevelDB's own lock is not reliable (a second open in one process drops it), so the database is opened only
+ * under locks/db, by one session of this process at a time, and is closed soon after the session. See format/store.md, "LevelDB".
  */
 import { messageOf } from "../../errors.ts";
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Level } from "level";
+import type { Warn } from "../../errors.ts";
 import { errnoOf } from "../../system/errno.ts";
 import { FileLock } from "../../system/file-lock.ts";
 import { acquireCatalogLock, isCatalogWanted } from "./catalog-lock.ts";
@@ -20,9 +20,9 @@ type Database = Level<Buffer, Buffer>;
 export interface CatalogOptions {
   readonly layout: StoreLayout;
   readonly storeId: string;
-  /** Every layer of the store, from the sidecars: what a rebuild writes. */
+  /** Reads every layer of the store from the sidecars, for a rebuild. */
   readonly layers: () => AsyncIterable<CatalogLayer>;
-  readonly warn: (code: string, message: string) => void;
+  readonly warn: Warn;
 }
 
 interface OpenDatabase {
@@ -30,22 +30,22 @@ interface OpenDatabase {
   readonly database: Database;
 }
 
-/** Longer than any waiter's next try is away. */
+/** Pause in ms after yielding: longer than the time between two attempts of a waiter. */
 const LONGEST_PAUSE_MS = 55;
 const LINGER_MS = 30;
 const POLL_MS = 10;
 
-/** Files of level 0: each is looked into for each key. LevelDB begins to merge them at four. */
+/** Numbers of files in level 0, where LevelDB reads each file for each key. It starts to merge them at four. */
 const MERGED_FILES = 4;
 const TOO_MANY_FILES = 12;
 
 const STORE_ID: Buffer = Buffer.from("m:store");
 const COMPLETE: Buffer = Buffer.from("m:complete");
-/** Why the index may fail to open though it is right. */
+/** Errors of an intact index. */
 const SHORTAGES: readonly string[] = ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "EACCES", "EPERM", "EROFS"];
 
 export class Catalog {
-  /** Of layers that no session has seen yet. */
+  /** The edges of layers that no session has entered yet. */
   readonly pending: PendingEdges;
   readonly #options: CatalogOptions;
   #tail: Promise<unknown> = Promise.resolve();
@@ -58,18 +58,18 @@ export class Catalog {
   }
 
   /**
-   * Says which inodes a layer uses, without waiting for anybody: every session knows it from its start. Call it before the layer is
-   * published, holding `sweep`; then `tidy`. `staged`: a path in staging that nothing has.
+   * Records in edges/ which inodes a layer uses, without waiting for a lock. Every session enters these files first. Call it before the layer is
+   * published, holding `sweep`, and call `tidy` afterwards. `staged`: an unused path in staging.
    */
   announce(layer: CatalogLayer, staged: string): void {
     this.pending.add(layer, staged);
   }
 
-  /** Enters what was announced, unless another has the database open, or waits for it: then that one, or the next, will. */
+  /** Enters the announced layers, unless another process has the database open or waits for it: its session then enters them. */
   tidy(): Promise<void> {
     return this.#inTurn(async () => {
       if (this.pending.isEmpty) return;
-      // whoever pulls again and again would else keep all others out
+      // otherwise a process that pulls repeatedly would keep all others waiting
       if (isCatalogWanted(this.#options.layout)) return this.#close();
       if (this.#open === undefined) {
         const lock = FileLock.try(this.#options.layout.lock("db"));
@@ -80,17 +80,17 @@ export class Catalog {
     });
   }
 
-  /** Records which inodes a layer uses. Idempotent. */
+  /** Enters which inodes a layer uses. Idempotent. */
   addLayer(layer: CatalogLayer, signal?: AbortSignal): Promise<void> {
     return this.session((session) => session.addLayer(layer), signal);
   }
 
-  /** Runs `work` with the database open; sessions of all processes follow one another. Keep it to some 20 ms: others wait for it. */
+  /** Runs `work` with the database open. Only one session runs at a time in all processes, so keep it below about 20 ms. */
   session<T>(work: (session: CatalogSession) => Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#inTurn(() => this.#exclusive(work, signal));
   }
 
-  /** Resolves when no session is under way and the database is closed. The next session opens it again. */
+  /** Resolves when no session is running and the database is closed. The next session opens it again. */
   idle(): Promise<void> {
     return this.#inTurn(() => this.#close());
   }
@@ -103,7 +103,7 @@ export class Catalog {
 
   async #exclusive<T>(work: (session: CatalogSession) => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
-    // whoever comes again and again would else keep all others out
+    // otherwise a process with many sessions would keep all others waiting
     if (this.#open && isCatalogWanted(this.#options.layout)) {
       await this.#close();
       await sleep(LONGEST_PAUSE_MS);
@@ -128,8 +128,8 @@ export class Catalog {
   }
 
   /**
-   * The database stays open for a moment: opening costs more than most sessions, and each leaves a file that has to be merged with the
-   * others, which LevelDB does only while it is open.
+   * Keeps the database open for a short time. Opening costs more than most sessions, and each open creates a file that LevelDB must merge
+   * with the others, which it does only while the database is open.
    */
   #linger(since: number): void {
     if (!this.#open) return;
@@ -175,7 +175,7 @@ export class Catalog {
     }
   }
 
-  /** The database if it is there, opens, is this store's and was completed; else undefined, closed. */
+  /** Returns the database if it opens, belongs to this store and is complete; otherwise undefined, and it is closed. */
   async #openValid(): Promise<Database | undefined> {
     const { layout, storeId, warn } = this.#options;
     if (!existsSync(layout.dbCurrent)) return undefined;
@@ -188,7 +188,7 @@ export class Catalog {
       if (id?.toString() === storeId && complete) return database;
       await database.close();
     } catch (error) {
-      // nothing says that the index is wrong, and it could not be made anew either
+      // the index may be intact, and a rebuild would fail for the same reason
       if (SHORTAGES.includes(errnoOf(error) ?? "")) throw error;
       warn(
         "STORE_DAMAGED",
@@ -200,7 +200,7 @@ export class Catalog {
 
   async #rebuild(): Promise<Database> {
     const { layout, storeId, layers } = this.#options;
-    // one name for all, since only the holder of the lock is here: what one that died left is removed too
+    // one fixed name, since only the holder of the lock uses it; this also deletes what a dead process left
     const old = layout.replacedDb;
     rmSync(old, { recursive: true, force: true });
     if (existsSync(layout.db)) renameSync(layout.db, old);
@@ -212,7 +212,7 @@ export class Catalog {
       await database.put(STORE_ID, Buffer.from(storeId));
       await database.put(COMPLETE, Buffer.from("1"), { sync: true });
     } catch (error) {
-      // left open it would outlive our lock
+      // an open database would outlive our lock
       await database.close();
       throw error;
     }
@@ -220,7 +220,7 @@ export class Catalog {
   }
 }
 
-/** Milliseconds for which a merge is waited for: it is done as a whole, or begins anew the next time. */
+/** Returns how many ms to wait for a merge. An interrupted merge starts again the next time. */
 function patience(files: number): number {
   return Math.max(3000, files * 100);
 }
@@ -230,7 +230,7 @@ function filesToMerge(database: Database | undefined): number {
   return Number((database as unknown as { getProperty(name: string): string }).getProperty("leveldb.num-files-at-level0"));
 }
 
-/** `level` is loaded here, so that what never opens the catalog never pays for it. */
+/** Loads `level` on first use, because most pulls do not open the catalog. */
 async function open(path: string, createIfMissing: boolean): Promise<Database> {
   const { Level } = await import("level");
   const database: Database = new Level(path, { keyEncoding: "buffer", valueEncoding: "buffer", createIfMissing, compression: false });

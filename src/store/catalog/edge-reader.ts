@@ -1,10 +1,10 @@
 /**
- * Looks for the edges of one inode after the other. Where the wanted ones lie close together many are read at once; where they are far
- * apart each is sought: so a layer costs what it has, whether it is most of the store or next to nothing of it.
+ * Finds the edges of one inode after the other. It reads many keys at once if the wanted ones are close together, and seeks if they are far
+ * apart. The cost thus depends on the layer, whether it is most of the store or a small part of it.
  */
 import { INODE_ID_BYTES, type InodeId } from "../ids.ts";
 
-/** Of LevelDB, over keys `e`, inode id, diff ID. */
+/** A LevelDB iterator over keys of `e`, inode id, diff ID. */
 export interface EdgeKeys {
   seek(target: Buffer): void;
   /** Empty at the end. */
@@ -12,19 +12,19 @@ export interface EdgeKeys {
   close(): Promise<void>;
 }
 
-/** Keys read at once: at first, and at the least and most. */
+/** Number of keys to read at once: for the first read, the fewest and the most. */
 const READ = { first: 64, least: 2, most: 1024 } as const;
-/** Keys that may be skipped for each one wanted: about what a seek costs. */
+/** Number of keys to skip for each wanted one: reading them costs about as much as a seek. */
 const SKIPPED = 4;
 const EDGE: Buffer = Buffer.from("e");
 
 export class EdgeReader implements AsyncDisposable {
   readonly #keys: EdgeKeys;
   #read: readonly Buffer[] = [];
-  /** What stands right before those: a key, or where was sought. */
+  /** The key before those in `#read`, or the target of the last seek. */
   #before: Buffer | undefined;
   #at = 0;
-  /** Inodes for which something of `#read` was looked at. */
+  /** Number of inodes that were looked up in `#read`. */
   #wanted = 0;
   #size: number = READ.first;
 
@@ -32,7 +32,7 @@ export class EdgeReader implements AsyncDisposable {
     this.#keys = keys;
   }
 
-  /** Whether one of the inode's edges is such. */
+  /** Returns true if `isSuch` holds for one of the inode's edges. */
   async some(inodeId: InodeId, isSuch: (edge: Buffer) => boolean): Promise<boolean> {
     await this.#find(inodeId);
     this.#wanted++;
@@ -48,7 +48,7 @@ export class EdgeReader implements AsyncDisposable {
     await this.#keys.close();
   }
 
-  /** The first key that is not before the inode's is at hand, or there is none. */
+  /** Moves to the first key that is not before the inode's keys. */
   async #find(inodeId: InodeId): Promise<void> {
     const before = this.#read[this.#at - 1] ?? this.#before;
     if (before !== undefined && compareId(before, inodeId) < 0) {
@@ -60,7 +60,7 @@ export class EdgeReader implements AsyncDisposable {
     this.#before = start;
   }
 
-  /** The next key, unless that was all. */
+  /** Reads more keys. Returns the next one; undefined at the end. */
   async #more(): Promise<Buffer | undefined> {
     this.#before = this.#read.at(-1);
     if (this.#before !== undefined) this.#size = Math.min(Math.max(this.#wanted * SKIPPED, this.#size >> 1, READ.least), READ.most);

@@ -1,6 +1,6 @@
 /**
- * Edges that wait to be entered into LevelDB: a pull leaves them here before it publishes their layer, and so waits for nobody who has the
- * database open. Whoever opens it next enters them first. One file a layer: format/store.md, "Edges".
+ * Edges that LevelDB does not have yet. A pull writes them to edges/ before it publishes their layer, so it need not wait for the database.
+ * The next session enters them first. One file per layer: format/store.md, "LevelDB".
  */
 import { hash, randomBytes } from "node:crypto";
 import { renameSync, rmSync, writeFileSync } from "node:fs";
@@ -21,7 +21,7 @@ const NOTHING = new Uint8Array(0);
 
 interface PendingFile {
   readonly path: string;
-  /** Undefined when it is damaged. A catalog that lacks a layer gets it from the sidecar before anything is collected. */
+  /** Undefined if the file is damaged. gc adds a layer that the catalog lacks from its sidecar before it deletes anything. */
   readonly layer: CatalogLayer | undefined;
 }
 
@@ -36,7 +36,7 @@ export class PendingEdges {
     return this.#names().length === 0;
   }
 
-  /** `staged` is a path in staging that nothing has. */
+  /** `staged` is an unused path in staging. */
   add({ diffId, inodes }: CatalogLayer, staged: string): void {
     const body = encodeMap(EDGES, { diffId: Buffer.from(digestHex(diffId), "hex"), inodes });
     try {
@@ -56,12 +56,12 @@ export class PendingEdges {
     }
   }
 
-  /** Its layer is entered, or it says nothing. */
+  /** Call it after the layer is entered, or if the file is damaged. */
   remove({ path }: PendingFile): void {
     rmSync(path, { force: true });
   }
 
-  /** Those of these inodes that a waiting layer uses, as latin1. */
+  /** Returns those of these inodes that a pending layer uses, as latin1. */
   among(ids: readonly InodeId[]): ReadonlySet<string> {
     const found = new Set<string>();
     if (this.isEmpty) return found;
@@ -99,7 +99,7 @@ function decode(bytes: Buffer): CatalogLayer | undefined {
   return { diffId: parseDiffId(`sha256:${Buffer.from(edges.diffId).toString("hex")}`), inodes: edges.inodes };
 }
 
-/** An id as `among` gives it. */
+/** Returns an id in the form of `among`. */
 function latin1(bytes: Uint8Array, at: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + at, INODE_ID_BYTES).toString("latin1");
 }
