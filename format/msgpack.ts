@@ -2,9 +2,10 @@
  * MessagePack as the format uses it: maps with text keys in a fixed order, whose values are integers from 0 to 2^53 - 1, ASCII texts and
  * bins, each in its shortest form (an integer above 2^32 - 1 as int 64). No floats, no extension types. Equal values give equal bytes. See README.md, "Conventions".
  */
+import { types } from "node:util";
 import { Packr, Unpackr } from "msgpackr";
 
-export type Kind = "uint" | "text" | "bin";
+type Kind = "uint" | "text" | "bin";
 /** The keys of a map, in the order of the file. A key must not look like an array index. */
 export type Schema = Readonly<Record<string, Kind>>;
 export type MapOf<S extends Schema> = { readonly [K in keyof S]: S[K] extends "uint" ? number : S[K] extends "text" ? string : Uint8Array };
@@ -94,5 +95,5 @@ const ASCII: RegExp = /^[\x20-\x7e]*$/;
 
 function isOf(kind: Kind, value: unknown): boolean {
   if (kind === "uint") return Number.isSafeInteger(value) && (value as number) >= 0 && !Object.is(value, -0);
-  return kind === "text" ? typeof value === "string" && ASCII.test(value) : value instanceof Uint8Array;
+  return kind === "text" ? typeof value === "string" && ASCII.test(value) : types.isUint8Array(value);
 }

@@ -1,4 +1,4 @@
-/** The one place where an entry of an image index is chosen. */
+/** Chooses the entry of an image index for a platform. */
 import { escapeText } from "../bytes.ts";
 import { ShaleError } from "../errors.ts";
 import type { Descriptor } from "./descriptor.ts";
@@ -10,13 +10,12 @@ import { formatPlatform, normalizePlatform, type Platform } from "./platform.ts"
 const MAX_LISTED = 32;
 
 /**
- * The entry of an image index to take for a platform. Among entries of the same os and architecture the best variant
- * that the wanted one can run wins (arm/v7 takes v7, v6, v5; amd64/v3 takes v3, v2, the baseline), then the later Windows, then
- * document order.
- * Failing that, the first entry that names no platform: a nested image index, or a manifest whose config must be checked.
- * Attestations and media types that are no image are never chosen; no other architecture ever stands in.
+ * Returns the entry of an image index for a platform. Among entries of the same os and architecture it prefers the best variant that the
+ * platform can run (arm/v7 runs v7, v6, v5; amd64/v3 runs v3, v2, the baseline), then the later Windows release, then document order.
+ * If no entry matches, it returns the first entry without a platform: a nested image index, or a manifest whose config must be checked.
+ * It never chooses attestations, other media types, or another architecture.
  *
- * @throws PLATFORM_NOT_FOUND with what exists
+ * @throws PLATFORM_NOT_FOUND, with the platforms that exist
  */
 export function choosePlatform(descriptors: readonly Descriptor[], wanted: Platform): Descriptor {
   const images = descriptors.filter(isImage);
@@ -44,7 +43,7 @@ function isImage(descriptor: Descriptor): boolean {
   return descriptor.platform?.os !== "unknown" && descriptor.platform?.architecture !== "unknown";
 }
 
-/** Refuses an image that no image index chose, but that is made for another platform. @throws PLATFORM_NOT_FOUND */
+/** Refuses an image for another platform, if no image index chose it. @throws PLATFORM_NOT_FOUND */
 export function refusePlatform(offered: Platform, wanted: Platform): void {
   if (platformRank(offered, wanted) === undefined) throw notFound("the image", [offered], wanted);
 }
@@ -53,8 +52,8 @@ function notFound(what: string, platforms: readonly Platform[], wanted: Platform
   const names = platforms.map((platform) => escapeText(formatPlatform(normalizePlatform(platform)).slice(0, 200)));
   const available = [...new Set(names)].slice(0, MAX_LISTED);
   const platform = formatPlatform(wanted);
-  const exists = available.length === 0 ? "none at all" : available.join(", ");
-  return new ShaleError("PLATFORM_NOT_FOUND", `${what} has nothing for ${quote(platform)}, only ${exists}; ask for one of these`, {
+  const exists = available.length === 0 ? "it names no platform" : `request one that it has: ${available.join(", ")}`;
+  return new ShaleError("PLATFORM_NOT_FOUND", `${what} has no image for ${quote(platform)}; ${exists}`, {
     platform,
     available,
   });

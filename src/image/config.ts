@@ -19,7 +19,7 @@ export interface ImageConfig {
   readonly volumes: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly stopSignal?: string;
-  /** Bottom to top: one for each layer of the manifest. */
+  /** Bottom to top, one per layer of the manifest. */
   readonly diffIds: readonly DiffId[];
   readonly history: readonly HistoryEntry[];
 }
@@ -33,7 +33,7 @@ export interface HistoryEntry {
 }
 
 /**
- * Reads an image config. The platform is normalised; empty strings count as absent; `labels` has no prototype.
+ * Reads an image config. Normalizes the platform and treats empty strings as absent; `labels` has no prototype.
  *
  * @throws CONFIG_INVALID
  */
@@ -51,7 +51,7 @@ export function parseConfig(bytes: Uint8Array): ImageConfig {
 
 type Process = Omit<ImageConfig, "platform" | "created" | "author" | "diffIds" | "history">;
 
-/** The `config` object: what a container of this image runs as. */
+/** Reads the `config` object: the defaults of a container's process. */
 function parseProcess(fields: JsonObject | undefined): Process {
   return {
     entrypoint: execStrings(fields, "Entrypoint"),
@@ -101,7 +101,7 @@ function parseHistory(fields: JsonObject): HistoryEntry {
   };
 }
 
-/** NUL ends a string for execve: what follows would be seen by us and not by the kernel. */
+/** Refuses NUL, which ends a string for execve: the kernel would not see the rest. */
 function execStrings(fields: JsonObject | undefined, name: string): readonly string[] {
   const values = fields?.strings(name) ?? [];
   if (values.some((value) => value.includes("\0"))) throw configInvalid(`config.${name} contains a NUL character`);
@@ -119,5 +119,10 @@ function optional<K extends string>(name: K, value: string | undefined): { [key 
 }
 
 function configInvalid(problem: string, cause?: unknown): ShaleError<"CONFIG_INVALID"> {
-  return new ShaleError("CONFIG_INVALID", `the image config is malformed: ${problem}`, {}, cause === undefined ? undefined : { cause });
+  return new ShaleError(
+    "CONFIG_INVALID",
+    `the image config is malformed: ${problem}; build or push the image again`,
+    {},
+    cause === undefined ? undefined : { cause },
+  );
 }

@@ -4,7 +4,7 @@ import { parseBlobDigest, type BlobDigest } from "./digest.ts";
 import { JsonObject } from "./document.ts";
 import type { Platform } from "./platform.ts";
 
-/** What a manifest or image index says of the content it points to; every field has been validated. */
+/** The reference of a manifest or image index to other content; every field is validated. */
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: BlobDigest;
@@ -19,15 +19,15 @@ export interface Descriptor {
 const MEDIA_TYPE: RegExp = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
 
 /**
- * @param where its place in the document, for messages: `layers[3]`
- * @throws MANIFEST_INVALID, with a DIGEST_INVALID as cause when it is the digest
+ * @param where the position in the document, for messages: `layers[3]`
+ * @throws MANIFEST_INVALID, with DIGEST_INVALID as cause if the digest is malformed
  */
 export function parseDescriptor(value: unknown, where: string): Descriptor {
   const fields = new JsonObject(value, where, manifestInvalid);
   const mediaType = fields.requiredString("mediaType");
-  if (!MEDIA_TYPE.test(mediaType)) throw fields.error("mediaType", "is no media type");
+  if (!MEDIA_TYPE.test(mediaType)) throw fields.error("mediaType", "is not a media type");
   const size = fields.get("size");
-  if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) throw fields.error("size", "is no count of bytes");
+  if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) throw fields.error("size", "is not a number of bytes");
   const platform = parsePlatformFields(fields.object("platform"));
   const annotations = fields.stringMap("annotations");
   const urls = fields.strings("urls");
@@ -43,9 +43,14 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   };
 }
 
-/** The error of a manifest, an image index or a descriptor in one. */
+/** The error for a malformed manifest, image index, or descriptor in one. */
 export function manifestInvalid(problem: string, cause?: unknown): ShaleError<"MANIFEST_INVALID"> {
-  return new ShaleError("MANIFEST_INVALID", `the manifest is malformed: ${problem}`, {}, cause === undefined ? undefined : { cause });
+  return new ShaleError(
+    "MANIFEST_INVALID",
+    `the manifest is malformed: ${problem}; build or push the image again`,
+    {},
+    cause === undefined ? undefined : { cause },
+  );
 }
 
 function parseDigestField(fields: JsonObject): BlobDigest {
@@ -57,7 +62,7 @@ function parseDigestField(fields: JsonObject): BlobDigest {
   }
 }
 
-/** Artifacts leave `os` and `architecture` empty: that names no platform. */
+/** Undefined if `os` or `architecture` is empty, as in artifacts. */
 function parsePlatformFields(fields: JsonObject | undefined): Platform | undefined {
   const os = fields?.string("os") ?? "";
   const architecture = fields?.string("architecture") ?? "";

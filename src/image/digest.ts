@@ -1,6 +1,6 @@
 /**
- * Digests as the OCI image specification writes them (`sha256:<64 hex>`, `sha512:<128 hex>`), told apart by what they
- * name: the compiler refuses to swap a blob digest and a diff ID. The only casts are in the parsers here.
+ * Digests as the OCI image specification writes them (`sha256:<64 hex>`, `sha512:<128 hex>`). Each kind has its own type, so that the
+ * compiler refuses to swap a blob digest and a diff ID. The only casts are in the parsers here.
  */
 import { ShaleError, type ErrorDetails } from "../errors.ts";
 
@@ -15,24 +15,24 @@ export type DiffId = Branded<"DiffId">;
 const GRAMMAR: RegExp = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 const SHA256: RegExp = /^sha256:[0-9a-f]{64}$/;
 
-/** @throws DIGEST_INVALID unless the text is a sha256 or sha512 digest in its one canonical spelling. */
+/** @throws DIGEST_INVALID unless the text is a sha256 or sha512 digest in canonical form */
 export function parseBlobDigest(text: unknown): BlobDigest {
   if (typeof text === "string" && GRAMMAR.test(text)) return text as BlobDigest;
   throw invalid(text, "a sha256 or sha512 digest in lower-case hex");
 }
 
-/** @throws DIGEST_INVALID unless the text is a sha256 digest in its one canonical spelling. */
+/** @throws DIGEST_INVALID unless the text is a sha256 digest in canonical form */
 export function parseDiffId(text: unknown): DiffId {
   if (typeof text === "string" && SHA256.test(text)) return text as DiffId;
   throw invalid(text, "sha256: and 64 lower-case hex digits");
 }
 
-/** The hash function's name as node:crypto takes it. */
+/** The name of the hash function for node:crypto. */
 export function digestAlgorithm(digest: BlobDigest | DiffId): "sha256" | "sha512" {
   return digest.startsWith("sha256:") ? "sha256" : "sha512";
 }
 
-/** The digits alone. */
+/** The hex digits without the algorithm. */
 export function digestHex(digest: BlobDigest | DiffId): string {
   return digest.slice(7);
 }

@@ -1,6 +1,6 @@
 /**
- * Reading JSON from strangers: every field is checked when it is read, absent and null are the same (Docker writes null),
- * unknown fields are skipped, and what becomes a map here has no prototype, so that `__proto__` is a key like any other.
+ * Reads untrusted JSON. Every field is checked when it is read; null counts as absent (Docker writes null); unknown fields are ignored.
+ * Maps have no prototype, so that `__proto__` is an ordinary key.
  */
 import { escapeText } from "../bytes.ts";
 
@@ -8,10 +8,10 @@ import { escapeText } from "../bytes.ts";
 export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024;
 export const MAX_CONFIG_BYTES: number = 4 * 1024 * 1024;
 
-/** Makes the error of the document at hand; `problem` names the field and what is wrong with it. */
+/** Creates the error for a document; `problem` names the field and its fault. */
 export type Fail = (problem: string, cause?: unknown) => Error;
 
-/** One JSON object of a document, with its place in it for messages. */
+/** A JSON object of a document, with its position for messages. */
 export class JsonObject {
   readonly #fields: Readonly<Record<string, unknown>>;
   readonly #where: string;
@@ -39,7 +39,7 @@ export class JsonObject {
     throw this.error(name, `is ${describe(value)}, not a string`);
   }
 
-  /** A string that must be there and not be empty. */
+  /** A string that must exist and not be empty. */
   requiredString(name: string): string {
     const value = this.string(name);
     if (value === undefined || value === "") throw this.error(name, "is missing");
@@ -70,7 +70,7 @@ export class JsonObject {
     return value === undefined ? undefined : new JsonObject(value, `${this.#where}.${name}`, this.#fail);
   }
 
-  /** The keys of an object whose values say nothing (`ExposedPorts`, `Volumes`). */
+  /** The keys of an object whose values have no meaning (`ExposedPorts`, `Volumes`). */
   keys(name: string): readonly string[] | undefined {
     const object = this.object(name);
     return object && Object.keys(object.#fields);
@@ -95,16 +95,16 @@ export class JsonObject {
 
 const utf8: InstanceType<typeof TextDecoder> = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Strict UTF-8 and JSON; the value is to be read through `JsonObject`, never by a recursive walk (it may be nested deeply). */
+/** Parses strict UTF-8 and JSON. Read the value through `JsonObject`, never recursively: it may be nested deeply. */
 export function parseJson(bytes: Uint8Array, fail: Fail): unknown {
   try {
     return JSON.parse(utf8.decode(bytes));
   } catch (error) {
-    throw fail("it is not JSON", error);
+    throw fail("it is not valid JSON", error);
   }
 }
 
-/** Text from a document, for a message: quoted, escaped and bounded. */
+/** Quotes untrusted text for a message: escaped, and cut after 120 characters. */
 export function quote(text: string): string {
   const cut = text.length > 120 ? `${text.slice(0, 120)}…` : text;
   return `"${escapeText(cut)}"`;

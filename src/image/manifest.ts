@@ -15,7 +15,7 @@ import {
   OCI_MANIFEST,
 } from "./media-type.ts";
 
-/** `layers` stand bottom to top. */
+/** `layers` are in order, bottom to top. */
 export interface Manifest {
   readonly mediaType: string;
   readonly config: Descriptor;
@@ -27,15 +27,15 @@ export type ManifestDocumentContent =
   | { readonly kind: "manifest"; readonly mediaType: string; readonly manifest: Manifest }
   | { readonly kind: "index"; readonly mediaType: string; readonly manifests: readonly Descriptor[] };
 
-/** A layer by both its names: the blob to fetch, and what it must unpack to. */
+/** A layer with both its digests: that of the blob to fetch, and the diff ID that it must unpack to. */
 export interface LayerIdentity {
   readonly descriptor: Descriptor;
   readonly diffId: DiffId;
 }
 
 /**
- * Reads a manifest or an image index. Its kind is what its `mediaType` says, else `contentType` (a Content-Type header or
- * the mediaType of a descriptor, parameters ignored), else its fields. A document that could be read as both kinds is refused.
+ * Reads a manifest or an image index. Its `mediaType` decides which; without one `contentType` (a Content-Type header or a descriptor's
+ * mediaType, parameters ignored), then its fields. A document with fields of both kinds is refused.
  *
  * @throws MANIFEST_INVALID, MANIFEST_UNSUPPORTED (schema 1, artifacts), LAYER_UNSUPPORTED
  */
@@ -51,7 +51,7 @@ export function parseManifestDocument(bytes: Uint8Array, contentType?: string): 
 /**
  * Pairs each layer of a manifest with its diff ID, bottom to top.
  *
- * @throws CONFIG_INVALID unless there is exactly one diff ID a layer
+ * @throws CONFIG_INVALID unless the config has exactly one diff ID per layer
  */
 export function matchLayers(manifest: Manifest, config: ImageConfig): readonly LayerIdentity[] {
   const { layers } = manifest;
@@ -110,12 +110,12 @@ function parseLayer(value: unknown, index: number): Descriptor {
   throw new ShaleError("LAYER_UNSUPPORTED", `layer ${index} has the media type ${quote(mediaType)}; ${why}`, { mediaType });
 }
 
-/** Docker wrote application/octet-stream before it had a type for configs. */
+/** Docker wrote application/octet-stream before it had a media type for configs. */
 function isConfigType(type: string, manifestType: string): boolean {
   return type === OCI_CONFIG || type === DOCKER_CONFIG || (manifestType === DOCKER_MANIFEST && type === "application/octet-stream");
 }
 
-/** A document of two kinds means one thing to one reader and another to the next (CVE-2021-41190). */
+/** Refuses fields of the other kind: two readers could take the same document for different kinds (CVE-2021-41190). */
 function refuseFields(fields: JsonObject, names: readonly string[]): void {
   for (const name of names) {
     if (fields.has(name)) throw fields.error(name, "does not belong to a document of this kind");
@@ -123,6 +123,6 @@ function refuseFields(fields: JsonObject, names: readonly string[]): void {
 }
 
 function unsupported(what: string, mediaType: string): ShaleError<"MANIFEST_UNSUPPORTED"> {
-  const message = `the manifest is no container image that shale reads (${what}); expected an OCI or Docker schema 2 image`;
+  const message = `the manifest is not an image that shale supports (${what}); expected an OCI or Docker schema 2 image`;
   return new ShaleError("MANIFEST_UNSUPPORTED", message, { mediaType: mediaType.slice(0, 200) });
 }

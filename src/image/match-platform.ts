@@ -1,16 +1,16 @@
 /**
- * Which images run where: the rules of containerd's matcher (https://github.com/containerd/platforms), but for one thing. It lets
- * another architecture stand in (386 on amd64, arm on arm64); whether that runs is for the kernel to say, so here it has to be
- * asked for by name.
+ * Decides which images a platform can run, by the rules of containerd's matcher (https://github.com/containerd/platforms), with one
+ * exception: another architecture never matches (386 on amd64, arm on arm64). Only the kernel knows whether that runs, so the user must
+ * request it explicitly.
  */
 import { normalizePlatform, type Platform } from "./platform.ts";
 
-/** The oldest release that newer ones of Windows run images of: Windows Server 2022. */
+/** Windows Server 2022: the first release whose images run on newer releases. */
 const STABLE_BUILD = 20_348;
-/** An image that names no variant, where variants have no lowest one: it needs none. */
+/** The rank of an image without a variant, on an architecture without a lowest variant. */
 const NO_NEEDS = 1e9;
 
-/** How well an image for `offered` suits who wants `wanted`: 0 is best; undefined when it cannot run there. */
+/** How well an image for `offered` matches the platform `wanted`: 0 is best; undefined if it cannot run there. */
 export function platformRank(offered: Platform, wanted: Platform): number | undefined {
   const [has, wants] = [normalizePlatform(offered), normalizePlatform(wanted)];
   if (has.os !== wants.os || has.architecture !== wants.architecture) return undefined;
@@ -20,7 +20,7 @@ export function platformRank(offered: Platform, wanted: Platform): number | unde
   return variantRank(has.architecture, has.variant ?? "", wants.variant ?? "");
 }
 
-/** Above zero when `a` is a later release of Windows than `b`, for whoever may choose: the later one is closer to the host. */
+/** Positive if `a` is a later Windows release than `b`. Among images that run, the later one is closer to the host. */
 export function compareReleases(a: Platform, b: Platform): number {
   if (a.os.toLowerCase() !== "windows") return 0;
   const [left, right] = [a, b].map(({ osVersion = "" }) =>
@@ -33,7 +33,7 @@ export function compareReleases(a: Platform, b: Platform): number {
   return 0;
 }
 
-/** Before Server 2022 the build has to be the host's own. Who names no version takes any, and is taken by any. */
+/** Before Server 2022 the build must equal the host's. An image or a host without a version matches any. */
 function runsOnWindows(image: string | undefined, host: string | undefined): boolean {
   const wants = parseRelease(host);
   if (wants === undefined || image === undefined || image === "") return true;
@@ -61,7 +61,7 @@ function variantRank(architecture: string, has: string, wants: string): number |
   }
 }
 
-/** From one numbered variant down to another of the same form: v3 to v2, power10 to power9, rva23u64 to rva22u64. */
+/** The difference of two numbered variants of the same form: v3 to v2, power10 to power9, rva23u64 to rva22u64. */
 function stepsDown(has: string, wants: string, lowest: number): number | undefined {
   const form = /^([a-z]*)([0-9]{1,6})([a-z][a-z0-9]*)?$/;
   const [offered, wanted] = [form.exec(has), form.exec(wants)];
@@ -70,7 +70,7 @@ function stepsDown(has: string, wants: string, lowest: number): number | undefin
   return to >= lowest && to <= from ? from - to : undefined;
 }
 
-/** v9.N has all of v8.(N + 5), and the line of v8 ends at v8.9: Arm's own numbering. */
+/** By Arm's definition v9.N includes v8.(N + 5); the last v8 is v8.9. */
 function armRank(has: string, wants: string): number | undefined {
   const form = /^v([89])(?:\.([0-9]))?$/;
   const [offered, wanted] = [form.exec(has), form.exec(wants)];

@@ -28,7 +28,7 @@ const LAYER_TYPES: ReadonlyMap<string, Compression> = new Map<string, Compressio
   [`${DOCKER_FOREIGN}.zstd`, "zstd"],
 ]);
 
-/** An image manifest or an image index. */
+/** True for an image manifest or an image index. */
 export function isManifestMediaType(mediaType: string): boolean {
   return MANIFEST_TYPES.has(mediaType) || INDEX_TYPES.has(mediaType);
 }
@@ -37,10 +37,10 @@ export function isIndexMediaType(mediaType: string): boolean {
   return INDEX_TYPES.has(mediaType);
 }
 
-/** What the media type says of a layer's compression (blobs are known to lie); undefined if it is no layer of an image. */
+/** The compression that a media type names, which the blob need not have; undefined if it is not the media type of a layer. */
 export function layerCompression(mediaType: string): Compression | undefined {
   return LAYER_TYPES.get(mediaType);
 }
 
-/** What a registry is asked for, best first. */
+/** The Accept header of manifest requests, best first. */
 export const MANIFEST_ACCEPT: string = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST].join(", ");

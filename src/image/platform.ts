@@ -7,12 +7,12 @@ export interface Platform {
   readonly architecture: string;
   readonly variant?: string;
   readonly osVersion?: string;
-  /** What an image needs of the system beyond its name (`win32k`), or what the system has of it; sorted, each once. */
+  /** Features of the operating system that an image needs or a host has (`win32k`); sorted, without duplicates. */
   readonly osFeatures?: readonly string[];
 }
 
 const PART: RegExp = /^[A-Za-z0-9_.-]{1,64}$/;
-/** `windows(10.0.17763+win32k)`: version and features may be left out. */
+/** `windows(10.0.17763+win32k)`; version and features are optional. */
 const OS: RegExp = /^([A-Za-z0-9_.-]{1,64})(?:\(([A-Za-z0-9_.-]{0,64})((?:\+[A-Za-z0-9_.-]{1,64}){0,16})\))?$/;
 
 const NODE_ARCHITECTURES: ReadonlyMap<string, string> = new Map([
@@ -33,14 +33,14 @@ const OTHER_SPELLINGS: ReadonlyMap<string, { architecture: string; variant?: str
   ["armel", { architecture: "arm", variant: "v6" }],
 ]);
 
-/** The platform of the running process, normalised. An amd64 host is the baseline: ask for `linux/amd64/v3` to get more. */
+/** The normalized platform of this process. An amd64 host counts as the baseline; request `linux/amd64/v3` explicitly. */
 export function hostPlatform(): Platform {
   const architecture = NODE_ARCHITECTURES.get(process.arch) ?? process.arch;
   const armVersion = architecture === "arm" ? (process.config.variables as { arm_version?: string | number }).arm_version : undefined;
   return normalizePlatform({ os: process.platform, architecture, ...(armVersion !== undefined && { variant: String(armVersion) }) });
 }
 
-/** @throws PLATFORM_INVALID unless the text is `os/arch` or `os/arch/variant`; `os` may be `os(version+feature)`, as containerd has it. */
+/** @throws PLATFORM_INVALID unless the text is `os/arch` or `os/arch/variant`; `os` may be `os(version+feature)`, as in containerd. */
 export function parsePlatform(text: string): Platform {
   const [first = "", architecture = "", variant, ...rest] = text.split("/", 5);
   const [, os, osVersion = "", features = ""] = OS.exec(first) ?? [];
@@ -58,14 +58,14 @@ export function parsePlatform(text: string): Platform {
   });
 }
 
-/** `os[(version+features)]/arch[/variant]`. The parts may come from a stranger's document: escape before showing. */
+/** `os[(version+features)]/arch[/variant]`. The parts may come from an untrusted document: escape the text before showing it. */
 export function formatPlatform(platform: Platform): string {
   const { os, architecture, variant, osVersion = "", osFeatures = [] } = platform;
   const options = [osVersion, ...osFeatures].join("+");
   return `${os}${options === "" ? "" : `(${options})`}/${architecture}${variant === undefined ? "" : `/${variant}`}`;
 }
 
-/** One spelling for each platform, as containerd has it: x86_64 is amd64, armhf is arm/v7, amd64/v1 and arm64/v8 have no variant. */
+/** Normalizes the spelling as containerd does: x86_64 is amd64, armhf is arm/v7, amd64/v1 and arm64/v8 have no variant. */
 export function normalizePlatform(platform: Platform): Platform {
   const named = platform.architecture.toLowerCase();
   const known = OTHER_SPELLINGS.get(named);

@@ -1,4 +1,4 @@
-/** References: where an image comes from and what names it there. Grammar: https://github.com/distribution/reference */
+/** Parses references, which name an image and its source. Grammar: https://github.com/distribution/reference */
 import { resolve } from "node:path";
 import { ShaleError } from "../errors.ts";
 import { parseBlobDigest, type BlobDigest } from "./digest.ts";
@@ -22,12 +22,12 @@ export interface LayoutReference {
   readonly digest?: BlobDigest;
 }
 
-/** An image in an archive on this machine: a layout in a tar, or what `docker save` writes. */
+/** An image in an archive on this machine: an image layout in a tar, or an archive of `docker save`. */
 export interface ArchiveReference {
   readonly transport: "oci-archive" | "docker-archive";
   /** Absolute, or `-`: standard input. */
   readonly file: string;
-  /** Of a Docker archive the image's name, as it was written. */
+  /** In a Docker archive the image's name, as the user wrote it. */
   readonly tag?: string;
   readonly digest?: BlobDigest;
 }
@@ -35,7 +35,7 @@ export interface ArchiveReference {
 export type Reference = RegistryReference | LayoutReference | ArchiveReference;
 
 export interface ReferenceOptions {
-  /** What a relative layout directory is relative to; default: the working directory. */
+  /** The base of relative paths; default: the working directory. */
   readonly cwd?: string;
 }
 
@@ -51,13 +51,13 @@ const LAYOUT_TAG: RegExp = /^[A-Za-z0-9_][A-Za-z0-9_.:@/+-]{0,254}$/;
 const PINNED: RegExp = /^([^:]+)@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 const IMAGE_ID: RegExp = /^[0-9a-f]{64}$/;
 
-/** Names of Docker Hub that have been in use. */
+/** Current and former names of Docker Hub. */
 const DOCKER_HUB: ReadonlySet<string> = new Set(["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"]);
 
 /**
- * Reads a reference as the container tools write it: `NAME[:TAG][@DIGEST]` or `docker://` before it for a registry,
+ * Parses a reference in the form of the container tools: `NAME[:TAG][@DIGEST]` for a registry, optionally after `docker://`,
  * `oci:DIR[:TAG]` or `oci:DIR@DIGEST` for an image layout, likewise `oci-archive:FILE`, and `docker-archive:FILE[:NAME]`; the file `-`
- * is standard input. Without a tag and digest a registry's tag is `latest`; a digest decides over a tag.
+ * is standard input. Without a tag and digest a registry's tag is `latest`; a digest takes precedence over a tag.
  *
  * @throws REFERENCE_INVALID
  */
@@ -88,11 +88,11 @@ export function parseReference(text: string, options: ReferenceOptions = {}): Re
 export function formatReference(reference: Reference): string {
   const tag = reference.tag === undefined ? "" : `:${reference.tag}`;
   const digest = reference.digest === undefined ? "" : `@${reference.digest}`;
-  const place = reference.transport === "docker" ? `${reference.registry}/${reference.repository}` : localPlace(reference);
-  return `${place}${tag}${digest}`;
+  const location = reference.transport === "docker" ? `${reference.registry}/${reference.repository}` : localLocation(reference);
+  return `${location}${tag}${digest}`;
 }
 
-function localPlace(reference: LayoutReference | ArchiveReference): string {
+function localLocation(reference: LayoutReference | ArchiveReference): string {
   return `${reference.transport}:${reference.transport === "oci" ? reference.directory : reference.file}`;
 }
 
@@ -125,7 +125,7 @@ function parseName(name: string, text: string): { registry: string; repository: 
   if (!path.split("/").every((component) => COMPONENT.test(component))) {
     throw invalid(text, "has a malformed name; a name is lower-case letters and digits, with . _ - between them and / between its parts");
   }
-  if (IMAGE_ID.test(name)) throw invalid(text, "is an image id, not a name; name the repository, as in NAME@sha256:HEX");
+  if (IMAGE_ID.test(name)) throw invalid(text, "is an image id; name the repository instead, as in NAME@sha256:HEX");
   const repository = registry === "docker.io" && !path.includes("/") ? `library/${path}` : path;
   if (registry.length + 1 + repository.length > MAX_NAME) throw invalid(text, `has a name longer than ${MAX_NAME} characters`);
   return { registry, repository };
@@ -139,19 +139,20 @@ function parseHost(text: string, reference: string): string {
   const wellFormed = host.startsWith("[")
     ? process.getBuiltinModule("node:net").isIPv6(host.slice(1, -1))
     : HOST.test(host) && !/(?:^|\.)-|-(?:\.|$)/.test(host) && isSameInUrl(host);
-  if (!wellFormed) throw invalid(reference, `has a malformed registry host ${quote(text)}`);
-  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) throw invalid(reference, `has the impossible port ${port}`);
+  if (!wellFormed) throw invalid(reference, `has a malformed registry host ${quote(text)}; expected a host name, optionally with a port`);
+  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535))
+    throw invalid(reference, `has the port ${port}; expected 1 to 65535`);
   if (DOCKER_HUB.has(lower)) return "docker.io";
-  // a host that only its upper case tells from a repository must keep it
+  // keeps upper case in a host that nothing else tells apart from a repository
   return /[.:]/.test(lower) || lower === "localhost" ? lower : text;
 }
 
-/** URLs read some names as numbers (`127.1`, `0x7f.1`) and take others for none at all (`1.2.3.4.5`, `xn--`): the host asked would be another, or no host. */
+/** False for names that a URL parser changes to an address (`127.1`, `0x7f.1`) or refuses (`1.2.3.4.5`, `xn--`): the request would go to another host. */
 function isSameInUrl(host: string): boolean {
   return URL.canParse(`https://${host}`) && new URL(`https://${host}`).hostname === host;
 }
 
-/** As containers/image splits it: the first colon ends the path, so that a layout's tag may be a whole reference. */
+/** The first colon ends the path, as in containers/image, so that the tag of a layout may be a whole reference. */
 function parseLocalReference(
   transport: LayoutReference["transport"] | ArchiveReference["transport"],
   text: string,
@@ -162,7 +163,7 @@ function parseLocalReference(
   const colon = body.indexOf(":");
   const path = pinned?.[1] ?? (colon === -1 ? body : body.slice(0, colon));
   const form = FORMS[transport];
-  if (path === "" || path.includes("\0")) throw invalid(text, `names no ${transport === "oci" ? "directory" : "file"}; expected ${form}`);
+  if (path === "" || path.includes("\0")) throw invalid(text, `has no ${transport === "oci" ? "directory" : "file"}; expected ${form}`);
   if (!pinned && /@sha(?:256|512)$/.test(path))
     throw invalid(text, "has a malformed digest; expected sha256: and 64 lower-case hex digits");
   const tag = pinned || colon === -1 ? undefined : body.slice(colon + 1);

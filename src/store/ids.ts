@@ -74,7 +74,7 @@ export function base32(bytes: Uint8Array): string {
 }
 
 /** The bytes behind whole groups of lower-case base32; the caller has checked the alphabet. */
-export function parseBase32(text: string): Buffer {
+function parseBase32(text: string): Buffer {
   const bytes: number[] = [];
   let bits = 0;
   let count = 0;

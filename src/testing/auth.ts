@@ -1,4 +1,4 @@
-/** The test registry's two ways to ask who is there. */
+/** Authentication of the test registry: Basic, or tokens. */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 
@@ -6,14 +6,14 @@ export type RegistryAuth =
   | { readonly kind: "basic"; readonly username: string; readonly password: string }
   | {
       readonly kind: "token";
-      /** Without these anyone gets a token. */
+      /** Without these, anyone gets a token. */
       readonly username?: string;
       readonly password?: string;
-      /** What a POST with grant_type=refresh_token must carry; without it POST is answered with 404. */
+      /** The refresh token that a POST must have; without it, POST gets a 404. */
       readonly identityToken?: string;
-      /** Seconds, as told to the client; nothing expires by itself (`revokeTokens` does that). */
+      /** Seconds, sent to the client. Tokens do not expire by themselves; see `revokeTokens`. */
       readonly expiresIn?: number;
-      /** Where clients are sent for a token; default: this registry's own /token. */
+      /** The URL of the token server; default: this registry's own /token. */
       readonly realm?: string;
     };
 
@@ -23,7 +23,7 @@ export interface AuthReply {
   readonly json: unknown;
 }
 
-export class Doorkeeper {
+export class TestAuthorizer {
   readonly #auth: RegistryAuth | undefined;
   readonly #tokens: Map<string, string> = new Map();
 
@@ -35,7 +35,7 @@ export class Doorkeeper {
     this.#tokens.clear();
   }
 
-  /** Undefined when the request may pass. */
+  /** Undefined if the request is authorized. */
   check(request: IncomingMessage, repository: string, origin: string): AuthReply | undefined {
     const scope = `repository:${repository}:pull`;
     const { authorization } = request.headers;

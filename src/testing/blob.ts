@@ -1,4 +1,4 @@
-/** Content that the test registry serves: in memory, from a file, or made while it is read. */
+/** Content that the test registry serves: in memory, from a file, or generated on demand. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -20,7 +20,7 @@ export function bytesBlob(bytes: Uint8Array, mediaType: string): TestBlob {
   return { mediaType, digest: computeDigest(bytes), size: bytes.length, content: bytes };
 }
 
-/** A file, which must not change while it is served; it is read once here for its digest. */
+/** A file that must not change while it is served. Reads it once for its digest. */
 export async function fileBlob(path: string, mediaType: string): Promise<TestBlob> {
   const content = (offset: number): AsyncIterable<Buffer> => createReadStream(path, { start: offset, highWaterMark: 1 << 20 });
   const hash = createHash("sha256");
@@ -31,7 +31,7 @@ export async function fileBlob(path: string, mediaType: string): Promise<TestBlo
 
 /** The bytes `start` to `end` (exclusive). */
 export async function* readContent(blob: TestBlob, start: number, end: number): AsyncGenerator<Uint8Array> {
-  if (blob.content instanceof Uint8Array) {
+  if (typeof blob.content !== "function") {
     yield blob.content.subarray(start, end);
     return;
   }

@@ -1,4 +1,4 @@
-/** One request to the test registry and its answer, with the fault that befalls it. */
+/** One request to the test registry and its answer, with an optional fault. */
 import { once } from "node:events";
 import { constants, type Http2ServerResponse } from "node:http2";
 import { request as sendRequest, type IncomingMessage, type ServerResponse } from "node:http";
@@ -15,7 +15,7 @@ export interface Exchange {
   readonly action: FaultAction | undefined;
 }
 
-/** True when the fault was the whole answer. */
+/** Returns true if the fault is the whole answer. */
 export function answerWithFault({ request, response, record }: Exchange, action: FaultAction): boolean {
   switch (action.kind) {
     case "respond":
@@ -39,7 +39,7 @@ export function answerWithFault({ request, response, record }: Exchange, action:
   }
 }
 
-/** The upstream's answer as it is, but for the fault at hand. */
+/** Sends the upstream's answer, changed by the fault. */
 export async function forward({ request, response, record, action }: Exchange, upstream: string): Promise<void> {
   const { host: _, range, ...rest } = request.headers;
   const headers = { ...rest, ...(range !== undefined && action?.kind !== "ignore-range" && { range }) };
@@ -89,7 +89,7 @@ async function drained(response: ServerResponse): Promise<void> {
   await Promise.allSettled(events);
 }
 
-/** A FIN behind the bytes sent so far: a reset could overtake them in the client's receive buffer. Of HTTP/2 it is the stream that is reset. */
+/** Sends a FIN after the bytes so far: a reset could discard them in the client's receive buffer. With HTTP/2 it resets the stream. */
 function breakConnection(response: ServerResponse): void {
   const { stream } = response as unknown as Partial<Http2ServerResponse>;
   if (stream === undefined) response.socket?.end();

@@ -1,8 +1,8 @@
-/** How the test registry misbehaves on demand. */
+/** Faults that the test registry injects. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** What the registry saw and answered. */
+/** A request and the status of its answer. */
 export interface RecordedRequest {
   readonly method: string;
   /** With the query. */
@@ -10,7 +10,7 @@ export interface RecordedRequest {
   /** `1.1` or `2.0`. */
   readonly httpVersion: string;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** 0 until answered, and when the connection was dropped instead. */
+  /** 0 until answered, or if the connection was dropped. */
   readonly status: number;
   /** Bytes of body sent. */
   readonly bytes: number;
@@ -19,41 +19,41 @@ export interface RecordedRequest {
 export interface Fault {
   /** Tested on `METHOD /path`; a function gets the whole request. */
   readonly match: RegExp | ((request: RecordedRequest) => boolean);
-  /** How often, then the fault is gone; default 1. */
+  /** How many requests fail; default 1. */
   readonly times?: number;
-  /** So many requests that match are answered rightly first: with n - 1, the nth fails. Default 0. */
+  /** How many matching requests get a normal answer first: with n - 1 the nth fails. Default 0. */
   readonly after?: number;
   readonly action: FaultAction;
 }
 
 export type FaultAction =
-  /** Another answer altogether. */
+  /** Sends another answer. */
   | { readonly kind: "respond"; readonly status: number; readonly headers?: Headers; readonly body?: string | Uint8Array }
   | { readonly kind: "redirect"; readonly location: string | ((request: RecordedRequest) => string); readonly status?: number }
-  /** The right answer with headers added or, when undefined, left out. */
+  /** Sends the normal answer with headers added, or removed if undefined. */
   | { readonly kind: "headers"; readonly headers: Headers }
-  /** The whole blob with status 200, whatever Range says. */
+  /** Ignores Range: sends the whole blob with status 200. */
   | { readonly kind: "ignore-range" }
-  /** The connection ends, without an answer. */
+  /** Closes the connection without an answer. */
   | { readonly kind: "drop" }
-  /** The connection is reset after so many bytes of the body. */
+  /** Closes the connection after this many bytes of the body. */
   | { readonly kind: "cut"; readonly after: number }
-  /** Nothing more after so many bytes of the body; the connection stays open. */
+  /** Sends nothing after this many bytes of the body; the connection stays open. */
   | { readonly kind: "stall"; readonly after: number }
-  /** A byte now and then. */
+  /** Sends `bytes` bytes every `everyMs` milliseconds. */
   | { readonly kind: "drip"; readonly bytes: number; readonly everyMs: number }
-  /** One byte of the body is wrong. */
+  /** Changes the byte of the body at this offset. */
   | { readonly kind: "flip"; readonly at: number }
-  /** So many bytes too many, without a Content-Length. */
+  /** Sends this many extra bytes, without a Content-Length. */
   | { readonly kind: "extend"; readonly bytes: number }
-  /** Tokens handed out so far are refused from this request on. */
+  /** Refuses all tokens issued before this request. */
   | { readonly kind: "revoke-tokens" }
   /** Anything else. */
   | { readonly kind: "handle"; readonly handle: (request: IncomingMessage, response: ServerResponse) => void };
 
 type Headers = Readonly<Record<string, string | undefined>>;
 
-/** The faults still to happen; the first that matches a request, and has let pass what it must, is used up by it. */
+/** The faults that have not happened yet. A request gets the first one that matches and whose `after` requests have passed. */
 export class FaultList {
   readonly #faults: { fault: Fault; skip: number; left: number }[] = [];
 
@@ -75,7 +75,7 @@ export class FaultList {
   }
 }
 
-/** The body as the fault lets it through; undefined stands for "now the connection breaks". */
+/** Yields the body with the fault; undefined means that the connection breaks now. */
 export async function* distort(body: AsyncIterable<Uint8Array>, action: FaultAction | undefined): AsyncGenerator<Uint8Array | undefined> {
   let sent = 0;
   for await (const chunk of body) {

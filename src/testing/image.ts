@@ -23,11 +23,11 @@ export interface ImageOptions {
   readonly layers: readonly TestLayer[];
   /** The `config` object of the image config, as OCI writes it: `{ Cmd: ["sh"] }`. */
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Default: the host's. */
+  /** Default: the host's platform. */
   readonly platform?: Platform;
   /** Default: `oci`. */
   readonly format?: "oci" | "docker";
-  /** Fields to add to the manifest, or to put in place of its own. */
+  /** Fields that are added to the manifest or replace its own. */
   readonly manifest?: Readonly<Record<string, unknown>>;
 }
 
@@ -51,7 +51,7 @@ export function buildImage(options: ImageOptions): TestImage {
   return { platform, manifest, config, layers };
 }
 
-/** An image index over images of several platforms, in this order; `entries` are further raw descriptors before them. */
+/** Builds an image index of images for several platforms, in this order; `entries` are raw descriptors before them. */
 export function buildImageIndex(
   images: readonly TestImage[],
   options: { format?: "oci" | "docker"; entries?: readonly unknown[] } = {},
@@ -61,7 +61,7 @@ export function buildImageIndex(
   return { manifest: jsonBlob(mediaType, { schemaVersion: 2, mediaType, manifests: [...(options.entries ?? []), ...manifests] }), images };
 }
 
-/** The image of an image index for a platform, `os/arch[/variant]`. */
+/** The image of an image index for a platform (`os/arch[/variant]`). */
 export function imageFor(index: TestImageIndex, platform: string): TestImage {
   const image = index.images.find((candidate) => formatPlatform(candidate.platform) === platform);
   if (image === undefined) throw new RangeError(`the image index has no image for ${platform}`);
@@ -72,7 +72,7 @@ export function jsonBlob(mediaType: string, value: unknown): TestBlob {
   return bytesBlob(Buffer.from(JSON.stringify(value)), mediaType);
 }
 
-/** Every blob that an image or image index consists of, manifests last. */
+/** All blobs of an image or image index, manifests last. */
 export function blobsOf(image: TestImage | TestImageIndex): readonly TestBlob[] {
   if ("images" in image) return [...image.images.flatMap((child) => blobsOf(child)), image.manifest];
   return [...image.layers, image.config, image.manifest];

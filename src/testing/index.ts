@@ -1,5 +1,5 @@
 /**
- * For tests of programs that use shale: images made in memory, and a registry in this process that serves them.
+ * For tests of programs that use shale: builds images in memory, and serves them from a registry in this process.
  *
  *     const layer = await buildLayer([{ path: "etc/motd", content: "hello\n" }]);
  *     await using registry = await startRegistry();

@@ -1,11 +1,11 @@
-/** Layers for tests, packed by tar-stream. */
+/** Builds layers for tests, with tar-stream. */
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { computeDigest } from "../image/compute-digest.ts";
 import { parseDiffId, type DiffId } from "../image/digest.ts";
 import type { Compression } from "../image/compression.ts";
 import { bytesBlob, type TestBlob } from "./blob.ts";
 
-/** What goes into a layer, in this order. Names are UTF-8; write tar bytes yourself (`layerFromTar`) for anything stranger. */
+/** An entry of a layer. Names are UTF-8; for other names write the tar bytes yourself (`layerFromTar`). */
 export interface TestEntry {
   readonly path: string;
   /** Default: `file`. */
@@ -17,7 +17,7 @@ export interface TestEntry {
   /** Seconds since 1970; default 0. */
   readonly mtime?: number;
   readonly content?: string | Uint8Array;
-  /** Of a symlink or hard link. */
+  /** The target of a symlink or hard link. */
   readonly target?: string;
   readonly major?: number;
   readonly minor?: number;
@@ -47,12 +47,12 @@ const TAR_TYPES: Readonly<Record<NonNullable<TestEntry["type"]>, TarType>> = {
 
 const SUFFIX: Readonly<Record<Compression, string>> = { none: "", gzip: "+gzip", zstd: "+zstd" };
 
-/** A layer of these entries. The same entries give the same bytes. */
+/** Builds a layer with these entries, in this order. Equal entries give equal bytes. */
 export async function buildLayer(entries: readonly TestEntry[], options: LayerOptions = {}): Promise<TestLayer> {
   return layerFromTar(await packEntries(entries), options);
 }
 
-/** A layer whose uncompressed bytes are given. */
+/** Builds a layer from its uncompressed bytes. */
 export function layerFromTar(tar: Uint8Array, options: LayerOptions = {}): TestLayer {
   const compression = options.compression ?? "gzip";
   const mediaType = `application/vnd.oci.image.layer.v1.tar${SUFFIX[compression]}`;
@@ -82,7 +82,7 @@ async function packEntries(entries: readonly TestEntry[]): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** tar-stream takes mode 0 for "none given", so mode 0 is written with a file type bit that its encoder masks away. */
+/** tar-stream replaces mode 0 by its default, so the mode gets a file type bit, which its encoder masks out. */
 function tarHeader(entry: TestEntry): { name: string; type: TarType; pax?: Record<string, string> } {
   const type = TAR_TYPES[entry.type ?? "file"];
   const defaultMode = type === "directory" ? 0o755 : type === "symlink" ? 0o777 : 0o644;

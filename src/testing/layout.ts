@@ -8,7 +8,7 @@ import { OCI_INDEX } from "../image/media-type.ts";
 import { readContent } from "./blob.ts";
 import { blobsOf, descriptorOf, type TestImage, type TestImageIndex } from "./image.ts";
 
-/** Makes `directory` a layout of these images by tag; the tag "" stands for an image without one. */
+/** Writes a layout with these images by tag to `directory`; the tag "" means no tag. */
 export async function writeLayout(directory: string, images: Readonly<Record<string, TestImage | TestImageIndex>>): Promise<void> {
   const blobs = join(directory, "blobs", "sha256");
   await mkdir(blobs, { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * An OCI registry in this process: pull only, on 127.0.0.1, over plain HTTP or TLS. It records every request, and misbehaves on
- * demand; or it stands before another one and misbehaves in its place. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
+ * A pull-only OCI registry in this process, on 127.0.0.1, with plain HTTP or TLS. It records every request and injects faults on demand.
+ * It can also forward requests to another registry and inject faults into the answers. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
  */
 import { once } from "node:events";
 import { createServer as createSecureServer } from "node:https";
@@ -8,7 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createSecureServer as createHttp2Server, type Http2SecureServer } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { isManifestMediaType } from "../image/media-type.ts";
-import { Doorkeeper, type AuthReply, type RegistryAuth } from "./auth.ts";
+import { TestAuthorizer, type AuthReply, type RegistryAuth } from "./auth.ts";
 import type { TestBlob } from "./blob.ts";
 import { answerWithFault, forward, sendBlob, sendJson, type Exchange, type Mutable } from "./exchange.ts";
 import { FaultList, type Fault, type RecordedRequest } from "./faults.ts";
@@ -17,18 +17,18 @@ import { blobsOf, type TestImage, type TestImageIndex } from "./image.ts";
 export interface RegistryOptions {
   readonly auth?: RegistryAuth;
   readonly faults?: readonly Fault[];
-  /** Forward requests to this registry (`http://127.0.0.1:5000`), and its answers back: faults then befall a real one. */
+  /** Forward requests to this registry (`http://127.0.0.1:5000`), to test faults with a real one. */
   readonly upstream?: string;
   /** The loopback address to listen on; default 127.0.0.1. */
   readonly address?: string;
-  /** Speak TLS. */
+  /** Use TLS. */
   readonly tls?: {
     /** PEM. */
     readonly key: string;
     readonly cert: string;
-    /** Take only clients with a certificate of this authority. */
+    /** Accept only clients with a certificate of this authority. */
     readonly clientCa?: string;
-    /** Speak HTTP/2 with those who offer it. Default false. */
+    /** Use HTTP/2 with clients that offer it. Default false. */
     readonly http2?: boolean;
   };
 }
@@ -50,7 +50,7 @@ function createTlsServer({ key, cert, clientCa, http2 }: NonNullable<RegistryOpt
 
 type Repository = { readonly blobs: Map<string, TestBlob>; readonly tags: Map<string, string> };
 
-/** Made by `startRegistry`. Stop it by `await using` or `close()`. */
+/** Created by `startRegistry`. Stop it with `await using` or `close()`. */
 export class TestRegistry {
   /** `127.0.0.1:PORT`: the registry part of a reference. */
   readonly host: string;
@@ -60,7 +60,7 @@ export class TestRegistry {
   readonly #sockets: Set<Socket> = new Set();
   readonly #repositories: Map<string, Repository> = new Map();
   readonly #faults: FaultList = new FaultList();
-  readonly #doorkeeper: Doorkeeper;
+  readonly #authorizer: TestAuthorizer;
   readonly #upstream: string | undefined;
   readonly #scheme: "http" | "https";
 
@@ -69,7 +69,7 @@ export class TestRegistry {
     this.host = `${address}:${port}`;
     this.#server = server;
     this.#scheme = options.tls === undefined ? "http" : "https";
-    this.#doorkeeper = new Doorkeeper(options.auth);
+    this.#authorizer = new TestAuthorizer(options.auth);
     this.#upstream = options.upstream;
     this.#faults.add(options.faults ?? []);
     const track = (socket: Socket): void => {
@@ -89,26 +89,26 @@ export class TestRegistry {
     return this.requests.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** Makes an image, or an image index with its images, known as `repository:tag` (and by digest); returns the reference. */
+  /** Serves an image, or an image index with its images, as `repository:tag` and by digest. Returns the reference. */
   push(repository: string, tag: string, image: TestImage | TestImageIndex): string {
     for (const blob of blobsOf(image)) this.pushBlob(repository, blob);
     this.#repository(repository).tags.set(tag, image.manifest.digest);
     return `${this.host}/${repository}:${tag}`;
   }
 
-  /** A single blob, or a manifest of any form. */
+  /** Serves a single blob, or a manifest of any form. */
   pushBlob(repository: string, blob: TestBlob): void {
     this.#repository(repository).blobs.set(blob.digest, blob);
   }
 
-  /** Faults for requests to come, behind those that are still waiting. */
+  /** Adds faults for later requests, after those that have not happened yet. */
   misbehave(...faults: readonly Fault[]): void {
     this.#faults.add(faults);
   }
 
-  /** Every token handed out so far is refused from now on. */
+  /** Refuses all tokens issued so far. */
   revokeTokens(): void {
-    this.#doorkeeper.revokeTokens();
+    this.#authorizer.revokeTokens();
   }
 
   /** The requests whose `METHOD /path` matches. */
@@ -151,7 +151,7 @@ export class TestRegistry {
       const send = { request, response, record, action };
       if (action === undefined || !answerWithFault(send, action)) await this.#answer(send);
     } catch {
-      // the client went away, or content failed: what it sees is a broken connection
+      // the client disconnected, or the content failed: break the connection
       response.destroy();
     }
   }
@@ -162,10 +162,10 @@ export class TestRegistry {
     const url = new URL(request.url ?? "/", this.origin);
     if (url.pathname === "/token") {
       const parameters = request.method === "POST" ? new URLSearchParams(await readText(request)) : url.searchParams;
-      return sendJson(exchange, this.#doorkeeper.issue(request, parameters));
+      return sendJson(exchange, this.#authorizer.issue(request, parameters));
     }
     const [, name = "", kind = "", wanted = ""] = /^\/v2\/(.+)\/(manifests|blobs|tags)\/([^/]+)$/.exec(url.pathname) ?? [];
-    const refused = this.#doorkeeper.check(request, name, this.origin);
+    const refused = this.#authorizer.check(request, name, this.origin);
     if (refused !== undefined) return sendJson(exchange, refused);
     if (url.pathname === "/v2/") return sendJson(exchange, { status: 200, json: {} });
     const repository = this.#repositories.get(name);

@@ -52,7 +52,7 @@ for (const [what, value] of BAD_FIELDS) {
   });
 }
 
-test("`parseDescriptor()` keeps a hostile annotation a key like any other", () => {
+test("`parseDescriptor()` treats `__proto__` in annotations as an ordinary key", () => {
   const value: unknown = JSON.parse(
     `{"mediaType":"${LAYER}","digest":"${DIGEST}","size":1,"annotations":{"__proto__":"x","constructor":"y"}}`,
   );
@@ -89,7 +89,7 @@ test("`parseManifestDocument()` reads OCI and Docker image indexes", () => {
   }
 });
 
-test("`parseManifestDocument()` goes by mediaType, then Content-Type, then the fields", () => {
+test("`parseManifestDocument()` decides by mediaType, then Content-Type, then the fields", () => {
   const { mediaType: _, ...bare } = manifest;
   assert.equal(parseManifestDocument(bytes(bare)).mediaType, OCI_MANIFEST);
   assert.equal(
@@ -111,7 +111,7 @@ test("`parseManifestDocument()` refuses a document of two kinds (CVE-2021-41190)
   refused("MANIFEST_INVALID", { ...manifest, fsLayers: [] });
 });
 
-test("`parseManifestDocument()` refuses what is not JSON, not UTF-8, or nested without end", () => {
+test("`parseManifestDocument()` refuses invalid JSON, invalid UTF-8, and deep nesting", () => {
   refused("MANIFEST_INVALID", "<html>log in</html>");
   refused("MANIFEST_INVALID", "");
   refused("MANIFEST_INVALID", "[".repeat(100_000));
@@ -119,7 +119,7 @@ test("`parseManifestDocument()` refuses what is not JSON, not UTF-8, or nested w
   assert.throws(() => parseManifestDocument(Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])), { code: "MANIFEST_INVALID" });
 });
 
-test("`parseManifestDocument()` tells what is unsupported from what is malformed", () => {
+test("`parseManifestDocument()` distinguishes unsupported from malformed documents", () => {
   refused("MANIFEST_UNSUPPORTED", { schemaVersion: 1, fsLayers: [] });
   refused("MANIFEST_UNSUPPORTED", { schemaVersion: 1, mediaType: "application/vnd.docker.distribution.manifest.v1+prettyjws" });
   refused("MANIFEST_UNSUPPORTED", { ...manifest, mediaType: "application/vnd.cncf.oras.artifact.manifest.v1+json" });
@@ -143,7 +143,7 @@ for (const mediaType of [
   });
 }
 
-test("`parseManifestDocument()` accepts foreign and non-distributable layers, and the same layer thrice", () => {
+test("`parseManifestDocument()` accepts foreign and non-distributable layers, and a repeated layer", () => {
   const foreign = { ...layer, mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", urls: ["http://169.254.169.254/"] };
   const nondistributable = { ...layer, mediaType: "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd" };
   const document = parseManifestDocument(bytes({ ...manifest, layers: [foreign, nondistributable, layer, layer, layer] }));
@@ -196,7 +196,7 @@ test("`parseConfig()` reads every field", () => {
   );
 });
 
-test("`parseConfig()` takes null and nothing for nothing, as Docker writes it", () => {
+test("`parseConfig()` treats null as absent, as Docker writes it", () => {
   const nulls = {
     Entrypoint: null,
     Cmd: null,

@@ -15,7 +15,7 @@ function entry(platform?: string, more: Partial<Descriptor> = {}): Descriptor {
   return { mediaType: OCI_MANIFEST, digest, size: 1, ...fields, ...more };
 }
 
-/** As it stands in a document: not normalised, and without the grammar of what users write. */
+/** A platform as in a document: not normalized, without the grammar for users. */
 function readPlatform(text: string): Platform {
   const [first = "", architecture = "", variant] = text.split("/");
   const [os = "", options = ""] = first.split(/[()]/);
@@ -77,7 +77,7 @@ test("`hostPlatform()` is linux on an architecture that parses to itself", () =>
   assert.doesNotMatch(host, /x64|ia32/);
 });
 
-/** Wanted, offered, and which of the offers is right. */
+/** The wanted platform, the offered ones, and the expected choice. */
 for (const [wanted, offers, right] of [
   ["linux/amd64", ["linux/arm64", "linux/amd64"], 1],
   ["linux/arm64", ["linux/arm64/v8", "linux/amd64"], 0],
@@ -95,7 +95,7 @@ for (const [wanted, offers, right] of [
   ["linux/riscv64/rva23u64", ["linux/riscv64", "linux/riscv64/rva20u64", "linux/riscv64/rva22u64"], 2],
   ["linux/amd64", ["linux(+gpu)/amd64", "linux/amd64"], 1],
   ["linux(+gpu)/amd64", ["linux(+gpu)/amd64", "linux/amd64"], 0],
-  // Windows, as containerd's test of the order has it
+  // Windows, as in containerd's test of the order
   ["windows(10.0.20348.3091)/amd64", ["linux/amd64", "windows(10.0.20348.3091)/amd64", "windows(10.0.26100.2894)/amd64"], 1],
   ["windows(10.0.26100.2894)/amd64", ["linux/amd64", "windows(10.0.20348.3091)/amd64", "windows(10.0.26100.2894)/amd64"], 2],
   ["windows(10.0.26100.2894)/amd64", ["linux/amd64", "windows(10.0.20348.3091)/amd64", "windows(10.0.26100.3000)/amd64"], 2],
@@ -107,7 +107,7 @@ for (const [wanted, offers, right] of [
   });
 }
 
-test("`choosePlatform()` says what exists when nothing fits", () => {
+test("`choosePlatform()` lists the existing platforms when none matches", () => {
   const entries = [entry("linux/arm64/v8"), entry("windows/amd64"), entry("linux/amd64/v2"), entry("linux/\u001b[2J")];
   assert.throws(
     () => choosePlatform(entries, parsePlatform("linux/amd64")),
@@ -122,7 +122,7 @@ test("`choosePlatform()` says what exists when nothing fits", () => {
   );
 });
 
-test("`choosePlatform()` never takes an attestation or a media type that is no image", () => {
+test("`choosePlatform()` never chooses an attestation or another media type", () => {
   const attestation = entry("unknown/unknown", { annotations: { "vnd.docker.reference.type": "attestation-manifest" } });
   const marked = entry("linux/amd64", { annotations: { "vnd.docker.reference.type": "attestation-manifest" } });
   const unmarked = entry("unknown/unknown");
@@ -141,7 +141,7 @@ test("`choosePlatform()` falls back to an entry without a platform, but prefers 
   assert.equal(choosePlatform([entry("linux/s390x"), nested], parsePlatform("linux/amd64")), nested);
 });
 
-test("`choosePlatform()` bounds what it lists and takes an empty image index for one without images", () => {
+test("`choosePlatform()` limits the listed platforms, and treats an empty image index as one without images", () => {
   const many = Array.from({ length: 5000 }, (_, at) => entry(`linux/arch${at}`));
   assert.throws(
     () => choosePlatform(many, parsePlatform("linux/amd64")),
@@ -150,7 +150,7 @@ test("`choosePlatform()` bounds what it lists and takes an empty image index for
   assert.throws(() => choosePlatform([], parsePlatform("linux/amd64")), { code: "PLATFORM_NOT_FOUND" });
 });
 
-/** What runs where, and what does not, as containerd's own tests have it. Other architectures never stand in here: they are left out. */
+/** Which images run where, from containerd's tests, without the cases in which another architecture matches. */
 const MATCHES: readonly (readonly [wanted: string, runs: readonly string[], runsNot: readonly string[]])[] = [
   ["linux/amd64", ["linux/amd64"], ["linux/amd64/v2", "linux/arm/v7", "linux/arm64", "windows/amd64", "windows/arm"]],
   ["linux/amd64/v2", ["linux/amd64", "linux/amd64/v1", "linux/amd64/v2"], ["linux/amd64/v3", "linux/amd64/v4", "linux/arm64"]],
@@ -187,7 +187,7 @@ const MATCHES: readonly (readonly [wanted: string, runs: readonly string[], runs
     ["windows(10.0.20348)/amd64", "windows(10.0.22621)/amd64"],
     ["windows(10.0.17763)/amd64", "windows(6.3.20348)/amd64"],
   ],
-  // a subset of the features that there are
+  // a subset of the host's features
   [
     "windows(10.0.20348+a+b)/amd64",
     ["windows(+a)/amd64", "windows(+b+a)/amd64", "windows/amd64"],

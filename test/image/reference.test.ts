@@ -8,7 +8,7 @@ import { finishes } from "../support/finishes.ts";
 const HEX = "0123456789abcdef".repeat(4);
 const DIGEST = `sha256:${HEX}`;
 
-/** What is written, and what it means. */
+/** Texts and their parsed references. */
 const GOOD: readonly (readonly [string, string])[] = [
   ["alpine", "docker.io/library/alpine:latest"],
   ["alpine:3.20", "docker.io/library/alpine:3.20"],
@@ -133,7 +133,7 @@ for (const text of BAD) {
   });
 }
 
-test("`parseReference()` keeps tag and digest apart, and asks for no tag beside a digest", () => {
+test("`parseReference()` separates tag and digest, and needs no tag beside a digest", () => {
   assert.deepEqual(parseReference(`a/b:1@${DIGEST}`), {
     transport: "docker",
     registry: "docker.io",
@@ -144,14 +144,14 @@ test("`parseReference()` keeps tag and digest apart, and asks for no tag beside 
   assert.deepEqual(parseReference(`a/b@${DIGEST}`), { transport: "docker", registry: "docker.io", repository: "a/b", digest: DIGEST });
 });
 
-test("`parseReference()` shows no control characters of what it refuses", () => {
+test("`parseReference()` shows no control characters of a refused text", () => {
   assert.throws(
     () => parseReference("a\u001b[2Jb\u202e"),
     (error: unknown) => error instanceof ShaleError && !error.message.includes("\u001b") && !error.message.includes("\u202e"),
   );
 });
 
-test("`parseReference()` gives a reference that formats and parses to itself, or REFERENCE_INVALID, for any text", () => {
+test("`parseReference()` returns a reference that formats and parses to itself, or throws REFERENCE_INVALID, for any text", () => {
   const piece = fc.constantFrom(
     "a",
     "B",
@@ -185,7 +185,7 @@ test("`parseReference()` gives a reference that formats and parses to itself, or
   );
 });
 
-test("`parseReference()` takes time in proportion to the text", () => {
+test("`parseReference()` takes time proportional to the text", () => {
   for (const text of [
     "a-".repeat(2000),
     "a".repeat(4000),

@@ -1,4 +1,4 @@
-/** A registry with one image of known bytes, and a client for it. */
+/** A registry with one image of known bytes, and a source for it. */
 import { randomBytes } from "node:crypto";
 import type { Descriptor } from "../../src/image/descriptor.ts";
 import { parseReference, type Reference } from "../../src/image/reference.ts";
@@ -50,7 +50,7 @@ export class Harness {
     return { mediaType: this.blob.mediaType, digest: this.blob.digest, size: this.blob.size };
   }
 
-  /** Offsets asked for, in order: -1 without a Range. */
+  /** First bytes of the requests for the blob, in order; -1 without a Range. */
   get ranges(): readonly number[] {
     return this.registry
       .requestsTo(/^GET .*\/blobs\//)

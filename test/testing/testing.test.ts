@@ -46,7 +46,7 @@ async function list(tar: Uint8Array): Promise<Header[]> {
   return found;
 }
 
-test("`buildLayer()` packs entries as given, the same bytes each time, whatever the compression", async () => {
+test("`buildLayer()` packs entries as given, with equal bytes each time and with each compression", async () => {
   const [none, gzip, zstd] = await Promise.all(
     (["none", "gzip", "zstd"] as const).map((compression) => buildLayer(ENTRIES, { compression })),
   );
@@ -75,7 +75,7 @@ test("`buildLayer()` packs entries as given, the same bytes each time, whatever 
   assert.deepEqual([file?.uid, file?.gid, file?.mtime?.getTime(), file?.size], [1000, 1001, 1_700_000_000_000, 5]);
 });
 
-test("`buildImage()` makes documents that our own parsers accept, in both formats", async () => {
+test("`buildImage()` builds documents that shale's parsers accept, in both formats", async () => {
   const layers = [await buildLayer([{ path: "a" }]), await buildLayer([{ path: "b" }], { compression: "zstd" })];
   for (const format of ["oci", "docker"] as const) {
     const image = buildImage({ layers, format, platform: parsePlatform("linux/arm/v6"), config: { Cmd: ["sh"] } });
@@ -123,7 +123,7 @@ test("`startRegistry()` serves manifests, blobs, ranges, HEAD and tags, and reco
   assert.equal(registry.bytesSent, 10);
 });
 
-test("`startRegistry()` serves a blob of several GiB that is made as it is read", async () => {
+test("`startRegistry()` serves a blob of several GiB that is generated on demand", async () => {
   const block = Buffer.alloc(1 << 20);
   const size = 5 * 2 ** 30 + 7;
   const content = async function* (offset: number): AsyncGenerator<Uint8Array> {
@@ -164,7 +164,7 @@ test("`TestRegistry` uses up its faults in order and closes twice", async () => 
   await registry.close();
 });
 
-test("`TestRegistry` lets as many requests pass before a fault as the script says", async () => {
+test("`TestRegistry` answers as many requests before a fault as `after` says", async () => {
   await using registry = await startRegistry();
   registry.push("r", "t", buildImage({ layers: [] }));
   registry.misbehave({ match: /tags/, after: 2, times: 1, action: { kind: "respond", status: 503 } });
@@ -173,7 +173,7 @@ test("`TestRegistry` lets as many requests pass before a fault as the script say
   assert.deepEqual(statuses, [200, 200, 503, 200]);
 });
 
-test("`TestRegistry` takes back its tokens at the request that the script names", async () => {
+test("`TestRegistry` revokes its tokens at the matching request", async () => {
   await using registry = await startRegistry({ auth: { kind: "token" } });
   const image = buildImage({ layers: [await buildLayer(ENTRIES)] });
   const reference = parseReference(registry.push("r", "t", image));
@@ -190,7 +190,7 @@ test("`TestRegistry` takes back its tokens at the request that the script names"
   await source.close();
 });
 
-test("`TestRegistry` stands before another registry and misbehaves in its place", async () => {
+test("`TestRegistry` forwards to another registry and injects faults", async () => {
   await using real = await startRegistry({ auth: { kind: "basic", username: "u", password: "p" } });
   const image = buildImage({ layers: [await buildLayer(ENTRIES)] });
   real.push("r", "t", image);

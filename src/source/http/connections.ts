@@ -7,7 +7,7 @@ import type { HttpOptions } from "./http-options.ts";
 import { loadAgent } from "./undici-agent.ts";
 import type { TlsSettings } from "./tls-settings.ts";
 
-/** What tells connections to one origin apart. */
+/** Connections to one origin are pooled by these settings. */
 export interface Route {
   readonly tls: TlsSettings | undefined;
   /** Private addresses are refused. */

@@ -1,5 +1,5 @@
 /**
- * Fetches layers that the registry lacks from the `urls` of their descriptors. The image's maker, a stranger, chose these URLs: only
+ * Fetches layers that the registry lacks from the `urls` of their descriptors. The image's maker chose these URLs, so they are untrusted: only
  * https, no credentials or client certificates, and no private address except the registry's own.
  */
 import type { Host } from "../hosts/host.ts";

@@ -6,6 +6,7 @@ import type { ByteRange } from "../byte-range.ts";
 import type { HttpResponse } from "../http/http-client.ts";
 import { streamBlob, type BlobTransfer, type OpenOptions } from "./blob-stream.ts";
 
+/** How large blobs are fetched with several concurrent requests. */
 export interface ParallelRanges {
   /** Concurrent requests for one blob: 2 to 8. Each holds up to 8 MiB of memory. */
   readonly count: number;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { ShaleError } from "../../../src/errors.ts";
 import type { Credentials } from "../../../src/source/auth/credentials.ts";
 import { startRegistry, type FaultAction, type RecordedRequest } from "../../../src/testing/index.ts";
@@ -8,7 +9,7 @@ import { QUICK, startHarness } from "../registry-harness.ts";
 const TOKEN = / \/token/;
 const USER = { username: "user", password: "secret" };
 const BASIC = `Basic ${Buffer.from("user:secret").toString("base64")}`;
-/** 127.0.0.2 and beyond count as inside; 127.0.0.1, where the registry is, as outside. */
+/** 127.0.0.1, the registry's address, counts as public; all other addresses count as private. */
 const OUTSIDE = { http: { isPrivate: (address: string) => address !== "127.0.0.1" } };
 
 function authorizations(requests: readonly RecordedRequest[]): readonly unknown[] {
@@ -39,7 +40,7 @@ test("`RegistrySource` sends credentials to the token server, and only the token
   assert.match(String(second), /^Bearer /);
 });
 
-test("`RegistrySource` asks for credentials by the registry's name, and takes a promise", async () => {
+test("`RegistrySource` requests credentials by the registry's name, and accepts a promise", async () => {
   const asked: string[] = [];
   const credentials = (host: string): Promise<Credentials> => {
     asked.push(host);
@@ -57,7 +58,7 @@ for (const auth of [
   { kind: "token", ...USER },
 ] as const) {
   for (const credentials of [undefined, { username: "user", password: "wrong" }]) {
-    test(`\`RegistrySource\` is unauthorized by ${auth.kind} with ${credentials?.password ?? "no"} credentials, without trying for ever`, async () => {
+    test(`\`RegistrySource\` fails with REGISTRY_UNAUTHORIZED with ${auth.kind} and ${credentials?.password ?? "no"} credentials, without endless retries`, async () => {
       await using harness = await startHarness({ auth }, { credentials });
       await assert.rejects(harness.source.resolve(harness.reference), { code: "REGISTRY_UNAUTHORIZED" });
       assert.ok(harness.registry.requests.length <= 3);
@@ -65,21 +66,21 @@ for (const auth of [
   }
 }
 
-test("`RegistrySource` makes one token request when twenty ask at once", async () => {
+test("`RegistrySource` sends one token request for twenty concurrent requests", async () => {
   await using harness = await startHarness({ auth: { kind: "token" } });
   const reads = Array.from({ length: 20 }, () => harness.read());
   for (const bytes of await Promise.all(reads)) assert.ok(bytes.equals(harness.bytes));
   assert.equal(harness.registry.requestsTo(TOKEN).length, 1);
 });
 
-test("`RegistrySource` does not remember a failed token request", async () => {
+test("`RegistrySource` does not cache a failed token request", async () => {
   await using harness = await startHarness({ auth: { kind: "token" } });
   harness.registry.misbehave({ match: TOKEN, action: { kind: "respond", status: 403 } });
   await assert.rejects(harness.source.resolve(harness.reference), { code: "REGISTRY_DENIED" });
   await harness.source.resolve(harness.reference);
 });
 
-test("`RegistrySource` waits for no busy token server once it is closed", { timeout: 20_000 }, async () => {
+test("`RegistrySource` stops waiting for a busy token server when it is closed", { timeout: 20_000 }, async () => {
   await using harness = await startHarness({ auth: { kind: "token" } }, { retry: { ...QUICK, maxDelayMs: 60_000 } });
   const action: FaultAction = { kind: "respond", status: 503, headers: { "retry-after": "50" } };
   harness.registry.misbehave({ match: TOKEN, action });
@@ -88,14 +89,14 @@ test("`RegistrySource` waits for no busy token server once it is closed", { time
   await assert.rejects(resolved, TypeError);
 });
 
-test("`RegistrySource` tries a busy token server again", async () => {
+test("`RegistrySource` retries a busy token server", async () => {
   await using harness = await startHarness({ auth: { kind: "token" } });
   harness.registry.misbehave({ match: TOKEN, times: 2, action: { kind: "respond", status: 503 } });
   await harness.source.resolve(harness.reference);
   assert.equal(harness.registry.requestsTo(TOKEN).length, 3);
 });
 
-test("`RegistrySource` fetches one new token when the old one is refused in the middle of a blob", async () => {
+test("`RegistrySource` gets one new token when the old one is refused during a blob", async () => {
   await using harness = await startHarness({ auth: { kind: "token" } });
   await harness.source.resolve(harness.reference);
   harness.registry.misbehave({ match: /blobs/, action: { kind: "cut", after: 100_000 } });
@@ -109,7 +110,7 @@ test("`RegistrySource` fetches one new token when the old one is refused in the 
   assert.equal(harness.registry.requestsTo(TOKEN).length, 2);
 });
 
-test("`RegistrySource` is unauthorized when a fresh token is refused as well", async () => {
+test("`RegistrySource` fails with REGISTRY_UNAUTHORIZED when a new token is also refused", async () => {
   await using harness = await startHarness({ auth: { kind: "token" } });
   const challenge = { "www-authenticate": `Bearer realm="${harness.registry.origin}/token"` };
   harness.registry.misbehave({ match: /manifests/, times: 9, action: { kind: "respond", status: 401, headers: challenge } });
@@ -134,7 +135,7 @@ for (const answer of [
   });
 }
 
-test("`RegistrySource` takes access_token for token, and any expires_in", async () => {
+test("`RegistrySource` accepts access_token instead of token, and any expires_in", async () => {
   for (const answer of [
     '{"access_token":"t"}',
     '{"token":"t","access_token":"u","expires_in":0}',
@@ -151,7 +152,7 @@ test("`RegistrySource` takes access_token for token, and any expires_in", async 
   }
 });
 
-test("`RegistrySource` prefers Bearer to Basic, and passes over what it does not know", async () => {
+test("`RegistrySource` prefers Bearer to Basic, and ignores unknown schemes", async () => {
   await using harness = await startHarness({ auth: { kind: "token", ...USER } }, { credentials: USER });
   const challenge = `Negotiate, Basic realm="x", Bearer realm="${harness.registry.origin}/token",service="test"`;
   harness.registry.misbehave({ match: /manifests/, action: { kind: "respond", status: 401, headers: { "www-authenticate": challenge } } });
@@ -159,7 +160,7 @@ test("`RegistrySource` prefers Bearer to Basic, and passes over what it does not
   assert.match(String(authorizations(harness.registry.requestsTo(/manifests/))[1]), /^Bearer /);
 });
 
-test("`RegistrySource` posts an identity token, and falls back to GET where the server knows no POST", async () => {
+test("`RegistrySource` posts an identity token, and falls back to GET if the server does not support POST", async () => {
   const auth = { kind: "token", identityToken: "refresh", username: "user", password: "refresh" } as const;
   await using modern = await startHarness({ auth }, { credentials: { username: "user", identityToken: "refresh" } });
   await modern.source.resolve(modern.reference);
@@ -178,7 +179,7 @@ test("`RegistrySource` posts an identity token, and falls back to GET where the 
   );
 });
 
-test("`RegistrySource` sends a registry token as it is, and asks no token server", async () => {
+test("`RegistrySource` sends a registry token unchanged, without a token server", async () => {
   await using harness = await startHarness({ auth: { kind: "token", ...USER } }, { credentials: { ...USER, registryToken: "ready" } });
   await assert.rejects(harness.source.resolve(harness.reference), { code: "REGISTRY_UNAUTHORIZED" });
   assert.deepEqual(authorizations(harness.registry.requests), [undefined, "Bearer ready"]);
@@ -192,7 +193,7 @@ test("`RegistrySource` falls back to Basic where Bearer names no token server", 
   assert.deepEqual(authorizations(harness.registry.requests), [undefined, BASIC]);
 });
 
-test("`RegistrySource` asks for a token of each repository, and for credentials with its name", async () => {
+test("`RegistrySource` requests a token and credentials for each repository", async () => {
   const asked: string[] = [];
   const credentials = (_host: string, repository: string): Credentials => {
     asked.push(repository);
@@ -207,7 +208,7 @@ test("`RegistrySource` asks for a token of each repository, and for credentials 
   assert.deepEqual(scopes, ["repository:team/app:pull", "repository:other/app:pull"]);
 });
 
-test("`RegistrySource` names itself to registries and token servers", async () => {
+test("`RegistrySource` sends its user agent to registries and token servers", async () => {
   await using harness = await startHarness({ auth: { kind: "token" } }, { userAgent: "tester/1" });
   await harness.source.resolve(harness.reference);
   assert.deepEqual(new Set(harness.registry.requests.map(({ headers }) => headers["user-agent"])), new Set(["tester/1"]));
@@ -221,7 +222,7 @@ for (const realm of ["file:///etc/passwd", "not a url", "ftp://example.com/", "h
   });
 }
 
-test("`RegistrySource` asks a token server on a stranger's host without credentials", async () => {
+test("`RegistrySource` sends no credentials to a token server on another site", async () => {
   await using stranger = await startRegistry({ address: "127.0.0.2", auth: { kind: "token" } });
   await using harness = await startHarness({ auth: { kind: "token", realm: `${stranger.origin}/token` } }, { credentials: USER });
   await assert.rejects(harness.source.resolve(harness.reference), { code: "REGISTRY_UNAUTHORIZED" });
@@ -229,14 +230,14 @@ test("`RegistrySource` asks a token server on a stranger's host without credenti
   assert.ok(!JSON.stringify(authorizations(harness.registry.requests)).includes("Basic"));
 });
 
-test("`RegistrySource` lets a public registry send it to no token server inside", async () => {
+test("`RegistrySource` refuses a token server with a private address from a public registry", async () => {
   await using inside = await startRegistry({ address: "127.0.0.2", auth: { kind: "token" } });
   await using harness = await startHarness({ auth: { kind: "token", realm: `${inside.origin}/token` } }, { ...OUTSIDE, credentials: USER });
   await assert.rejects(harness.source.resolve(harness.reference), { code: "REGISTRY_UNREACHABLE" });
   assert.equal(inside.requests.length, 0);
 });
 
-test("`RegistrySource` judges the address that a token server's name leads to", async () => {
+test("`RegistrySource` checks the address that a token server's name resolves to", async () => {
   await using inside = await startRegistry({ auth: { kind: "token" } });
   const realm = `http://localhost:${inside.host.split(":")[1]}/token`;
   const isPrivate = (address: string): boolean => address === "127.0.0.1" || address === "::1";
@@ -268,7 +269,7 @@ for (const status of [301, 302, 303, 307, 308]) {
   });
 }
 
-test("`RegistrySource` keeps Authorization on a relative redirect, and drops it for good once it left", async () => {
+test("`RegistrySource` keeps Authorization on a relative redirect, and drops it for good at another origin", async () => {
   await using storage = await startRegistry();
   await using harness = await startHarness({ auth: { kind: "basic", ...USER } }, { credentials: USER });
   const path = `/v2/team/app/manifests/${harness.image.manifest.digest}`;
@@ -316,7 +317,7 @@ for (const [what, location] of [
   });
 }
 
-test("`RegistrySource` gives the connection of a refused redirect back, however long its body is", { timeout: 20_000 }, async () => {
+test("`RegistrySource` releases the connection of a refused redirect, however long its body is", { timeout: 20_000 }, async () => {
   await using harness = await startHarness({}, { http: { connectionsPerHost: 1 } });
   const action: FaultAction = { kind: "respond", status: 302, body: Buffer.alloc(4_000_000) };
   harness.registry.misbehave({ match: /manifests/, action });
@@ -324,7 +325,7 @@ test("`RegistrySource` gives the connection of a refused redirect back, however 
   await harness.source.resolve(harness.reference);
 });
 
-test("`RegistrySource` follows five redirects and no sixth", async () => {
+test("`RegistrySource` follows five redirects, but not a sixth", async () => {
   await using harness = await startHarness();
   const again = { kind: "redirect", location: "/v2/team/app/manifests/v1" } as const;
   harness.registry.misbehave({ match: /manifests/, times: 5, action: again });
@@ -335,7 +336,7 @@ test("`RegistrySource` follows five redirects and no sixth", async () => {
   assert.equal(harness.registry.requests.length, 12);
 });
 
-test("`RegistrySource` lets a public registry redirect to no address inside", async () => {
+test("`RegistrySource` refuses a redirect from a public registry to a private address", async () => {
   await using inside = await startRegistry({ address: "127.0.0.2" });
   await using harness = await startHarness({}, OUTSIDE);
   harness.registry.misbehave({ match: /blobs/, action: { kind: "redirect", location: `${inside.origin}/metadata` } });
@@ -343,7 +344,7 @@ test("`RegistrySource` lets a public registry redirect to no address inside", as
   assert.equal(inside.requests.length, 0);
 });
 
-test("`RegistrySource` goes back to the registry when a signed URL has expired by the time of a resume", async () => {
+test("`RegistrySource` asks the registry again when a signed URL has expired before a resume", async () => {
   await using storage = await startRegistry();
   await using harness = await startHarness({}, { retry: QUICK });
   storage.push("team/app", "v1", harness.image);
@@ -363,3 +364,66 @@ test("`RegistrySource` shows no secret of a URL in its errors", async () => {
   harness.registry.misbehave({ match: /blobs/, action: { kind: "redirect", location: "http://127.0.0.1:9/blob?X-Signature=hunter2" } });
   await assert.rejects(harness.read(), (error) => error instanceof ShaleError && !error.message.includes("hunter2"));
 });
+
+for (const [how, fail] of [
+  [
+    "throws",
+    (thrown: Error): Promise<Credentials> => {
+      throw thrown;
+    },
+  ],
+  [
+    "rejects",
+    async (thrown: Error): Promise<Credentials> => {
+      await Promise.resolve();
+      throw thrown;
+    },
+  ],
+] as const) {
+  test(`\`RegistrySource\` rejects with the error of a credentials provider that ${how}, and leaves nothing unhandled`, async () => {
+    const error = new Error("the vault is sealed");
+    await using unhandled = watchUnhandled();
+    await using harness = await startHarness({ auth: { kind: "token", ...USER } }, { credentials: () => fail(error) });
+    const both = await Promise.allSettled([harness.source.resolve(harness.reference), harness.read()]);
+    for (const outcome of both) assert.equal(outcome.status === "rejected" && outcome.reason, error);
+    assert.deepEqual(await unhandled.seen(), []);
+    await assert.rejects(harness.source.resolve(harness.reference), (later) => later === error);
+  });
+}
+
+test("`RegistrySource` leaves no unhandled rejection when a credentials provider rejects after the request was aborted", async () => {
+  await using unhandled = watchUnhandled();
+  const controller = new AbortController();
+  const provided = Promise.withResolvers<Credentials>();
+  const credentials = (): Promise<Credentials> => {
+    setImmediate(() => controller.abort());
+    return provided.promise;
+  };
+  await using harness = await startHarness({ auth: { kind: "token", ...USER } }, { credentials });
+  await assert.rejects(harness.source.resolve(harness.reference, { signal: controller.signal }), { name: "AbortError" });
+  provided.reject(new Error("too late"));
+  assert.deepEqual(await unhandled.seen(), []);
+});
+
+test("`RegistrySource` rejects without showing a token that cannot be a header", async () => {
+  const registryToken = "topsecret\nx-injected: 1";
+  await using unhandled = watchUnhandled();
+  await using harness = await startHarness({ auth: { kind: "token", ...USER } }, { credentials: () => ({ registryToken }) });
+  await assert.rejects(harness.source.resolve(harness.reference), (error) => !inspect(error, { depth: 5 }).includes("topsecret"));
+  assert.deepEqual(await unhandled.seen(), []);
+});
+
+/** Collects unhandled rejections; without this listener one would end the process. */
+function watchUnhandled(): AsyncDisposable & { seen(): Promise<readonly unknown[]> } {
+  const reasons: unknown[] = [];
+  const listener = (reason: unknown): void => void reasons.push(reason);
+  process.on("unhandledRejection", listener);
+  return {
+    seen: async () => {
+      // rejections are reported after the microtasks of a turn
+      for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+      return reasons;
+    },
+    [Symbol.asyncDispose]: async () => void process.off("unhandledRejection", listener),
+  };
+}

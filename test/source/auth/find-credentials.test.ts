@@ -7,7 +7,7 @@ import type { Credentials } from "../../../src/source/auth/credentials.ts";
 import { findCredentials, type Environment } from "../../../src/source/auth/find-credentials.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
-/** A home with these files; objects are written as JSON. */
+/** A home directory with these files; objects are written as JSON. */
 class Home implements AsyncDisposable {
   readonly path: string;
   readonly #end: () => PromiseLike<void>;
@@ -33,7 +33,7 @@ class Home implements AsyncDisposable {
     writeFileSync(join(this.path, name), content);
   }
 
-  /** A helper that is a shell script; `$server` is what it was asked for. */
+  /** Writes a helper as a shell script; `$server` is its input. */
   helper(name: string, script: string): void {
     this.write(`bin/docker-credential-${name}`, `#!/bin/sh\nread -r server\n${script}\n`);
     chmodSync(join(this.path, "bin", `docker-credential-${name}`), 0o755);
@@ -55,12 +55,12 @@ function auth(username: string, password = "secret"): { auth: string } {
 const DOCKER = ".docker/config.json";
 const CONTAINERS = ".config/containers/auth.json";
 
-test("`findCredentials()` finds none where there are no files", async () => {
+test("`findCredentials()` finds no credentials without files", async () => {
   await using home = await Home.make({});
   assert.equal(await home.find("ghcr.io"), undefined);
 });
 
-test("`findCredentials()` looks at run time's auth.json, the configured one, and Docker's, in this order", async () => {
+test("`findCredentials()` reads auth.json of the run-time directory, of the configuration directory, then Docker's config.json", async () => {
   const files = ["run/containers/auth.json", CONTAINERS, DOCKER];
   for (let first = 0; first < files.length; first++) {
     await using home = await Home.make(
@@ -70,12 +70,12 @@ test("`findCredentials()` looks at run time's auth.json, the configured one, and
   }
 });
 
-test("`findCredentials()` goes on to the next file when one has nothing for the registry", async () => {
+test("`findCredentials()` reads the next file when one has no credentials for the registry", async () => {
   await using home = await Home.make({ [CONTAINERS]: { auths: { "quay.io": auth("a") } }, [DOCKER]: { auths: { "ghcr.io": auth("b") } } });
   assert.equal((await home.find("ghcr.io"))?.username, "b");
 });
 
-test("`findCredentials()` looks where XDG_CONFIG_HOME and DOCKER_CONFIG say", async () => {
+test("`findCredentials()` uses XDG_CONFIG_HOME and DOCKER_CONFIG", async () => {
   await using home = await Home.make({
     "xdg/containers/auth.json": { auths: { "a.io": auth("a") } },
     "docker/config.json": { auths: { "b.io": auth("b") } },
@@ -86,7 +86,7 @@ test("`findCredentials()` looks where XDG_CONFIG_HOME and DOCKER_CONFIG say", as
   assert.equal((await home.find("b.io", "x/y", env))?.username, "b");
 });
 
-test("`findCredentials()` looks in REGISTRY_AUTH_FILE alone, and wants it to be there", async () => {
+test("`findCredentials()` reads only REGISTRY_AUTH_FILE, which must exist", async () => {
   await using home = await Home.make({ "mine.json": { auths: {} }, [DOCKER]: { auths: { "ghcr.io": auth("b") } } });
   assert.equal(await home.find("ghcr.io", "x/y", { REGISTRY_AUTH_FILE: join(home.path, "mine.json") }), undefined);
   const absent = join(home.path, "absent.json");
@@ -96,7 +96,7 @@ test("`findCredentials()` looks in REGISTRY_AUTH_FILE alone, and wants it to be 
   );
 });
 
-test("`findCredentials()` takes the longest key that covers the repository", async () => {
+test("`findCredentials()` uses the longest key that matches the repository", async () => {
   const auths = { "ghcr.io": auth("host"), "ghcr.io/team": auth("team"), "ghcr.io/team/app": auth("app"), "ghcr.io/tea": auth("wrong") };
   await using home = await Home.make({ [CONTAINERS]: { auths } });
   for (const [repository, username] of [
@@ -118,13 +118,13 @@ for (const key of [
   "https://registry-1.docker.io/v2/",
   "registry.hub.docker.com",
 ]) {
-  test(`\`findCredentials()\` takes ${key} for docker.io`, async () => {
+  test(`\`findCredentials()\` accepts ${key} for docker.io`, async () => {
     await using home = await Home.make({ [DOCKER]: { auths: { [key]: auth("me") } } });
     assert.equal((await home.find("docker.io", "library/alpine"))?.username, "me");
   });
 }
 
-test("`findCredentials()` reads keys that are URLs, as old Dockers wrote them", async () => {
+test("`findCredentials()` reads keys that are URLs, as old Docker versions wrote them", async () => {
   await using home = await Home.make({ [DOCKER]: { auths: { "https://a.io/v1/": auth("a"), "http://b.io:5000": auth("b") } } });
   assert.equal((await home.find("a.io"))?.username, "a");
   assert.equal((await home.find("b.io:5000"))?.username, "b");
@@ -152,7 +152,7 @@ for (const [what, content] of [
   ["a number for a helper", '{"credHelpers":{"ghcr.io":7},"auths":{}}'],
   ["an auth that is no string", '{"auths":{"ghcr.io":{"auth":["c2VjcmV0LXRleHQ6"]}}}'],
 ] as const) {
-  test(`\`findCredentials()\` refuses a file with ${what}, and quotes nothing of it`, async () => {
+  test(`\`findCredentials()\` refuses a file with ${what}, and does not quote it`, async () => {
     await using home = await Home.make({ [DOCKER]: content });
     await assert.rejects(home.find("ghcr.io"), (error) => {
       assert.ok(ShaleError.is(error, "CONFIGURATION_INVALID"));
@@ -162,7 +162,7 @@ for (const [what, content] of [
   });
 }
 
-test("`findCredentials()` asks the registry's own helper before the one for all, and that before the file", async () => {
+test("`findCredentials()` asks the registry's own helper, then the default helper, then the file", async () => {
   await using home = await Home.make({
     [DOCKER]: { credHelpers: { "a.io": "own" }, credsStore: "all", auths: { "c.io": auth("file"), "a.io": auth("wrong") } },
   });
@@ -176,7 +176,7 @@ test("`findCredentials()` asks the registry's own helper before the one for all,
   assert.equal((await home.find("c.io"))?.username, "file");
 });
 
-test("`findCredentials()` asks helpers for docker.io by the name they know, and reads identity tokens", async () => {
+test("`findCredentials()` asks helpers for docker.io by its key in Docker's files, and reads identity tokens", async () => {
   await using home = await Home.make({ [DOCKER]: { credHelpers: { "https://index.docker.io/v1/": "hub" } } });
   home.helper("hub", `echo "{\\"Username\\":\\"<token>\\",\\"Secret\\":\\"$server\\"}"`);
   assert.deepEqual(await home.find("docker.io", "library/alpine"), { identityToken: "https://index.docker.io/v1/" });
@@ -189,7 +189,7 @@ for (const [what, script] of [
   ["answers without end", "yes topsecret"],
   ["ends by a signal", "kill -9 $$"],
 ] as const) {
-  test(`\`findCredentials()\` names a helper that ${what}, and shows nothing that it said`, async () => {
+  test(`\`findCredentials()\` names a helper that ${what}, and does not show its output`, async () => {
     await using home = await Home.make({ [DOCKER]: { credsStore: "bad" } });
     home.helper("bad", script);
     await assert.rejects(home.find("ghcr.io"), (error) => {
@@ -200,7 +200,7 @@ for (const [what, script] of [
   });
 }
 
-test("`findCredentials()` names a helper that is not there, and one with a path for a name", async () => {
+test("`findCredentials()` names a missing helper, and one whose name is a path", async () => {
   for (const name of ["absent", "../../evil", "a b", ""]) {
     await using home = await Home.make({ [DOCKER]: { credHelpers: { "ghcr.io": name } } });
     if (name === "") assert.equal(await home.find("ghcr.io"), undefined);
@@ -208,13 +208,13 @@ test("`findCredentials()` names a helper that is not there, and one with a path 
   }
 });
 
-test("`findCredentials()` ends a helper that takes too long, and what it started", { timeout: 60_000 }, async () => {
+test("`findCredentials()` kills a helper that takes too long, and its children", { timeout: 60_000 }, async () => {
   await using home = await Home.make({ [DOCKER]: { credsStore: "slow" } });
   home.helper("slow", `sleep 3600 & echo $! > ${home.path}/pid; wait`);
   await assert.rejects(home.find("ghcr.io", "x", {}, 1500), { code: "CREDENTIAL_HELPER_FAILED" });
   const pid = Number(readFileSync(join(home.path, "pid"), "utf8"));
   await new Promise((resolve) => setTimeout(resolve, 200));
-  // dead, or a zombie that nobody has waited for
+  // dead, or a zombie
   const state = readStatus(pid);
   assert.ok(state === undefined || state === "Z", state);
 });

@@ -1,4 +1,4 @@
-/** Mirrors and certificates as containerd's and Docker's directories configure them. */
+/** Mirrors and certificates in the directories of containerd and Docker. */
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -29,7 +29,7 @@ async function hostsOf(registry: string, files: Readonly<Record<string, string>>
   return await findHosts(registry, { directories: roots, isPlain: () => false, isInsecure: () => false, ca: [] });
 }
 
-test("`findHosts()` gives the registry itself where nothing is configured", async () => {
+test("`findHosts()` returns the registry itself if nothing is configured", async () => {
   for (const [registry, base] of [
     ["docker.io", "https://registry-1.docker.io/v2"],
     ["localhost:5000", "https://localhost:5000/v2"],
@@ -71,7 +71,7 @@ test("`findHosts()` keeps the order of the file, whatever the names, and the reg
   assert.deepEqual(hosts[3]?.connectTimeout, 62_500);
 });
 
-test("`findHosts()` takes `server` for the registry, which is another host when it is at another address", async () => {
+test("`findHosts()` takes `server` for the registry, and for another host if its address differs", async () => {
   const here = await hostsOf("docker.io", { "first/docker.io/hosts.toml": 'server = "https://registry-1.docker.io"' });
   assert.deepEqual(
     here.map(({ name, mirror }) => [name, mirror]),
@@ -125,7 +125,7 @@ for (const [what, text] of [
   });
 }
 
-test("`findHosts()` keeps client certificates and unchecked ones to their own origin, authorities go along", async () => {
+test("`findHosts()` uses client certificates and `skip_verify` only for their own origin, authorities also for others", async () => {
   const { cert, key } = CERTIFICATE;
   const hosts = await hostsOf("a.test", {
     "first/a.test/hosts.toml": 'ca = "ca.pem"\nclient = [["c.pem", "k.pem"]]\nskip_verify = true',
@@ -137,7 +137,7 @@ test("`findHosts()` keeps client certificates and unchecked ones to their own or
   assert.deepEqual(hosts[0]?.tls(new URL("https://b.test/")), { ca: [AUTHORITY.cert], clients: [], verify: true });
 });
 
-/** A registry and its mirrors, and a client that is configured for them. */
+/** A registry, its mirrors, and a source that is configured for them. */
 class Mirrored implements AsyncDisposable {
   readonly harness: Harness;
   readonly mirrors: readonly TestRegistry[];
@@ -172,7 +172,7 @@ class Mirrored implements AsyncDisposable {
     return collect(source.readBlob(reference, descriptor, { avoid: new Set(avoid), onEvent }));
   }
 
-  /** Requests to each mirror, and to the registry at last. */
+  /** Requests to each mirror, then to the registry. */
   get counts(): readonly number[] {
     return [...this.mirrors, this.harness.registry].map(({ requests }) => requests.length);
   }
@@ -184,7 +184,7 @@ class Mirrored implements AsyncDisposable {
   }
 }
 
-test("`RegistrySource` asks the mirror, tells it which registry is meant, and leaves the registry alone", async () => {
+test("`RegistrySource` asks only the mirror, and names the registry in the request", async () => {
   await using mirrored = await Mirrored.start([{}]);
   await mirrored.resolve();
   assert.ok((await mirrored.read()).equals(mirrored.harness.bytes));
@@ -203,7 +203,7 @@ for (const [what, action] of [
   ["drops the connection", { kind: "drop" }],
   ["redirects in circles", { kind: "redirect", location: "/v2/team/app/manifests/v1" }],
 ] as const) {
-  test(`\`RegistrySource\` goes to the next host at once when a mirror ${what}`, async () => {
+  test(`\`RegistrySource\` asks the next host at once when a mirror ${what}`, async () => {
     await using mirrored = await Mirrored.start([{ faults: [{ match: /./, times: 99, action }] }, {}]);
     assert.equal(await mirrored.resolve(), mirrored.harness.image.manifest.digest);
     assert.ok((await mirrored.read()).equals(mirrored.harness.bytes));
@@ -216,7 +216,7 @@ for (const [what, action] of [
   });
 }
 
-test("`RegistrySource` goes to the next host when a mirror sends another manifest than the digest names", async () => {
+test("`RegistrySource` asks the next host when a mirror sends a manifest with another digest", async () => {
   await using mirrored = await Mirrored.start([{ faults: [{ match: /manifests/, times: 9, action: { kind: "flip", at: 30 } }] }]);
   const { source, reference, image } = mirrored.harness;
   const pinned = parseReference(`${mirrored.harness.registry.host}/team/app@${image.manifest.digest}`);
@@ -226,7 +226,7 @@ test("`RegistrySource` goes to the next host when a mirror sends another manifes
   assert.deepEqual(mirrored.counts, [2, 2]);
 });
 
-test("`RegistrySource` goes on at the byte where a mirror broke off, from the next host", async () => {
+test("`RegistrySource` resumes from the next host at the byte where a mirror's transfer broke", async () => {
   await using mirrored = await Mirrored.start([{ faults: [{ match: /blobs/, times: 9, action: { kind: "cut", after: 100_000 } }] }]);
   assert.ok((await mirrored.read()).equals(mirrored.harness.bytes));
   assert.deepEqual(mirrored.counts, [1, 1]);
@@ -251,13 +251,13 @@ test("`RegistrySource` asks an avoided host last", async () => {
   assert.deepEqual(mirrored.counts, [0, 1, 1]);
 });
 
-test("`RegistrySource` throws the registry's own failure when all hosts fail", async () => {
+test("`RegistrySource` throws the registry's own error when all hosts fail", async () => {
   await using mirrored = await Mirrored.start([{ faults: [{ match: /./, times: 9, action: { kind: "respond", status: 403 } }] }]);
   const absent = parseReference(`${mirrored.harness.registry.host}/no/such:tag`);
   await assert.rejects(mirrored.harness.source.resolve(absent), { code: "IMAGE_NOT_FOUND" });
 });
 
-test("`RegistrySource` leaves a mirror alone for a while that it could not reach", async () => {
+test("`RegistrySource` does not ask an unreachable mirror again for a while", async () => {
   await using mirrored = await Mirrored.start([{}]);
   await mirrored.mirrors[0]!.close();
   await mirrored.resolve();
@@ -265,7 +265,7 @@ test("`RegistrySource` leaves a mirror alone for a while that it could not reach
   assert.equal(mirrored.events.filter(({ kind }) => kind === "retrying").length, 1);
 });
 
-test("`RegistrySource` takes no mirror's word for a tag that may only be pulled from", async () => {
+test("`RegistrySource` does not resolve tags with a mirror that can only pull", async () => {
   await using mirrored = await Mirrored.start([{}], 'capabilities = ["pull"]');
   await mirrored.resolve();
   assert.deepEqual(mirrored.counts, [0, 1]);
@@ -273,7 +273,7 @@ test("`RegistrySource` takes no mirror's word for a tag that may only be pulled 
   assert.deepEqual(mirrored.counts, [1, 1]);
 });
 
-test("`RegistrySource` gives the one set of credentials to the registry, and to mirrors only what is theirs by name", async () => {
+test("`RegistrySource` sends one set of credentials only to the registry, and mirrors only those for their name", async () => {
   const account = { kind: "basic", username: "mirror", password: "its-own" } as const;
   const registryAccount = { username: "registry", password: "topsecret" };
   await using single = await Mirrored.start([{ auth: account }], "", { credentials: registryAccount });
@@ -291,7 +291,7 @@ test("`RegistrySource` gives the one set of credentials to the registry, and to 
   assert.deepEqual(asked, [`${named.mirrors[0]!.host}/team/app`]);
 });
 
-test("`RegistrySource` sends a mirror's own headers to it, and not to where it redirects", async () => {
+test("`RegistrySource` sends a mirror's configured headers to it, and not to its redirect targets", async () => {
   await using storage = await startRegistry({ address: "127.0.0.3" });
   await using mirrored = await Mirrored.start([{}], 'header = { x-key = "topsecret" }');
   storage.push("team/app", "v1", mirrored.harness.image);
@@ -311,7 +311,7 @@ interface Secure {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A registry with TLS, and a directory to configure it by. */
+/** A registry with TLS, and its configuration directory. */
 async function startSecure(options: Partial<RegistryOptions> = {}): Promise<Secure> {
   const registry = await startRegistry({ tls: CERTIFICATE, ...options });
   const harness = new Harness(registry, {});
@@ -345,7 +345,7 @@ test("`RegistrySource` trusts an authority given by option, by Docker's director
   await secure.resolve();
 });
 
-test("`RegistrySource` takes any certificate of the hosts that are named insecure, and of no other", async () => {
+test("`RegistrySource` accepts any certificate only of the hosts named insecure", async () => {
   await using secure = await startSecure();
   await secure.resolve({ insecure: [secure.registry.host] });
   await secure.resolve({ insecure: true });
@@ -354,7 +354,7 @@ test("`RegistrySource` takes any certificate of the hosts that are named insecur
   await secure.resolve();
 });
 
-test("`RegistrySource` shows a client certificate from Docker's directory", async () => {
+test("`RegistrySource` sends a client certificate from Docker's directory", async () => {
   await using secure = await startSecure({ tls: { ...CERTIFICATE, clientCa: AUTHORITY.cert } });
   const client = await AUTHORITY.issue();
   const directory = join(secure.directory, secure.registry.host);

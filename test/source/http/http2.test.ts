@@ -1,4 +1,4 @@
-/** HTTP/2: the same bytes, whatever becomes of streams and connections. */
+/** HTTP/2: the same bytes despite broken streams and connections. */
 import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
@@ -16,14 +16,14 @@ async function start(source: RegistrySourceOptions = {}, registry: RegistryOptio
   return startHarness({ tls, ...registry }, { http2: true, plainHttp: false, ca: authority.cert, ...source });
 }
 
-/** What each request for the blob was answered, and with how many bytes. */
+/** Status and body size of each answer to a request for the blob. */
 function answers({ registry }: Harness): readonly unknown[] {
   return registry.requestsTo(/blobs/).map(({ status, headers, bytes }) => [status, headers["range"], bytes]);
 }
 
 const versions = ({ registry }: Harness): ReadonlySet<string> => new Set(registry.requests.map(({ httpVersion }) => httpVersion));
 
-test("`RegistrySource` speaks HTTP/2 only if it is told to, and only with who knows it", async () => {
+test("`RegistrySource` uses HTTP/2 only if enabled, and only with servers that support it", async () => {
   for (const [http2, server, version] of [
     [false, true, "1.1"],
     [true, true, "2.0"],
@@ -37,7 +37,7 @@ test("`RegistrySource` speaks HTTP/2 only if it is told to, and only with who kn
   }
 });
 
-test("`RegistrySource` gets tokens, follows redirects and gives ranges over HTTP/2", async () => {
+test("`RegistrySource` gets tokens, follows redirects and reads ranges over HTTP/2", async () => {
   await using harness = await start(
     { credentials: { username: "u", password: "p" } },
     { auth: { kind: "token", username: "u", password: "p" } },
@@ -54,7 +54,7 @@ test("`RegistrySource` gets tokens, follows redirects and gives ranges over HTTP
   assert.deepEqual([asked?.httpVersion, asked?.headers["authorization"], asked?.headers["range"]], ["2.0", undefined, "bytes=1000-5999"]);
 });
 
-test("`readBlob()` asks for the rest when a stream is reset, while another stream of the connection goes on", async () => {
+test("`readBlob()` requests the rest when a stream is reset, while another stream of the connection continues", async () => {
   await using harness = await start();
   harness.registry.misbehave({ match: /blobs/, action: { kind: "cut", after: 100_000 } });
   harness.registry.misbehave({ match: /blobs/, action: { kind: "drip", bytes: 100_000, everyMs: 100 } });
@@ -66,7 +66,7 @@ test("`readBlob()` asks for the rest when a stream is reset, while another strea
 
 type Handle = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** Sends the beginning of the blob, then does something to its stream or connection. */
+/** Sends the beginning of the blob, then disturbs its stream or connection. */
 function afterBeginning(harness: Harness, act: (response: Http2ServerResponse) => void): Handle {
   return (_request, response) => {
     response.writeHead(200, { "content-length": BLOB_SIZE });
@@ -82,7 +82,7 @@ for (const [what, act] of [
   ["refuses the stream", ({ stream }: Http2ServerResponse) => stream.close(7)],
   ["calms us down (ENHANCE_YOUR_CALM)", ({ stream }: Http2ServerResponse) => stream.close(11)],
 ] as const) {
-  test(`\`readBlob()\` takes the rest over a new stream when the server ${what}`, async () => {
+  test(`\`readBlob()\` reads the rest over a new stream when the server ${what}`, async () => {
     await using harness = await start();
     harness.registry.misbehave({ match: /blobs/, action: { kind: "handle", handle: afterBeginning(harness, act) } });
     assert.ok((await harness.read()).equals(harness.bytes));
@@ -90,7 +90,7 @@ for (const [what, act] of [
   });
 }
 
-test("`readBlob()` lets a stream end whose connection the server is leaving, and asks for the next blob on another one", async () => {
+test("`readBlob()` finishes a stream of a connection that the server is closing, and requests the next blob on another one", async () => {
   await using harness = await start();
   const handle = afterBeginning(harness, (response) => {
     response.stream.session?.goaway(0);
@@ -103,7 +103,7 @@ test("`readBlob()` lets a stream end whose connection the server is leaving, and
   assert.ok(sent.length === 2 || sent[1] === `bytes=100000-${BLOB_SIZE - 1}`);
 });
 
-test("`readBlob()` leaves a stream that stalls and asks for the rest, over the same connection", async () => {
+test("`readBlob()` abandons a stalled stream and requests the rest over the same connection", async () => {
   await using harness = await start({ http: { stallTimeout: 300 } });
   harness.registry.misbehave({ match: /blobs/, action: { kind: "stall", after: 100_000 } });
   assert.ok((await harness.read()).equals(harness.bytes));
@@ -113,14 +113,14 @@ test("`readBlob()` leaves a stream that stalls and asks for the rest, over the s
   ]);
 });
 
-test("`readBlob()` gives up a server that stalls every time, after `tries` without progress", async () => {
+test("`readBlob()` gives up on a server that always stalls, after `tries` without progress", async () => {
   await using harness = await start({ http: { stallTimeout: 200 } });
   harness.registry.misbehave({ match: /blobs/, times: 9, action: { kind: "stall", after: 0 } });
   await assert.rejects(harness.read(), { code: "REGISTRY_UNREACHABLE" });
   assert.equal(harness.registry.requestsTo(/blobs/).length, 3);
 });
 
-test("`readBlob()` is not kept waiting by bodies of the same connection that nobody reads", async () => {
+test("`readBlob()` is not blocked by unread bodies of the same connection", async () => {
   await using harness = await start();
   const { source, reference, descriptor } = harness;
   const paused = await Promise.all(
@@ -134,7 +134,7 @@ test("`readBlob()` is not kept waiting by bodies of the same connection that nob
   for (const body of paused) await body.return?.();
 });
 
-test("`readBlob()` over HTTP/2 ends with the signal's reason, and other streams go on", async () => {
+test("`readBlob()` over HTTP/2 ends with the signal's reason, and other streams continue", async () => {
   await using harness = await start();
   const abort = new AbortController();
   harness.registry.misbehave({ match: /blobs/, action: { kind: "stall", after: 1000 } });

@@ -14,7 +14,7 @@ function choose(env: Readonly<Record<string, string>>, url: string): string | un
   return proxyFromEnvironment(env)(new URL(url))?.href;
 }
 
-test("`proxyFromEnvironment()` takes the proxy of the URL's scheme, in lower case first, ALL_PROXY failing that", () => {
+test("`proxyFromEnvironment()` uses the proxy of the URL's scheme, lower case first, then ALL_PROXY", () => {
   const env = { HTTP_PROXY: "http://plain:1", HTTPS_PROXY: "http://upper:1", https_proxy: "lower:2" };
   assert.equal(choose(env, "http://r.test/"), "http://plain:1/");
   assert.equal(choose(env, "https://r.test/"), "http://lower:2/");
@@ -22,7 +22,7 @@ test("`proxyFromEnvironment()` takes the proxy of the URL's scheme, in lower cas
   assert.equal(choose({ HTTP_PROXY: "http://plain:1", https_proxy: "" }, "https://r.test/"), undefined);
 });
 
-test("`proxyFromEnvironment()` leaves out what NO_PROXY names, and this machine always", () => {
+test("`proxyFromEnvironment()` uses no proxy for the entries of NO_PROXY and for this machine", () => {
   const cases: readonly (readonly [string, string, boolean])[] = [
     ["", "https://r.test/", true],
     ["r.test", "https://r.test/", false],
@@ -59,7 +59,7 @@ test("`proxyFromEnvironment()` leaves out what NO_PROXY names, and this machine 
   }
 });
 
-test("`proxyFromEnvironment()` refuses what is no URL of a proxy, and does not show it", () => {
+test("`proxyFromEnvironment()` refuses text that is not the URL of a proxy, and does not show it", () => {
   for (const text of ["http://[", "file:///topsecret", "ftp://user:topsecret@p"]) {
     assert.throws(
       () => proxyFromEnvironment({ HTTPS_PROXY: text }),
@@ -68,7 +68,7 @@ test("`proxyFromEnvironment()` refuses what is no URL of a proxy, and does not s
   }
 });
 
-/** A proxy that takes every name for 127.0.0.1. */
+/** A proxy that resolves every name to 127.0.0.1. */
 class Proxy implements AsyncDisposable {
   readonly #server: Server = createServer();
   readonly seen: string[] = [];
@@ -115,7 +115,7 @@ class Proxy implements AsyncDisposable {
   }
 }
 
-test("`RegistrySource` reads by a proxy what is plain, with the proxy's own credentials", async () => {
+test("`RegistrySource` sends plain HTTP through a proxy, with the proxy's credentials", async () => {
   await using proxy = await Proxy.start();
   await using harness = new Harness(await startRegistry(), {});
   const port = harness.registry.host.split(":")[1];
@@ -130,7 +130,7 @@ test("`RegistrySource` reads by a proxy what is plain, with the proxy's own cred
   assert.ok(harness.registry.requests.every(({ headers }) => headers["proxy-authorization"] === undefined));
 });
 
-test("`RegistrySource` tunnels TLS through a proxy, and checks the registry's certificate at the other end", async () => {
+test("`RegistrySource` tunnels TLS through a proxy, and verifies the registry's certificate", async () => {
   const authority = await makeAuthority("proxy test");
   await using proxy = await Proxy.start();
   await using harness = new Harness(await startRegistry({ tls: await authority.issue("DNS:registry.invalid") }), {});
@@ -148,7 +148,7 @@ test("`RegistrySource` tunnels TLS through a proxy, and checks the registry's ce
   await other.close();
 });
 
-test("`RegistrySource` says that it cannot reach the registry when the proxy refuses", async () => {
+test("`RegistrySource` fails with REGISTRY_UNREACHABLE when the proxy refuses", async () => {
   const server = createServer((_, response) => response.writeHead(407).end());
   server.on("connect", (_, socket) => socket.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"));
   server.listen(0, "127.0.0.1");

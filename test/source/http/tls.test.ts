@@ -15,7 +15,7 @@ import { RegistrySource } from "../../../src/source/registry/registry-source.ts"
 import { startRegistry } from "../../../src/testing/index.ts";
 import { QUICK } from "../registry-harness.ts";
 
-/** A certificate for 127.0.0.1, signed by itself. */
+/** A self-signed certificate for 127.0.0.1. */
 function makeCertificate(): { key: string; cert: string } {
   const directory = mkdtempSync(join(tmpdir(), "shale-tls-"));
   const [key, cert] = [join(directory, "key.pem"), join(directory, "cert.pem")];
@@ -62,7 +62,7 @@ async function trusting(run: () => Promise<void>): Promise<void> {
   }
 }
 
-test("`RegistrySource` refuses a certificate of an unknown authority, at the first try", async () => {
+test("`RegistrySource` refuses a certificate of an unknown authority without a retry", async () => {
   let requests = 0;
   await using registry = new SecureRegistry(() => requests++);
   await assert.rejects(
@@ -83,7 +83,7 @@ test("`RegistrySource` follows no redirect from https to plain http", async () =
   });
 });
 
-test("`RegistrySource` asks no plain http token server for an https registry", async () => {
+test("`RegistrySource` requests no token over plain http for an https registry", async () => {
   await trusting(async () => {
     await using plain = await startRegistry({ auth: { kind: "token" } });
     await using registry = new SecureRegistry((_request, response) => {

@@ -15,7 +15,7 @@ import { temporaryDirectory } from "../../support/temporary-directory.ts";
 interface Place extends AsyncDisposable {
   readonly store: Store;
   readonly directory: string;
-  /** Writes the archive under this name, and pulls it. */
+  /** Writes the archive to a file and pulls it; `form` is the reference with FILE for the path. */
   pull(form: string, archive: readonly TestEntry[] | Buffer, options?: PullOptions): Promise<Image>;
   again(reference: string, options?: PullOptions): Promise<Image>;
 }
@@ -59,7 +59,7 @@ async function motd(image: Image): Promise<string> {
   return readFile(join(image.layers[0]!, "etc/motd"), "utf8");
 }
 
-/** What the archive does not leave in the store: spooled bytes, nor anything of a failed pull. */
+/** Remains in staging: spooled bytes, or data of a failed pull. */
 function staged(store: Store): string[] {
   const names = readdirSync(join(store.path, "staging"), { recursive: true, encoding: "utf8" });
   return names.filter((name) => !/^(?:downloads|work-[0-9a-f]+(?:\/owner|\/chunks-\d+(?:\/.*)?)?)$/.test(name));
@@ -79,7 +79,7 @@ for (const [form, how] of [
   });
 }
 
-test("`pull()` reads an OCI archive by digest: an image that the index does not list by itself", async () => {
+test("`pull()` reads an OCI archive by the digest of an image that the index does not list", async () => {
   await using here = await place();
   const [one, two] = [await makeImage(), await makeImage("another\n")];
   const index = buildImageIndex([one]);
@@ -89,7 +89,7 @@ test("`pull()` reads an OCI archive by digest: an image that the index does not 
   await assert.rejects(here.pull(`oci-archive:FILE@sha256:${"0".repeat(64)}`, entries), { code: "BLOB_NOT_FOUND" });
 });
 
-test("`pull()` reads what docker save wrote before version 25: plain layers, a symlink for one that is there twice", async () => {
+test("`pull()` reads the format of docker save before version 25: uncompressed layers, a symlink for a repeated layer", async () => {
   await using here = await place();
   const made = await makeImage();
   const image = await here.pull("docker-archive:FILE", dockerEntries(made, ["app:1"]));
@@ -175,7 +175,7 @@ test("`pull()` refuses an archive whose compressed stream is damaged after its f
   assert.deepEqual(staged(here.store), []);
 });
 
-test("`pull()` takes the manifest of a Docker archive that is a layout as well", async () => {
+test("`pull()` uses the manifest of a Docker archive that is also an image layout", async () => {
   await using here = await place();
   const made = await makeImage();
   const annotations = { "io.containerd.image.name": "docker.io/library/app:1" };
@@ -193,7 +193,7 @@ async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8A
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 
-test("`pull()` reads standard input, and calls the image what the archive calls it, or what the caller does", async () => {
+test("`pull()` reads standard input, and takes the image's name from the archive or from the caller", async () => {
   await using here = await place();
   const made = await makeImage();
   const archive = await tarOf(dockerEntries(made, ["app:1"]));
@@ -211,7 +211,7 @@ test("`pull()` reads standard input, and calls the image what the archive calls 
   assert.deepEqual(staged(here.store), []);
 });
 
-test("`pull()` needs a name for standard input that has none, and asks for none when the policy is never", async () => {
+test("`pull()` needs a name for an unnamed image from standard input, except with the policy `never`", async () => {
   await using here = await place();
   const archive = await tarOf(layoutEntries(await makeImage(), "latest"));
   await assert.rejects(here.again("oci-archive:-", { input: inPieces(archive, 4096) }), { code: "REFERENCE_INVALID" });
@@ -220,7 +220,7 @@ test("`pull()` needs a name for standard input that has none, and asks for none 
   });
 });
 
-test("`pull()` sees that the archive under a name is another one, and makes do with the store when it is gone", async () => {
+test("`pull()` notices a replaced archive, and uses the store's image when the archive is missing", async () => {
   await using here = await place();
   const first = await here.pull("docker-archive:FILE", dockerEntries(await makeImage()));
   const second = await here.pull("docker-archive:FILE", dockerEntries(await makeImage("new\n")));
@@ -232,7 +232,7 @@ test("`pull()` sees that the archive under a name is another one, and makes do w
   assert.equal(third.manifestDigest, second.manifestDigest);
 });
 
-test("`pull()` stops spooling at the limit, and when it is told to stop", async () => {
+test("`pull()` stops spooling at the limit and on abort", async () => {
   await using here = await place({ limits: { imageBytes: 10_000 } });
   const endless = async function* (): AsyncGenerator<Uint8Array> {
     for (;;) yield Buffer.alloc(1000);
@@ -259,7 +259,7 @@ test("`pull()` refuses an archive of 100,001 entries, and reads one of 100,000",
 
 const EVIL = "../../../../../../../../tmp/shale-evil";
 
-/** Each breaks the archive of a good image. */
+/** Each damages the archive of a valid image. */
 const HOSTILE: readonly (readonly [what: string, form: "oci" | "docker", change: (entries: TestEntry[]) => TestEntry[], code: string])[] = [
   ["a manifest.json that names a layer outside", "docker", (all) => renamed(all, "layer0/layer.tar", EVIL), "SOURCE_INVALID"],
   ["a manifest.json that names an absolute path", "docker", (all) => renamed(all, "layer0/layer.tar", "/etc/passwd"), "SOURCE_INVALID"],
@@ -359,7 +359,7 @@ for (const [what, form, change, code] of HOSTILE) {
   });
 }
 
-test("`pull()` refuses an archive that is cut off anywhere, or is none", async () => {
+test("`pull()` refuses an archive that is cut off anywhere, or another file", async () => {
   await using here = await place();
   const archive = await tarOf(dockerEntries(await makeImage()));
   const end = archive.length - 1024;

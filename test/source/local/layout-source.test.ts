@@ -40,7 +40,7 @@ async function makeLayout(tags: readonly string[] = ["1.0"]): Promise<Layout> {
   return new Layout(directory, image);
 }
 
-test("`LayoutSource` finds a manifest by tag, and the only one without", async () => {
+test("`LayoutSource` finds a manifest by tag, and the only manifest without a tag", async () => {
   await using layout = await makeLayout();
   for (const reference of [layout.reference("1.0"), layout.reference()]) {
     const { bytes, descriptor } = await layout.source.resolve(reference);
@@ -49,7 +49,7 @@ test("`LayoutSource` finds a manifest by tag, and the only one without", async (
   }
 });
 
-test("`LayoutSource` reads an image index and the manifests that it names", async () => {
+test("`LayoutSource` reads an image index and its manifests", async () => {
   await using layout = await makeLayout();
   const index = buildImageIndex([layout.image]);
   await writeLayout(layout.directory, { multi: index });
@@ -59,7 +59,7 @@ test("`LayoutSource` reads an image index and the manifests that it names", asyn
   assert.deepEqual(child.bytes, layout.image.manifest.content);
 });
 
-test("`LayoutSource` finds no absent tag, and no single image among several", async () => {
+test("`LayoutSource` refuses a missing tag, and no tag if several images exist", async () => {
   await using layout = await makeLayout();
   await assert.rejects(layout.source.resolve(layout.reference("2.0")), { code: "IMAGE_NOT_FOUND" });
   await writeLayout(layout.directory, { a: layout.image, b: buildImage({ layers: [] }) });
@@ -138,6 +138,6 @@ for (const [what, file, content, code] of DAMAGE) {
   });
 }
 
-test("`LayoutSource` refuses a directory that is absent", async () => {
+test("`LayoutSource` refuses a missing directory", async () => {
   await assert.rejects(new LayoutSource().resolve(parseReference("oci:/absent/for/sure")), { code: "SOURCE_INVALID" });
 });

@@ -1,4 +1,4 @@
-/** What each fault of a registry costs: every request for the blob, and every byte that was sent for it. */
+/** The cost of each fault of a registry: all requests for the blob, and all bytes that were sent for it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SourceEvent } from "../../../src/source/source.ts";
@@ -13,7 +13,7 @@ const TOLD: FaultAction = { kind: "respond", status: 503, headers: { "retry-afte
 interface Case {
   readonly name: string;
   readonly actions: readonly FaultAction[];
-  /** Status, first byte asked for (-1: no Range), bytes sent. */
+  /** Status, first requested byte (-1: no Range), bytes sent. */
   readonly requests: readonly (readonly [status: number, start: number, bytes: number])[];
   readonly code?: string;
   readonly atLeastMs?: number;
@@ -146,7 +146,7 @@ for (const { name, actions, requests, code, atLeastMs = 0 } of CASES) {
       seen,
       requests.map(([answered, start]) => [answered, start]),
     );
-    // what a client that has gone away was still to be sent is not seen by it
+    // bytes sent after the client disconnected do not reach it
     assert.ok(
       harness.registry.bytesSent <= sum && (code !== undefined || harness.registry.bytesSent >= SIZE),
       `${harness.registry.bytesSent} of ${sum}`,
@@ -154,7 +154,7 @@ for (const { name, actions, requests, code, atLeastMs = 0 } of CASES) {
   });
 }
 
-test("`readBlob()` gives up a server that sends next to nothing in each of its answers", async () => {
+test("`readBlob()` gives up on a server that sends almost nothing in each answer", async () => {
   await using harness = await startHarness();
   harness.registry.misbehave({ match: BLOB, times: 1000, action: { kind: "cut", after: 10 } });
   await assert.rejects(harness.read(), { code: "REGISTRY_UNREACHABLE" });
@@ -162,7 +162,7 @@ test("`readBlob()` gives up a server that sends next to nothing in each of its a
   assert.equal(harness.registry.bytesSent, 30);
 });
 
-test("`readBlob()` gets one new token when the old one expires in the middle, and takes no byte twice", async () => {
+test("`readBlob()` gets one new token when the old one expires during the transfer, and yields no byte twice", async () => {
   await using harness = await startHarness({ auth: { kind: "token" } });
   harness.registry.misbehave({ match: BLOB, after: 1, action: CUT }, { match: BLOB, after: 1, action: { kind: "revoke-tokens" } });
   assert.ok((await harness.read()).equals(harness.bytes));
@@ -178,7 +178,7 @@ test("`readBlob()` gets one new token when the old one expires in the middle, an
   assert.equal(harness.registry.requestsTo(/token/).length, 2);
 });
 
-test("`readBlob()` waits longer each time, never the same, and within the policy", async () => {
+test("`readBlob()` doubles its delay with jitter, within the policy", async () => {
   const policy = { tries: 5, firstDelayMs: 16, maxDelayMs: 100 };
   const all: number[][] = [];
   for (let round = 0; round < 4; round++) {

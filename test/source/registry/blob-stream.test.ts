@@ -21,7 +21,7 @@ test("`readBlob()` starts at the offset and stops after the length", async () =>
   assert.equal(harness.registry.bytesSent, BLOB_SIZE - 1000 + 5 + 7);
 });
 
-test("`readBlob()` asks for nothing when nothing is left", async () => {
+test("`readBlob()` sends no request for an empty range", async () => {
   await using harness = await startHarness();
   assert.equal((await harness.read({ offset: BLOB_SIZE })).length, 0);
   assert.equal((await harness.read({ offset: 5, length: 0 })).length, 0);
@@ -35,7 +35,7 @@ test("`readBlob()` refuses an offset or length outside the blob", async () => {
   }
 });
 
-test("`readBlob()` goes on by Range where a connection broke", async () => {
+test("`readBlob()` resumes with a Range request where a connection broke", async () => {
   await using harness = await startHarness();
   harness.registry.misbehave(
     { match: BLOB, action: { kind: "cut", after: 100_000 } },
@@ -45,14 +45,14 @@ test("`readBlob()` goes on by Range where a connection broke", async () => {
   assert.deepEqual(harness.ranges, [-1, 100_000, 150_000]);
 });
 
-test("`readBlob()` survives more breaks than tries as long as each brings bytes", async () => {
+test("`readBlob()` survives more breaks than tries if each connection makes progress", async () => {
   await using harness = await startHarness();
   harness.registry.misbehave({ match: BLOB, times: 9, action: { kind: "cut", after: 30_000 } });
   assert.ok((await harness.read()).equals(harness.bytes));
   assert.equal(harness.ranges.length, 10);
 });
 
-test("`readBlob()` gives up after the policy's tries without progress, and has yielded what came", async () => {
+test("`readBlob()` gives up after the policy's tries without progress, and has yielded the bytes received", async () => {
   await using harness = await startHarness();
   harness.registry.misbehave(
     { match: BLOB, action: { kind: "cut", after: 1000 } },
@@ -69,7 +69,7 @@ test("`readBlob()` gives up after the policy's tries without progress, and has y
   assert.deepEqual(harness.ranges, [-1, 1000, 1000]);
 });
 
-test("`readBlob()` passes over what a server sends again when it ignores Range", async () => {
+test("`readBlob()` skips the bytes that it has when a server ignores Range", async () => {
   await using harness = await startHarness();
   harness.registry.misbehave({ match: BLOB, action: { kind: "cut", after: 100_000 } }, { match: BLOB, action: { kind: "ignore-range" } });
   assert.ok((await harness.read()).equals(harness.bytes));
@@ -85,7 +85,7 @@ for (const [what, headers] of [
   ["ends before it starts", { "content-range": `bytes 1000-999/${BLOB_SIZE}` }],
   ["ends beyond what was asked", { "content-range": `bytes 1000-${BLOB_SIZE}/*` }],
 ] as const) {
-  test(`\`readBlob()\` does without ranges when a partial answer ${what}`, async () => {
+  test(`\`readBlob()\` falls back to a request without Range when a partial answer ${what}`, async () => {
     await using harness = await startHarness();
     harness.registry.misbehave({ match: BLOB, action: { kind: "headers", headers } });
     assert.ok((await harness.read({ offset: 1000 })).equals(harness.bytes.subarray(1000)));
@@ -93,7 +93,7 @@ for (const [what, headers] of [
   });
 }
 
-test("`readBlob()` does without ranges after a 416, and refuses one to a request without", async () => {
+test("`readBlob()` falls back to a request without Range after a 416, and refuses a 416 to such a request", async () => {
   await using harness = await startHarness();
   harness.registry.misbehave({ match: BLOB, action: { kind: "respond", status: 416 } });
   assert.ok((await harness.read({ offset: 1000 })).equals(harness.bytes.subarray(1000)));
@@ -105,7 +105,7 @@ test("`readBlob()` does without ranges after a 416, and refuses one to a request
   await assert.rejects(harness.read(), { code: "REGISTRY_ERROR" });
 });
 
-test("`readBlob()` asks on when a partial answer is shorter than what was asked for", async () => {
+test("`readBlob()` requests the rest when a partial answer is shorter than requested", async () => {
   await using harness = await startHarness();
   const headers = { "content-range": `bytes 1000-1099/${BLOB_SIZE}` };
   harness.registry.misbehave({ match: BLOB, action: { kind: "respond", status: 206, headers, body: harness.bytes.subarray(1000, 1100) } });
@@ -113,7 +113,7 @@ test("`readBlob()` asks on when a partial answer is shorter than what was asked 
   assert.deepEqual(harness.ranges, [1000, 1100]);
 });
 
-test("`readBlob()` refuses a blob that the server says is of another size", async () => {
+test("`readBlob()` refuses a blob whose size differs in the server's answer", async () => {
   await using harness = await startHarness();
   for (const size of [BLOB_SIZE - 1, BLOB_SIZE + 1]) {
     for (const offset of [0, 10]) {
@@ -129,7 +129,7 @@ test("`readBlob()` refuses a blob that the server says is of another size", asyn
   }
 });
 
-test("`readBlob()` stops at the first byte too many, however many follow", async () => {
+test("`readBlob()` stops at the first extra byte", async () => {
   await using harness = await startHarness();
   harness.registry.misbehave({ match: BLOB, action: { kind: "extend", bytes: 64 << 20 } });
   let received = 0;
@@ -142,7 +142,7 @@ test("`readBlob()` stops at the first byte too many, however many follow", async
   assert.ok(received <= BLOB_SIZE);
 });
 
-test("`readBlob()` refuses a body that ends properly before its time", async () => {
+test("`readBlob()` refuses a complete body with too few bytes", async () => {
   await using harness = await startHarness();
   const chunked: FaultAction = {
     kind: "handle",
@@ -155,7 +155,7 @@ test("`readBlob()` refuses a body that ends properly before its time", async () 
   await assert.rejects(harness.read(), (error) => ShaleError.is(error, "SIZE_MISMATCH") && error.detail.actual === 5000);
 });
 
-test("`readBlob()` yields wrong bytes of the right length as they are: the caller hashes", async () => {
+test("`readBlob()` yields wrong bytes of the right length unchanged, because the caller hashes them", async () => {
   await using harness = await startHarness();
   harness.registry.misbehave({ match: BLOB, action: { kind: "flip", at: 123_456 } });
   const got = await harness.read();
@@ -163,7 +163,7 @@ test("`readBlob()` yields wrong bytes of the right length as they are: the calle
   assert.equal((got[123_456] ?? 0) ^ (harness.bytes[123_456] ?? 0), 1);
 });
 
-test("`readBlob()` goes on by Range when the server stalls or drips", async () => {
+test("`readBlob()` resumes with a Range request when the server stalls or sends single bytes", async () => {
   await using harness = await startHarness({}, { http: { stallTimeout: 150 } });
   harness.registry.misbehave(
     { match: BLOB, action: { kind: "stall", after: 100_000 } },
@@ -174,7 +174,7 @@ test("`readBlob()` goes on by Range when the server stalls or drips", async () =
   assert.deepEqual(harness.ranges.slice(0, 2), [-1, 100_000]);
 });
 
-test("`readBlob()` does not hold a slow reader against the server", async () => {
+test("`readBlob()` does not take a slow reader for a stalled server", async () => {
   await using harness = await startHarness({}, { http: { stallTimeout: 100 } });
   const big = bytesBlob(Buffer.alloc(8 << 20, "x"), "application/vnd.oci.image.layer.v1.tar");
   harness.registry.pushBlob("team/app", big);
@@ -208,7 +208,7 @@ test("`readBlob()` pauses the connection while the reader is busy", async () => 
   assert.equal(produced, big.size);
 });
 
-test("`readBlob()` ends the transfer when the loop is left", async () => {
+test("`readBlob()` ends the transfer when the reader leaves the loop", async () => {
   await using harness = await startHarness();
   const closed = Promise.withResolvers<void>();
   const endless: FaultAction = {
@@ -254,7 +254,7 @@ test("`readBlob()` reports a missing blob", async () => {
   );
 });
 
-test("`readBlob()` tries again when a busy registry answers the resume", async () => {
+test("`readBlob()` retries when a busy registry answers the resumed request", async () => {
   await using harness = await startHarness({}, { retry: QUICK });
   harness.registry.misbehave(
     { match: BLOB, action: { kind: "cut", after: 10_000 } },
@@ -264,7 +264,7 @@ test("`readBlob()` tries again when a busy registry answers the resume", async (
   assert.deepEqual(harness.ranges, [-1, 10_000, 10_000, 10_000]);
 });
 
-test("`readBlob()` reads several blobs at once", async () => {
+test("`readBlob()` reads several blobs concurrently", async () => {
   await using harness = await startHarness();
   const streams = Array.from({ length: 10 }, () => collect(harness.source.readBlob(harness.reference, harness.descriptor)));
   for (const bytes of await Promise.all(streams)) assert.ok(bytes.equals(harness.bytes));

@@ -1,4 +1,4 @@
-/** Layers with `urls`: a stranger says where to ask. */
+/** Layers with `urls`, which the image's maker chose. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -22,7 +22,7 @@ const BLOB = bytesBlob(BYTES, TYPE);
 
 class Place implements AsyncDisposable {
   readonly harness: Harness;
-  /** Outside, with the blob, as `files/VERSION/blobs/DIGEST`. */
+  /** A public server with the blob at `files/VERSION/blobs/DIGEST`. */
   readonly elsewhere: TestRegistry;
   readonly events: SourceEvent[] = [];
 
@@ -58,13 +58,13 @@ class Place implements AsyncDisposable {
   }
 }
 
-test("`readBlob()` never follows the URLs of a layer by default, and says that there are some", async () => {
+test("`readBlob()` does not follow the URLs of a layer by default, and mentions the option in the error", async () => {
   await using place = await Place.start({ allowForeignLayers: undefined });
   await assert.rejects(place.read(place.url), { code: "BLOB_NOT_FOUND" });
   assert.equal(place.elsewhere.requests.length, 0);
 });
 
-test("`readBlob()` with `allowForeignLayers` asks the registry first, then the URL, which learns nothing of who asks", async () => {
+test("`readBlob()` with `allowForeignLayers` asks the registry first, then the URL without credentials", async () => {
   await using place = await Place.start();
   assert.ok((await place.read(place.url)).equals(BYTES));
   const [request, ...more] = place.elsewhere.requests;
@@ -73,14 +73,14 @@ test("`readBlob()` with `allowForeignLayers` asks the registry first, then the U
   assert.deepEqual(place.events, [{ kind: "serving", host: place.elsewhere.host, mirror: true }]);
 });
 
-test("`readBlob()` asks no URL for a layer that the registry has", async () => {
+test("`readBlob()` requests no URL for a layer that the registry has", async () => {
   await using place = await Place.start();
   place.harness.registry.pushBlob("team/app", BLOB);
   assert.ok((await place.read(place.url)).equals(BYTES));
   assert.equal(place.elsewhere.requests.length, 0);
 });
 
-test("`readBlob()` goes on at the URL where the connection broke, and takes each byte once", async () => {
+test("`readBlob()` resumes at the URL where the connection broke, and yields each byte once", async () => {
   await using place = await Place.start();
   place.elsewhere.misbehave({ match: /blobs/, action: { kind: "cut", after: 40_000 } });
   assert.ok((await place.read(place.url)).equals(BYTES));
@@ -92,7 +92,7 @@ test("`readBlob()` goes on at the URL where the connection broke, and takes each
   assert.equal(place.elsewhere.bytesSent, BYTES.length);
 });
 
-test("`readBlob()` takes the next URL when one fails, and the last one's word when all do", async () => {
+test("`readBlob()` requests the next URL when one fails, and throws the last one's error when all fail", async () => {
   await using place = await Place.start();
   place.elsewhere.misbehave({ match: /first/, times: 9, action: { kind: "respond", status: 503 } });
   assert.ok((await place.read(place.url.replace("files", "first"), place.url)).equals(BYTES));
@@ -100,7 +100,7 @@ test("`readBlob()` takes the next URL when one fails, and the last one's word wh
   await assert.rejects(place.read(place.url.replace("files", "second"), place.url.replace("files", "third")), { code: "BLOB_NOT_FOUND" });
 });
 
-test("`readBlob()` refuses a URL that redirects to plain http, or to an address inside", async () => {
+test("`readBlob()` refuses a URL that redirects to plain http or to a private address", async () => {
   await using place = await Place.start();
   for (const location of ["http://127.0.0.3/x", "https://127.0.0.4/x", "https://169.254.169.254/latest/meta-data", "file:///etc/passwd"]) {
     place.elsewhere.misbehave({ match: /blobs/, action: { kind: "redirect", location } });
@@ -110,7 +110,7 @@ test("`readBlob()` refuses a URL that redirects to plain http, or to an address 
   }
 });
 
-test("`readBlob()` asks no address inside for a layer, though the registry itself is inside", async () => {
+test("`readBlob()` requests no private address for a layer, even if the registry has one", async () => {
   await using place = await Place.start();
   const inside = createServer((_, response) => response.end(BYTES)).listen(0, "127.0.0.4");
   await once(inside, "listening");
@@ -139,7 +139,7 @@ test("`readBlob()` asks no address inside for a layer, though the registry itsel
   inside.close();
 });
 
-test("`readBlob()` may ask the registry's own address, with no credentials and no certificate of ours", async () => {
+test("`readBlob()` may request the registry's own address, without credentials or a client certificate", async () => {
   await using place = await Place.start({ plainHttp: false }, { tls: certificate });
   const { registry } = place.harness;
   registry.pushBlob("public/files", BLOB);
@@ -148,7 +148,7 @@ test("`readBlob()` may ask the registry's own address, with no credentials and n
   assert.equal(request?.headers["authorization"], undefined);
 });
 
-test("`readBlob()` looks at eight URLs of a layer and no more", async () => {
+test("`readBlob()` requests no more than eight URLs of a layer", async () => {
   await using place = await Place.start();
   const urls = Array.from({ length: 200 }, (_, index) => place.url.replace("files", `none-${index}`));
   await assert.rejects(place.read(...urls, place.url), { code: "BLOB_NOT_FOUND" });

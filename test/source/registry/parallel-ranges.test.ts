@@ -1,4 +1,4 @@
-/** Several requests for one blob: the same bytes, in order, each of them once. */
+/** Several requests for one blob: the same bytes, in order, each once. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ import { collect, descriptorFor, QUICK } from "../registry-harness.ts";
 const MIB = 1024 * 1024;
 const PIECE = 8 * MIB;
 const BYTES: Buffer = randomBytes(5 * PIECE + 2_345_678);
-/** Sent bit by bit, so that what is counted as sent is what went out. */
+/** Sent in small chunks, so that the count of sent bytes is exact. */
 const BLOB: TestBlob = {
   ...bytesBlob(BYTES, "application/octet-stream"),
   content: async function* (offset: number) {
@@ -46,7 +46,7 @@ class Place implements AsyncDisposable {
     return this.source.readBlob(parseReference(`${this.registry.host}/team/app:v1`), descriptorFor(BLOB), { onEvent, ...options });
   }
 
-  /** Where each request began, in order. */
+  /** The first byte of each request, in order. */
   get starts(): readonly (number | undefined)[] {
     return this.registry.requestsTo(MATCH).map(({ headers }) => {
       const range = /^bytes=([0-9]+)-/.exec(String(headers["range"]));
@@ -62,7 +62,7 @@ class Place implements AsyncDisposable {
 
 const PIECES: readonly number[] = [0, 1, 2, 3, 4, 5].map((piece) => piece * PIECE);
 
-test("`readBlob()` with `parallelRanges` asks for the pieces of a large blob, each once, and gives them in order", async () => {
+test("`readBlob()` with `parallelRanges` requests each range of a large blob once, and yields them in order", async () => {
   await using place = await Place.start();
   assert.ok((await collect(place.stream())).equals(BYTES));
   assert.deepEqual(place.starts, PIECES);
@@ -70,7 +70,7 @@ test("`readBlob()` with `parallelRanges` asks for the pieces of a large blob, ea
   assert.deepEqual(place.events, [{ kind: "serving", host: place.registry.host, mirror: false }]);
 });
 
-test("`readBlob()` with `parallelRanges` gives the rest from an offset, and what is short by one request", async () => {
+test("`readBlob()` with `parallelRanges` reads the rest from an offset, and a short range with one request", async () => {
   await using place = await Place.start();
   assert.ok((await collect(place.stream({ offset: PIECE + 7 }))).equals(BYTES.subarray(PIECE + 7)));
   assert.deepEqual(
@@ -81,7 +81,7 @@ test("`readBlob()` with `parallelRanges` gives the rest from an offset, and what
   assert.deepEqual(place.starts.slice(5), [BYTES.length - 1000]);
 });
 
-test("`readBlob()` with `parallelRanges` is one stream where the server ignores Range, found out by one request", async () => {
+test("`readBlob()` with `parallelRanges` becomes one stream after one request if the server ignores Range", async () => {
   await using place = await Place.start();
   place.registry.misbehave({ match: MATCH, times: 99, action: { kind: "ignore-range" } });
   assert.ok((await collect(place.stream())).equals(BYTES));
@@ -89,7 +89,7 @@ test("`readBlob()` with `parallelRanges` is one stream where the server ignores 
   assert.ok(place.registry.bytesSent < BYTES.length * 1.5, `${place.registry.bytesSent} bytes`);
 });
 
-test("`readBlob()` with `parallelRanges` goes on as one stream where ranges are ignored from the middle on", async () => {
+test("`readBlob()` with `parallelRanges` continues as one stream when the server begins to ignore Range", async () => {
   await using place = await Place.start();
   place.registry.misbehave({ match: MATCH, after: 3, times: 1, action: { kind: "ignore-range" } });
   assert.ok((await collect(place.stream())).equals(BYTES));
@@ -117,7 +117,7 @@ for (const [what, action, again] of [
   }
 }
 
-test("`readBlob()` with `parallelRanges` takes all pieces from a mirror, and what it breaks off from the registry", async () => {
+test("`readBlob()` with `parallelRanges` reads all ranges from a mirror, and the rest of a broken one from the registry", async () => {
   await using directory = await temporaryDirectory();
   await using place = await Place.start({ hostDirectories: [directory.path] });
   await using mirror = await startRegistry();
@@ -132,7 +132,7 @@ test("`readBlob()` with `parallelRanges` takes all pieces from a mirror, and wha
   assert.ok(place.registry.bytesSent > 0);
 });
 
-test("`readBlob()` with `parallelRanges` fails when one piece cannot be had, and ends the others", async () => {
+test("`readBlob()` with `parallelRanges` fails when one range fails, and ends the other requests", async () => {
   await using place = await Place.start();
   const match = ({ headers }: { headers: Readonly<Record<string, unknown>> }): boolean =>
     String(headers["range"]).startsWith(`bytes=${2 * PIECE}-`);
@@ -143,7 +143,7 @@ test("`readBlob()` with `parallelRanges` fails when one piece cannot be had, and
   assert.equal(place.starts.length, asked + 1);
 });
 
-test("`readBlob()` with `parallelRanges` refuses a piece of a blob of another size", async () => {
+test("`readBlob()` with `parallelRanges` refuses a range of a blob of another size", async () => {
   await using place = await Place.start();
   place.registry.misbehave({
     match: MATCH,
@@ -154,7 +154,7 @@ test("`readBlob()` with `parallelRanges` refuses a piece of a blob of another si
   await assert.rejects(collect(place.stream()), { code: "SIZE_MISMATCH" });
 });
 
-test("`readBlob()` with `parallelRanges` fetches no more than `count` pieces ahead of a reader that waits", async () => {
+test("`readBlob()` with `parallelRanges` fetches no more than `count` ranges ahead of a waiting reader", async () => {
   await using place = await Place.start({ parallelRanges: { count: 2, minBytes: 0 } });
   const body = place.stream()[Symbol.asyncIterator]();
   await body.next();

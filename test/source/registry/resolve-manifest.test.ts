@@ -12,7 +12,7 @@ import type { SourceEvent } from "../../../src/source/source.ts";
 
 const MANIFEST = /^GET .*\/manifests\//;
 
-test("`resolve()` gives the manifest's bytes, and a descriptor computed from them", async () => {
+test("`resolve()` returns the manifest's bytes, and a descriptor computed from them", async () => {
   await using harness = await startHarness();
   const { bytes, descriptor } = await harness.source.resolve(harness.reference);
   assert.deepEqual(bytes, harness.image.manifest.content);
@@ -25,7 +25,7 @@ test("`resolve()` gives the manifest's bytes, and a descriptor computed from the
   assert.equal(request?.headers["authorization"], undefined);
 });
 
-test("`resolve()` never asks for the tag when there is a digest", async () => {
+test("`resolve()` never requests the tag of a reference with a digest", async () => {
   await using harness = await startHarness();
   const { digest } = harness.image.manifest;
   await harness.source.resolve(parseReference(`${harness.registry.host}/team/app:v1@${digest}`));
@@ -35,7 +35,7 @@ test("`resolve()` never asks for the tag when there is a digest", async () => {
   );
 });
 
-test("`resolve()` refuses bytes that are not what the digest names", async () => {
+test("`resolve()` refuses bytes with another digest", async () => {
   await using harness = await startHarness();
   harness.registry.misbehave({ match: MANIFEST, action: { kind: "flip", at: 20 } });
   const reference = parseReference(`${harness.registry.host}/team/app@${harness.image.manifest.digest}`);
@@ -48,7 +48,7 @@ test("`resolve()` refuses bytes that are not what the digest names", async () =>
   );
 });
 
-test("`resolve()` checks Docker-Content-Digest against the body, and does without it", async () => {
+test("`resolve()` checks Docker-Content-Digest against the body, and does not need it", async () => {
   await using harness = await startHarness();
   const wrong = { kind: "headers", headers: { "docker-content-digest": `sha256:${"0".repeat(64)}` } } as const;
   harness.registry.misbehave({ match: MANIFEST, action: wrong });
@@ -91,7 +91,7 @@ test("`readManifest()` verifies size and digest against the descriptor", async (
   await assert.rejects(harness.source.readManifest(harness.reference, descriptor), { code: "DIGEST_MISMATCH" });
 });
 
-test("`resolve()` takes a manifest in an unasked content coding for what its digest names, coded or decoded", async () => {
+test("`resolve()` accepts a manifest with an unrequested content coding if the encoded or decoded bytes have its digest", async () => {
   await using harness = await startHarness();
   const { content, digest, mediaType } = harness.image.manifest;
   const coded = gzipSync(content as Uint8Array);
@@ -118,7 +118,7 @@ test("`resolve()` refuses a login page, a contradicting Content-Type, and schema
   await assert.rejects(harness.source.resolve(harness.reference), { code: "MANIFEST_UNSUPPORTED" });
 });
 
-test("`resolve()` tells not found, denied, unauthorized and failing apart", async () => {
+test("`resolve()` distinguishes not found, denied, unauthorized and failing", async () => {
   await using harness = await startHarness();
   const absent = parseReference(`${harness.registry.host}/team/app:absent`);
   await assert.rejects(
@@ -157,7 +157,7 @@ test("`resolve()` shows the registry's explanation, escaped and bounded, however
 });
 
 for (const status of [408, 429, 500, 502, 503, 504]) {
-  test(`\`resolve()\` tries again after ${status}, at most as often as the policy says`, async () => {
+  test(`\`resolve()\` retries after ${status}, as often as the policy says`, async () => {
     await using harness = await startHarness();
     harness.registry.misbehave({ match: MANIFEST, times: 2, action: { kind: "respond", status } });
     await harness.source.resolve(harness.reference);
@@ -184,14 +184,14 @@ test("`resolve()` honours Retry-After up to its limit", async () => {
   assert.equal(harness.registry.requests.length, 3);
 });
 
-test("`resolve()` tries again when the connection ends without an answer or in the body", async () => {
+test("`resolve()` retries when the connection ends without an answer or in the body", async () => {
   await using harness = await startHarness();
   harness.registry.misbehave({ match: MANIFEST, action: { kind: "drop" } }, { match: MANIFEST, action: { kind: "cut", after: 10 } });
   assert.equal((await harness.source.resolve(harness.reference)).descriptor.digest, harness.image.manifest.digest);
   assert.equal(harness.registry.requests.length, 3);
 });
 
-test("`resolve()` fails with REGISTRY_UNREACHABLE when nobody listens, and keeps the cause", async () => {
+test("`resolve()` fails with REGISTRY_UNREACHABLE when no server listens, and keeps the cause", async () => {
   const harness = await startHarness();
   await harness.registry.close();
   await assert.rejects(
@@ -201,7 +201,7 @@ test("`resolve()` fails with REGISTRY_UNREACHABLE when nobody listens, and keeps
   await harness.source.close();
 });
 
-test("`resolve()` speaks plain HTTP only where it is allowed", async () => {
+test("`resolve()` uses plain HTTP only where it is allowed", async () => {
   await using harness = await startHarness();
   await using strict = new ClosingSource({ retry: QUICK });
   await assert.rejects(strict.resolve(harness.reference), { code: "REGISTRY_UNREACHABLE" });
@@ -229,11 +229,11 @@ test("`resolve()` rejects with the signal's own reason, before and while it wait
   await assert.rejects(harness.source.resolve(harness.reference, { signal: controller.signal }), (error) => error === reason);
 });
 
-test("`resolve()` rejects with the signal's own reason while the connection is made", { timeout: 20_000 }, async () => {
+test("`resolve()` rejects with the signal's own reason during the connection attempt", { timeout: 20_000 }, async () => {
   const sockets: Socket[] = [];
   const server = createServer((socket) => sockets.push(socket)).listen(0, "127.0.0.1");
   await once(server, "listening");
-  // it never answers the TLS handshake
+  // the server never answers the TLS handshake
   const { port } = server.address() as AddressInfo;
   await using source = new ClosingSource({ credentials: "anonymous", hostDirectories: [], http: { connectTimeout: 60_000 } });
   const [controller, reason] = [new AbortController(), new Error("enough")];
@@ -244,13 +244,13 @@ test("`resolve()` rejects with the signal's own reason while the connection is m
   server.close();
 });
 
-test("`resolve()` gives up on a server that accepts and says nothing", async () => {
+test("`resolve()` gives up on a server that accepts connections and sends nothing", async () => {
   await using harness = await startHarness({}, { http: { headersTimeout: 100 }, retry: { ...QUICK, tries: 1 } });
   harness.registry.misbehave({ match: MANIFEST, action: { kind: "handle", handle: () => undefined } });
   await assert.rejects(harness.source.resolve(harness.reference), { code: "REGISTRY_UNREACHABLE" });
 });
 
-test("`close()` ends what is under way and refuses what comes after", async () => {
+test("`close()` ends current requests and refuses later ones", async () => {
   await using harness = await startHarness();
   harness.registry.misbehave({ match: MANIFEST, action: { kind: "handle", handle: () => void harness.source.close() } });
   await assert.rejects(harness.source.resolve(harness.reference));
@@ -258,7 +258,7 @@ test("`close()` ends what is under way and refuses what comes after", async () =
   await assert.rejects(harness.source.resolve(harness.reference), TypeError);
 });
 
-test("`readManifest()` does not take a blob of another kind for a manifest", async () => {
+test("`readManifest()` refuses a blob of another kind as a manifest", async () => {
   await using harness = await startHarness();
   const blob = bytesBlob(Buffer.from("{}"), "application/vnd.oci.image.manifest.v1+json");
   harness.registry.pushBlob("team/app", blob);
