@@ -21,7 +21,7 @@ export function nameOf(reference: string, { platform }: { readonly platform?: st
 
 /** Holds the image's lease meanwhile, so that a concurrent gc either sees the pin or skips the image. */
 export async function pinReference(core: StoreCore, name: PinRecord, signal: AbortSignal): Promise<void> {
-  const resolve = (): BlobDigest => core.images.resolve(name.reference, name.platform, core.warn) ?? missing(name);
+  const resolve = (): BlobDigest => core.images.resolve(name.reference, name.platform) ?? missing(name);
   for (;;) {
     const digest = resolve();
     using lease = await core.leases.takeSoon(digest, signal);
@@ -35,7 +35,7 @@ export async function pinReference(core: StoreCore, name: PinRecord, signal: Abo
 }
 
 export function pinOf(core: StoreCore, pin: PinRecord): Pin {
-  const manifestDigest = core.images.resolve(pin.reference, pin.platform, core.warn);
+  const manifestDigest = core.images.resolve(pin.reference, pin.platform);
   return { ...pin, ...(manifestDigest && { manifestDigest }) };
 }
 

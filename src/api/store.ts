@@ -178,8 +178,8 @@ export class Store {
     const name = nameOf(reference, options);
     return this.#whole(undefined, async (core) => {
       if (options.force) core.pins.remove(name);
-      else if (core.pins.has(name, core.warn)) throw pinnedError(name);
-      if (!core.images.resolve(name.reference, name.platform, core.warn)) return false;
+      else if (core.pins.has(name)) throw pinnedError(name);
+      if (!core.images.resolve(name.reference, name.platform)) return false;
       core.images.removeReference(name.reference, name.platform);
       return true;
     });
@@ -209,7 +209,7 @@ export class Store {
     const { byName, pinOf } = await import("./pins.ts");
     return this.#whole(undefined, async (core) =>
       core.pins
-        .list(core.warn)
+        .list()
         .map((pin) => pinOf(core, pin))
         .sort(byName),
     );
@@ -240,7 +240,7 @@ export class Store {
     const { nameOf } = await import("./pins.ts");
     const name = nameOf(reference, options);
     return this.#whole(options.signal, async (core, signal) => {
-      const digest = core.images.resolve(name.reference, name.platform, core.warn);
+      const digest = core.images.resolve(name.reference, name.platform);
       if (!digest) return undefined;
       const { dematerializeImage } = await import("../gc/dematerialize.ts");
       return dematerializeImage(core, digest, signal);
@@ -291,7 +291,7 @@ export class Store {
   /** Every named lease that has not expired, sorted by name. */
   async leases(): Promise<readonly Lease[]> {
     const core = this.#session;
-    return core.run(undefined, async () => core.leases.list(core.warn).sort((a, b) => (a.name < b.name ? -1 : 1)));
+    return core.run(undefined, async () => core.leases.list().sort((a, b) => (a.name < b.name ? -1 : 1)));
   }
 
   /** Ends a named lease; false if there is none. */

@@ -28,9 +28,9 @@ export function findSidecars(target: string, options: FindOptions): FoundSidecar
   const layout = layoutOf(options, target);
   const reference = formatReference(parseReference(target));
   const platform = formatPlatform(options.platform === undefined ? hostPlatform() : parsePlatform(options.platform));
-  const images = new Images(layout);
-  const digest = images.resolve(reference, platform, () => {});
-  const record = digest && images.record(digest, () => {});
+  const images = new Images(layout, () => {});
+  const digest = images.resolve(reference, platform);
+  const record = digest && images.record(digest);
   if (!record) throw notCached(`the image ${JSON.stringify(reference)} (${platform}) is not in the store; pull it first`, reference);
   return record.layers.map(({ diffId }, index) => ({ file: layerFile(diffId, layout), index }));
 }

@@ -16,7 +16,7 @@ import { finding, type Finding, type FindingKind } from "./finding.ts";
 /** Fills `context.records` and `context.references` with the intact ones. */
 export async function* checkImages(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
   const { layout } = context;
-  const images = new Images(layout);
+  const images = new Images(layout, () => {});
   for (const directory of [layout.manifests, layout.configs, layout.records])
     yield* foreignNames(context, directory, (name) => parseDigestName(name) !== undefined);
   for (const kind of ["manifest", "config"] as const) yield* checkDocuments(context, kind);
@@ -75,7 +75,7 @@ async function* checkRecord(context: FsckContext, images: Images, digest: BlobDi
 /** Returns undefined for a damaged record, also if its checksum is right but its fields are invalid. */
 function readRecord(images: Images, digest: BlobDigest): ImageRecord | undefined {
   try {
-    const record = images.record(digest, () => {});
+    const record = images.record(digest);
     parseBlobDigest(record?.configDigest);
     return record;
   } catch (error) {
@@ -93,12 +93,12 @@ function withLease(context: FsckContext, digest: BlobDigest, work: () => void): 
 }
 
 async function* checkReferences(context: FsckContext): AsyncGenerator<Finding, void, undefined> {
-  const images = new Images(context.layout);
+  const images = new Images(context.layout, () => {});
   for (const name of namesIn(context.layout.references).toSorted()) {
     const path = context.layout.reference(name);
     const object = context.relative(path);
     const remove = (): void => rmSync(path, { force: true });
-    const reference = images.referenceIn(name, () => {});
+    const reference = images.referenceIn(name);
     if (!reference) yield await context.corrected(finding("reference-damaged", object), "removed; the next pull makes it again", remove);
     else if (!context.records.has(reference.manifestDigest)) {
       const found = finding("reference-dangling", object, {

@@ -92,7 +92,7 @@ export async function withdrawLayer(context: FsckContext, diffId: DiffId, damage
   const { layout, layers, signal } = context;
   using lock = await FileLock.acquire(layout.layerLock(diffId), { signal });
   void lock;
-  const images = new Images(layout);
+  const images = new Images(layout, () => {});
   for (const record of context.records.values()) {
     if (record.layers.some((layer) => layer.diffId === diffId)) images.writeRecord({ ...record, bootId: "" });
   }

@@ -41,7 +41,7 @@ export class UseCounts {
       const version = fileVersion(this.#parts.layout.imageRecord(digest));
       const known = this.#records.get(digest);
       if (version === undefined || known?.version === version) continue;
-      const record = this.#parts.images.record(digest, this.#parts.warn);
+      const record = this.#parts.images.record(digest);
       if (known?.record) this.#count(known.record, -1);
       if (record) this.#count(record, 1);
       this.#records.set(digest, { version, record });

@@ -32,10 +32,10 @@ export interface FoundOrphans {
  * be told from chunks in use: an ingest runs, an image has a layer that must be fetched again, or a sidecar is damaged.
  */
 export async function findOrphans(parts: StoreParts, signal?: AbortSignal): Promise<FoundOrphans | undefined> {
-  const { layout, images, warn } = parts;
+  const { layout, images } = parts;
   if (interruptedIngests(layout).length === 0) return { orphans: [], layers: new Set() };
   if (isIngestRunning(layout)) return undefined;
-  const recorded = images.records().flatMap((digest) => images.record(digest, warn)?.layers ?? []);
+  const recorded = images.records().flatMap((digest) => images.record(digest)?.layers ?? []);
   if (recorded.some(({ diffId }) => !existsSync(layout.layer(diffId)))) return undefined;
   const names = await listChunks(layout.chunks, signal);
   const layers = new Set(parts.layers.list());

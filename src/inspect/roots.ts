@@ -42,12 +42,12 @@ export function isYoung(time: number, keepYoungerMs: number = KEEP_YOUNGER_MS): 
  * either the reason or the changed time.
  */
 export function readImages(parts: StoreParts, keepYoungerMs: number): Map<BlobDigest, KnownImage> {
-  const { images, leases, warn } = parts;
+  const { images, leases } = parts;
   const lastUses = images.records().map((digest) => [digest, leases.lastUse(digest)] as const);
   const findReasons = reasonFinder(parts);
   const known = new Map<BlobDigest, KnownImage>();
   for (const [digest, lastUse] of lastUses) {
-    const record = images.record(digest, warn);
+    const record = images.record(digest);
     if (!record) continue;
     const { references, reasons } = findReasons(record);
     const young: readonly Reason[] = isYoung(lastUse, keepYoungerMs) ? [{ kind: "young", lastUse }] : [];
@@ -57,16 +57,10 @@ export function readImages(parts: StoreParts, keepYoungerMs: number): Map<BlobDi
 }
 
 /** Reads references, leases, pins and mounts once for all images. */
-function reasonFinder({
-  images,
-  leases,
-  pins,
-  layout,
-  warn,
-}: StoreParts): (record: ImageRecord) => Pick<KnownImage, "references" | "reasons"> {
-  const referencesOf = Map.groupBy(images.references(warn), ({ manifestDigest }) => manifestDigest);
-  const leasesOf = Map.groupBy(leases.list(warn), ({ manifestDigest }) => manifestDigest);
-  const pinned = new Set(pins.list(warn).map(({ reference, platform }) => `${reference}\0${platform}`));
+function reasonFinder({ images, leases, pins, layout }: StoreParts): (record: ImageRecord) => Pick<KnownImage, "references" | "reasons"> {
+  const referencesOf = Map.groupBy(images.references(), ({ manifestDigest }) => manifestDigest);
+  const leasesOf = Map.groupBy(leases.list(), ({ manifestDigest }) => manifestDigest);
+  const pinned = new Set(pins.list().map(({ reference, platform }) => `${reference}\0${platform}`));
   const mounted = mountedTrees(layout);
   return (record) => {
     const { manifestDigest } = record;

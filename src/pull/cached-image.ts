@@ -17,23 +17,23 @@ const { setTimeout: sleep } = process.getBuiltinModule("node:timers/promises");
 /** The image if the store has all of it; never fetches. */
 export async function storedImage(store: BootStore, request: ImageRequest): Promise<PulledImage | undefined> {
   using holds = new Holds();
-  return await cachedImage(store, request, { holds, started: milliseconds() });
+  return await cachedImage(store, request, { holds, images: store.images, started: milliseconds() });
 }
 
 /** The same within a pull, which keeps the locks until its image is recorded. */
 export async function cachedImage(
   store: BootStore,
   request: ImageRequest & { readonly policy?: PullPolicy },
-  { holds, started }: RunningPull,
+  { holds, images, started }: RunningPull,
 ): Promise<PulledImage | undefined> {
   const { reference, name, platform, relay, profile } = request;
   const pinned = reference.transport === "docker" ? reference.digest : undefined;
   const wanted = formatPlatform(platform);
-  const digest = store.images.resolve(name, wanted, relay.warn) ?? (pinned && store.images.resolvePinned(pinned, wanted, relay.warn));
+  const digest = images.resolve(name, wanted) ?? (pinned && images.resolvePinned(pinned, wanted));
   const lease = digest && (await takeLease(store, digest));
   if (!digest || !lease) return undefined;
   try {
-    const record = store.images.record(digest, relay.warn);
+    const record = images.record(digest);
     const isUsable = record && (!request.requireProof || (await isProven(store, record, request)));
     const trees = isUsable && (await treesOf(store, record, request));
     if (trees) {

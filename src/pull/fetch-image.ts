@@ -21,7 +21,7 @@ import type { PullStore } from "./pull-store.ts";
 import { resolveConfig, resolveManifest, type ResolvedConfig, type ResolvedManifest } from "./resolve-image.ts";
 import { composeLayers, ensureTrees } from "./trees.ts";
 
-export async function fetchImage(store: PullStore, request: PullRequest, { holds, started }: RunningPull): Promise<PulledImage> {
+export async function fetchImage(store: PullStore, request: PullRequest, { holds, images, started }: RunningPull): Promise<PulledImage> {
   const { name, profile, relay, signal } = request;
   store.settleDurability();
   store.pool.warm(["ingest", "tree"]);
@@ -41,7 +41,7 @@ export async function fetchImage(store: PullStore, request: PullRequest, { holds
     if (config.fetched) store.images.writeDocument("config", record.configDigest, config.bytes);
     const stats = statsOf(traffic, { before, after: store.written, started });
     const trees = await treesOf(store, record, { ...request, holds });
-    publish(store, request, { record, trees, config: config.bytes, named: manifest.named });
+    publish(store, request, { record, before: images.record(record.manifestDigest), trees, config: config.bytes, named: manifest.named });
     const cached = !config.fetched && traffic.every((layer) => layer === undefined);
     return { record, name, profile, trees, lease, cached, stats };
   } catch (error) {
@@ -125,6 +125,8 @@ async function treesOf(
 
 interface Published {
   readonly record: ImageRecord;
+  /** The record that the store had. */
+  readonly before: ImageRecord | undefined;
   readonly trees: readonly TreeRef[];
   /** Bytes of the image config. */
   readonly config: Uint8Array;
@@ -133,10 +135,9 @@ interface Published {
 }
 
 /** The image record, then the reference. */
-function publish(store: PullStore, request: PullRequest, { record, trees, config, named }: Published): void {
-  const { name, profile, platform, relay, eager } = request;
+function publish(store: PullStore, request: PullRequest, { record, before, trees, config, named }: Published): void {
+  const { name, profile, platform, eager } = request;
   const { manifestDigest, configDigest, bootId } = record;
-  const before = store.images.record(manifestDigest, relay.warn);
   const ids = trees.map(({ treeId }) => treeId);
   const checked = eager || ids.every((id) => !isRealDirectory(store.layout.tree(id)) || store.treeMarks.state(id) === "trusted");
   // a config that the store had may have been removed meanwhile with another image

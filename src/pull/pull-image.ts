@@ -2,7 +2,7 @@
 import { ShaleError } from "../errors.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { ArchiveReference, LayoutReference } from "../image/reference.ts";
-import { namedDigest } from "../store/images.ts";
+import { namedDigest, type ImageRecord, type Images } from "../store/images.ts";
 import { cachedImage } from "./cached-image.ts";
 import { Holds } from "./holds.ts";
 import { milliseconds, type PulledImage, type PullRequest, type RunningPull } from "./pull-request.ts";
@@ -16,7 +16,8 @@ export async function pullImage(store: BootStore, request: PullRequest): Promise
   const { relay } = request;
   const started = milliseconds();
   using holds = new Holds();
-  const image = (await imageOfStore(store, request, { holds, started })) ?? (await fetchAndHeal(store, request, { holds, started }));
+  const running = { holds, images: store.images.reportingTo(relay.warn), started };
+  const image = (await imageOfStore(store, request, running)) ?? (await fetchAndHeal(store, request, running));
   holds.release();
   relay.send({ kind: "complete", manifestDigest: image.record.manifestDigest, cached: image.cached });
   if (!image.cached) (await store.whole()).keepBudget();
@@ -24,10 +25,10 @@ export async function pullImage(store: BootStore, request: PullRequest): Promise
 }
 
 async function imageOfStore(store: BootStore, request: PullRequest, running: RunningPull): Promise<PulledImage | undefined> {
-  if (request.force || (asksSource(request) && !(await isUnchanged(store, request)))) return undefined;
+  if (request.force || (asksSource(request) && !(await isUnchanged(request, running.images)))) return undefined;
   try {
     const image = await cachedImage(store, request, running);
-    if (image) ensureReference(store, request, image);
+    if (image) ensureReference(store, request, image.record);
     if (image && request.policy === "always") reportUnchanged(request, image);
     return image;
   } catch (error) {
@@ -50,9 +51,9 @@ function localExists(reference: LocalReference): boolean {
 }
 
 /** True if the source names what the store has. Compares digests in one round trip; a digest in the reference needs none. */
-async function isUnchanged(store: BootStore, request: PullRequest): Promise<boolean> {
+async function isUnchanged(request: PullRequest, images: Images): Promise<boolean> {
   const { reference, name, platform, relay, signal, source, verifyManifest } = request;
-  const known = store.images.reference(name, formatPlatform(platform), relay.warn);
+  const known = images.reference(name, formatPlatform(platform));
   if (!known) return false;
   const pinned = reference.transport === "docker" && reference.digest !== undefined;
   if (!pinned) {
@@ -61,7 +62,7 @@ async function isUnchanged(store: BootStore, request: PullRequest): Promise<bool
   }
   if (verifyManifest === undefined) return true;
   const { readStoredManifest } = await import("./resolve-image.ts");
-  const manifest = readStoredManifest(store.images, known.manifestDigest);
+  const manifest = readStoredManifest(images, known.manifestDigest);
   await (manifest && verifyManifest(manifest.descriptor, manifest.bytes));
   return manifest !== undefined;
 }
@@ -78,13 +79,9 @@ function reportUnchanged({ relay, eager }: PullRequest, { record: { manifestDige
 }
 
 /** Adds the reference if the image was found by its digest alone. */
-function ensureReference(
-  store: BootStore,
-  { reference, name, platform, relay }: PullRequest,
-  { record: { manifestDigest } }: PulledImage,
-): void {
+function ensureReference(store: BootStore, { reference, name, platform }: PullRequest, { manifestDigest }: ImageRecord): void {
   const key = { reference: name, platform: formatPlatform(platform) };
-  if (store.images.reference(key.reference, key.platform, relay.warn)) return;
+  if (store.images.reference(key.reference, key.platform)) return;
   const digest = reference.transport === "docker" ? reference.digest : undefined;
   store.images.writeReference({ ...key, manifestDigest, ...(digest && digest !== manifestDigest && { namedDigest: digest }) });
   store.leases.touch(manifestDigest);

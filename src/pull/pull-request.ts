@@ -3,7 +3,7 @@ import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Source } from "../source/source.ts";
 import type { TreeId } from "../store/ids.ts";
-import type { ImageRecord } from "../store/images.ts";
+import type { ImageRecord, Images } from "../store/images.ts";
 import type { Profile } from "../store/profile.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
@@ -49,6 +49,8 @@ export type PullRequest = ImageRequest & FetchRequest;
 export interface RunningPull {
   /** Locks of this pull, released when it ends. */
   readonly holds: Holds;
+  /** Reports damage as warnings of this pull. */
+  readonly images: Images;
   /** When it began, on the clock of `milliseconds`. */
   readonly started: number;
 }

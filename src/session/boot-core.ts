@@ -37,8 +37,8 @@ export class BootCore implements BootStore {
     const { onWarning } = options;
     this.warn = (code, message) => notifyUser("onWarning", () => onWarning?.(code, message));
     this.requireProof = options.requireProof ?? false;
-    this.images = new Images(layout);
-    this.leases = new Leases(layout);
+    this.images = new Images(layout, this.warn);
+    this.leases = new Leases(layout, this.warn);
     this.maxBytes = options.maxBytes;
     this.#options = options;
   }

@@ -74,7 +74,7 @@ export class StoreCore implements PullStore {
     this.warn = warn;
     this.proofs = new Proofs(layout, warn);
     this.#workers = options.workers ?? Math.min(2, availableParallelism());
-    this.pins = new Pins(layout);
+    this.pins = new Pins(layout, warn);
     this.layers = new Layers(layout, bootId);
     this.treeMarks = new TreeMarks(layout, bootId);
     const layers = (): AsyncIterable<CatalogLayer> => this.#catalogLayers();

@@ -84,33 +84,42 @@ export function namedDigest(record: ReferenceRecord): BlobDigest {
 
 export class Images {
   readonly #layout: StoreLayout;
-  readonly #files = new CheckedFiles();
+  readonly #warn: Warn;
+  readonly #files: CheckedFiles;
 
-  constructor(layout: StoreLayout) {
+  /** Damaged files are reported to `warn`, and count as missing. */
+  constructor(layout: StoreLayout, warn: Warn, files: CheckedFiles = new CheckedFiles()) {
     this.#layout = layout;
+    this.#warn = warn;
+    this.#files = files;
+  }
+
+  /** The same images, with what was read of them; damage is reported to `warn`. */
+  reportingTo(warn: Warn): Images {
+    return new Images(this.#layout, warn, this.#files);
   }
 
   /** Returns the manifest digest of the last pull of a reference. Take the image's lease before reading its record, because gc removes it under the lease. */
-  resolve(reference: string, platform: string, warn: Warn): BlobDigest | undefined {
-    const found = this.reference(reference, platform, warn);
+  resolve(reference: string, platform: string): BlobDigest | undefined {
+    const found = this.reference(reference, platform);
     return found && parseBlobDigest(found.manifestDigest);
   }
 
   /** Returns an image of this platform that was pulled by any reference to this digest of a manifest or image index. */
-  resolvePinned(digest: BlobDigest, platform: string, warn: Warn): BlobDigest | undefined {
+  resolvePinned(digest: BlobDigest, platform: string): BlobDigest | undefined {
     const leads = (record: ReferenceRecord): boolean => record.manifestDigest === digest || record.namedDigest === digest;
-    const found = this.references(warn).find((record) => record.platform === platform && leads(record));
+    const found = this.references().find((record) => record.platform === platform && leads(record));
     return found && parseBlobDigest(found.manifestDigest);
   }
 
-  reference(reference: string, platform: string, warn: Warn): ReferenceRecord | undefined {
+  reference(reference: string, platform: string): ReferenceRecord | undefined {
     const path = this.#layout.reference(referenceKey(reference, platform));
-    const found = this.#files.read(path, warn) as ReferenceRecord | undefined;
+    const found = this.#files.read(path, this.#warn) as ReferenceRecord | undefined;
     return found?.reference === reference && found.platform === platform ? found : undefined;
   }
 
-  record(manifestDigest: BlobDigest, warn: Warn): ImageRecord | undefined {
-    const record = this.#files.read(this.#layout.imageRecord(parseBlobDigest(manifestDigest)), warn) as ImageRecord | undefined;
+  record(manifestDigest: BlobDigest): ImageRecord | undefined {
+    const record = this.#files.read(this.#layout.imageRecord(parseBlobDigest(manifestDigest)), this.#warn) as ImageRecord | undefined;
     if (record?.manifestDigest !== manifestDigest) return undefined;
     for (const { diffId, digest } of record.layers) {
       parseDiffId(diffId);
@@ -130,10 +139,10 @@ export class Images {
   }
 
   /** Returns every intact reference, unsorted. */
-  references(warn: Warn): ReferenceRecord[] {
+  references(): ReferenceRecord[] {
     const names = readdirSync(this.#layout.references);
     return names
-      .map((name) => readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined)
+      .map((name) => readChecked(this.#layout.reference(name), this.#warn) as ReferenceRecord | undefined)
       .filter((found) => found !== undefined);
   }
 
@@ -153,8 +162,8 @@ export class Images {
   }
 
   /** Returns the reference in this file of images/references/; undefined if it is damaged or has the wrong name. */
-  referenceIn(name: string, warn: Warn): ReferenceRecord | undefined {
-    const found = readChecked(this.#layout.reference(name), warn) as ReferenceRecord | undefined;
+  referenceIn(name: string): ReferenceRecord | undefined {
+    const found = readChecked(this.#layout.reference(name), this.#warn) as ReferenceRecord | undefined;
     return found && referenceKey(found.reference, found.platform) === name ? found : undefined;
   }
 

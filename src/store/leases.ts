@@ -23,9 +23,12 @@ export interface NamedLease {
 
 export class Leases {
   readonly #layout: StoreLayout;
+  readonly #warn: Warn;
 
-  constructor(layout: StoreLayout) {
+  /** Damaged files are reported to `warn`, and count as missing. */
+  constructor(layout: StoreLayout, warn: Warn) {
     this.#layout = layout;
+    this.#warn = warn;
   }
 
   /** Takes a lease that holds until the lock is released. Returns undefined while the image is being removed. Never waits. */
@@ -74,8 +77,10 @@ export class Leases {
   }
 
   /** Returns the named leases that hold now, unsorted. Removes expired ones. */
-  list(warn: Warn, now: number = Date.now()): NamedLease[] {
-    const leases = namesIn(this.#layout.leases).map((name) => readChecked(this.#layout.namedLease(name), warn) as NamedLease | undefined);
+  list(now: number = Date.now()): NamedLease[] {
+    const leases = namesIn(this.#layout.leases).map(
+      (name) => readChecked(this.#layout.namedLease(name), this.#warn) as NamedLease | undefined,
+    );
     return leases.filter((lease): lease is NamedLease => {
       if (!lease) return false;
       parseBlobDigest(lease.manifestDigest);

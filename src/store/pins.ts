@@ -15,9 +15,12 @@ export interface PinRecord {
 
 export class Pins {
   readonly #layout: StoreLayout;
+  readonly #warn: Warn;
 
-  constructor(layout: StoreLayout) {
+  /** Damaged files are reported to `warn`, and count as missing. */
+  constructor(layout: StoreLayout, warn: Warn) {
     this.#layout = layout;
+    this.#warn = warn;
   }
 
   /** Writes a pin durably. Idempotent. */
@@ -37,13 +40,13 @@ export class Pins {
     }
   }
 
-  has(pin: PinRecord, warn: Warn): boolean {
-    return readChecked(this.#file(pin), warn) !== undefined;
+  has(pin: PinRecord): boolean {
+    return readChecked(this.#file(pin), this.#warn) !== undefined;
   }
 
   /** Returns every intact pin, unsorted. */
-  list(warn: Warn): PinRecord[] {
-    const pins = namesIn(this.#layout.pins).map((name) => readChecked(this.#layout.pin(name), warn) as PinRecord | undefined);
+  list(): PinRecord[] {
+    const pins = namesIn(this.#layout.pins).map((name) => readChecked(this.#layout.pin(name), this.#warn) as PinRecord | undefined);
     return pins.filter((pin) => typeof pin?.reference === "string" && typeof pin.platform === "string") as PinRecord[];
   }
 

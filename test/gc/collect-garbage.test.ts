@@ -209,14 +209,14 @@ test("`UseCounts.refresh()` counts records written since, and `drop()` returns w
   const uses = new UseCounts(context);
   for (const reference of [first, second]) {
     const { manifestDigest, layers } = await harness.pull(reference);
-    const record = context.images.record(manifestDigest, () => {})!;
+    const record = context.images.record(manifestDigest)!;
     const { diffId } = record.layers[1]!;
     const tree = parseTreeId(basename(layers[1]!))!;
     assert.deepEqual([uses.has(diffId), uses.has(tree)], [false, false]);
     uses.refresh();
     assert.deepEqual([uses.has(diffId), uses.has(tree)], [true, true]);
   }
-  const [record] = context.images.records().map((digest) => context.images.record(digest, () => {})!);
+  const [record] = context.images.records().map((digest) => context.images.record(digest)!);
   const unused = uses.drop(record!.manifestDigest);
   assert.deepEqual(unused.layers, [record!.layers[1]!.diffId]);
   assert.equal(uses.has(record!.layers[0]!.diffId), true, "the other image has it too");
@@ -288,7 +288,7 @@ test("`pull()` writes the config that it found in the store if it was removed wi
   const [first, second] = await inTwoForms(harness);
   const { manifestDigest } = await harness.pull(first!);
   const core = await Store.internals(await harness.store()).session.whole();
-  const config = core.layout.config(core.images.record(manifestDigest, core.warn)!.configDigest);
+  const config = core.layout.config(core.images.record(manifestDigest)!.configDigest);
   const image = await (
     await harness.client()
   ).pull(second!, {
