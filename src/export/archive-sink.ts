@@ -1,4 +1,4 @@
-/** An image into an archive: an OCI image layout in a tar, or what `docker load` reads. The same image gives the same bytes. */
+/** Writes an image to an archive: an OCI image layout in a tar, or the form that `docker load` reads. Equal images give equal bytes. */
 import { once, type EventEmitter } from "node:events";
 import { lstatSync, mkdtempSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
@@ -37,11 +37,11 @@ export class ArchiveSink implements ExportSink {
     this.staging = staging;
   }
 
-  /** A file, which takes the place of one that is there when it is whole. @throws DESTINATION_UNUSABLE */
+  /** Writes to a file. An existing file is replaced when the archive is complete. @throws DESTINATION_UNUSABLE */
   static async toFile(path: string, options: ArchiveSinkOptions): Promise<ArchiveSink> {
     const real = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ? realpathSync(path) : path;
     if (statSync(real, { throwIfNoEntry: false })?.isFile() === false) {
-      throw new ShaleError("DESTINATION_UNUSABLE", `${quote(path)} is no regular file; name another, or - for a stream`, { path });
+      throw new ShaleError("DESTINATION_UNUSABLE", `${quote(path)} is not a regular file; name another file, or - for a stream`, { path });
     }
     const staging = mkdtempSync(join(dirname(real), ".shale-"));
     try {
@@ -53,7 +53,7 @@ export class ArchiveSink implements ExportSink {
     }
   }
 
-  /** A stream, which is not ended. `staging` is removed at the end. */
+  /** Writes to a stream, which is not ended. `staging` is removed at the end. */
   static toStream(output: Writable, staging: string, options: ArchiveSinkOptions): ArchiveSink {
     return new ArchiveSink(options, output, staging);
   }
@@ -65,10 +65,10 @@ export class ArchiveSink implements ExportSink {
     let outputFailure: unknown;
     const drained = drain(archive as AsyncIterable<Uint8Array>, this.#output, {
       signal,
-      // the archive's own error is just that it was left
+      // the error of the pack only says that it was destroyed
       onFailure: (error) => (outputFailure = error),
     });
-    // rejects when the output does; resolves never
+    // rejects if the output fails; never resolves
     const broken = drained.then(() => new Promise<never>(() => {}));
     broken.catch(() => {});
     const put: Put = (name, size, bytes) => addFile(archive, { name, size, bytes }, broken);
@@ -132,7 +132,7 @@ async function writeLayout({ layers, config, manifest }: ExportedImage, tag: str
   for (const blob of distinct([manifest, config, ...layers])) await put(name(blob), blob.descriptor.size, blob.bytes());
 }
 
-/** Layers are plain here: as docker save names them, by their diff IDs. */
+/** Layers are uncompressed here, and named by their diff IDs as docker save does. */
 async function writeDocker({ layers, config }: ExportedImage, tag: string | undefined, put: Put): Promise<void> {
   const configName = `${digestHex(config.descriptor.digest)}.json`;
   const layerName = (layer: ExportedImage["layers"][number]): string => `${digestHex(layer.diffId)}.tar`;

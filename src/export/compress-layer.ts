@@ -1,4 +1,4 @@
-/** A layer in a compressed form, in a file: the same bytes for the same layer and the same version of the library that compresses. */
+/** Compresses a layer to a file. Equal layers give equal bytes with the same version of the compression library. */
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { Readable, type Transform } from "node:stream";
@@ -13,7 +13,7 @@ export interface CompressedLayer {
   readonly size: number;
 }
 
-/** `path` must not be there. */
+/** `path` must not exist. */
 export async function compressLayer(
   pieces: AsyncIterable<Uint8Array>,
   path: string,

@@ -1,6 +1,6 @@
 /**
- * A layer again, byte for byte, from what the store keeps of it: the headers say which bytes stand between the data of files,
- * the sidecar which chunk each of those data is. See format/headers.md.
+ * Rebuilds a layer byte for byte. The headers contain the bytes between the data of files; the sidecar names the chunk of each file's data.
+ * See format/headers.md.
  */
 import { createHash } from "node:crypto";
 import { closeSync, createReadStream, read, readSync } from "node:fs";
@@ -22,14 +22,14 @@ export interface ExportRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Pieces are put together to about this size, and large files read in such pieces. */
+/** Approximate bytes of an output buffer; large files are read in such steps. */
 const PIECE: number = 256 * 1024;
 const readAsync = promisify(read);
 
 /**
- * The uncompressed layer, in pieces that are the caller's. Holds one piece, one frame of the headers, and 100 bytes an entry. What
- * it yields is certain only at the end: a layer that is not what its diff ID says fails after the last piece.
- * @throws NOT_CACHED when the store does not have the layer, STORE_DAMAGED, SIDECAR_INVALID, DIGEST_MISMATCH
+ * Yields the uncompressed layer, in buffers that belong to the caller. Holds one buffer, one frame of the headers, and 100 bytes per entry. The
+ * bytes are verified only at the end: a layer that differs from its diff ID fails after the last buffer.
+ * @throws NOT_CACHED if the store lacks the layer, STORE_DAMAGED, SIDECAR_INVALID, DIGEST_MISMATCH
  */
 export async function* exportLayer(request: ExportRequest): AsyncGenerator<Buffer, void, undefined> {
   const digest = createHash("sha256");
@@ -100,20 +100,20 @@ function dataOf(op: Exclude<HeadersOp, { kind: "literal" }>, { fd, size }: OpenE
   }
 }
 
-/** Small files are read at once, since a round through the thread pool costs more than they do. */
+/** Small files are read synchronously: a round trip through the thread pool costs more. */
 async function* readRange(fd: number, from: number, to: number): AsyncGenerator<Buffer> {
   for (let at = from; at < to;) {
     const buffer = Buffer.allocUnsafe(Math.min(PIECE, to - at));
     const bytesRead =
       to - from < PIECE / 4 ? readSync(fd, buffer, 0, buffer.length, at) : (await readAsync(fd, buffer, 0, buffer.length, at)).bytesRead;
     if (bytesRead === 0)
-      throw new ShaleError("STORE_DAMAGED", "a chunk of the store became shorter while it was read; run shale fsck --repair", { path: "" });
+      throw new ShaleError("STORE_DAMAGED", "a chunk of the store was truncated while it was read; run shale fsck --repair", { path: "" });
     yield buffer.subarray(0, bytesRead);
     at += bytesRead;
   }
 }
 
-/** Neighbours as one buffer, so that a layer of small files is not a million of pieces. */
+/** Joins small neighbouring buffers, so that a layer of small files does not yield a million buffers. */
 async function* joined(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let held: Buffer[] = [];
   let length = 0;

@@ -1,10 +1,10 @@
-/** Where an exported image is written to. Nothing is visible of it before `finish`, and nothing stays after `discard`. */
+/** The destination of an exported image. Nothing is visible before `finish`, and nothing remains after `discard`. */
 import type { Descriptor } from "../image/descriptor.ts";
 import type { DiffId } from "../image/digest.ts";
 
 export interface ExportBlob {
   readonly descriptor: Pick<Descriptor, "mediaType" | "digest" | "size">;
-  /** The whole content, once a call. */
+  /** Returns the whole content; each call starts anew. */
   readonly bytes: () => AsyncIterable<Uint8Array>;
 }
 
@@ -16,11 +16,11 @@ export interface ExportedImage {
 }
 
 export interface ExportSink {
-  /** A directory for layers that must be compressed before their size is known; on the disk that is written to, if it is one. */
+  /** A directory for layers that must be compressed before their size is known; on the disk of the destination if it is a file. */
   readonly staging: string;
   write(image: ExportedImage): Promise<void>;
-  /** Makes it visible. */
+  /** Publishes the image. */
   finish(): Promise<void>;
-  /** Idempotent; after `finish` it only clears what was temporary. */
+  /** Removes temporary files, and before `finish` everything that was written. Idempotent. */
   discard(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** An image into an OCI image layout, a directory: a new one appears as a whole, one that is there gets blobs first and its index last. */
+/** Writes an image to an OCI image layout. A new directory appears when it is complete; an existing layout gets its blobs first and its index last. */
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -18,7 +18,7 @@ export class LayoutSink implements ExportSink {
   readonly staging: string;
   readonly #directory: string;
   readonly #tag: string | undefined;
-  /** Held while an existing layout is changed: exporters to one layout take turns. */
+  /** Locked while an existing layout is changed: concurrent exports to one layout wait for each other. */
   readonly #lock: FileLock | undefined;
   readonly #added: string[] = [];
   #index: Buffer | undefined;
@@ -31,7 +31,7 @@ export class LayoutSink implements ExportSink {
     this.staging = mkdtempSync(join(lock ? directory : dirname(directory), ".shale-"));
   }
 
-  /** `directory` is absent, empty, or a layout. @throws DESTINATION_UNUSABLE */
+  /** `directory` is missing, empty, or a layout. @throws DESTINATION_UNUSABLE */
   static async open(directory: string, tag: string | undefined, signal: AbortSignal): Promise<LayoutSink> {
     const stat = lstatSync(directory, { throwIfNoEntry: false });
     if (!stat || (stat.isDirectory() && readdirSync(directory).length === 0)) return new LayoutSink(directory, tag, undefined);
@@ -71,7 +71,7 @@ export class LayoutSink implements ExportSink {
     this.#lock?.release();
   }
 
-  /** What the layout has beside what bears our tag. Their entries stay as they are, whatever is in them. */
+  /** The layout's other entries, which stay unchanged: all but those with the new image's tag. */
   #others(digest: string): unknown[] {
     const path = join(this.#directory, "index.json");
     if (!this.#lock || !existsSync(path)) return [];
@@ -103,7 +103,7 @@ export class LayoutSink implements ExportSink {
   }
 }
 
-/** What was read twice must be the same twice. */
+/** Guards against content that differs between its first and second reading. */
 function checkDigest(expected: string, actual: string): void {
   if (actual === expected) return;
   const advice = "its data in the store is damaged, run shale fsck --repair";

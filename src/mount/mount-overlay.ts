@@ -1,4 +1,4 @@
-/** An image's trees, mounted as one root file system. */
+/** Mounts an image's trees as one root file system. */
 import { closeSync, constants, openSync, realpathSync } from "node:fs";
 import { fsPath, toByteString, type ByteString } from "../bytes.ts";
 import { isErrno, isError, messageOf, ShaleError } from "../errors.ts";
@@ -8,17 +8,17 @@ import { lowerLayers, overlayOptionList, overlayOptions, type OverlayLayers, typ
 import { OPAQUE_XATTR } from "../tree/tree-plan.ts";
 
 export interface MountOverlayOptions extends OverlayOptions {
-  /** Default: true without an upper directory, else false. */
+  /** Default: true without an upper directory, otherwise false. */
   readonly readOnly?: boolean | undefined;
-  /** Setuid bits and file capabilities do not count, devices do not open, programs do not run. Default false. */
+  /** Mount flags nosuid, nodev and noexec. Default false. */
   readonly nosuid?: boolean | undefined;
   readonly nodev?: boolean | undefined;
   readonly noexec?: boolean | undefined;
 }
 
-/** A mount, until it is disposed of. */
+/** A mount. Disposing unmounts it. */
 export class OverlayMount {
-  /** Absolute, without symlinks. */
+  /** Absolute, symlinks resolved. */
   readonly target: string;
   #mounted = true;
 
@@ -26,7 +26,7 @@ export class OverlayMount {
     this.target = target;
   }
 
-  /** Idempotent. `detach`: although files in it are in use; it goes when they are closed. @throws MOUNT_FAILED while it is in use */
+  /** Idempotent. `detach` unmounts although files are in use: the mount ends when they are closed. @throws MOUNT_FAILED while it is in use */
   async unmount(options: { readonly detach?: boolean | undefined } = {}): Promise<void> {
     if (!this.#mounted) return;
     unmountAt(this.target, options);
@@ -39,9 +39,9 @@ export class OverlayMount {
 }
 
 /**
- * Mounts an image's trees, which must be there, at a directory: read-only unless there is an upper directory. Needs the right to mount
+ * Mounts an image's trees, which must exist, on a directory; read-only without an upper directory. Needs the privilege to mount
  * (root, or root of a user namespace with profile `userxattr`). Keep the image open while it is mounted: its lease keeps the trees.
- * Up to 500 layers on Linux 6.8 and later; before, as many as fit into 4095 bytes of options. A single layer is bind-mounted.
+ * Up to 500 layers on Linux 6.8 and later; on older kernels as many as fit into 4095 bytes of options. A single layer is bind-mounted.
  * @throws MOUNT_FAILED, LIMIT_IMAGE_LAYERS, PROFILE_UNSUPPORTED
  */
 export async function mountOverlay(image: OverlayLayers, target: string, options: MountOverlayOptions = {}): Promise<OverlayMount> {
@@ -57,8 +57,8 @@ export async function mountOverlay(image: OverlayLayers, target: string, options
 }
 
 /**
- * Unmounts what another process mounted with `mountOverlay`. Symlinks in `target` are followed but for the last component.
- * @throws MOUNT_FAILED when nothing is mounted there, or while it is in use
+ * Unmounts a mount of `mountOverlay`, also of another process. Follows symlinks in `target` except in the last component.
+ * @throws MOUNT_FAILED if nothing is mounted there, or while it is in use
  */
 export async function unmountOverlay(target: string, options: { readonly detach?: boolean | undefined } = {}): Promise<void> {
   unmountAt(target, options);
@@ -94,20 +94,20 @@ function mountAt(image: OverlayLayers, target: ByteString, options: MountOverlay
   }
 }
 
-/** No mount API (before 5.2), or no `lowerdir+` (before 6.8). */
+/** True if the kernel lacks the mount API (before 5.2) or `lowerdir+` (before 6.8). */
 function isOldKernel(error: unknown): boolean {
   return isErrno(error, "ENOSYS") || (isErrno(error, "EINVAL") && (error as NodeJS.ErrnoException).syscall === "fsconfig lowerdir+");
 }
 
 /**
- * An option of the mount API has at most 255 bytes. A longer path is given by a descriptor that is open meanwhile: for a tree, that of
- * its parent and the tree's name, because the kernel shows the option in mount tables, and gc recognizes a mounted tree by its name.
+ * An option of the mount API has at most 255 bytes. A longer path is passed through an open descriptor: for a tree, that of its parent plus
+ * the tree's name, because the kernel shows the option in mount tables, where gc recognizes a mounted tree by its name.
  */
 class ShortPaths {
   readonly #open: number[] = [];
 
   option(name: string, value: ByteString): ByteString {
-    // the kernel takes backslashes in these for escapes, though nothing needs escaping
+    // the kernel interprets backslashes in these options as escapes
     const spelled = name === "lowerdir+" ? value : (value.replaceAll("\\", "\\\\") as ByteString);
     if (spelled.length <= MAX_OPTION_VALUE) return spelled;
     const slash = value.lastIndexOf("/") + 1;

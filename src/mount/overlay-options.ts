@@ -1,11 +1,11 @@
-/** Trees as lower layers of an overlay file system: which, with which options, and how these are spelled. */
+/** Options of an overlay mount over an image's trees, and their escaping. */
 import { toByteString, toBytes, type ByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import type { Profile } from "../store/profile.ts";
 import { getPathXattr } from "../system/syscalls.ts";
 import { OPAQUE_XATTR } from "../tree/tree-plan.ts";
 
-/** What an overlay is made of: an `Image` has both. */
+/** The layers of an overlay; an `Image` has both fields. */
 export interface OverlayLayers {
   /** Bottom to top. */
   readonly layers: readonly string[];
@@ -13,12 +13,12 @@ export interface OverlayLayers {
 }
 
 export interface OverlayOptions {
-  /** Where changes go, and an empty directory beside it on the same file system; both or none. */
+  /** Upper and work directory: `work` is an empty directory on the file system of `upper`. Both or none. */
   readonly upper?: string | undefined;
   readonly work?: string | undefined;
-  /** Keep the identity of hard links when they are copied up. Default false: off, whatever the kernel's default is. */
+  /** Keep hard links together when they are copied up (`index=on`). Default false, independent of the kernel's default. */
   readonly index?: boolean | undefined;
-  /** Never sync the upper directory: faster, and lost if the machine crashes. Default false. */
+  /** Never sync the upper directory: faster, but changes are lost if the machine crashes. Default false. */
   readonly volatile?: boolean | undefined;
 }
 
@@ -28,7 +28,7 @@ const MAX_LOWER_LAYERS = 500;
 /**
  * Options of an overlay mount over an image's trees, for `mount -t overlay -o`, for mount(2), or for fuse-overlayfs. A colon, comma,
  * backslash or double quote in a path is escaped. mount(2), and mount(8) with it, takes 4095 bytes; `mountOverlay` has no such limit.
- * @throws LIMIT_IMAGE_LAYERS beyond 500 layers; PROFILE_UNSUPPORTED for `oci`, whose whiteouts overlayfs does not know
+ * @throws LIMIT_IMAGE_LAYERS beyond 500 layers; PROFILE_UNSUPPORTED for `oci`, whose whiteouts overlayfs does not support
  */
 export function overlayOptions(image: OverlayLayers, options: OverlayOptions = {}): string {
   const list = overlayOptionList(image, options);
@@ -38,14 +38,14 @@ export function overlayOptions(image: OverlayLayers, options: OverlayOptions = {
   return toBytes([`lowerdir=${lower.join(":")}`, ...spelled].join(",") as ByteString).toString("utf8");
 }
 
-/** The same one by one, unescaped, each lower layer as `lowerdir+`, the uppermost first. */
+/** The same as single options, unescaped; one `lowerdir+` for each lower layer, the uppermost first. */
 export function overlayOptionList(
   { layers, profile }: OverlayLayers,
   options: OverlayOptions,
 ): (readonly [name: string, value?: ByteString])[] {
   const { upper, work, index = false, volatile = false } = options;
   if (profile === "oci") {
-    const message = "overlayfs does not know the whiteouts of the profile oci; take the image in the profile overlay or userxattr";
+    const message = "overlayfs does not support the whiteouts of the profile oci; pull the image with the profile overlay or userxattr";
     throw new ShaleError("PROFILE_UNSUPPORTED", message, { profile });
   }
   if ((upper === undefined) !== (work === undefined)) throw new TypeError("upper and work go together");
@@ -65,7 +65,7 @@ export function overlayOptionList(
   ];
 }
 
-/** Uppermost first. overlayfs does not look whether the root of a layer is opaque: what lies below one is left out here. */
+/** Uppermost first. overlayfs ignores the opaque attribute of a layer's root, so layers below an opaque root are left out here. */
 export function lowerLayers(layers: readonly string[], opaque: ByteString): ByteString[] {
   const lower: ByteString[] = [];
   for (const layer of layers.map((path) => toByteString(path)).toReversed()) {
@@ -79,13 +79,13 @@ function isOpaque(layer: ByteString, name: ByteString): boolean {
   try {
     return getPathXattr(layer, name) === "y";
   } catch (error) {
-    // a tree that is only promised yet
+    // the tree of a lazy pull that was not created yet
     if (isErrno(error, "ENOENT", "ENOTSUP", "EOPNOTSUPP")) return false;
     throw error;
   }
 }
 
-/** The kernel drops a backslash before any character; mount(8) would take quotes for its own. */
+/** The kernel removes a backslash before any character; mount(8) would interpret quotes. */
 function escapeOption(value: ByteString): string {
   return value.replaceAll(/[\\:,"]/g, String.raw`\$&`);
 }

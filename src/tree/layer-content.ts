@@ -1,4 +1,4 @@
-/** The content of a layer's data entries, found in chunks/ by the inodes that the layer has, or by what else holds the same content. */
+/** Finds the content of a layer's files in chunks/: by their inodes, or by other inodes with the same content. */
 import { closeSync, constants, fstatSync, openSync, readdirSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { isErrno, ShaleError } from "../errors.ts";
@@ -8,16 +8,16 @@ import type { LayerInodes } from "./layer-inodes.ts";
 export class LayerContent {
   readonly #inodes: LayerInodes;
   readonly #chunks: string;
-  /** Entries by chunk row: those whose inode may stand in for another's. Made when first needed. */
+  /** Entries by chunk row, for entries that share content. Built on first use. */
   #siblings: Map<number, number[]> | undefined;
 
-  /** `inodes` are those of the native profile. */
+  /** `inodes`: of the native profile. */
   constructor(inodes: LayerInodes, chunks: string) {
     this.#inodes = inodes;
     this.#chunks = chunks;
   }
 
-  /** An open file with the entry's content, which the caller closes. Its size is right; its bytes are not looked at. @throws STORE_DAMAGED */
+  /** Opens a file with the entry's content; the caller closes it. Checks its size, not its bytes. @throws STORE_DAMAGED */
   open(entry: number): number {
     const size = this.#inodes.sidecar.size(entry);
     for (const path of this.candidates(entry)) {
@@ -29,7 +29,7 @@ export class LayerContent {
     throw new ShaleError("STORE_DAMAGED", message, { path });
   }
 
-  /** Where the content may be: the native inode, its other ordinals, then other inodes of this layer with the same chunk. */
+  /** Paths that may have the content: the native inode, its other ordinals, then other inodes of this layer with the same chunk. */
   *candidates(entry: number): Generator<string> {
     const seen = new Set<string>();
     for (const candidate of this.#sameContent(entry)) {
@@ -45,7 +45,7 @@ export class LayerContent {
     return chunkPath(this.#chunks, this.#inodes.inode(entry));
   }
 
-  /** The entry itself first: an export that finds every native inode never asks for more. */
+  /** The entry itself comes first: an export that finds every native inode needs no others. */
   *#sameContent(entry: number): Generator<number> {
     yield entry;
     const { sidecar } = this.#inodes;
@@ -58,7 +58,7 @@ function* withChunks({ sidecar }: LayerInodes): Generator<number> {
   for (let entry = 0; entry < sidecar.count; entry++) if (sidecar.chunk(entry) >= 0) yield entry;
 }
 
-/** The files that bear an inode's name with an ordinal, in no order. */
+/** The files of an inode with an ordinal, unsorted. */
 function ordinalsOf(path: string): string[] {
   const prefix = `${basename(path)}.`;
   try {
@@ -73,7 +73,7 @@ function ordinalsOf(path: string): string[] {
 function openIfSized(path: string, size: number): number | undefined {
   let fd: number;
   try {
-    // a FIFO in its place must not block
+    // a FIFO at this path must not block
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ELOOP", "ENXIO", "EACCES")) return undefined;

@@ -1,4 +1,4 @@
-/** Where a root file system is to stand, and where it is made: beside that place if it can be renamed there, else in it. */
+/** The destination of a root file system. It is written beside the destination and renamed, or in it if renaming is impossible. */
 import { lstatSync, mkdtempSync, readdirSync, realpathSync, renameSync, statSync } from "node:fs";
 import { rm, readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
@@ -6,9 +6,9 @@ import { isErrno, ShaleError } from "../errors.ts";
 import { errnoOf } from "../system/errno.ts";
 
 export class Destination {
-  /** Absolute, without symlinks. */
+  /** Absolute, symlinks resolved. */
   readonly path: string;
-  /** An empty directory to make the root file system in. */
+  /** An empty directory to write the root file system in. */
   readonly tree: string;
 
   private constructor(path: string, tree: string) {
@@ -16,7 +16,7 @@ export class Destination {
     this.tree = tree;
   }
 
-  /** `path` must be absent or an empty directory, and not in `store`, if that is given. @throws DESTINATION_UNUSABLE */
+  /** `path` must be missing or an empty directory, and outside `store`. @throws DESTINATION_UNUSABLE */
   static prepare(path: string, store?: string): Destination {
     return usable(path, () => {
       const exists = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
@@ -28,12 +28,12 @@ export class Destination {
     });
   }
 
-  /** Makes it visible under its name. @throws DESTINATION_UNUSABLE when something came there meanwhile */
+  /** Publishes the root file system. @throws DESTINATION_UNUSABLE if something was created at the destination meanwhile */
   publish(): void {
     if (this.tree !== this.path) usable(this.path, () => renameSync(this.tree, this.path));
   }
 
-  /** Leaves nothing; idempotent. */
+  /** Removes everything that was written; idempotent. */
   async discard(): Promise<void> {
     if (this.tree !== this.path) return rm(this.tree, { recursive: true, force: true });
     for (const name of await readdir(this.path, { encoding: "buffer" }))
@@ -41,7 +41,7 @@ export class Destination {
   }
 }
 
-/** A mount point cannot be replaced, nor a directory whose parent is not ours to write: there it is made in place. */
+/** A mount point cannot be replaced, nor a directory in a parent that this user cannot write: those are filled in place. */
 function stage(real: string, exists: boolean): string {
   if (exists && statSync(real).dev !== statSync(dirname(real)).dev) return real;
   try {
@@ -60,7 +60,7 @@ function usable<T>(path: string, action: () => T): T {
   }
 }
 
-/** The error to throw instead of one that happened while a root file system was made at `path`. */
+/** Translates an error that occurred while a root file system was written at `path`. */
 export function destinationError(error: unknown, path: string): unknown {
   if (ShaleError.is(error, "STORE_FILESYSTEM")) return unusable(path, "is on a file system that cannot hold the image's attributes", error);
   if (ShaleError.is(error)) return error;

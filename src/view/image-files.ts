@@ -1,4 +1,4 @@
-/** Reading an image without its trees: attributes and names from sidecars, content from chunks. */
+/** Reads an image without its trees: attributes and names from sidecars, content from chunks. */
 import { createReadStream, type ReadStream } from "node:fs";
 import { buffer } from "node:stream/consumers";
 import { SidecarError, type Sidecar } from "../../format/index.ts";
@@ -12,30 +12,30 @@ import { resolvePath, wrongKind } from "./resolve-path.ts";
 
 export type FileKind = "file" | "directory" | "symlink" | "char" | "block" | "fifo" | "socket";
 
-/** What the image says of a file, whatever form its trees have. */
+/** The attributes of a file in the image, independent of the profile of its trees. */
 export interface FileStat {
   readonly kind: FileKind;
   /** st_mode: type and permission bits. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Bytes of a file's content or of a symlink's target; else 0. */
+  /** Bytes of a file's content or of a symlink's target; otherwise 0. */
   readonly size: number;
   /** Whole seconds since 1970, rounded down, and the nanoseconds after them. */
   readonly mtime: number;
   readonly mtimeNs: number;
   readonly deviceMajor: number;
   readonly deviceMinor: number;
-  /** The same for two paths of one image exactly if they are one file: hard links. Another image has other numbers. */
+  /** Equal for two paths of one image if and only if they are hard links to one file. Not comparable between images. */
   readonly inode: number;
   /** By name. */
   readonly xattrs: ReadonlyMap<string, Uint8Array>;
 }
 
 export interface FileName {
-  /** As text; bytes that are no UTF-8 are replaced by U+FFFD. */
+  /** As text; bytes that are not UTF-8 are replaced by U+FFFD. */
   readonly name: string;
-  /** As it is. */
+  /** The bytes of the name. */
   readonly bytes: Uint8Array;
   readonly kind: FileKind;
 }
@@ -47,7 +47,7 @@ export interface ReadRange {
 }
 
 export interface ImageFilesOptions {
-  /** Bottom to top; closed with this. */
+  /** Bottom to top; `close` closes them. */
   readonly sidecars: readonly Sidecar[];
   readonly chunks: string;
   readonly native: Profile;
@@ -78,7 +78,7 @@ export class ImageFiles {
   readdir(path: Path): FileName[] {
     return reading(() => {
       const directory = resolvePath(this.#view, toByteString(path), { follow: true });
-      if (directory.parts.length === 0) throw wrongKind(toByteString(path), "directory", "is no directory");
+      if (directory.parts.length === 0) throw wrongKind(toByteString(path), "directory", "is not a directory");
       return this.#view.children(directory).map((node) => {
         const bytes = toBytes(node.path.slice(node.path.lastIndexOf("/") + 1) as ByteString);
         return { name: bytes.toString("utf8"), bytes, kind: this.#kind(node) };
@@ -89,7 +89,7 @@ export class ImageFiles {
   readlink(path: Path): Buffer {
     return reading(() => {
       const node = resolvePath(this.#view, toByteString(path), { follow: false });
-      if (this.#kind(node) !== "symlink") throw wrongKind(toByteString(path), "symlink", "is no symlink");
+      if (this.#kind(node) !== "symlink") throw wrongKind(toByteString(path), "symlink", "is not a symlink");
       return toBytes(this.#view.sidecars[node.layer]!.target(node.entry) as ByteString);
     });
   }

@@ -1,4 +1,4 @@
-/** Making a merged root file system: written by the workers beside its place, put there by one rename. */
+/** Writes a merged root file system: the workers write it beside its destination, and one rename publishes it. */
 import { randomUUID } from "node:crypto";
 import type { WorkerPool } from "../system/worker-pool.ts";
 import { inSlices } from "../tree/in-slices.ts";
@@ -7,17 +7,17 @@ import type { RootfsMode, RootfsTask } from "./rootfs-plan.ts";
 import type { RootfsStep, ViewTaskMap } from "./tasks.ts";
 
 export interface RootfsProgress {
-  /** Names made, and names in all. */
+  /** Names that were created, and all names. */
   readonly entries: number;
   readonly total: number;
 }
 
 export interface RootfsResult {
-  /** Absolute, without symlinks. */
+  /** Absolute, symlinks resolved. */
   readonly path: string;
-  /** Names, the root included. */
+  /** Names, including the root. */
   readonly entries: number;
-  /** Files with content by the way it came: only a `fallback` mixes them. Further names of hard links and empty files do not count. */
+  /** Files with content, by how they were written; only a `fallback` mixes them. Other names of hard links and empty files are not counted. */
   readonly linked: number;
   readonly reflinked: number;
   readonly copied: number;
@@ -33,7 +33,7 @@ export interface RootfsRequest {
   readonly onProgress: (progress: RootfsProgress) => void;
 }
 
-/** @throws DESTINATION_UNUSABLE, MODE_UNSUPPORTED, NO_SPACE, STORE_DAMAGED, SIDECAR_INVALID; nothing is left of it then */
+/** @throws DESTINATION_UNUSABLE, MODE_UNSUPPORTED, NO_SPACE, STORE_DAMAGED, SIDECAR_INVALID; a failure leaves nothing */
 export async function makeRootfs(request: RootfsRequest): Promise<RootfsResult> {
   const { destination: path, store, signal } = request;
   signal.throwIfAborted();

@@ -1,24 +1,24 @@
 /**
- * The merged view: what an image's layers show when they are stacked, from their sidecars alone. A directory of the view stands
- * on a directory in one layer or several (its *parts*); a name is looked up in these, top to bottom, and a whiteout, an opaque
- * directory or another kind of file ends the search. Nothing is decoded but the pages that a lookup touches.
+ * The merged view of an image: its layers stacked, computed from their sidecars alone. A directory of the view consists of the directories of
+ * one or several layers (its *parts*). A name is looked up in these from top to bottom; a whiteout, an opaque directory or another kind of
+ * file ends the search. A lookup decodes only the pages that it touches.
  */
 import { Flag, type Sidecar } from "../../format/index.ts";
 import type { ByteString } from "../bytes.ts";
 import { S_IFDIR, S_IFMT } from "../store/profile.ts";
 import { hides } from "../tree/compose.ts";
 
-/** An entry of one of the layers; 0 is the bottom. */
+/** An entry of a layer; layer 0 is the bottom. */
 export interface Part {
   readonly layer: number;
   readonly entry: number;
 }
 
-/** A name in the merged view; `layer` and `entry` are the uppermost that has it. */
+/** A name in the merged view; `layer` and `entry` are those of the uppermost layer that has it. */
 export interface MergedNode extends Part {
   /** Bytes without leading slash; "" is the root. */
   readonly path: ByteString;
-  /** Of a directory: where it stands, top to bottom, `layer` and `entry` first; empty for all else. */
+  /** The parts of a directory, top to bottom; `layer` and `entry` come first. Empty for other files. */
   readonly parts: readonly Part[];
 }
 
@@ -27,7 +27,7 @@ export class MergedView {
   readonly sidecars: readonly Sidecar[];
   readonly root: MergedNode;
 
-  /** The sidecars stay the caller's; `sidecars` has at least one. */
+  /** The caller closes the sidecars; `sidecars` has at least one. */
   constructor(sidecars: readonly Sidecar[]) {
     this.sidecars = sidecars;
     const parts: Part[] = [];
@@ -38,7 +38,7 @@ export class MergedView {
     this.root = { ...parts[0]!, path: "" as ByteString, parts };
   }
 
-  /** The name in a directory of the view, or undefined. */
+  /** Looks up a name in a directory of the view. */
   child(directory: MergedNode, name: ByteString): MergedNode | undefined {
     const path = joined(directory.path, name);
     const parts: Part[] = [];
@@ -69,7 +69,7 @@ export class MergedView {
     return sorted.map(([name, { node, parts }]) => ({ ...node!, path: joined(directory.path, name), parts }));
   }
 
-  /** Every name, the root first, a directory before what is in it. */
+  /** Every name: the root first, a directory before its content. */
   *walk(): Generator<MergedNode, void, undefined> {
     const todo: MergedNode[] = [this.root];
     for (let node = todo.pop(); node; node = todo.pop()) {
@@ -81,8 +81,8 @@ export class MergedView {
   }
 
   /**
-   * The entry that says how a name looks: its own, but of a directory that layers only imply the nearest below that one names, though
-   * the layers above may have emptied it. (As containerd does; composition of trees goes the same way.)
+   * The entry with a name's attributes. For a directory that the upper layers only imply, it is that of the nearest lower layer that has an
+   * entry for it, even if an upper layer emptied the directory. containerd does the same, and so does the composition of trees.
    */
   attributesOf({ layer, entry, parts, path }: MergedNode): Part {
     const named = parts.find((part) => !this.#flag(part, Flag.implicit));
@@ -118,10 +118,10 @@ export class MergedView {
 }
 
 interface Found {
-  /** Undefined when the uppermost layer that has the name deletes it. */
+  /** Undefined if the uppermost layer with the name deletes it. */
   readonly node: Part | undefined;
   readonly parts: Part[];
-  /** Lower layers have no say any more. */
+  /** True if lower layers are hidden. */
   ended: boolean;
 }
 

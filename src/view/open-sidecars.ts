@@ -1,4 +1,4 @@
-/** The sidecars of an image, open for single look-ups. */
+/** Opens the sidecars of an image for single lookups. */
 import { readFileSync, statSync } from "node:fs";
 import { Sidecar, SidecarError } from "../../format/index.ts";
 import type { DiffId } from "../image/digest.ts";
@@ -7,16 +7,16 @@ import { readingSidecar } from "../tree/read-sidecar.ts";
 export interface SidecarSource {
   readonly diffId: DiffId;
   readonly path: string;
-  /** The bytes of its indexed form if the file is not indexed; made elsewhere, since it takes a while. */
+  /** The bytes of the indexed form if the file has no path index. A worker computes them. */
   readonly indexed?: Uint8Array | undefined;
 }
 
-/** Below this a sidecar is read at once: images of hundreds of small layers need no descriptor for each. */
+/** Smaller sidecars are read whole, so that an image of hundreds of small layers needs no descriptor for each. */
 const READ_WHOLE: number = 256 * 1024;
-/** Of each large one, this much stays in memory. */
+/** Bytes of each large sidecar that stay in memory. */
 const CACHE_BYTES: number = 4 * 1024 * 1024;
 
-/** The caller closes them; none stays open when this throws. @throws SIDECAR_INVALID */
+/** The caller closes them. A failure leaves none open. @throws SIDECAR_INVALID */
 export async function openSidecars(sources: readonly SidecarSource[]): Promise<Sidecar[]> {
   const open: Sidecar[] = [];
   try {

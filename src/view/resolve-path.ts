@@ -1,18 +1,17 @@
-/** Paths inside an image: symlinks are followed within it, never on the host; `..` ends at its root. */
+/** Resolves paths inside an image: symlinks are followed within the image, never on the host; `..` stops at its root. */
 import { showBytes, type ByteString } from "../bytes.ts";
 import { ShaleError } from "../errors.ts";
 import { S_IFDIR, S_IFLNK, S_IFMT } from "../store/profile.ts";
 import type { MergedNode, MergedView } from "./merged-view.ts";
 
-/** As the kernel's MAXSYMLINKS. */
+/** The kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
-/** What a path may grow to by symlinks, in names: each of 40 targets of 4095 bytes has at most 2048. */
+/** Maximum number of names to which symlinks may expand a path: 40 targets of 4095 bytes have at most 2048 names each. */
 const MAX_NAMES = 100_000;
 
 /**
- * The node that a path leads to; relative paths begin at the root. A symlink at the end is followed if `follow` says so, or if a
- * slash comes after it.
- * @throws PATH_NOT_FOUND, PATH_WRONG_KIND when something on the way is no directory, PATH_LOOP
+ * The node at a path; relative paths start at the root. A symlink at the end is followed with `follow`, or if a slash follows it.
+ * @throws PATH_NOT_FOUND, PATH_WRONG_KIND if a name before the last is not a directory, PATH_LOOP
  */
 export function resolvePath(view: MergedView, path: ByteString, { follow }: { follow: boolean }): MergedNode {
   const stack: MergedNode[] = [view.root];
@@ -27,7 +26,7 @@ export function resolvePath(view: MergedView, path: ByteString, { follow }: { fo
       continue;
     }
     const next = view.child(here, name as ByteString);
-    if (!next) throw new ShaleError("PATH_NOT_FOUND", `the image has no ${quote(path)}`, { path: shown(path) });
+    if (!next) throw new ShaleError("PATH_NOT_FOUND", `the image has no file ${quote(path)}`, { path: shown(path) });
     if (kindOf(view, next) === S_IFLNK && (follow || todo.length > 0)) {
       const target = view.sidecars[next.layer]!.target(next.entry);
       if (++symlinks > MAX_SYMLINKS || todo.length > MAX_NAMES) throw loop(path);

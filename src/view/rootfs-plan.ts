@@ -1,4 +1,4 @@
-/** What a merged root file system must be: its names in order, each with the layer and entry that it comes from. */
+/** The plan of a merged root file system: its names in order, each with its layer and entry. */
 import { Flag, type Sidecar } from "../../format/index.ts";
 import type { ByteString } from "../bytes.ts";
 import type { ModificationTime } from "../store/attributes.ts";
@@ -6,7 +6,7 @@ import type { PhysicalAttributes } from "../store/profile.ts";
 import { TreePlan, type TreeTask } from "../tree/tree-plan.ts";
 import { MergedView, type Part } from "./merged-view.ts";
 
-/** How the content of files comes to the destination. */
+/** How the content of files is written to the destination. */
 export type RootfsMode = "link" | "reflink" | "copy";
 
 export interface RootfsTask extends Omit<TreeTask, "sidecar" | "resolution" | "vouchedBefore" | "made"> {
@@ -19,16 +19,16 @@ export interface RootfsTask extends Omit<TreeTask, "sidecar" | "resolution" | "v
 
 export class RootfsPlan {
   readonly task: RootfsTask;
-  /** Further names of hard-link groups: the name, then the one that is made first. */
+  /** Other names of hard-link groups: each with the name that is created first. */
   readonly lateLinks: readonly (readonly [number, number])[];
   readonly #plans: readonly TreePlan[];
   readonly #layers: number[] = [];
   readonly #entries: number[] = [];
-  /** Where directories that layers only imply get their attributes. */
+  /** The attributes of directories that layers only imply. */
   readonly #named = new Map<number, Part>();
   readonly #late = new Set<number>();
 
-  /** The sidecars stay the caller's. */
+  /** The caller closes the sidecars. */
   constructor(task: RootfsTask, sidecars: readonly Sidecar[]) {
     this.task = task;
     this.#plans = task.layers.map((layer, index) => new TreePlan({ ...task, ...layer }, sidecars[index]!));
@@ -43,7 +43,7 @@ export class RootfsPlan {
     for (const [index] of this.lateLinks) this.#late.add(index);
   }
 
-  /** Names in all; 0 is the root, a directory stands before what is in it. */
+  /** Number of names. Name 0 is the root; a directory precedes its content. */
   get length(): number {
     return this.#layers.length;
   }
@@ -83,7 +83,7 @@ export class RootfsPlan {
     return this.#named.get(index) ?? { layer: this.layer(index), entry: this.entry(index) };
   }
 
-  /** A group's names may be in part covered by upper layers: the first that is left stands for it. */
+  /** Upper layers may hide some names of a hard-link group: the first visible name is created, the others are linked to it. */
   #groupLinks(): (readonly [number, number])[] {
     const first = this.#plans.map(() => new Map<number, number>());
     const links: (readonly [number, number])[] = [];

@@ -1,6 +1,6 @@
 /**
- * Writes a merged root file system: directories first, then files (any range of names by any worker), then symlinks and devices,
- * further names of hard links, and last the directories' attributes, deepest first.
+ * Writes a merged root file system: directories, then files (any worker takes any range of names), then symlinks and devices, other names
+ * of hard links, and finally the attributes of directories, deepest first.
  */
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from "node:fs";
 import { Flag } from "../../format/index.ts";
@@ -16,7 +16,7 @@ import { makeRegular, makeSpecial, tryLink, type NewNode } from "../tree/make-no
 import { SourceTrust } from "../tree/source-trust.ts";
 import type { RootfsPlan } from "./rootfs-plan.ts";
 
-/** Files with content, by the way it came. */
+/** Files with content, by how they were written. */
 export interface RootfsCounts {
   readonly linked: number;
   readonly reflinked: number;
@@ -34,20 +34,20 @@ export class RootfsWriter {
   readonly #buffer: Buffer = Buffer.allocUnsafeSlow(PIECE);
   #counts: { linked: number; reflinked: number; copied: number } = { linked: 0, reflinked: 0, copied: 0 };
 
-  /** `name` tells this writer's temporary files from another's in the same staging directory. */
+  /** `name` makes temporary files unique within the staging directory. */
   constructor(plan: RootfsPlan, name: string) {
     const { chunks, staging, trust } = plan.task;
     this.#plan = plan;
     this.#linker = new Linker({ chunks, staging, name, trust: new SourceTrust(chunks, trust) });
   }
 
-  /** All beneath the root, which is there; 0700 for now. */
+  /** Creates all directories below the existing root, with mode 0700 at first. */
   makeDirectories(): void {
     for (let index = 1; index < this.#plan.length; index++)
       if (this.#isDirectory(index)) mkdirSync(fsPath(this.#plan.place(index)), { mode: 0o700 });
   }
 
-  /** Files among the names [from, to). */
+  /** Creates the files among the names [from, to). */
   makeFiles(from: number, to: number): RootfsCounts {
     this.#counts = { linked: 0, reflinked: 0, copied: 0 };
     for (let index = from; index < to; index++) {
@@ -56,7 +56,7 @@ export class RootfsWriter {
     return this.#counts;
   }
 
-  /** Everything else; the root file system is then complete. */
+  /** Creates everything else; the root file system is complete then. */
   finish(): void {
     const plan = this.#plan;
     for (let index = 0; index < plan.length; index++) {
@@ -67,7 +67,7 @@ export class RootfsWriter {
       if (this.#isDirectory(index)) applyToPath(plan.place(index), plan.attributes(index), plan.time(index), this.#self);
   }
 
-  /** A group of more names than the file system gives one inode goes on with another. */
+  /** Continues with a new inode if a group has more names than the file system allows for one inode. */
   #makeLateLinks(): void {
     const plan = this.#plan;
     const full = new Map<number, number>();
@@ -106,7 +106,7 @@ export class RootfsWriter {
     }
   }
 
-  /** A file of its own, by reflink or copy. */
+  /** Creates a separate file by reflink or copy. */
   #fill(index: number, path: ByteString): void {
     const { mode, fallback } = this.#plan.task;
     const source = this.#content(index);

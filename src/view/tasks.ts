@@ -1,4 +1,4 @@
-/** The workers' side of merged root file systems: one is written in steps that several workers share. */
+/** Worker tasks that write a merged root file system, in steps that several workers share. */
 import type { Sidecar } from "../../format/index.ts";
 import type { Handled, Handlers, Task } from "../system/worker-pool.ts";
 import { readSidecar } from "../tree/read-sidecar.ts";
@@ -6,7 +6,7 @@ import { RootfsPlan, type RootfsTask } from "./rootfs-plan.ts";
 import { RootfsWriter, type RootfsCounts } from "./rootfs-writer.ts";
 
 export interface RootfsStep {
-  /** The same for all steps of one root file system, and for no other. */
+  /** Identifies one root file system in all its steps. */
   readonly id: string;
   readonly task: RootfsTask;
   /** `directories` comes first, then the files, then `finish`. */
@@ -37,10 +37,10 @@ export class ViewTasks {
     "view/rootfs-files": async ({ from, to, ...request }) => ({ value: (await this.#open(request)).writer.makeFiles(from, to) }),
   };
   readonly #name: string;
-  /** The one at hand: its sidecars are read and merged once for all steps. */
+  /** The current root file system: its sidecars are read and merged once for all steps. */
   #current: OpenRootfs | undefined;
 
-  /** `name` tells this worker's temporary files from another's. */
+  /** `name` makes the temporary files of this worker unique. */
   constructor(name: string) {
     this.#name = name;
   }
