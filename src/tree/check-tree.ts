@@ -1,4 +1,4 @@
-/** Compares a tree on disk with what it must be. Findings are data; nothing is changed and nothing is followed. */
+/** Compares a tree on disk with its plan. Returns the differences; changes nothing and follows no symlink. */
 import { lstatSync, readdirSync, readFileSync, readlinkSync, type BigIntStats } from "node:fs";
 import { Flag } from "../../format/index.ts";
 import { fromBytes, fsPath, type ByteString } from "../bytes.ts";
@@ -12,22 +12,22 @@ import type { SourceTrust } from "./source-trust.ts";
 import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
 
 export interface TreeDifference {
-  /** In the tree, as bytes; "" is the tree itself. */
+  /** Path in the tree, as bytes; "" is the tree itself. */
   readonly path: ByteString;
-  /** `inode`: a file with content that is not the link source; `extra`: a name that the layer does not have. */
+  /** `inode`: a file with content that is not its link source. `extra`: a name that the layer lacks. */
   readonly kind: "missing" | "extra" | "type" | "mode" | "owner" | "size" | "mtime" | "inode" | "content" | "target" | "device" | "xattr";
   readonly expected: string;
   readonly found: string;
 }
 
 export interface CheckTreeOptions {
-  /** Compare extended attributes too: two calls more for each attribute. Default false. */
+  /** Also compare extended attributes, with two more calls per attribute. Default false. */
   readonly xattrs?: boolean;
-  /** Read the files that are in doubt after a crash of the machine. Default: none. */
+  /** Read files whose content a machine crash may have damaged. Default: read none. */
   readonly trust?: SourceTrust | undefined;
 }
 
-/** Every difference, in file order, then names that should not be there. */
+/** Yields every difference in file order, then extra names. */
 export function* checkTree(plan: TreePlan, options: CheckTreeOptions = {}): Generator<TreeDifference, void, undefined> {
   const expected = new Map<ByteString, Set<ByteString>>();
   for (let entry = 0; entry < plan.sidecar.live; entry++) {
@@ -113,7 +113,7 @@ function* checkContent(
   }
 }
 
-/** The link source that is this very file; undefined when none is. */
+/** The link source that is the same inode; undefined if there is none. */
 function sourceOf(plan: TreePlan, { inode, ordinal }: LinkSource, stat: BigIntStats): string | undefined {
   for (const candidate of overflowOrdinals(ordinal)) {
     const path = chunkPath(plan.task.chunks, inode, candidate);

@@ -1,6 +1,6 @@
 /**
- * Composition: what each layer of an image takes from the layers below it. Two names of one image share an inode only if the
- * image says that they are hard links, and a directory that a layer only implies looks as the nearest lower layer made it.
+ * Composition: computes each layer's resolution, what its tree takes from the layers below. Two names of one image share an inode only if
+ * the image has them as hard links. A directory that a layer only implies has the attributes of the nearest lower layer.
  */
 import { CHUNK_ROW } from "../../format/columns.ts";
 import { Flag, type Sidecar } from "../../format/index.ts";
@@ -9,7 +9,7 @@ import { S_IFDIR, S_IFMT, type NamedValue } from "../store/profile.ts";
 import { pathOf, type LayerInodes } from "./layer-inodes.ts";
 import { EMPTY_RESOLUTION, type Resolution, type ResolvedDirectory, type ResolvedFile } from "./resolution.ts";
 
-/** Resolutions of the layers, bottom to top, as they were given. */
+/** Resolutions in the order of `layers`, bottom to top. */
 export function composeImage(layers: readonly LayerInodes[]): Resolution[] {
   if (layers.length < 2) return layers.map(() => EMPTY_RESOLUTION);
   const shared = sharedChunks(layers);
@@ -21,14 +21,14 @@ export function composeImage(layers: readonly LayerInodes[]): Resolution[] {
   });
 }
 
-/** In sharedChunks: where several layers are; no layer's number, for those count from 1. */
+/** Marks a slot that several layers use. Layers are numbered from 1. */
 const SEVERAL = 0xffff;
-/** For each chunk: so many, that few chunks meet in one. */
+/** Slots per chunk: enough that few chunks share one. */
 const SLOTS = 8;
 
 /**
- * For each layer, by row of its chunk table: 1 for a chunk that another layer may hold, too. Only their files can meet. It goes by some bits
- * of the chunk ids alone: two that have them in common are looked at in vain.
+ * For each layer, by row of its chunk table: 1 for a chunk that another layer may have too. Only files of such chunks can share an inode across
+ * layers. Compares some bits of the chunk ids only, so unequal chunks may be marked, which costs time but is not wrong.
  */
 function sharedChunks(layers: readonly LayerInodes[]): Uint8Array[] {
   const tables = layers.map(({ sidecar }) => sidecar.chunkTable());
@@ -48,7 +48,7 @@ function sharedChunks(layers: readonly LayerInodes[]): Uint8Array[] {
   });
 }
 
-/** The ordinals of one inode that lower layers use, each with the paths that it has there. */
+/** The ordinals of one inode that lower layers use, each with its paths there. */
 interface LowerUse {
   readonly paths: Map<number, Set<ByteString>>;
   readonly ordinals: Map<ByteString, number>;
@@ -81,7 +81,7 @@ function resolveFiles(inodes: LayerInodes, shared: Uint8Array, users: Map<string
   return changed;
 }
 
-/** The ordinal that a lower layer uses for this very file, at no other path: it is hidden there, so it may be shared. */
+/** An ordinal that lower layers use only at this path: the upper file hides it, so both may share the inode. */
 function samePlace(lower: LowerUse | undefined, paths: readonly ByteString[]): number | undefined {
   const ordinal = lower?.ordinals.get(paths[0]!);
   if (ordinal === undefined) return undefined;
@@ -101,7 +101,7 @@ function remember(users: Map<string, LowerUse>, key: string, files: readonly { p
   }
 }
 
-/** All names of each hard-link group, by the leader's entry, the leader's first. */
+/** All names of each hard-link group by the leader's entry; the leader comes first. */
 function groupNames(sidecar: Sidecar): Map<number, ByteString[]> {
   const names = new Map<number, ByteString[]>();
   for (let row = 0; row < sidecar.hardLinkCount; row++) {
@@ -132,7 +132,7 @@ function resolveDirectories(
   return [...own.values()];
 }
 
-/** The directory that the layers below show at a path; undefined when they show none, or something else. */
+/** The directory of the lower layers at a path; undefined if they have none there, or another kind of file. */
 function nearestDirectory(
   lower: readonly Sidecar[],
   path: ByteString,
@@ -152,7 +152,7 @@ function nearestDirectory(
   return undefined;
 }
 
-/** True when an ancestor of the path, in this layer, covers what lower layers have there. */
+/** True if an ancestor of the path in this layer hides the lower layers there. */
 export function hides(sidecar: Sidecar, path: ByteString): boolean {
   for (let ancestor: string = path; ancestor !== "";) {
     ancestor = ancestor.slice(0, Math.max(ancestor.lastIndexOf("/"), 0));

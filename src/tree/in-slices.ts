@@ -1,18 +1,18 @@
 import type { WorkerPool } from "../system/worker-pool.ts";
 
-/** Entries that one request to a worker makes, so that fewer keep no two busy: small enough for progress and cancellation. */
+/** Entries per request to a worker: small enough for progress and cancellation. Fewer entries are left to one worker. */
 export const SLICE = 4000;
 
 export interface SlicesOptions {
   readonly total: number;
-  /** Makes the entries [from, to) on a worker. */
+  /** Processes the entries [from, to) on a worker. */
   readonly make: (range: { readonly from: number; readonly to: number }, worker: number) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
-  /** Entries made so far. */
+  /** Entries processed so far. */
   readonly onAdvanced: (entries: number) => void;
 }
 
-/** Spreads the making of many entries over the workers. When it throws, no worker is at it any more. */
+/** Distributes many entries over the workers. When it throws, no worker is still working on them. */
 export async function inSlices(pool: Pick<WorkerPool<object>, "size">, { total, make, signal, onAdvanced }: SlicesOptions): Promise<void> {
   let next = 0;
   let done = 0;
@@ -32,12 +32,12 @@ export async function inSlices(pool: Pick<WorkerPool<object>, "size">, { total, 
   await allSettled(Array.from({ length: lanesFor(pool, total) }, lane));
 }
 
-/** Workers that so many entries are spread over. */
+/** Number of workers for so many entries. */
 function lanesFor({ size }: Pick<WorkerPool<object>, "size">, total: number): number {
   return Math.min(size, Math.ceil(total / SLICE));
 }
 
-/** What all give, or what one of them throws, once all have ended. */
+/** All results, or the first failure, after all have ended. */
 export async function allSettled<T>(works: readonly Promise<T>[]): Promise<T[]> {
   const results = await Promise.allSettled(works);
   return results.map((result) => {

@@ -1,4 +1,4 @@
-/** The live entries of a layer by what it takes to make them, found in one walk over whole columns. */
+/** The live entries of a layer, grouped by how a tree writer creates them. Computed in one pass over whole columns. */
 import { Flag, type Sidecar } from "../../format/index.ts";
 import { NO_ROW } from "../../format/columns.ts";
 import type { WholeColumns } from "../../format/whole-columns.ts";
@@ -6,13 +6,13 @@ import { S_IFDIR, S_IFMT, S_IFREG } from "../store/profile.ts";
 
 /** Each list is in file order: parents before children. */
 export class LayerEntries {
-  /** All but the root. */
+  /** All except the root. */
   readonly directories: Uint32Array;
-  /** Regular files, with content or without; of a hard-link group the leader alone. */
+  /** Regular files with or without content; of a hard-link group only the leader. */
   readonly files: Uint32Array;
-  /** Those of them that have content. */
+  /** The files that have content. */
   readonly linked: Uint32Array;
-  /** Symlinks, devices, FIFOs; of a hard-link group the leader alone. */
+  /** Symlinks, devices and FIFOs; of a hard-link group only the leader. */
   readonly specials: Uint32Array;
   /** Whiteouts and opaque directories. */
   readonly markers: Uint32Array;
@@ -37,7 +37,7 @@ const SPECIAL = 8;
 const MARKER = 16;
 const IMPLIED = 32;
 
-/** Of each live entry the lists that it is in, as bits. */
+/** For each live entry, a bit for each list that contains it. */
 function kindsOf(sidecar: Sidecar, { flags, modeRows, chunks }: WholeColumns): Uint8Array {
   const kinds = new Uint8Array(sidecar.live);
   const byRow = Uint8Array.from({ length: sidecar.modeCount }, (_, row) => kindOfType(sidecar.modeAt(row).mode & S_IFMT));
@@ -54,7 +54,7 @@ function kindsOf(sidecar: Sidecar, { flags, modeRows, chunks }: WholeColumns): U
   return kinds;
 }
 
-/** A whiteout has none. */
+/** 0 for a whiteout. */
 function kindOfType(type: number): number {
   if (type === S_IFDIR) return DIRECTORY;
   if (type === S_IFREG) return FILE;
@@ -68,7 +68,7 @@ function select(kinds: Uint8Array, kind: number): Uint32Array {
   return entries.slice(0, count);
 }
 
-/** Those of a list that are at least `from` and less than `to`. */
+/** The entries of a list from `from` to `to`, not included. */
 export function within(list: Uint32Array, from: number, to: number): Uint32Array {
   return list.subarray(firstFrom(list, from), firstFrom(list, to));
 }

@@ -1,4 +1,4 @@
-/** The inodes that the files of a layer have in a profile, worked out from its sidecar. */
+/** Computes the inodes of a layer's files in a profile, from the sidecar. */
 import type { Sidecar } from "../../format/index.ts";
 import { WholeColumns } from "../../format/whole-columns.ts";
 import type { ByteString } from "../bytes.ts";
@@ -18,7 +18,7 @@ import {
 interface Known {
   readonly attributes: PhysicalAttributes;
   readonly encoded: Buffer;
-  /** The first row whose attributes are the same. */
+  /** The first row with equal attributes. */
   readonly same: number;
 }
 
@@ -38,7 +38,7 @@ export class LayerInodes {
     this.#owner = owner;
   }
 
-  /** For who walks the whole layer. */
+  /** Whole columns, for walks over the whole layer. */
   get columns(): WholeColumns {
     return (this.#columns ??= new WholeColumns(this.sidecar));
   }
@@ -49,14 +49,14 @@ export class LayerInodes {
   }
 
   /**
-   * The ordinal that each linked file takes within its layer, by entry; absent means 0. The k-th file of one inode in file order
-   * takes ordinal k; the names of a hard-link group are one file and share their leader's.
+   * The ordinal of each linked file within its layer, by entry; missing means 0. The k-th file of an inode in file order has ordinal k. The
+   * names of a hard-link group are one file and share the leader's ordinal.
    */
   get ordinals(): ReadonlyMap<number, number> {
     return (this.#ordinals ??= ordinalsOf(this));
   }
 
-  /** True for a regular file with content: one that is linked from chunks/. */
+  /** True for a regular file with content, which is linked from chunks/. */
   isLinked(entry: number): boolean {
     return this.sidecar.chunk(entry) >= 0 && (this.sidecar.mode(entry) & S_IFMT) === S_IFREG;
   }
@@ -86,8 +86,8 @@ export class LayerInodes {
   }
 
   /**
-   * What tells the inode of a linked file from the layer's others. It goes by the attributes of the inode and not by what the image says:
-   * a profile may store two files alike that the image tells apart.
+   * A key that distinguishes the inode of a linked file within the layer. Uses the physical attributes, not the image's: a profile may store
+   * two files with the same inode although their attributes in the image differ.
    */
   key(entry: number): string {
     const { chunks, mtimes, mtimesNs, modeRows } = this.columns;
@@ -122,7 +122,7 @@ function ordinalsOf(inodes: LayerInodes): Map<number, number> {
   return ordinals;
 }
 
-/** Linked files whose content another of the layer has, too. */
+/** Linked files that share their content with another file of the layer. */
 function alikeFiles({ sidecar, entries: { linked }, columns: { chunks } }: LayerInodes): Uint32Array {
   const uses = new Uint32Array(sidecar.chunkCount);
   for (const entry of linked) uses[chunks[entry]!]!++;
@@ -134,7 +134,7 @@ export function isLeader(sidecar: Sidecar, entry: number): boolean {
   return leader < 0 || leader === entry;
 }
 
-/** A path of the sidecar is bytes already. */
+/** A path of the sidecar is a byte string already. */
 export function pathOf(sidecar: Sidecar, entry: number): ByteString {
   return sidecar.path(entry) as ByteString;
 }

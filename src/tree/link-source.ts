@@ -13,19 +13,19 @@ export interface LinkSource {
   readonly attributes: PhysicalAttributes;
   readonly mtime: number;
   readonly mtimeNs: number;
-  /** The layer vouches for the content of its native inode if that was born before: ms since 1970. */
+  /** The layer vouches for the content of its native inode if that was created before this time, ms since 1970. */
   readonly vouchedBefore: number;
-  /** The layer's native inode of the same content, made only when it is needed. */
+  /** The layer's native inode of the same content; computed on demand. */
   readonly native: () => InodeId;
-  /** Asked for only when something looks wrong. */
+  /** Called only if the inode looks wrong. */
   readonly chunk: () => ChunkId;
 }
 
-/** What file systems keep of a time is bounded: ext4 ends in 2446, and cuts what lies beyond to its ends. */
+/** The range of times that ext4 stores, until 2446. It clamps other times. */
 const FIRST_SECOND: number = -(2 ** 31);
 const LAST_SECOND: number = 2 ** 34 - 2 ** 31 - 1;
 
-/** One lstat: type, size, mode, owner and time are those of the sidecar. Undefined when they are not, or it is not there. */
+/** Compares type, size, mode, owner and time with the sidecar, by one lstat. Undefined if they differ or the file is missing. */
 export function statUntouched(path: string, source: LinkSource): BigIntStats | undefined {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   if (stat === undefined || !looksRight(stat, source)) return undefined;
@@ -34,14 +34,14 @@ export function statUntouched(path: string, source: LinkSource): BigIntStats | u
   return same ? stat : undefined;
 }
 
-/** Type, size and time alone: what two profiles' inodes of one file have in common. */
+/** Compares only type, size and time, which the inodes of all profiles have in common. */
 export function looksRight(stat: BigIntStats, { size, mtime, mtimeNs }: LinkSource): boolean {
   if ((Number(stat.mode) & S_IFMT) !== S_IFREG || Number(stat.size) !== size) return false;
   if (mtime < FIRST_SECOND || mtime > LAST_SECOND) return true;
   return stat.mtimeNs === BigInt(mtime) * 1_000_000_000n + BigInt(mtimeNs);
 }
 
-/** Reads an open file from its start and compares it with the chunk id. */
+/** Hashes an open file from its start and compares the result with the chunk id. */
 export function hasContent(fd: number, chunk: Uint8Array): boolean {
   return hashOpenFile(fd, Buffer.allocUnsafe(256 * 1024)).equals(chunk);
 }

@@ -1,7 +1,7 @@
 /**
- * Gives a name in a tree the inode that stands for its file. The source is linked as it is; one that is missing (another ordinal
- * or profile that nobody needed so far, or a file that gc took) is made from a sibling with the same content, by reflink or copy;
- * so is one that somebody has changed, or that a crash of the machine has spoilt, and it is replaced.
+ * Links the names of a tree to their link sources. A missing source is created from a sibling with the same content, by reflink or copy: an
+ * ordinal or profile that was not needed before, or a file that gc removed. A source that was changed, or damaged by a machine crash, is
+ * replaced in the same way.
  */
 import { closeSync, fstatSync, linkSync, openSync, readSync, rmSync, unlinkSync, writeSync } from "node:fs";
 import { isErrno, ShaleError } from "../errors.ts";
@@ -20,18 +20,18 @@ import type { SourceTrust } from "./source-trust.ts";
 export interface LinkerOptions {
   readonly chunks: string;
   readonly staging: string;
-  /** Distinguishes the files in the making of several linkers in one staging directory. */
+  /** Makes the temporary files of this linker unique in the staging directory. */
   readonly name: string;
   readonly trust: SourceTrust;
-  /** Inodes that no tree has had yet, for their ingest has just made them; nobody can have changed those. */
+  /** Inodes that the ingest has just created and no tree has linked, so no write through a tree can have changed them. */
   readonly made?: MadeInodes | undefined;
-  /** Nobody else can write where the names are given: a missing source is made there. Anywhere else it could be swapped before it is linked. */
+  /** Only this user can write where the names are created, so a missing source is created there. Elsewhere it could be swapped before it is linked. */
   readonly ownTargets?: boolean;
 }
 
 /**
- * The ordinals that stand for one: itself, and those that EMLINK moves it to. No file of an image counts up that far, and each
- * belongs to its own ordinal alone, so that two files of an image still share no inode.
+ * The ordinal, then those that replace it after EMLINK. They are far above the ordinals of any image, and belong to one ordinal only, so two
+ * files of an image still share no inode.
  */
 export function* overflowOrdinals(ordinal: number): Generator<number, never> {
   for (let overflow = ordinal; ; overflow += 1_000_000) yield overflow;
@@ -48,7 +48,7 @@ export class Linker {
   readonly #ownTargets: boolean;
   readonly #shards = new Shards();
   readonly #buffer: Buffer = Buffer.allocUnsafe(256 * 1024);
-  /** False once the file system was seen not to share blocks. */
+  /** False once a reflink was refused. */
   #reflinks = true;
   #next = 0;
 
@@ -61,7 +61,7 @@ export class Linker {
     this.#ownTargets = ownTargets;
   }
 
-  /** `target` is a name that nothing has. @throws STORE_DAMAGED when no inode with this content is left */
+  /** `target` must not exist. @throws STORE_DAMAGED if no inode with this content is left */
   link(source: LinkSource, target: string | Buffer): void {
     for (const ordinal of overflowOrdinals(source.ordinal)) {
       const path = chunkPath(this.#chunks, source.inode, ordinal);
@@ -76,7 +76,7 @@ export class Linker {
     }
   }
 
-  /** The other way round: the file, like its source in all, is the source, unless that is there already; then it gives way to it. */
+  /** Publishes `file` as the link source. If a source exists already, replaces `file` by a link to that. */
   name(source: LinkSource, file: string | Buffer): void {
     const path = chunkPath(this.#chunks, source.inode, source.ordinal);
     this.#shards.check(path);
@@ -106,13 +106,13 @@ export class Linker {
     }
   }
 
-  /** Made under a name that nobody else can write to, and then linked into chunks/: nobody sees it there before it is whole. */
+  /** Creates the source under a private name, then links it into chunks/, where it is never visible incomplete. */
   #makeAt(place: string | Buffer, path: string, source: LinkSource): void {
     try {
       this.#copy(source, place);
       if (linkIfAbsent(place, path)) return;
       if (!this.#isGood(path, source) && this.#replace(path, place, source)) return;
-      // another worker or process has made the same, which trees may hold already
+      // another worker or process published the same source, which trees may use already
       unlinkSync(place);
       linkSync(path, place);
     } catch (error) {
@@ -121,7 +121,7 @@ export class Linker {
     }
   }
 
-  /** False when the source is good by now. */
+  /** False if the source has been repaired meanwhile. */
   #replace(path: string, place: string | Buffer, source: LinkSource): boolean {
     const staged = this.#fresh();
     linkSync(place, staged);
@@ -134,16 +134,16 @@ export class Linker {
     return `${this.#staging}/${this.#name}-${this.#next++}`;
   }
 
-  /** A new file with the content of a sibling and the attributes wanted. */
+  /** Creates a file with the content of a sibling and the wanted attributes. */
   #copy(source: LinkSource, path: string | Buffer): void {
     const { attributes } = source;
-    // with its mode from the start, unless that could forbid what comes before
+    // with its final mode, unless that would forbid the steps that follow
     const mode = attributes.xattrs.length === 0 ? attributes.mode & 0o777 & ~this.#umask : 0o600;
     const content = this.#openContent(source);
     try {
       const target = openSync(path, "wx", mode);
       try {
-        // never by path: copyFile would bring the owner and mode of the source along
+        // not by path: copyFile would copy owner and mode of the source
         this.#reflinks &&= tryReflink(target, content);
         if (!this.#reflinks) this.#copyBytes(content, target, source);
         applyToFile(target, attributes, source, { self: this.#self, mode });
@@ -155,7 +155,7 @@ export class Linker {
     }
   }
 
-  /** The content was of this size when it was opened. */
+  /** `size`: of the content when it was opened. */
   #copyBytes(content: number, target: number, source: LinkSource): void {
     const buffer = this.#buffer;
     for (let at = 0; at < source.size;) {
@@ -176,7 +176,7 @@ export class Linker {
     throw damaged(native);
   }
 
-  /** Undefined when it is not there or has other bytes. */
+  /** Undefined if the file is missing or has other bytes. */
   #openWhole(path: string, wanted: LinkSource): number | undefined {
     const fd = openIfExists(path);
     if (fd === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** Makes names that are not linked from chunks/: empty files, symlinks, devices, and files that stand for these in a profile. */
+/** Creates names that are not linked from chunks/: empty files, symlinks, devices, and the files that represent these in a profile. */
 import { closeSync, linkSync, openSync, symlinkSync, writeSync } from "node:fs";
 import { fsPath, toBytes, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
@@ -11,11 +11,11 @@ export interface NewNode {
   readonly plan: TreePlan;
   readonly entry: number;
   readonly path: ByteString;
-  /** Who makes it. */
+  /** The owner of this process. */
   readonly self: Owner;
 }
 
-/** A fresh file of this tree alone: an empty one, or what stands for another kind of file in this profile. */
+/** Creates a file that only this tree has: an empty one, or the representation of another kind of file in this profile. */
 export function makeRegular({ plan, entry, path, self }: NewNode): void {
   const fd = openSync(fsPath(path), "wx", 0o600);
   try {
@@ -27,7 +27,7 @@ export function makeRegular({ plan, entry, path, self }: NewNode): void {
   }
 }
 
-/** A symlink, device or FIFO, or what stands for it. */
+/** Creates a symlink, device or FIFO, or its representation. */
 export function makeSpecial(node: NewNode): void {
   const { plan, entry, path, self } = node;
   const attributes = plan.attributes(entry);
@@ -41,7 +41,7 @@ export function makeSpecial(node: NewNode): void {
   applyToPath(path, attributes, plan.time(entry), self);
 }
 
-/** A further name for a file; false when it has as many as the file system gives one inode. */
+/** Links another name to a file. False if the inode has the maximum number of links. */
 export function tryLink(from: ByteString, to: ByteString): boolean {
   try {
     linkSync(fsPath(from), fsPath(to));

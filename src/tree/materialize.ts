@@ -1,4 +1,4 @@
-/** Making a tree: written in staging by the workers, published by one rename. */
+/** Creates a tree: the workers write it in staging, and one rename publishes it. */
 import { mkdirSync, renameSync, rmdirSync } from "node:fs";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { isErrno } from "../errors.ts";
@@ -13,15 +13,15 @@ import type { TreeTask } from "./tree-plan.ts";
 export interface MaterializeOptions {
   readonly pool: WorkerPool<TreeTaskMap>;
   readonly composed: ComposedLayer;
-  /** `tree` is a path in staging: gone when this is done. */
+  /** `tree` is a path in staging, which no longer exists afterwards. */
   readonly task: TreeTask;
-  /** Where the tree belongs. */
+  /** Final path of the tree. */
   readonly target: string;
   readonly signal?: AbortSignal | undefined;
   readonly onAdvanced: (entries: number) => void;
 }
 
-/** Makes the tree unless it is there. Another process may publish the same tree first: then that one stays. */
+/** Creates the tree unless it exists. If another process publishes it first, that one is kept. */
 export async function materializeTree(options: MaterializeOptions): Promise<void> {
   const { task, target, composed } = options;
   try {
@@ -47,11 +47,11 @@ async function writeTree({ pool, task, signal, onAdvanced }: MaterializeOptions,
   }
 }
 
-/** Descriptors that a failed pull held are free in a moment. */
+/** ms between attempts to get a descriptor: a failed pull releases its own soon. */
 const RETRY_MS = 20;
 const TRIES = 50;
 
-/** What was not published; idempotent. Others get their turn meanwhile. Where descriptors have run out it waits for one, a second at most. */
+/** Removes an unpublished tree; idempotent. Yields to the event loop. If descriptors have run out, waits for one for up to a second. */
 export async function removeStagedTree(tree: string): Promise<void> {
   for (let tries = TRIES; ; tries--) {
     try {
@@ -69,7 +69,7 @@ async function removeTree(tree: string): Promise<void> {
   for (const _ of deleteDirectory(tree)) if (++names % 64 === 0) await nextTurn();
 }
 
-/** Needs no descriptor; false when something is in it. */
+/** Needs no descriptor. False if the directory is not empty. */
 function removeEmpty(directory: string): boolean {
   try {
     rmdirSync(directory);

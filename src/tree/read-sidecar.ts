@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs";
 import { Sidecar, SidecarError } from "../../format/index.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 
-/** A sidecar that is about to be read from end to end, in memory. @throws SIDECAR_INVALID */
+/** Reads a whole sidecar into memory. @throws SIDECAR_INVALID */
 export function readSidecar(path: string): Promise<Sidecar> {
   return readingSidecar(path, () => Sidecar.fromBytes(readFileSync(path)));
 }
 
-/** Tells damage, and a missing file, of the sidecar at `path` by a code. @throws SIDECAR_INVALID */
+/** Translates damage or absence of the sidecar at `path`. @throws SIDECAR_INVALID */
 export async function readingSidecar<T>(path: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();

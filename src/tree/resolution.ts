@@ -1,6 +1,6 @@
 /**
- * Resolutions: what a layer's tree takes from the image around it. A tree is named by its layer, its profile and its resolution;
- * the empty resolution is the tree that most images share. The encoding is normative in format/store.md, "Trees".
+ * Resolutions: what a layer's tree takes from the image around it. Layer, profile and resolution determine the tree id. Most images use the
+ * tree of the empty resolution. The encoding is normative in format/store.md, "Trees".
  */
 import { hash } from "node:crypto";
 import type { ByteString } from "../bytes.ts";
@@ -8,7 +8,7 @@ import { digestHex, type DiffId } from "../image/digest.ts";
 import { treeIdOf, type TreeId } from "../store/ids.ts";
 import type { NamedValue, Profile } from "../store/profile.ts";
 
-/** A directory that the layer implies, with the attributes that a lower layer gives it. */
+/** A directory that the layer implies, with the attributes of a lower layer. */
 export interface ResolvedDirectory {
   readonly path: ByteString;
   /** Permission bits. */
@@ -18,13 +18,13 @@ export interface ResolvedDirectory {
   readonly xattrs: readonly NamedValue[];
 }
 
-/** A file that takes another ordinal of its inode than the layer alone would give it. */
+/** A file with another ordinal of its inode than within the layer alone. */
 export interface ResolvedFile {
   readonly path: ByteString;
   readonly ordinal: number;
 }
 
-/** Both lists in file order of the sidecar. */
+/** Both lists are in the file order of the sidecar. */
 export interface Resolution {
   readonly directories: readonly ResolvedDirectory[];
   readonly files: readonly ResolvedFile[];

@@ -1,6 +1,6 @@
 /**
- * Which link sources need not be read before they are linked. After a crash of the machine a file may have its size, mode and time,
- * and zeros for content: what is older than this boot is known good only if its layer says so, or if somebody has read it since.
+ * Decides which link sources must be read before they are linked. After a machine crash a file may have the right size, mode and time, but
+ * zeros as content. A file older than this boot is trusted only if its layer vouches for it, or if it was read since.
  */
 import { appendFileSync, closeSync, readFileSync, type BigIntStats } from "node:fs";
 import { isErrno } from "../errors.ts";
@@ -10,16 +10,16 @@ import { hasContent } from "./link-source.ts";
 import type { LinkSource } from "./link-source.ts";
 
 export interface TrustTerms {
-  /** When this boot of the machine began to write to the store, ms since 1970: what was born later is as it was written. */
+  /** When this boot began to write to the store, ms since 1970. Files created later are intact. */
   readonly since: number;
-  /** A file of this boot: the link sources that were read in it, as lines of paths below chunks/. It may be lost: then they are read again. */
+  /** File of this boot with the link sources that were read: one path below chunks/ per line. If it is lost, they are read again. */
   readonly verified: string;
 }
 
 export class SourceTrust {
   readonly #chunks: string;
   readonly #terms: TrustTerms;
-  /** Read when a source is first in doubt. */
+  /** Loaded when a source is first in doubt. */
   #verified: Set<string> | undefined;
 
   constructor(chunks: string, terms: TrustTerms) {
@@ -27,7 +27,7 @@ export class SourceTrust {
     this.#terms = terms;
   }
 
-  /** True when the file, whose lstat is right, has its content; one in doubt is read, at most once in a boot. */
+  /** True if the file, whose lstat is right, has its content. A file in doubt is read, once per boot. */
   isWhole(path: string, stat: BigIntStats, source: LinkSource): boolean {
     return this.isTrusted(path, stat, source) || this.#isRight(path, source);
   }
@@ -39,14 +39,14 @@ export class SourceTrust {
     return this.#verified.has(path.slice(this.#chunks.length + 1));
   }
 
-  /** Says that the content was read, and is right. */
+  /** Records that the content was read and is right. */
   remember(path: string): void {
     const name = path.slice(this.#chunks.length + 1);
     this.#verified?.add(name);
     try {
       appendFileSync(this.#terms.verified, `${name}\n`, { mode: 0o600 });
     } catch (error) {
-      // no room: it will be read once more
+      // disk full: the file will be read again
       if (!isErrno(error, "ENOSPC", "EDQUOT")) throw error;
     }
   }

@@ -1,4 +1,4 @@
-/** The workers' side of trees: composition, and the writing of one tree in steps that several workers share. */
+/** Worker tasks of trees: composition, and writing a tree in steps that several workers share. */
 import { existsSync } from "node:fs";
 import { indexSidecar } from "../../format/index.ts";
 import type { DiffId } from "../image/digest.ts";
@@ -28,7 +28,7 @@ export interface ComposeRequest {
 export interface ComposedLayer {
   readonly treeId: TreeId;
   readonly resolution: Resolution;
-  /** Names in the tree, the root included. */
+  /** Names in the tree, including the root. */
   readonly live: number;
 }
 
@@ -39,14 +39,14 @@ export interface InodesRequest {
 }
 
 export interface ChunksRequest {
-  /** As the catalog has them. */
+  /** Rows of the catalog. */
   readonly rows: Uint8Array;
   readonly chunks: string;
 }
 
-/** `tree` is one that is there. */
+/** `tree` must exist. */
 export interface CheckTreeRequest extends TreeTask {
-  /** Read files that a crash of the machine may have spoilt. */
+  /** Read files that a machine crash may have damaged. */
   readonly contents: boolean;
 }
 
@@ -83,12 +83,12 @@ export class TreeTasks {
     "tree/step": (step: TreeStep) => this.#step(step),
   };
   readonly #name: string;
-  /** The tree at hand: its sidecar is read once for all steps. */
+  /** The current tree: its sidecar is read once for all steps. */
   #current: { tree: string; writer: TreeWriter } | undefined;
-  /** By sidecar, what was composed last, for its trees are made next; while there is memory for it. */
+  /** The last composed layers by sidecar, since their trees are created next. Weak, so memory pressure frees them. */
   readonly #composed = new Map<string, WeakRef<LayerInodes>>();
 
-  /** `name` tells this worker's temporary files from another's. */
+  /** `name` makes the temporary files of this worker unique. */
   constructor(name: string) {
     this.#name = name;
   }
@@ -118,19 +118,19 @@ export class TreeTasks {
   }
 }
 
-/** Whether the tree on disk is what it must be, extended attributes included. */
+/** True if the tree on disk equals its plan, including extended attributes. */
 async function isRight({ contents, ...task }: CheckTreeRequest): Promise<Handled<boolean>> {
   const trust = contents ? new SourceTrust(task.chunks, task.trust) : undefined;
   const differences = checkTree(new TreePlan(task, await readSidecar(task.sidecar)), { xattrs: true, trust });
   return { value: differences.next().done === true };
 }
 
-/** The indexed form of an unindexed sidecar, or undefined when it is indexed. */
+/** The indexed form of an unindexed sidecar; undefined if it is indexed. */
 async function index(path: string): Promise<Handled<Uint8Array | undefined>> {
   return { value: await readingSidecar(path, () => indexSidecar(path)) };
 }
 
-/** The catalog's rows of a layer: every native inode that it uses, shadowed entries' included. */
+/** The layer's rows in the catalog: every native inode that it uses, including those of shadowed entries. */
 async function inodesOf({ sidecar: path, native, owner }: InodesRequest): Promise<Handled<Uint8Array>> {
   const sidecar = await readSidecar(path);
   const inodes = new LayerInodes(sidecar, native, owner);

@@ -1,6 +1,6 @@
 /**
- * What one tree must be, entry by entry: where each stands, the attributes of its inode, and for a file with content the link
- * source. Whoever writes a tree and whoever checks one go by this.
+ * The plan of one tree: for each entry its path, the attributes of its inode, and for a file with content the link source. Writing and checking
+ * a tree both use it.
  */
 import { NO_ROW } from "../../format/columns.ts";
 import { Flag, type Sidecar } from "../../format/index.ts";
@@ -17,21 +17,21 @@ import type { TrustTerms } from "./source-trust.ts";
 export interface TreeTask {
   /** Of the layer. */
   readonly sidecar: string;
-  /** The tree's directory: to be made in staging, or to be checked. */
+  /** The tree's directory: to be created in staging, or to be checked. */
   readonly tree: string;
   readonly chunks: string;
-  /** Where missing link sources are made. */
+  /** Directory in which missing link sources are created. */
   readonly staging: string;
   readonly profile: Profile;
   readonly native: Profile;
   readonly owner: Owner;
   readonly resolution: Resolution;
   readonly trust: TrustTerms;
-  /** Of the layer: see LinkSource. */
+  /** See LinkSource. */
   readonly vouchedBefore: number;
-  /** Memory of MadeInodes, for a layer that this very pull has ingested. */
+  /** Memory of MadeInodes, for a layer that this pull ingested. */
   readonly made?: SharedArrayBuffer | undefined;
-  /** What the tree has already: the Placing of each live entry, a byte each. Undefined: the directory `tree` is not there yet. */
+  /** What a staged tree contains already: the Placing of each live entry, one byte each. Undefined: the directory `tree` does not exist yet. */
   readonly placed?: SharedArrayBuffer | undefined;
 }
 
@@ -43,15 +43,15 @@ export class TreePlan {
   readonly #root: ByteString;
   readonly #inodes: LayerInodes;
   readonly #native: LayerInodes;
-  /** Where the resolution says another than the layer. */
+  /** Ordinals that the resolution overrides. */
   readonly #ordinals: ReadonlyMap<number, number>;
   readonly #directories: ReadonlyMap<ByteString, ResolvedDirectory>;
   readonly #placed: Uint8Array | undefined;
-  /** The directory that was asked for last: its row, and the place of what is in it less the name. */
+  /** The last directory that was asked for: its row, and the path prefix of its entries. */
   #directory = -1;
   #prefix = "";
 
-  /** `inodes` of this layer in this profile, if they were worked out before. */
+  /** `inodes` of this layer in this profile, if they were computed before. */
   constructor(task: TreeTask, sidecar: Sidecar, inodes: LayerInodes = new LayerInodes(sidecar, task.profile, task.owner)) {
     this.task = task;
     this.sidecar = sidecar;
@@ -63,7 +63,7 @@ export class TreePlan {
     this.#placed = task.placed && new Uint8Array(task.placed);
   }
 
-  /** Live entries by what they are. */
+  /** Live entries by kind. */
   get entries(): LayerEntries {
     return this.#inodes.entries;
   }
@@ -83,7 +83,7 @@ export class TreePlan {
     return this.type(entry) === S_IFDIR;
   }
 
-  /** S_IFMT bits that the image says; 0 for a whiteout. */
+  /** S_IFMT bits of the image; 0 for a whiteout. */
   type(entry: number): number {
     return this.sidecar.mode(entry) & S_IFMT;
   }
@@ -97,7 +97,7 @@ export class TreePlan {
     return this.hasContent(entry) && this.type(entry) === S_IFREG;
   }
 
-  /** The same of what is known to be a regular file. */
+  /** The same for an entry that is known to be a regular file. */
   hasContent(entry: number): boolean {
     return this.#inodes.columns.chunks[entry] !== NO_ROW;
   }
@@ -108,24 +108,24 @@ export class TreePlan {
     return type !== 0 && type !== S_IFREG && type !== S_IFDIR;
   }
 
-  /** What the tree has of it already. */
+  /** How the staged tree contains the entry already. */
   placing(entry: number): Placing {
     return (this.#placed?.[entry] ?? ABSENT) as Placing;
   }
 
-  /** The first name of a hard-link group, or a file that is in none. */
+  /** True for the first name of a hard-link group, and for a file in no group. */
   isLeader(entry: number): boolean {
     return isLeader(this.sidecar, entry);
   }
 
-  /** Of a linked file: which of the equal files of its image it is, from 0. */
+  /** The ordinal of a linked file among the equal files of its image, from 0. */
   ordinal(entry: number): number {
     const { flags } = this.#inodes.columns;
     const leader = (flags[entry]! & Flag.hardLink) === 0 ? entry : this.#leaderOf(entry);
     return this.#ordinals.get(leader) ?? this.#inodes.ordinals.get(leader) ?? 0;
   }
 
-  /** Of a linked file. */
+  /** The link source of a linked file. */
   source(entry: number): LinkSource {
     const { columns } = this.#inodes;
     const inode = this.#inodes.inodeByColumns(entry);
@@ -149,7 +149,7 @@ export class TreePlan {
     return physicalAttributes(this.task.profile, logical, this.task.owner);
   }
 
-  /** An implied directory takes the epoch, or no two images would share its tree. */
+  /** An implied directory gets the epoch: otherwise no two images would share the tree. */
   time(entry: number): ModificationTime {
     if (this.flag(entry, Flag.implicit)) return EPOCH;
     return { mtime: this.sidecar.mtime(entry), mtimeNs: this.sidecar.mtimeNs(entry) };
@@ -169,7 +169,7 @@ export function ociWhiteout(path: ByteString): ByteString {
 
 export const OCI_OPAQUE = ".wh..wh..opq";
 
-/** What marks a directory opaque in the profiles for overlayfs; its value is `y`. */
+/** The attribute of an opaque directory in the profiles for overlayfs; its value is `y`. */
 export const OPAQUE_XATTR: Readonly<Record<Exclude<Profile, "oci">, ByteString>> = {
   overlay: "trusted.overlay.opaque" as ByteString,
   userxattr: "user.overlay.opaque" as ByteString,

@@ -1,7 +1,7 @@
 /**
- * Writes one tree from its layer's sidecar, in staging, in phases: any range of entries by any worker, and no phase before the last one is
- * done. The image's symlinks appear when nothing else is written any more, so no path is ever walked through one; directories get their
- * attributes when all their names are there, and what could lock us out comes last, deepest first.
+ * Writes one tree in staging from its layer's sidecar, in phases: any worker writes any range of entries, and a phase starts after the previous
+ * one. Symlinks of the image are created after all other writes, so no path is resolved through one. Directories get their attributes when
+ * their entries exist; modes that would deny access come last, deepest first.
  */
 import { closeSync, mkdirSync, openSync, unlinkSync } from "node:fs";
 import { Flag } from "../../format/index.ts";
@@ -24,7 +24,7 @@ export class TreeWriter {
   readonly #linker: Linker;
   readonly #self: Owner = processOwner();
 
-  /** `name` tells this writer's temporary files from another's in the same staging directory. */
+  /** `name` makes temporary files unique within the staging directory. */
   constructor(plan: TreePlan, name: string) {
     const { chunks, staging, trust, made } = plan.task;
     this.#plan = plan;
@@ -57,13 +57,13 @@ export class TreeWriter {
     }
   }
 
-  /** 0700 for now. The tree's own directory is there. */
+  /** Creates directories with mode 0700 at first. The tree's own directory exists. */
   #makeDirectories(from: number, to: number): void {
     const plan = this.#plan;
     for (const entry of within(plan.entries.directories, from, to)) if (plan.placing(entry) === ABSENT) makeWithParents(plan.place(entry));
   }
 
-  /** Files with content or without. */
+  /** Creates files with or without content. */
   #makeFiles(from: number, to: number): void {
     const plan = this.#plan;
     for (const entry of within(plan.entries.files, from, to)) {
@@ -99,13 +99,13 @@ export class TreeWriter {
     applyToPath(this.#plan.place(entry), this.#plan.attributes(entry), this.#plan.time(entry), this.#self);
   }
 
-  /** Whether we can still reach what is in a directory when it has its attributes. */
+  /** True if this process can still access the entries of a directory with its final attributes. */
   #isOpen(entry: number): boolean {
     const { mode, uid } = this.#plan.attributes(entry);
     return uid === this.#self.uid && (mode & 0o700) === 0o700;
   }
 
-  /** Whiteouts and opaque directories, in the form that the profile's consumers know. */
+  /** Creates whiteouts and opaque directories in the form of the profile. */
   #makeMarkers(): void {
     const { profile } = this.#plan.task;
     for (const entry of this.#plan.entries.markers) {
@@ -122,8 +122,8 @@ export class TreeWriter {
   }
 
   /**
-   * Further names of hard-link groups, from the first: a link source could be another inode by now. A group of more names than
-   * the file system gives one inode (EMLINK) goes on with another.
+   * Links the other names of hard-link groups to their first name, since the link source may be another inode by now. Continues with a new
+   * inode if a group has more names than the file system allows (EMLINK).
    */
   #makeLateLinks(): void {
     const { sidecar } = this.#plan;
@@ -146,7 +146,7 @@ export class TreeWriter {
   }
 }
 
-/** Another worker may be about to make the parents, or have made this one on the way to what is in it. */
+/** Another worker may create the parents concurrently, or may have created this directory as a parent. */
 function makeWithParents(path: ByteString): void {
   try {
     mkdirSync(fsPath(path), { mode: 0o700 });

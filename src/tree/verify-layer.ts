@@ -1,4 +1,4 @@
-/** Is everything that a layer needs in the store, byte for byte? Asked after a crash of the machine, before the layer is used again. */
+/** Verifies all data of a layer after a machine crash, before the layer is used again. */
 import { closeSync, constants, createReadStream, fstatSync, openSync } from "node:fs";
 import { hashOpenFile } from "../system/hash-open-file.ts";
 import { decodeHeaders, HeadersError, Sidecar, SidecarError, verifySidecar } from "../../format/index.ts";
@@ -15,7 +15,7 @@ export interface VerifyLayerRequest {
   readonly owner: Owner;
 }
 
-/** True when the sidecar, the headers and every chunk are whole; false when anything is missing or damaged. */
+/** True if the sidecar, the headers and every chunk are intact; false if anything is missing or damaged. */
 export async function verifyLayer({ sidecar: path, headers, chunks, native, owner }: VerifyLayerRequest): Promise<boolean> {
   try {
     await verifySidecar(path);
