@@ -1,6 +1,6 @@
 /**
- * Deletes a directory with all that is in it, a name at a time. Nothing is followed: a symlink goes like a file. Directories that their
- * owner made unreadable or read-only are opened first. It never has more than one file open: whoever has run out of them can still tidy up.
+ * Deletes a directory tree, one name at a time. Follows no symlink. Makes directories accessible that their owner cannot read or write. Opens
+ * only one descriptor at a time, so it works even when descriptors have run out.
  */
 import { chmodSync, lstatSync, readdirSync, rmdirSync, unlinkSync, type Dirent } from "node:fs";
 import { dirname } from "node:path/posix";
@@ -9,11 +9,11 @@ import { isErrno } from "../errors.ts";
 
 interface Level {
   readonly path: ByteString;
-  /** Directories in it that are still there. */
+  /** Subdirectories that remain. */
   readonly below: ByteString[];
 }
 
-/** Gives control back after each name. What is gone already, the directory itself included, is no error. */
+/** Yields after each name. Names that are already missing, including the directory itself, are not errors. */
 export function* deleteDirectory(directory: string): Generator<void, void> {
   const root = toByteString(directory);
   if (!isDirectory(root)) return drop(unlinkSync, root);
@@ -30,7 +30,7 @@ export function* deleteDirectory(directory: string): Generator<void, void> {
   }
 }
 
-/** All but the directories in one, which are given. */
+/** Deletes everything except subdirectories, and returns those. */
 function* deleteFiles(directory: ByteString): Generator<void, ByteString[]> {
   const below: ByteString[] = [];
   for (const entry of list(directory)) {

@@ -1,12 +1,12 @@
-/** The one way a small file that must survive a power cut is written. */
+/** Writes small files that must survive a power cut. */
 import { basename, dirname, join } from "node:path";
 import { isErrno } from "../errors.ts";
 
 const { closeSync, constants, fsyncSync, openSync, renameSync, unlinkSync, writeSync } = process.getBuiltinModule("node:fs");
 
 /**
- * Replaces `path` as a whole: temporary file in `staging` (same file system), write, fsync, rename, fsync of the directory.
- * A reader sees the old content or the new, also after a power cut. Nothing is left behind when it fails.
+ * Replaces `path` atomically: temporary file in `staging` (same file system), write, fsync, rename, fsync of the directory.
+ * A reader sees the old or the new content, also after a power cut. A failure leaves nothing behind.
  */
 export function durableWrite(path: string, content: Uint8Array | string, staging: string): void {
   const { randomBytes } = process.getBuiltinModule("node:crypto");
@@ -21,7 +21,7 @@ export function durableWrite(path: string, content: Uint8Array | string, staging
   syncDirectory(dirname(path));
 }
 
-/** Makes the names in a directory durable. */
+/** Syncs the names in a directory to the disk. */
 export function syncDirectory(path: string): void {
   const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {

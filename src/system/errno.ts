@@ -1,9 +1,9 @@
-/** Finds the operating system's error behind others: causes, what a disposal suppressed, and those of LevelDB and rmSync, which are text. */
+/** Finds the operating system's error behind another error: a cause, a suppressed error, or the text of LevelDB and rmSync errors. */
 import { isError } from "../errors.ts";
 
 const { constants } = process.getBuiltinModule("node:os");
 
-/** strerror(3) of those that a user can act on, as LevelDB quotes them, and Node's rmSync those that it has no name for. */
+/** strerror(3) texts of errors that a user can act on. LevelDB quotes them, as does Node's rmSync for errors that it has no name for. */
 const TEXTS: Readonly<Record<string, string>> = {
   "No space left on device": "ENOSPC",
   "Disk quota exceeded": "EDQUOT",
@@ -15,10 +15,10 @@ const TEXTS: Readonly<Record<string, string>> = {
   "Input/output error": "EIO",
 };
 
-/** More than any chain of causes has. */
+/** Maximum length of a chain of causes. */
 const DEPTH = 10;
 
-/** What was thrown first, where disposing of things on the way out failed as well. */
+/** The first error, if a disposal failed too afterwards. */
 export function firstError(error: unknown): unknown {
   let first = error;
   for (let depth = 0; depth < DEPTH && isError(first) && first.name === "SuppressedError" && "suppressed" in first; depth++)
@@ -26,7 +26,7 @@ export function firstError(error: unknown): unknown {
   return first;
 }
 
-/** The errno code of an error or of what caused it; undefined when there is none. */
+/** The errno code of an error or of its cause; undefined if there is none. */
 export function errnoOf(error: unknown): string | undefined {
   let at = error;
   for (let depth = 0; depth < DEPTH && isError(at); depth++) {
@@ -43,7 +43,7 @@ export function errnoOf(error: unknown): string | undefined {
   return undefined;
 }
 
-/** Node has no name for some, EDQUOT among them, and says UNKNOWN, or "Unknown system error -122". */
+/** Node has no name for some errors, such as EDQUOT, and reports UNKNOWN or "Unknown system error -122". */
 function nameOf(error: NodeJS.ErrnoException): string | undefined {
   return Object.entries(constants.errno).find(([, value]) => value === -(error.errno ?? 0))?.[0];
 }

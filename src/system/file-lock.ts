@@ -1,9 +1,8 @@
 /**
  * Locks between processes: flock(2) on a lock file of the store. The kernel frees the locks of a process that dies. Only an exclusive
  * holder deletes a lock file, and a process that has locked a deleted file opens the path again: otherwise two processes could hold two
- * files with one name. Owned by the main
- * thread: a terminated worker would silently drop its locks. A lock never waits in the kernel: it is tried, and tried again
- * after a few milliseconds of jitter, so neither the event loop nor the thread pool can stall.
+ * files with one name. Only the main thread owns locks: a terminated worker would release its locks silently. Acquiring never blocks in the
+ * kernel: it polls with jitter, so neither the event loop nor the thread pool can stall.
  */
 import { tryFlock } from "./syscalls.ts";
 
@@ -15,7 +14,7 @@ export type LockMode = "shared" | "exclusive";
 export interface AcquireOptions {
   readonly mode?: LockMode;
   readonly signal?: AbortSignal | undefined;
-  /** Called before each wait; the holder's record can be read meanwhile. */
+  /** Called before each wait; it can read the holder's progress record. */
   readonly onWait?: () => void;
 }
 
@@ -28,7 +27,7 @@ export class FileLock {
     this.#fd = fd;
   }
 
-  /** The lock, or undefined when it is held in a conflicting mode. The file is made if it is not there. */
+  /** Takes the lock; undefined if it is held in a conflicting mode. Creates the file if it is missing. */
   static try(path: string, mode: LockMode = "exclusive"): FileLock | undefined {
     for (;;) {
       const lock = FileLock.tryUnchecked(path, mode);
@@ -37,7 +36,7 @@ export class FileLock {
     }
   }
 
-  /** The same with one system call less, for files that are not deleted within the time of this call: leases. */
+  /** The same with one system call less, for files that cannot be deleted during this call: leases. */
   static tryUnchecked(path: string, mode: LockMode): FileLock | undefined {
     const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
     try {
@@ -60,7 +59,7 @@ export class FileLock {
     }
   }
 
-  /** The time between two tries: 5 to 50 ms, at random so that waiters do not meet. */
+  /** Waits 5 to 50 ms, at random so that waiters do not synchronize. */
   static async pause(signal?: AbortSignal): Promise<void> {
     await sleep(5 + Math.random() * 45, undefined, { signal }).catch((error: unknown) => {
       signal?.throwIfAborted();
@@ -68,19 +67,19 @@ export class FileLock {
     });
   }
 
-  /** The open file that holds the lock: handed to a child's stdio it keeps the lock until the last holder is gone. */
+  /** The open file that holds the lock. In a child's stdio it keeps the lock until the last holder exits. */
   get fd(): number {
     return this.#fd;
   }
 
-  /** Turns an exclusive lock into a shared one, which cannot fail. */
+  /** Converts an exclusive lock to a shared one, which cannot fail. */
   share(): void {
     if (!tryFlock(this.#fd, "shared")) throw new Error(`lost the lock ${JSON.stringify(this.path)}`);
   }
 
   /**
-   * Turns a shared lock into an exclusive one; false when others hold it too, and it is shared as before. The kernel lets go of the one
-   * before it takes the other: only for where nobody else can take it exclusively meanwhile.
+   * Converts a shared lock to an exclusive one; false if others hold it too, and it stays shared. The kernel releases one before it takes the
+   * other, so use it only where no other process can take the lock exclusively meanwhile.
    */
   tryExclusive(): boolean {
     if (tryFlock(this.#fd, "exclusive")) return true;

@@ -1,8 +1,8 @@
-/** Memory outside the JavaScript heap, given back before a garbage collection comes to it. */
+/** Frees memory outside the JavaScript heap before the garbage collector would. */
 
 /**
- * Frees what `bytes` are in, if they have a whole buffer to themselves: they have no length afterwards. Only for who owns the
- * memory and has read all that is wanted of it; what shares a buffer with others (Node's pool, a part of a larger one) stays as it is.
+ * Frees the buffer of `bytes` if they occupy all of it; their length is 0 afterwards. Only for the owner of the memory, when its content is no
+ * longer needed. Bytes in a shared buffer (Node's pool, a part of a larger buffer) are left as they are.
  */
 export function freeBuffer({ buffer, byteLength }: Uint8Array): void {
   if (byteLength > 0 && buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);

@@ -1,6 +1,6 @@
 /**
- * koffi's native part. koffi itself looks for it in many places, which takes longer than all that a cached pull does: so it is
- * loaded from the package in which koffi's own dependencies put it, and only if it is not there by koffi.
+ * Loads koffi's native part directly from the package that koffi's dependencies install it in. koffi itself searches many paths, which takes
+ * longer than a cached pull; it is used only as a fallback.
  */
 import { createRequire } from "node:module";
 import type Koffi from "koffi";
@@ -12,7 +12,7 @@ function load(): typeof Koffi {
   try {
     return createRequire(require.resolve("koffi"))(`@koromix/koffi-linux-${process.arch}`) as typeof Koffi;
   } catch {
-    // built on this machine, or another way of packaging; what is really wrong, koffi tells
+    // built on this machine or packaged differently: koffi finds it, or reports the real problem
     return require("koffi") as typeof Koffi;
   }
 }

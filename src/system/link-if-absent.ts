@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { isErrno } from "../errors.ts";
 import { makeDirectory } from "./make-directory.ts";
 
-/** A further name for a file; false when something has it already. Makes the directory that the name belongs in. */
+/** Links another name to a file; false if the name exists. Creates the parent directory. */
 export function linkIfAbsent(from: string | Buffer, to: string): boolean {
   try {
     return link(from, to);

@@ -1,10 +1,9 @@
-/** Directories that others may make at the same time. */
+/** Creates directories that other processes may create concurrently. */
 import { mkdirSync } from "node:fs";
 import { isErrno } from "../errors.ts";
 
 /**
- * Makes a directory, mode 0700, and those above it, unless it is there. Node's recursive mkdir alone would tell of a failing disk that
- * the directory is not there (ENOENT).
+ * Creates a directory and its parents with mode 0700, unless it exists. Node's recursive mkdir would report ENOENT for a failing disk.
  */
 export function makeDirectory(path: string | Buffer): void {
   try {

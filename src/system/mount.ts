@@ -1,6 +1,6 @@
 /**
- * Mounting by the kernel's mount API (Linux 5.2), one call an option: no string has to fit a page. Paths are byte strings. These
- * calls go by number, the same on every architecture, since musl has no wrappers for them.
+ * Mounts with the kernel's mount API (Linux 5.2), one call per option, so the options need not fit in one page. Paths are byte strings. The
+ * calls are made by number, which is the same on every architecture, since musl has no wrappers for them.
  */
 import { closeSync, readSync } from "node:fs";
 import { koffi } from "./koffi.ts";
@@ -33,7 +33,7 @@ const MOVE_MOUNT_F_EMPTY_PATH = 4;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 
-/** Bits that mount(2) and mount_setattr(2) have in common. */
+/** Bits that are equal in mount(2) and mount_setattr(2). */
 export const MountFlag: { readonly readOnly: 1; readonly nosuid: 2; readonly nodev: 4; readonly noexec: 8 } = {
   readOnly: 1,
   nosuid: 2,
@@ -41,20 +41,20 @@ export const MountFlag: { readonly readOnly: 1; readonly nosuid: 2; readonly nod
   noexec: 8,
 };
 
-/** A string that fsconfig(2) takes, without its NUL. */
+/** Maximum bytes of a string for fsconfig(2), without NUL. */
 export const MAX_OPTION_VALUE = 255;
-/** All options of mount(2), without their NUL: one page of the smallest kind. */
+/** Maximum bytes of all options of mount(2), without NUL: one page of 4 KiB. */
 export const MAX_OPTIONS = 4095;
 
 export interface NewMount {
   readonly type: string;
-  /** In this order; without a value: a flag. */
+  /** In this order. An option without a value is a flag. */
   readonly options: readonly (readonly [name: string, value?: ByteString])[];
   /** Sum of MountFlag. */
   readonly flags: number;
 }
 
-/** Mounts a new file system. @throws an error with an errno code, the kernel's own words in its message if it has any */
+/** Mounts a new file system. @throws an error with an errno code, and the kernel's message if there is one */
 export function mountNew({ type, options, flags }: NewMount, target: ByteString): void {
   const context = check(() => c.fsopen!(FSOPEN, cString(type), CLOEXEC), "fsopen");
   try {
@@ -72,7 +72,7 @@ export function mountNew({ type, options, flags }: NewMount, target: ByteString)
   }
 }
 
-/** Mounts a directory at another place, without what is mounted below it. */
+/** Bind-mounts a directory without the mounts below it. */
 export function mountBind(source: ByteString, target: ByteString, flags: number): void {
   const tree = check(() => c.openTree!(OPEN_TREE, AT_FDCWD, cString(source), OPEN_TREE_CLONE_CLOEXEC), "open_tree");
   try {
@@ -86,17 +86,17 @@ export function mountBind(source: ByteString, target: ByteString, flags: number)
   attach(tree, target);
 }
 
-/** The older mount(2), with one string of options, at most MAX_OPTIONS bytes. */
+/** Mounts with the older mount(2): one string of options, at most MAX_OPTIONS bytes. */
 export function mountByString(type: string, options: ByteString, { flags, target }: { flags: number; target: ByteString }): void {
   check(() => c.mount!(cString(type), cString(target), cString(type), flags, cString(options)), "mount");
 }
 
-/** `detach`: out of sight at once, gone when its last user is. */
+/** With `detach` the mount disappears at once and ends with its last user. */
 export function unmount(target: ByteString, { detach }: { detach: boolean }): void {
   check(() => c.umount2!(cString(target), UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)), "umount2");
 }
 
-/** Closes `mount`, which stays where it is attached. */
+/** Closes the descriptor of `mount`; the mount stays attached. */
 function attach(mount: number, target: ByteString): void {
   try {
     check(() => c.moveMount!(MOVE_MOUNT, mount, cString(""), AT_FDCWD, cString(target), MOVE_MOUNT_F_EMPTY_PATH), "move_mount");
@@ -113,7 +113,7 @@ function check(call: () => unknown, syscall: string, context?: number): number {
   throw error;
 }
 
-/** What the kernel has to say about a file system context that failed. */
+/** The kernel's message about a file system context that failed. */
 function kernelLog(context: number): string {
   const line = Buffer.alloc(1024);
   try {

@@ -1,4 +1,4 @@
-/** Calls of the C library by koffi, and what their failures were. */
+/** Calls of the C library through koffi, and their errors. */
 import type { ByteString } from "../bytes.ts";
 import { koffi } from "./koffi.ts";
 
@@ -8,18 +8,18 @@ const { errno: errnos } = process.getBuiltinModule("node:os").constants;
 export interface NativeCall {
   readonly syscall: string;
   readonly path?: ByteString;
-  /** A value of NO_ANSWER that this call does answer with. */
+  /** An errno of NO_ANSWER that this call can really return. */
   readonly answer?: number;
 }
 
 /**
- * errno is the thread's, and V8 may set it before it is read: a contended mutex of its own leaves what futex(2) said. Few calls
- * answer so, a call that failed has changed nothing, and so it is made again.
+ * errno belongs to the thread, and V8 may overwrite it before it is read: a contended mutex leaves the errno of futex(2). Few calls return these
+ * values, and a failed call has changed nothing, so the call is repeated.
  */
 const NO_ANSWER: readonly number[] = [0, errnos.EAGAIN, errnos.EINTR, errnos.ETIMEDOUT];
 const TRIES = 100;
 
-/** Undefined when the call gives 0 or more. */
+/** Undefined if the call returns 0 or more. */
 export function failureOf(call: () => unknown, { syscall, path, answer }: NativeCall): SystemError | undefined {
   for (let tries = TRIES; ; tries--) {
     if (Number(call()) >= 0) return undefined;
@@ -30,7 +30,7 @@ export function failureOf(call: () => unknown, { syscall, path, answer }: Native
 
 export type SystemError = NodeJS.ErrnoException & { code: string };
 
-/** An error shaped as node:fs shapes its own: code, errno, syscall, path. */
+/** An error in the form of node:fs: code, errno, syscall, path. */
 function systemError(errno: number, syscall: string, path?: ByteString): SystemError {
   const code = getSystemErrorName(-errno);
   const error = new Error(path === undefined ? `${code}: ${syscall}` : `${code}: ${syscall} ${JSON.stringify(path)}`);

@@ -4,7 +4,7 @@ import { isErrno } from "../errors.ts";
 import { makeDirectory } from "./make-directory.ts";
 import { renameUnlessThere } from "./syscalls.ts";
 
-/** False when something has the name already: nothing is moved then. Makes the directory that it belongs in. */
+/** Renames; false if the new name exists, and nothing is moved. Creates the parent directory. */
 export function renameIfAbsent(from: string, to: string): boolean {
   try {
     return renameUnlessThere(toByteString(from), toByteString(to));

@@ -1,6 +1,6 @@
 /**
- * SHA-256 of a few bytes by the OpenSSL that is in Node. node:crypto takes 4 ms to load, and a cached pull, which is on the boot path of
- * every sandbox, has two small files to check.
+ * SHA-256 of a few bytes with the OpenSSL inside Node. Loading node:crypto takes 4 ms, and a cached pull, the boot path of every sandbox, only
+ * checks two small files.
  */
 import { koffi } from "./koffi.ts";
 
@@ -11,7 +11,7 @@ const DIGEST_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f
 /** 32 bytes. Text is hashed as UTF-8. */
 export const sha256: Sha256 = ofOpenssl() ?? ofNode;
 
-/** Undefined where Node does not let its OpenSSL be seen, or what has the name does something else. */
+/** Undefined if Node does not export the symbols of its OpenSSL, or if they compute something else. */
 function ofOpenssl(): Sha256 | undefined {
   try {
     const digest = koffi.load(null).func("void *SHA256(const void *data, size_t size, void *digest)");
@@ -22,7 +22,7 @@ function ofOpenssl(): Sha256 | undefined {
     };
     return hash("abc").toString("hex") === DIGEST_OF_ABC ? hash : undefined;
   } catch {
-    // there is no such function: node:crypto has it
+    // the symbol is missing: use node:crypto
     return undefined;
   }
 }

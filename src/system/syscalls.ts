@@ -1,6 +1,6 @@
 /**
- * The system calls that node:fs lacks, declared once (Linux, 64 bit; glibc and musl). Paths are byte strings and are never
- * followed if the last component is a symlink. Every call is synchronous and short; none may block (locks are non-blocking).
+ * The system calls that node:fs lacks (Linux, 64 bit; glibc and musl). Paths are byte strings; a symlink in the last component is never
+ * followed. Every call is synchronous and short; none may block (locks are non-blocking).
  */
 import { koffi } from "./koffi.ts";
 import { fsPath, toBytes, type ByteString } from "../bytes.ts";
@@ -24,7 +24,7 @@ const c: Record<string, ReturnType<typeof libc.func>> = {
   ioctl: libc.func("int ioctl(int fd, unsigned long request, long argument)"),
 };
 
-/** Not in every C library: musl has it since 1.2.4. */
+/** Missing in some C libraries: musl has it since 1.2.4. */
 const renameat2: ReturnType<typeof libc.func> | undefined = optional(
   "int renameat2(int olddirfd, const void *oldpath, int newdirfd, const void *newpath, unsigned int flags)",
 );
@@ -37,10 +37,10 @@ const LOCK_NB = 4;
 const AT_FDCWD: number = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const FICLONE = 0x40049409;
-/** Largest value or list of names that the kernel gives (XATTR_SIZE_MAX, XATTR_LIST_MAX). */
+/** Maximum bytes of a value and of a list of names (XATTR_SIZE_MAX, XATTR_LIST_MAX). */
 const XATTR_MAX = 65_536;
 
-/** Takes a lock on an open file without waiting; false when another open file of any process holds it. */
+/** Locks an open file without waiting; false if another open file of any process holds the lock. */
 export function tryFlock(fd: number, mode: "shared" | "exclusive"): boolean {
   const operation = (mode === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB;
   const error = failureOf(() => c.flock!(fd, operation), { syscall: "flock", answer: constants.errno.EAGAIN });
@@ -49,7 +49,7 @@ export function tryFlock(fd: number, mode: "shared" | "exclusive"): boolean {
   throw error;
 }
 
-/** Writes the whole file system that holds this open file to the disk; blocks until it is there. */
+/** Syncs the whole file system of this open file; blocks until it is on the disk. */
 export function syncfs(fd: number): void {
   must(() => c.syncfs!(fd), "syncfs");
 }
@@ -84,7 +84,7 @@ export function setFileXattr(fd: number, name: ByteString, value: ByteString): v
   must(() => c.fsetxattr!(fd, cString(name), bytes, bytes.length, 0), "fsetxattr");
 }
 
-/** The value, or undefined when the file has no such attribute. */
+/** The value; undefined if the file lacks the attribute. */
 export function getPathXattr(path: ByteString, name: ByteString): ByteString | undefined {
   const value = Buffer.alloc(XATTR_MAX);
   let length = 0;
@@ -95,7 +95,7 @@ export function getPathXattr(path: ByteString, name: ByteString): ByteString | u
   throw error;
 }
 
-/** Names in the order the kernel gives them. */
+/** Names in the order of the kernel. */
 export function listPathXattrs(path: ByteString): ByteString[] {
   const list = Buffer.alloc(XATTR_MAX);
   let length = 0;
@@ -103,12 +103,12 @@ export function listPathXattrs(path: ByteString): ByteString[] {
   return list.toString("latin1", 0, length).split("\0").slice(0, -1) as ByteString[];
 }
 
-/** Makes a device, FIFO or socket node; `mode` carries the type and is cut by the umask. */
+/** Creates a device, FIFO or socket node. `mode` contains the type; the umask applies. */
 export function mknod(path: ByteString, mode: number, rdev: { major: number; minor: number } = { major: 0, minor: 0 }): void {
   must(() => c.mknod!(cString(path), mode, makedev(rdev.major, rdev.minor)), "mknod", path);
 }
 
-/** Makes `target` share all blocks of `source`; false when the file system cannot (then the caller copies). */
+/** Makes `target` share all blocks of `source`; false if the file system does not support it, so the caller copies. */
 export function tryReflink(targetFd: number, sourceFd: number): boolean {
   const error = failureOf(() => c.ioctl!(targetFd, FICLONE, sourceFd), { syscall: "ioctl FICLONE" });
   if (error === undefined) return true;
@@ -116,7 +116,7 @@ export function tryReflink(targetFd: number, sourceFd: number): boolean {
   throw error;
 }
 
-/** Renames unless the target is there; false when it is, and nothing was changed. Both on one file system. */
+/** Renames unless the target exists; false if it does, and nothing was changed. Both on one file system. */
 export function renameUnlessThere(from: ByteString, to: ByteString): boolean {
   const result = rename2(from, to, RENAME_NOREPLACE);
   if (result !== "unsupported") return result;
@@ -130,7 +130,7 @@ export function renameUnlessThere(from: ByteString, to: ByteString): boolean {
   return true;
 }
 
-/** Swaps two names at once; false where the system cannot. */
+/** Exchanges two names atomically; false if the system does not support it. */
 export function exchangeNames(one: ByteString, other: ByteString): boolean {
   return rename2(one, other, RENAME_EXCHANGE) === true;
 }
@@ -148,7 +148,7 @@ function optional(declaration: string): ReturnType<typeof libc.func> | undefined
   try {
     return libc.func(declaration);
   } catch {
-    // this C library does not have it
+    // this C library lacks the function
     return undefined;
   }
 }

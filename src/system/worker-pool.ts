@@ -1,29 +1,29 @@
 /**
- * Worker threads for work that would block the event loop. The pool's owner gives the workers' module; that module calls
- * `serveWorker` with its services. Workers start at the first task and do not keep the process alive while idle.
+ * Worker threads for work that would block the event loop. The pool's owner names the workers' module, which calls `serveWorker` with its
+ * services. Workers start at the first task and do not keep the process alive while idle.
  */
 import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
 import { parentPort, receiveMessageOnPort, Worker, workerData, type MessagePort, type Transferable } from "node:worker_threads";
 import { type ErrorCode, isError, messageOf, ShaleError } from "../errors.ts";
-// its calls of koffi must be made before a worker says that it is loaded: see Loaded
+// its koffi calls must run before a worker reports that it is loaded: see Loaded
 import "./syscalls.ts";
 
 interface Request {
   readonly id: number;
-  /** The service's name, a slash, and more. */
+  /** `service/name`. */
   readonly kind: string;
   readonly payload: unknown;
 }
 
-/** Services to be loaded, which nobody waits for. */
+/** Services to load in advance; not answered. */
 interface Preload {
   readonly preload: readonly string[];
 }
 
 type Reply = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly failure: Failure };
 
-/** An error as data: structured cloning drops its class, code and detail. */
+/** An error as data, since structured cloning drops its class, code and detail. */
 export interface Failure {
   readonly message: string;
   readonly stack?: string | undefined;
@@ -39,21 +39,21 @@ export interface TaskOptions {
 }
 
 /**
- * Three semi-spaces of 4 MiB: V8 lets them grow to 16 MiB each, which costs page faults and a hundred megabytes for objects that
- * live no longer for it.
+ * Three semi-spaces of 4 MiB. V8 would let them grow to 16 MiB each, which costs page faults and a hundred megabytes without benefit for
+ * short-lived objects.
  */
 const YOUNG_GENERATION_MB = 12;
 
 /**
- * A worker must not be ended while it loads: a native module whose start is cut short (koffi's) aborts the whole process. So each has
- * this flag, which it sets when its native modules are loaded, and who ends it waits for that: `close`, and the end of the process.
+ * A worker must not be terminated while it loads: a native module (koffi's) whose initialization is interrupted aborts the process. Each worker
+ * sets this flag when its native modules are loaded. `close` and the exit of the process wait for it.
  */
 type Loaded = Int32Array<SharedArrayBuffer>;
 
-/** Those of every worker that lives. */
+/** The flags of all running workers. */
 const flags: Set<Loaded> = new Set();
 
-/** The longest that the end of a process waits for a worker that loads, in ms: it takes a tenth of a second, and is never to hang. */
+/** Maximum ms that the exit of a process waits for a worker that loads; loading takes about 100 ms. */
 const LOADING_MS = 5000;
 
 function awaitLoading(): void {
@@ -84,7 +84,7 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> {
   #nextId = 1;
   #closed = false;
 
-  /** `onLost` is told once of each worker that died, after its tasks have failed; not of those that `close` ends. */
+  /** `onLost` is called once for each worker that died, after its tasks have failed; not for workers that `close` ends. */
   constructor(module: URL, options: { size: number; onLost?: (error: ShaleError<"WORKER_FAILED">) => void }) {
     this.#module = module;
     this.#onLost = options.onLost ?? (() => {});
@@ -92,7 +92,7 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> {
     this.#members = Array.from({ length: options.size });
   }
 
-  /** Starts every worker now, so that they load, these services too, while the caller does something else. */
+  /** Starts every worker now, so that they load themselves and these services while the caller does other work. */
   warm(services: readonly ServiceName<keyof Tasks>[] = []): void {
     for (let index = 0; index < this.size; index++) this.#member(index).worker.postMessage({ preload: services } satisfies Preload);
   }
@@ -107,14 +107,14 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> {
     const member = this.#member(options.worker === undefined ? this.#leastBusy() : options.worker % this.size);
     const request: Request = { id: this.#nextId++, kind, payload };
     return new Promise<Tasks[Kind]["result"]>((resolve, reject) => {
-      // first: it throws for what cannot be sent, and then nobody is to be waited for
+      // posts first: it throws for a payload that cannot be cloned, and then no reply will come
       member.worker.postMessage(request, options.transfer ?? []);
       member.pending.set(request.id, { resolve, reject });
       member.worker.ref();
     });
   }
 
-  /** Ends the workers, one that still loads when it has; pending tasks fail. */
+  /** Ends the workers, each after it has loaded; pending tasks fail. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all(this.#members.map(async (member) => member && end(member)));
@@ -146,7 +146,7 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> {
       if (flags.size === 0) process.off("exit", awaitLoading);
       this.#lost(index, member, new Error(`worker exited with code ${code}`));
     });
-    // after the listeners: adding one for messages refs the worker again
+    // after adding the listeners, since a message listener refs the worker
     worker.unref();
     this.#members[index] = member;
     return member;
@@ -155,19 +155,14 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> {
   #lost(index: number, member: Member, cause: unknown): void {
     if (this.#members[index] !== member) return;
     this.#members[index] = undefined;
-    const error = new ShaleError(
-      "WORKER_FAILED",
-      "a worker thread died; the work it had can be tried again",
-      { what: "worker" },
-      { cause },
-    );
+    const error = new ShaleError("WORKER_FAILED", "a worker thread died; its work can be tried again", { what: "worker" }, { cause });
     for (const [, { reject }] of member.pending) reject(error);
     member.pending.clear();
     if (!this.#closed) this.#onLost(error);
   }
 }
 
-/** Where this thread keeps compiled code, its workers do: they do not find out by themselves. */
+/** Passes this thread's directory of compiled code to its workers, which do not inherit it. */
 function environment(): NodeJS.ProcessEnv {
   const directory = getCompileCacheDir();
   return directory === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(directory) };
@@ -194,9 +189,9 @@ export interface Handled<Result> {
   readonly transfer?: readonly Transferable[];
 }
 
-/** Work that a worker does between requests. `step` does a little, or says that it found nothing to do. */
+/** Work that a worker does between requests. `step` does a little, or returns false if there was nothing to do. */
 export interface Background {
-  /** True while there may be work; the worker then polls instead of sleeping in its event loop. */
+  /** True while there may be work: the worker then polls instead of sleeping in its event loop. */
   readonly active: boolean;
   step(): boolean | Promise<boolean>;
   /** Blocks the thread until something may have changed, for at most some tens of milliseconds. */
@@ -235,8 +230,8 @@ interface AnyService {
 type AnyServices = Readonly<Record<string, () => Promise<AnyService>>>;
 
 /**
- * The workers' side: serves requests for ever, one after the other, and runs the background work between them. A service
- * that cannot be loaded ends the worker: whatever was in the way, the next worker begins anew.
+ * Serves requests one after the other, and runs the background work between them. A service that cannot be loaded ends the worker; the next
+ * worker starts anew.
  */
 export async function serveWorker<Tasks extends TaskMap<Tasks>>(services: Services<Tasks>): Promise<never> {
   const port = parentPort;
