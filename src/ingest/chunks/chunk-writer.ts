@@ -1,8 +1,7 @@
 /**
- * Makes link sources: for a file's content and attributes, the one inode in chunks/ that stands for them. A chunk is written in
- * staging and gets its name in chunks/ when it is whole, with its final attributes; it is never seen half written and never written
- * again. A good one that is there already is kept. Where the caller gives a place in a staged tree, the file is made there and linked
- * into chunks/, else under a name of its own and renamed.
+ * Creates link sources: one inode in chunks/ for each content and set of attributes. A file is written in staging and gets its name in chunks/
+ * when it is complete, with its final attributes. It is never visible incomplete and never written again. An intact existing source is kept.
+ * With a place in a staged tree, the file is created there and linked into chunks/; otherwise under a private name and renamed.
  */
 import { createHash, hash, type Hash } from "node:crypto";
 import { closeSync, ftruncateSync, linkSync, lstatSync, openSync, writeSync } from "node:fs";
@@ -26,19 +25,19 @@ import type { Place } from "./tree-places.ts";
 export interface ChunkWriterOptions {
   /** chunks/ of the store. */
   readonly chunks: string;
-  /** A directory of this writer alone, on the same file system, for files in the making: two threads creating in one directory wait for each other. */
+  /** A directory that only this writer uses, on the same file system, for incomplete files: two threads that create files in one directory block each other. */
   readonly staging: string;
   readonly profile: Profile;
   readonly owner: Owner;
   /** Of this process. */
   readonly umask: number;
-  /** When this boot of the machine began to write here, ms since 1970: older files are read before they are trusted. */
+  /** When this boot began to write to the store, ms since 1970. Older files are read before they are trusted. */
   readonly trustedSince: number;
-  /** Of all writers of one handle. */
+  /** Shared by all writers of one handle. */
   readonly made: SharedArrayBuffer;
 }
 
-/** What the image says of a file. `mode` is permission bits. */
+/** The attributes of a file in the image. `mode` contains permission bits. */
 export interface FileAttributes {
   readonly mode: number;
   readonly uid: number;
@@ -51,16 +50,16 @@ export interface FileAttributes {
 interface Physical {
   readonly attributes: PhysicalAttributes;
   readonly encoded: Buffer;
-  /** The final mode where a file can be created with it, else 0600: setuid and a foreign owner come later. */
+  /** The final mode if a file can be created with it, otherwise 0600: setuid and a foreign owner are set later. */
   readonly createMode: number;
 }
 
-/** After so many files that were not there, the next small one is written without a look: the rename tells as well. */
+/** After this many missing files, the next small file is written without a check: the rename shows whether it exists. */
 const NEW_IN_A_ROW = 200;
-/** Bytes that are written in vain when that is wrong. */
+/** Maximum bytes of a file that is written without a check. */
 const SMALL = 64 * 1024;
 
-/** Attributes longer than this are worked out each time: remembering them would be for a stranger to fill. */
+/** Longer attributes are not cached, since an untrusted image could fill the cache. */
 const LONGEST_KEY = 1024;
 
 export class ChunkWriter {
@@ -71,7 +70,7 @@ export class ChunkWriter {
   readonly #self: Owner = processOwner();
   #next = 0;
   #newInARow = 0;
-  /** Re-read the content of chunks that are there already instead of trusting their attributes. */
+  /** Read the content of existing chunks instead of trusting their attributes. */
   verifyContent = false;
   newChunks = 0;
   newBytes = 0;
@@ -81,7 +80,7 @@ export class ChunkWriter {
     this.#made = new MadeInodes(options.made);
   }
 
-  /** Stores a file whose content is at hand. `place`: in a staged tree. */
+  /** Stores a file whose content is in memory. `place`: in a staged tree. */
   put(content: Buffer, file: FileAttributes, place?: Place): StoredFile {
     const chunk = chunkId(hash("sha256", content, "buffer"));
     const physical = this.#physicalOf(file);
@@ -90,7 +89,7 @@ export class ChunkWriter {
     const again = place?.used.has(inode) === true;
     const made = this.#made.has(inode);
     if (made && !again) return { chunk, inode, placing: this.#link(inode, place) };
-    // which of the image's equal files this is, the layer's end tells; in the store it may be there already, too
+    // the ordinal of this file is known at the end of the layer; the source may also exist in the store already
     if (!made && this.#isThere(whole)) return { chunk, inode, placing: again ? ABSENT : this.#link(inode, place) };
     const staged = this.#create(physical.createMode, place);
     try {
@@ -140,12 +139,12 @@ export class ChunkWriter {
     return physical;
   }
 
-  /** False also where a look costs more than it is likely to save. */
+  /** Also false if a check would cost more than it is likely to save. */
   #isThere(wanted: Whole): boolean {
     return (wanted.size > SMALL || this.#newInARow < NEW_IN_A_ROW) && this.#look(wanted) === "good";
   }
 
-  /** One lstat tells a chunk that is whole and untouched; anything else is made again and replaced by rename. */
+  /** One lstat recognizes an intact chunk. Anything else is written again and replaced by rename. */
   #look(wanted: Whole): "good" | "absent" | "wrong" {
     const path = chunkPath(this.#options.chunks, wanted.inode);
     const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
@@ -163,7 +162,7 @@ export class ChunkWriter {
     return !same || ((this.verifyContent || isOld) && hashChunk(path)?.equals(wanted.chunk) !== true) ? "wrong" : "good";
   }
 
-  /** `mode` is what the file begins with; the umask may cut it. What has the place already is left alone. */
+  /** `mode` is the initial mode, to which the umask applies. An existing file at the place is left alone. */
   #create(mode: number, place: Place | undefined): StagedFile {
     const fd = place && openIfFree(place.path, mode);
     if (fd !== undefined) return new StagedFile(fd, place!.path, { placed: true });
@@ -171,7 +170,7 @@ export class ChunkWriter {
     return new StagedFile(openSync(path, "wx", mode), path, { placed: false });
   }
 
-  /** A good one that is there stays: trees may link it already. What is wrong is replaced. */
+  /** Keeps an intact existing source, since trees may link it already. Replaces a damaged one. */
   #publish(staged: StagedFile, whole: Whole, place: Place | undefined): Placing {
     const { inode, size } = whole;
     const path = chunkPath(this.#options.chunks, inode);
@@ -191,7 +190,7 @@ export class ChunkWriter {
     return PLACED;
   }
 
-  /** Gives the chunk, which is there, a place, unless it cannot have that. */
+  /** Links the existing chunk to a place, if possible. */
   #link(inode: InodeId, place: Place | undefined): Placing {
     if (!place) return ABSENT;
     const chunk = chunkPath(this.#options.chunks, inode);
@@ -199,7 +198,7 @@ export class ChunkWriter {
     try {
       linkSync(chunk, place.path);
     } catch (error) {
-      // gone meanwhile, or linked as often as can be: who writes the tree makes it again
+      // removed meanwhile, or at its maximum number of links: the tree writer creates it again
       if (isErrno(error, "EEXIST", "ENOTDIR", "ENOENT", "EMLINK", "ENAMETOOLONG")) return ABSENT;
       throw error;
     }
@@ -208,7 +207,7 @@ export class ChunkWriter {
   }
 }
 
-/** A file that has all its content. */
+/** A file with its complete content. */
 interface Whole {
   readonly chunk: ChunkId;
   readonly inode: InodeId;
@@ -220,7 +219,7 @@ interface Whole {
 
 const ZEROS: Buffer = Buffer.alloc(64 * 1024);
 
-/** A file that is stored piece by piece, front to back. End it with `finish`, also when that fails, or `discard`. */
+/** A file that is stored piece by piece, front to back. End it with `finish` (even if that fails) or `discard`. */
 export class ChunkStream {
   readonly #fd: number;
   readonly #hash: Hash = createHash("sha256");
@@ -238,7 +237,7 @@ export class ChunkStream {
     this.#size += bytes.length;
   }
 
-  /** Zeros that take no room on the disk. */
+  /** Appends a hole. */
   hole(length: number): void {
     for (let left = length; left > 0; left -= ZEROS.length) this.#hash.update(left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS);
     this.#size += length;
@@ -258,7 +257,7 @@ export class ChunkStream {
   }
 }
 
-/** Undefined when something has the name, or it cannot be one. */
+/** Undefined if the name exists or is not possible. */
 function openIfFree(path: string | Buffer, mode: number): number | undefined {
   try {
     return openSync(path, "wx", mode);
@@ -272,7 +271,7 @@ function writeAll(fd: number, bytes: Uint8Array, position: number): void {
   for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
 }
 
-/** Undefined when it was removed meanwhile. */
+/** Undefined if the file was removed meanwhile. */
 function hashChunk(path: string): Buffer | undefined {
   const fd = openIfExists(path);
   if (fd === undefined) return undefined;

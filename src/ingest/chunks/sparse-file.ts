@@ -1,4 +1,4 @@
-/** A sparse file on its way to its chunk: what the archive stores back to back goes to its places, the rest is holes. */
+/** Stores a sparse file: writes the extents of the archive to their offsets, and holes between them. */
 import type { Extent } from "../../tar/entry.ts";
 import type { ChunkStream } from "./chunk-writer.ts";
 import type { StoredFile } from "../layer/part.ts";
@@ -7,12 +7,12 @@ export class SparseFile {
   readonly #stream: ChunkStream;
   readonly #extents: readonly Extent[];
   readonly #size: number;
-  /** Extent at hand, and how much of it was written. */
+  /** The current extent, and its bytes written so far. */
   #extent = 0;
   #written = 0;
   #position = 0;
 
-  /** `extents` as the archive has them, in order and without overlap; `size` of the whole file, in bytes. */
+  /** `extents` of the archive, in order and without overlap; `size`: bytes of the whole file. */
   constructor(stream: ChunkStream, extents: readonly Extent[], size: number) {
     this.#stream = stream;
     this.#extents = extents;

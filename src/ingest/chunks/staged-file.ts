@@ -1,4 +1,4 @@
-/** A file in the making, in staging, on its way to a name in chunks/. */
+/** An incomplete file in staging, which will get a name in chunks/. */
 import { closeSync, linkSync, unlinkSync } from "node:fs";
 import { COPIED } from "../../store/placing.ts";
 import { replaceChunk } from "../../store/replace-chunk.ts";
@@ -7,14 +7,14 @@ import { renameIfAbsent } from "../../system/rename-if-absent.ts";
 
 export class StagedFile {
   readonly fd: number;
-  /** It stands in a staged tree, and stays there when it appears in chunks/. */
+  /** It is in a staged tree, and stays there when it is published in chunks/. */
   readonly placed: boolean;
   readonly #path: string | Buffer;
   #open = true;
-  /** Its name in staging is not to be removed: it is gone, or a tree's. */
+  /** Its name in staging must not be removed: it was renamed, or belongs to a tree. */
   #settled = false;
 
-  /** Owns the open file `fd`, which has the name `path` alone. */
+  /** Owns the open file `fd`, whose only name is `path`. */
   constructor(fd: number, path: string | Buffer, { placed }: { readonly placed: boolean }) {
     this.fd = fd;
     this.#path = path;
@@ -26,12 +26,12 @@ export class StagedFile {
     this.#open = false;
   }
 
-  /** Gives the file, which is whole, its name; false when something has that. Makes the directory that it belongs in. */
+  /** Publishes the complete file; false if the name exists. Creates the parent directory. */
   appear(name: string): boolean {
     return (this.#settled = this.placed ? linkIfAbsent(this.#path, name) : renameIfAbsent(this.#path as string, name));
   }
 
-  /** The same in the place of what has the name, unless that is good by now: then false. `spare`: a free name in staging. */
+  /** Publishes it in place of the existing file; false if that is intact by now. `spare`: a free name in staging. */
   replace(name: string, spare: string, isGood: () => boolean): boolean {
     if (this.placed) linkSync(this.#path, spare);
     const replaced = replaceChunk(name, this.placed ? spare : (this.#path as string), isGood);
@@ -40,14 +40,14 @@ export class StagedFile {
     return replaced;
   }
 
-  /** The file, which is whole, stays in its tree and gets no name in chunks/. */
+  /** Keeps the complete file in its tree, without a name in chunks/. */
   stay(): typeof COPIED {
     this.close();
     this.#settled = true;
     return COPIED;
   }
 
-  /** Idempotent; removes the file unless it has appeared. */
+  /** Removes the file unless it was published. Idempotent. */
   discard(): void {
     this.close();
     if (!this.#settled) unlinkSync(this.#path);

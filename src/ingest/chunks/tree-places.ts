@@ -1,7 +1,7 @@
 /**
- * Places for a layer's files in a tree that is staged while the layer is ingested: a file is made there and linked into chunks/, which
- * costs less than the other way round. Only the finished layer tells what is where: what it does not confirm is put right, or the tree
- * made anew. Holds directories and regular files alone, no symlink of the image, so no path is walked through one.
+ * Places for a layer's files in a tree that is staged during the ingest: a file is created there and linked into chunks/, which is cheaper than
+ * linking later. The finished layer decides which files the tree has; differences are corrected, or the tree is created anew. The tree contains
+ * only directories and regular files, no symlink of the image, so no path is resolved through one.
  */
 import { fsPath, toByteString, type ByteString } from "../../bytes.ts";
 import { isErrno, ShaleError } from "../../errors.ts";
@@ -10,52 +10,52 @@ import { makeDirectory } from "../../system/make-directory.ts";
 import { MAX_PATH, normalizePath } from "../../tar/entry-path.ts";
 import type { TarEntry } from "../../tar/entry.ts";
 
-/** Directories remembered; beyond it they are asked for again. */
+/** Maximum number of cached directories. */
 const MOST_KNOWN = 50_000;
 /**
- * Directories that no entry names are free for who writes the archive, and cost the disk: a path has hundreds. So each entry
- * may bring two, and some more are there for all; the limits of the finished layer judge the rest.
+ * Implied directories cost an archive nothing but cost the disk: one path may have hundreds. So each entry may add two, plus a fixed number for
+ * the layer. Beyond that nothing is staged, and the limits of the finished layer decide.
  */
 const FREE_DIRECTORIES = 1000;
 const DIRECTORIES_PER_ENTRY = 2;
 const MOST_MISSING = 64;
 
 export interface Place {
-  /** In a directory that is there, unless a file has its name; something may stand there already. */
+  /** Path of the file. Its directory exists unless a file has that name; the path itself may exist. */
   readonly path: string | Buffer;
-  /** Inodes that the image's trees have: equal files of an image share none. */
+  /** Inodes that the image's trees use: equal files of one image must not share an inode. */
   readonly used: MadeInodes;
 }
 
 export class TreePlaces {
   readonly #root: ByteString;
   readonly #used: MadeInodes;
-  /** Directories that are there, with their places. */
+  /** Existing directories, with their paths. */
   readonly #known: Set<string>;
-  /** That may still be made. */
+  /** Number of implied directories that may still be created. */
   #left = FREE_DIRECTORIES;
 
-  /** `root`: the tree's directory, which is there; `used`: of all trees of the image. */
+  /** `root`: the existing directory of the tree. `used`: inodes of all trees of the image. */
   constructor(root: string, used: MadeInodes) {
     this.#root = toByteString(root);
     this.#used = used;
     this.#known = new Set([this.#root]);
   }
 
-  /** Of a file; undefined when it has none. */
+  /** The place of a file; undefined if it has none. */
   file(entry: TarEntry): Place | undefined {
     const path = this.#pathOf(entry);
     if (path === undefined || !this.#make(path.slice(0, path.lastIndexOf("/")) as ByteString)) return undefined;
     return { path: fsPath(path), used: this.#used };
   }
 
-  /** Makes a directory's place, mode 0700 for now; false when it has none. */
+  /** Creates a directory with mode 0700 at first; false if it has no place. */
   directory(entry: TarEntry): boolean {
     const path = this.#pathOf(entry);
     return path !== undefined && this.#make(path);
   }
 
-  /** Names that mean something else, or are none at all, are for whoever reads the whole layer. */
+  /** Special and invalid names are left to the code that reads the whole layer. */
   #pathOf({ path }: TarEntry): ByteString | undefined {
     this.#left += DIRECTORIES_PER_ENTRY;
     if (path.includes(".wh.")) return undefined;
@@ -77,7 +77,7 @@ export class TreePlaces {
     try {
       makeDirectory(fsPath(directory));
     } catch (error) {
-      // a file stands on the way
+      // a parent is a file
       if (isErrno(error, "ENOTDIR")) return false;
       throw error;
     }
@@ -86,7 +86,7 @@ export class TreePlaces {
     return true;
   }
 
-  /** Directories from the nearest that is known; infinitely many when they are more than any archive has. */
+  /** Number of missing directories below the nearest known one; Infinity beyond the limit of any path. */
   #missing(directory: string): number {
     let missing = 0;
     for (let path = directory; !this.#known.has(path); path = path.slice(0, path.lastIndexOf("/")))

@@ -1,6 +1,6 @@
 /**
- * The entries of a whole layer, read where its parts have them. An entry is its row's number; what is asked for is made anew
- * each time, and kept by nobody: that is what keeps a layer of a million entries small.
+ * The entries of a whole layer, read in place from its parts. An entry is a row number. Values are computed at each access and not kept, which
+ * keeps a layer of a million entries small.
  */
 import type { ByteString } from "../../bytes.ts";
 import { chunkId, inodeIdAt } from "../../store/ids.ts";
@@ -20,19 +20,19 @@ import {
   type StoredFile,
 } from "./part.ts";
 
-/** An entry of the layer's tar, its names aside. */
+/** An entry of the layer's tar without its names. */
 export interface EntryRow extends Pick<
   TarEntry,
   "kind" | "mode" | "uid" | "gid" | "devMajor" | "devMinor" | "mtime" | "mtimeNs" | "size" | "xattrs"
 > {
-  /** Of the entry's data in the uncompressed layer; 0 unless a file with content. */
+  /** Offset of the entry's data in the uncompressed layer; 0 unless it is a file with content. */
   readonly offset: number;
   readonly sparse: boolean;
 }
 
 interface Columns extends Pick<Part, "doubles" | "words" | "textEnds" | "inodes"> {
   readonly text: Buffer;
-  /** Rows of the table that it has: from `first` to before `end`. */
+  /** Its rows in the table: [first, end). */
   readonly first: number;
   readonly end: number;
 }
@@ -43,7 +43,7 @@ export class EntryTable {
   readonly parts: readonly Part[];
   readonly count: number;
   readonly #columns: readonly Columns[];
-  /** The one that was asked last: rows are mostly asked for in turn. */
+  /** The last accessed part: rows are mostly accessed in order. */
   #last: Columns | undefined;
 
   /** `parts` in sequence. */
@@ -58,7 +58,7 @@ export class EntryTable {
     this.count = end;
   }
 
-  /** `index` is the entry's place in the tar, from 0. */
+  /** `index`: position of the entry in the tar, from 0. */
   row(index: number): EntryRow {
     const { doubles, words, first } = this.#columnsOf(index);
     const double = (index - first) * DOUBLES;
@@ -86,7 +86,7 @@ export class EntryTable {
     return KINDS[(words[(index - first) * WORDS]! >>> KIND_SHIFT) & 15]!;
   }
 
-  /** What the staged tree has of it, under the path that the entry spells. */
+  /** How the staged tree contains the entry, at the path as the entry spells it. */
   placing(index: number): Placing {
     const { words, first } = this.#columnsOf(index);
     return ((words[(index - first) * WORDS]! >>> PLACING_SHIFT) & 3) as Placing;
@@ -105,7 +105,7 @@ export class EntryTable {
     return this.#text(index, 1);
   }
 
-  /** All paths in turn. The text of a part is decoded at once: what is kept of a path must be copied, or it keeps that alive. */
+  /** All paths in order. The text of a part is decoded at once: copy what you keep of a path, or it keeps the whole text alive. */
   eachPath(visit: (path: ByteString, row: number) => void): void {
     for (const { text, textEnds, first, end } of this.#columns) {
       const all = text.toString("latin1") as ByteString;
@@ -152,7 +152,7 @@ export class EntryTable {
   }
 }
 
-/** The inverse of what the part's builder writes. */
+/** The inverse of the part's builder. */
 function decodeXattrs(text: string): readonly Xattr[] {
   const xattrs: Xattr[] = [];
   for (let at = 0; at < text.length;) {

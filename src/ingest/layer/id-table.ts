@@ -1,19 +1,19 @@
 /**
- * Numbers ids in the order in which they first come. Ids are digests of one length, given as words where they lie: a layer has
- * one for each file, and a string for each would be most of what numbering them costs.
+ * Numbers ids in order of first occurrence. Ids are digests of one length, read as words in place: a string for each file would be most of the
+ * cost.
  */
 export class IdTable {
   readonly #width: number;
-  /** Ids back to back, by number. */
+  /** The ids back to back, in order of their numbers. */
   #ids: Uint32Array<ArrayBuffer>;
   /** Open addressing: 1 + number of an id, or 0. A power of two, at least twice the ids. */
   #slots: Int32Array;
   #count = 0;
-  /** Strangers choose the ids, and so could choose equal beginnings: what they cannot choose is these. */
+  /** Random multipliers: an image can choose ids with equal beginnings, but not the hash. */
   readonly #first: number = oddNumber();
   readonly #second: number = oddNumber();
 
-  /** `words`: of each id. `expected`: how many ids may come; more are fine. */
+  /** `words`: length of each id. `expected`: estimated number of ids; more are allowed. */
   constructor(words: number, expected: number) {
     this.#width = words;
     const room = Math.max(expected, 16);
@@ -30,7 +30,7 @@ export class IdTable {
     return Buffer.from(this.#ids.buffer, 0, this.#count * this.#width * 4);
   }
 
-  /** The number of the id that begins at word `at`, a new one if it has none. */
+  /** Returns the number of the id at word `at`, and adds the id if it is new. */
   add(words: Uint32Array, at: number): number {
     const slots = this.#slots;
     const last = slots.length - 1;

@@ -1,4 +1,4 @@
-/** What the names of one hard-link group share: the entry that brought it, and what later hard links made of its attributes. */
+/** The inode of a hard-link group: the entry that created it, and its attributes after later hard links. */
 import type { Xattr } from "../../tar/entry.ts";
 import type { EntryRow, EntryTable } from "./entry-table.ts";
 import type { StoredFile } from "./part.ts";
@@ -6,7 +6,7 @@ import type { StoredFile } from "./part.ts";
 export type Attributes = Pick<EntryRow, "mode" | "uid" | "gid" | "mtime" | "mtimeNs" | "xattrs">;
 
 export class Inode {
-  /** The entry that brought it, of a kind that has an inode of its own, and no directory. */
+  /** The entry that created it; neither a hard link nor a directory. */
   readonly row: number;
   readonly #entries: EntryTable;
   #changed: Attributes | undefined;
@@ -17,7 +17,7 @@ export class Inode {
     this.#entries = entries;
   }
 
-  /** As hard links have left them; a symlink's mode means nothing. */
+  /** The attributes after all hard links; the mode of a symlink has no meaning. */
   get attributes(): Attributes {
     return this.#changed ?? this.#entries.row(this.row);
   }
@@ -32,7 +32,7 @@ export class Inode {
     return this.#restored;
   }
 
-  /** The header of a hard link speaks of the inode: containerd applies owner, mode, xattrs and time to it, and so do we. */
+  /** The header of a hard link applies to the inode: owner, mode, xattrs and time, as in containerd. */
   link({ mode, uid, gid, mtime, mtimeNs, xattrs: added }: EntryRow): void {
     const old = this.attributes;
     const xattrs = mergeXattrs(old.xattrs, added);
@@ -41,7 +41,7 @@ export class Inode {
     this.#changed = { mode, uid, gid, mtime, mtimeNs, xattrs };
   }
 
-  /** The content is stored once more, under the attributes it ended with. */
+  /** Records that the content was stored again with the final attributes. */
   restore(stored: StoredFile): void {
     this.#restored = stored;
   }

@@ -1,32 +1,32 @@
-/** What one layer may cost, and the count of what it has cost so far. */
+/** Limits of one layer, and the counts that are compared with them. */
 import { ShaleError, type ErrorCode, type LimitDetail } from "../../errors.ts";
 import type { EntryExtent } from "../../tar/measure-entry.ts";
 
 /** Limits of one layer; those of a whole image are in `Limits`. */
 export interface LayerLimits {
-  /** Bytes that the layer unpacks to, the holes of sparse files included. Default 64 GiB. */
+  /** Unpacked bytes of the layer, including holes of sparse files. Default 64 GiB. */
   readonly layerBytes: number;
-  /** Bytes of one file, its holes included. Default 32 GiB. */
+  /** Bytes of one file, including holes. Default 32 GiB. */
   readonly fileBytes: number;
-  /** Entries of the archive, replaced ones and whiteouts included. Default 2,000,000. */
+  /** Entries of the archive, including replaced entries and whiteouts. Default 2,000,000. */
   readonly layerEntries: number;
-  /** Bytes of memory for what is no file's content: names, attributes, and compressed headers and padding. Default 1 GiB. */
+  /** Bytes of memory for metadata: names, attributes, and compressed headers and padding. Default 1 GiB. */
   readonly metadataBytes: number;
-  /** Components of a path, those that symlinks add included. Default 1024. */
+  /** Components of a path, including those that symlinks add. Default 1024. */
   readonly pathDepth: number;
-  /** Bytes of one entry's headers: PAX records, GNU long names, sparse maps. Default, and at most, 1 MiB. */
+  /** Bytes of one entry's headers: PAX records, GNU long names, sparse maps. Default and maximum 1 MiB. */
   readonly headerBytes: number;
   /** Bytes of one entry's extended attributes: names, values, and 16 for each. Default 128 KiB. */
   readonly xattrBytes: number;
-  /** Unpacked bytes for each byte of the blob, once the layer is larger than `ratioFloor`. Default 200. */
+  /** Unpacked bytes per byte of the blob, for layers larger than `ratioFloor`. Default 200. */
   readonly ratio: number;
-  /** Bytes that any blob may unpack to, however small it is. Default 1 GiB. */
+  /** Unpacked bytes that are allowed for a blob of any size. Default 1 GiB. */
   readonly ratioFloor: number;
 }
 
 type LimitCode = { [C in ErrorCode]: C extends `LIMIT_${string}` ? C : never }[ErrorCode];
 
-/** `what` completes "the layer ..."; the limit is named last, so that people find the option. */
+/** `what` completes "the layer ...". The message names the option. */
 export function layerLimitError(code: LimitCode, what: string, detail: LimitDetail): ShaleError {
   const message = `the layer ${what}, more than the limit of ${detail.maximum}; raise \`limits.${detail.limit}\` if the image is trusted`;
   return new ShaleError(code, message, detail);
@@ -36,11 +36,11 @@ export class LayerBudget {
   readonly #limits: LayerLimits;
   readonly #blobBytes: number;
   #bytes = 0;
-  /** What sparse files have beyond what the archive stores. */
+  /** Bytes of holes in sparse files. */
   #holes = 0;
   #entries = 0;
 
-  /** `blobBytes`: of the compressed layer, as its descriptor says. */
+  /** `blobBytes`: bytes of the compressed layer, by its descriptor. */
   constructor(limits: LayerLimits, blobBytes: number) {
     this.#limits = limits;
     this.#blobBytes = blobBytes;
@@ -52,7 +52,7 @@ export class LayerBudget {
     this.#check();
   }
 
-  /** Counts an entry, before its data is looked at. @throws LIMIT_FILE_BYTES, LIMIT_LAYER_ENTRIES, and as `addBytes` */
+  /** Counts an entry before its data is read. @throws LIMIT_FILE_BYTES, LIMIT_LAYER_ENTRIES, and as `addBytes` */
   addEntry({ size, stored }: EntryExtent): void {
     const { fileBytes, layerEntries } = this.#limits;
     if (++this.#entries > layerEntries) {

@@ -1,7 +1,7 @@
 /**
- * A layer as its entries leave it: an in-memory tree of byte names, built in tar order. Later entries win over earlier ones, a
- * symlink as parent is followed inside this tree and never by the kernel, whiteouts act on lower layers only. Knows no disk.
- * Rules: OCI image-spec layer.md; where readers disagree, containerd's.
+ * The result of a layer's entries: an in-memory tree of byte names, built in tar order. Later entries replace earlier ones. A symlink as a parent
+ * is followed within this tree, never by the kernel. Whiteouts apply to lower layers only. Uses no disk. Rules: OCI image-spec layer.md;
+ * where implementations disagree, containerd's.
  */
 import { showBytes, type ByteString } from "../../bytes.ts";
 import { ShaleError } from "../../errors.ts";
@@ -12,13 +12,13 @@ import { Inode } from "./layer-inode.ts";
 
 /** A directory of the tree; its name is its key in its parent. */
 export class Directory {
-  /** The entry that made it what it is; -1 if no entry names it. */
+  /** The entry that defines it; -1 if no entry names it. */
   row: number;
   opaque = false;
   children: Map<ByteString, Child> | undefined;
-  /** Those of `children` that are directories, once more: most names are none. */
+  /** The directories among `children`: most names are files. */
   directories: Map<ByteString, Directory> | undefined;
-  /** Names that lower layers lose here, with the entry that says so. */
+  /** Names of lower layers that are deleted here, with their whiteout entries. */
   whiteouts: Map<ByteString, number> | undefined;
 
   constructor(row: number) {
@@ -26,27 +26,27 @@ export class Directory {
   }
 }
 
-/** What a name stands for: a directory, or the entry that made it. */
+/** A directory, or the entry of another file. */
 export type Child = Directory | number;
 
-/** V8 copies slices that are shorter (SlicedString::kMinLength). */
+/** V8 copies shorter slices (SlicedString::kMinLength). */
 const SHORTEST_SLICE = 13;
-/** As the kernel's MAXSYMLINKS. */
+/** The kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
-/** Following symlinks costs as many steps as their targets have components: what all entries together may take. */
+/** Maximum number of components that symlinks may add to all paths together; each costs a step. */
 const FOLLOWED = 10_000_000;
 const FOLLOWED_PER_ENTRY = 100;
 
 export class LayerModel {
   readonly root: Directory = new Directory(-1);
-  /** Of each entry whose name shares an inode with others, or did: that inode. */
+  /** The inode of each entry that shares one with other names, or did. */
   readonly inodes: ReadonlyMap<number, Inode>;
   readonly #inodes = new Map<number, Inode>();
   readonly #entries: EntryTable;
   readonly #pathDepth: number;
-  /** Directories by their path, normalized and as the archive spells it; paths below whiteouts lead to none. */
+  /** Directories by path, both normalized and as the archive spells it. Paths below whiteouts are not included. */
   readonly #parents = new Map<string, Directory>();
-  /** Hard links whose targets have not come yet, with the targets. */
+  /** Hard links whose targets have not occurred yet, with the targets. */
   readonly #pending = new Map<number, ByteString>();
   #added = 0;
   /** Components that symlinks have added to paths. */
@@ -58,12 +58,12 @@ export class LayerModel {
     this.#pathDepth = pathDepth;
   }
 
-  /** True when symlinks of the layer have led anywhere: then an entry may stand elsewhere than its path says. */
+  /** True if a symlink of the layer was followed: then an entry may be at another path than its own. */
   get redirected(): boolean {
     return this.#followed > 0;
   }
 
-  /** Takes all entries, in the order of the tar. @throws TAR_INVALID, LIMIT_PATH_DEPTH */
+  /** Adds all entries in tar order. @throws TAR_INVALID, LIMIT_PATH_DEPTH */
   build(): this {
     this.#entries.eachPath((path, row) => this.#add(path, row));
     for (const row of this.#pending.keys()) this.#settleChain(row);
@@ -82,7 +82,7 @@ export class LayerModel {
     this.#addOther(path, row, { directory, name });
   }
 
-  /** An entry in a directory that is not known yet, or whose name is not just a name. `spelled`: both as the archive has them. */
+  /** Adds an entry whose directory is unknown, or whose name is special. `spelled`: both as in the archive. */
   #addOther(raw: ByteString, row: number, spelled: { readonly directory: string; readonly name: string }): void {
     const path = this.#normalize(raw, row);
     if (path === "") return this.#addRoot(row);
@@ -94,7 +94,7 @@ export class LayerModel {
     switch (meaning.kind) {
       case "plain": {
         const parent = this.#parentOf(directory, row);
-        // else a dot or nothing follows the name: what was taken for the directory is the entry itself
+        // otherwise the name is empty or a dot, and the path names the directory itself
         if (spelled.name === name && spelled.directory !== directory) this.#parents.set(ownText(spelled.directory), parent);
         return this.#place(parent, name, row);
       }
@@ -113,13 +113,13 @@ export class LayerModel {
     }
   }
 
-  /** The directory that a marker speaks of. Below what this layer made a file there is nothing left to hide (umoci writes such whiteouts). */
+  /** The directory that a marker applies to. Below a path that this layer made a file, nothing remains to hide (umoci writes such whiteouts). */
   #markedDirectory(directory: ByteString, row: number): Directory | undefined {
     const found = this.#walk(directory, row, { imply: true });
     return found === "blocked" ? undefined : found;
   }
 
-  /** Follows links to links to the first that has an inode, then gives it to all on the way; each link is settled once. */
+  /** Follows links to links up to one with an inode, and assigns that to all of them. Each link is resolved once. */
   #settleChain(first: number): void {
     const chain = new Set<number>();
     let child: Child | undefined = first;
@@ -160,7 +160,7 @@ export class LayerModel {
       return;
     }
     const directory = new Directory(row);
-    // the file that it replaces hid whatever lower layers have here
+    // the replaced file hid the content of lower layers here
     directory.opaque = present !== undefined;
     this.#put(parent, name, directory);
   }
@@ -183,7 +183,7 @@ export class LayerModel {
     children.set(name, child);
   }
 
-  /** True of a hard link without an inode. */
+  /** True for a hard link without an inode. */
   #isUnsettled(row: number): boolean {
     return this.#entries.kind(row) === "hardlink" && !this.#inodes.has(row);
   }
@@ -196,7 +196,7 @@ export class LayerModel {
     inode.link(this.#entries.row(link));
   }
 
-  /** The directory that a path of this layer names, its missing parts implied, symlinks followed within the layer. */
+  /** The directory at a path of this layer. Missing components become implied directories; symlinks are followed within the layer. */
   #parentOf(directory: ByteString, row: number): Directory {
     const known = this.#parents.get(directory);
     if (known) return known;

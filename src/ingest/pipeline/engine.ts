@@ -1,7 +1,7 @@
 /**
- * The workers' side of ingest. Every worker can inflate the layers given to it and create the files of any slab, whoever filled
- * it; of a layer that is alone the next worker also hashes what comes out, and stores the large files: both cores stay busy for one
- * layer as for many. Requests come through the worker pool; parts and results go to the main thread by a port.
+ * The worker side of ingest. Every worker inflates the layers assigned to it, and creates the files of any filled slab. If only one layer is in
+ * flight, the next worker hashes its output and stores its large files, so that both cores are busy. Requests come through the worker pool;
+ * parts and results go to the main thread through a port.
  */
 import type { MessagePort } from "node:worker_threads";
 import type { DiffId } from "../../image/digest.ts";
@@ -18,7 +18,7 @@ import { TreePlaces } from "../chunks/tree-places.ts";
 import { verifyBlob, type VerifyBlobRequest } from "./verify-blob.ts";
 
 export interface OpenRequest {
-  /** This worker's number, from 0, and how many there are. */
+  /** Number of this worker, from 0, and the number of workers. */
   readonly worker: number;
   readonly workers: number;
   readonly memory: SlabMemory;
@@ -30,7 +30,7 @@ export interface RunRequest {
   readonly verifyContent: boolean;
   /** Number of the layer that is about to begin. */
   readonly layer: number;
-  /** Undefined: its files are made in chunks/ alone. */
+  /** Undefined: files are created only in chunks/. */
   readonly tree: StagedTreeTask | undefined;
 }
 
@@ -38,7 +38,7 @@ export interface RunRequest {
 export interface StagedTreeTask {
   /** Empty, in staging. */
   readonly directory: string;
-  /** Memory of MadeInodes: those that the image's trees have. */
+  /** Memory of MadeInodes: the inodes that the image's trees use. */
   readonly used: SharedArrayBuffer;
 }
 
@@ -54,7 +54,7 @@ export interface IngestCounts {
   readonly newBytes: number;
 }
 
-/** Ready slabs that are enough work in hand: below it, inflating comes first. */
+/** Number of ready slabs below which a worker inflates first. */
 const ENOUGH_READY = 2;
 const WAIT_MS = 20;
 
@@ -90,7 +90,7 @@ export class Engine implements Background, Service<IngestTaskMap> {
   /** By the layer's number. */
   readonly #places = new Map<number, TreePlaces>();
   readonly #followers = new Map<number, LayerFollower>();
-  /** Layers that were given up: slabs of theirs may still come, and mean nothing without those before. No number is used again. */
+  /** Layers that were abandoned. Their remaining slabs are ignored, since earlier ones are missing. Numbers are not reused. */
   readonly #left = new Set<number>();
   #running = false;
   #seen = 0;
@@ -110,7 +110,7 @@ export class Engine implements Background, Service<IngestTaskMap> {
     this.#slabs!.wait(this.#seen, WAIT_MS);
   }
 
-  /** Again after another worker died: nothing is left of what was before. */
+  /** Called again after another worker died; starts with empty state. */
   #open({ worker, workers, memory, port, chunks }: OpenRequest): Handled<undefined> {
     this.#stop();
     this.#left.clear();
@@ -141,7 +141,7 @@ export class Engine implements Background, Service<IngestTaskMap> {
     return { value: undefined };
   }
 
-  /** The layer was given up: this worker makes nothing in its tree any more, whatever slabs of it are still to be read. */
+  /** Abandons a layer: this worker writes nothing more in its tree, even if slabs of it remain. */
   #leave(layer: number): Handled<undefined> {
     this.#places.delete(layer);
     for (const inflater of this.#layers) if (inflater.task.layer === layer) this.#drop(inflater);
@@ -149,7 +149,7 @@ export class Engine implements Background, Service<IngestTaskMap> {
     return { value: undefined };
   }
 
-  /** No layer is in flight: the worker may sleep. Answers what it made since it began to run. */
+  /** Lets the worker sleep when no layer is in flight. Returns its counts since it began to run. */
   #pause(): Handled<IngestCounts> {
     const { newChunks, newBytes } = this.#chunks!;
     this.#stop();
@@ -157,7 +157,7 @@ export class Engine implements Background, Service<IngestTaskMap> {
     return { value: { newChunks, newBytes } satisfies IngestCounts };
   }
 
-  /** Layers that are still here were given up, and hold memory and files. */
+  /** The remaining layers were abandoned; releases their memory and files. */
   #stop(): void {
     this.#running = false;
     for (const layer of this.#layers) this.#drop(layer);
@@ -170,7 +170,7 @@ export class Engine implements Background, Service<IngestTaskMap> {
     return { value: settled, transfer: [settled.inodes.buffer] };
   }
 
-  /** One step of the first layer that can move; those behind it get their turn when it cannot. */
+  /** One step of the first layer that can proceed. */
   async #inflateOne(): Promise<boolean> {
     for (const layer of this.#layers) {
       try {
@@ -188,7 +188,7 @@ export class Engine implements Background, Service<IngestTaskMap> {
     return false;
   }
 
-  /** Comes before all else: nobody else can do it, and it is what gives the others slabs. */
+  /** Runs before all other work: only this worker can do it, and it produces slabs for the others. */
   #followOne(): boolean {
     const filled = this.#slabs!.takePassed(this.#worker);
     if (filled) this.#follow(filled);
@@ -225,7 +225,7 @@ export class Engine implements Background, Service<IngestTaskMap> {
     const follower = this.#followers.get(layer);
     this.#left.add(layer);
     this.#followers.delete(layer);
-    // last: it may fail
+    // last, since it may throw
     follower?.discard();
   }
 

@@ -1,16 +1,16 @@
 /**
- * Decompression of a layer blob, told by its first bytes and not by its media type: gzip (all members), zstd (all frames),
- * or plain tar. Input goes straight into the caller's memory.
+ * Decompresses a layer blob. Its first bytes, not its media type, determine the format: gzip (all members), zstd (all frames), or plain tar.
+ * Writes directly to the caller's memory.
  *
- * node:zlib's documented API allocates a buffer for every piece of output and costs two to three times the CPU; its handle's
- * `writeSync` is undocumented, so it is used only where it behaves as expected, and the documented stream is the other way.
+ * node:zlib's documented API allocates a buffer for every piece of output and takes two to three times the CPU. `writeSync` of its handle is
+ * undocumented, so it is used only if it behaves as expected; the documented stream is the fallback.
  */
 import { constants, createGunzip, createZstdDecompress, type Gunzip } from "node:zlib";
 import { ShaleError } from "../../errors.ts";
 import type { Compression } from "../../image/compression.ts";
 
 interface Inflated {
-  /** Bytes of input used up. */
+  /** Bytes of input consumed. */
   readonly consumed: number;
   /** Bytes of output written. */
   readonly produced: number;
@@ -18,8 +18,8 @@ interface Inflated {
 
 export interface Inflater {
   /**
-   * Decompresses from `input` into `output` until one of them is used up. `last` says that no input follows: then
-   * {0, 0} with room left means that all output was delivered and the stream was whole.
+   * Decompresses from `input` into `output` until one of them is exhausted. `last`: no input follows; then {0, 0} with room left means that
+   * all output was delivered and the stream was complete.
    * @throws LAYER_CORRUPT
    */
   step(input: Uint8Array, output: Uint8Array, last: boolean): Inflated | Promise<Inflated>;
@@ -120,8 +120,8 @@ class HandleInflater implements Inflater {
 }
 
 /**
- * The documented way: what the stream gives is queued and copied out, so one step's output is held in memory. A stream may
- * stop inside its input (after a zstd frame, or at padding); `bytesWritten` tells how far it came.
+ * The documented API: the stream's output is queued and copied, so the output of one step is held in memory. A stream may stop inside its
+ * input (after a zstd frame, or at padding); `bytesWritten` shows where.
  */
 class StreamInflater implements Inflater {
   readonly #compression: "gzip" | "zstd";
@@ -196,12 +196,12 @@ class StreamInflater implements Inflater {
   }
 }
 
-/** NUL bytes after the last gzip member are padding, as gzip(1) has it; anything else is not. */
+/** NUL bytes after the last gzip member are padding, as in gzip(1); other bytes are an error. */
 function padding(input: Uint8Array): number {
   if (input.some((byte) => byte !== 0)) throw corrupt("bytes that are no gzip member follow the last one");
   return input.length;
 }
 
 function corrupt(why: string): ShaleError<"LAYER_CORRUPT"> {
-  return new ShaleError("LAYER_CORRUPT", `the layer does not decompress (${why}); pull it again or ask who made it`, {});
+  return new ShaleError("LAYER_CORRUPT", `cannot decompress the layer (${why}); pull it again, or report it to the image's author`, {});
 }

@@ -1,6 +1,6 @@
 /**
- * The main thread's side of ingest: feeds blobs to the workers, gathers what they made of each layer, checks both digests, and
- * hands over a staged layer. Nothing blocks the event loop: bytes are copied into shared memory, all else is the workers'.
+ * The main-thread side of ingest: feeds blobs to the workers, collects their results for each layer, checks both digests, and returns a staged
+ * layer. It does not block the event loop: it copies bytes to shared memory, and the workers do the rest.
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { mkdirSync, rmSync } from "node:fs";
@@ -26,7 +26,7 @@ export interface IngestOptions {
   readonly writer: Omit<ChunkWriterOptions, "staging" | "chunks" | "umask" | "made">;
   /** The handle's staging directory. */
   readonly staging: string;
-  /** What an Ingest before this one had made. */
+  /** Counts of an earlier Ingest of the handle. */
   readonly counts?: IngestCounts | undefined;
 }
 
@@ -35,14 +35,14 @@ export interface LayerRequest {
   readonly descriptor: Descriptor;
   /** The blob from its first byte. */
   readonly blob: AsyncIterable<Uint8Array>;
-  /** Where sidecar and headers go: made here, empty before. */
+  /** Directory for sidecar and headers; created here. */
   readonly directory: string;
-  /** Where the layer's tree is made, in the native profile, as far as the entries alone tell. */
+  /** Where the layer's tree is staged, in the native profile, as far as the entries alone determine it. */
   readonly tree?: StagedTreeTask | undefined;
   readonly buildIndex: boolean;
-  /** Re-read chunks that are there already. */
+  /** Read the content of existing chunks. */
   readonly verifyContent: boolean;
-  /** Chunks were removed since this handle made or saw them: trust no memory of any. Default false. */
+  /** Discard all knowledge of existing chunks: some were removed since this handle saw them. Default false. */
   readonly forget?: boolean;
   readonly limits: LayerLimits;
   readonly signal?: AbortSignal | undefined;
@@ -69,7 +69,7 @@ interface InFlight {
   diffId: DiffId | undefined;
   received: number;
   entries: number;
-  /** Bytes of memory that the parts take, and may take. */
+  /** Bytes of memory of the parts, and their limit. */
   metadata: number;
   readonly metadataBytes: number;
 }
@@ -78,7 +78,7 @@ export class Ingest {
   readonly #options: IngestOptions;
   readonly #layers = new Map<number, InFlight>();
   readonly #slabs: Slabs;
-  /** What was made since no layer was in flight. */
+  /** Inodes created since the last time that no layer was in flight. */
   readonly made: MadeInodes = new MadeInodes();
   readonly #ports: MessagePort[] = [];
   readonly #opened: Promise<unknown>;
@@ -95,20 +95,20 @@ export class Ingest {
     this.#slabs = new Slabs(memory);
     const stale: string[] = [];
     const opens = Array.from({ length: options.pool.size }, (_, worker) => this.#open(worker, memory, stale));
-    // no worker that lives writes there any more
+    // no running worker writes there any more
     this.#opened = Promise.all(opens).then(() => stale.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
     this.#opened.catch(() => undefined);
   }
 
-  /** Chunks and bytes written since this was made; complete when no layer is in flight. */
+  /** Chunks and bytes written so far; complete when no layer is in flight. */
   get counts(): IngestCounts {
     return this.#counts;
   }
 
   /**
-   * Ingests one layer to its staged directory. Chunks are published as they come; nothing else is visible. When it throws, nobody writes
-   * in the staged tree any more.
-   * @throws DIGEST_MISMATCH, LAYER_CORRUPT, TAR_INVALID, TAR_UNSUPPORTED, LIMIT_*, WORKER_FAILED, and what the blob throws
+   * Ingests one layer to its staged directory. Chunks are published at once; nothing else is visible. When it throws, no worker writes in
+   * the staged tree any more.
+   * @throws DIGEST_MISMATCH, LAYER_CORRUPT, TAR_INVALID, TAR_UNSUPPORTED, LIMIT_*, WORKER_FAILED, and errors of the blob
    */
   async ingest(request: LayerRequest): Promise<IngestedLayer> {
     await this.#opened;
@@ -137,7 +137,7 @@ export class Ingest {
     for (const port of this.#ports) port.close();
   }
 
-  /** A worker died, and with it what it had of any layer and the slabs that it held: all layers in flight fail, and this is of no more use. */
+  /** A worker died with the state of any layer and its slabs: fails all layers in flight. This Ingest cannot be used again. */
   fail(error: unknown): void {
     this.#failure ??= error;
     for (const layer of this.#layers.keys()) this.#fail(layer, error);
@@ -148,7 +148,7 @@ export class Ingest {
     return this.#failure !== undefined;
   }
 
-  /** `stale`: is given what an Ingest before this one left, which may hold files of a worker that died. */
+  /** `stale` receives the directories of an earlier Ingest, which may contain files of a worker that died. */
   #open(worker: number, memory: OpenRequest["memory"], stale: string[]): Promise<unknown> {
     const { pool, chunks, writer, staging } = this.#options;
     const { port1, port2 } = new MessageChannel();
@@ -168,20 +168,20 @@ export class Ingest {
   }
 
   async #run({ verifyContent, tree, forget = false }: LayerRequest, layer: number): Promise<void> {
-    // what others may have changed meanwhile
+    // other processes may have changed chunks meanwhile
     if (this.#running++ === 0 || forget) this.made.clear();
     const { pool } = this.#options;
     const request: RunRequest = { verifyContent, layer, tree };
     await Promise.all(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/run", request, worker)));
   }
 
-  /** A worker that lives answers between two slabs. */
+  /** A running worker answers between two slabs. */
   async #leave(layer: number): Promise<void> {
     const { pool } = this.#options;
     await Promise.allSettled(Array.from({ length: pool.size }, (_, worker) => this.#post("ingest/leave", layer, worker)));
   }
 
-  /** Lets the workers sleep when the last layer is done, and takes their counts. */
+  /** Lets the workers sleep after the last layer, and adds up their counts. */
   async #rest(): Promise<void> {
     if (--this.#running > 0 || this.failed) return;
     const { pool } = this.#options;
@@ -193,7 +193,7 @@ export class Ingest {
     }
   }
 
-  /** A worker that waits for slabs looks at its requests when something changes. */
+  /** Wakes a worker that waits for slabs, so that it reads its requests. */
   #post<Kind extends keyof IngestTaskMap>(
     kind: Kind,
     payload: IngestTaskMap[Kind]["request"],
@@ -220,7 +220,7 @@ export class Ingest {
       metadata: 0,
       metadataBytes: limits.metadataBytes,
     };
-    // it may fail before anybody waits for it
+    // it may reject before it is awaited
     inFlight.done.promise.catch(() => undefined);
     this.#layers.set(layer, inFlight);
     const abort = (): void => this.#fail(layer, signal?.reason);
@@ -289,7 +289,7 @@ export class Ingest {
   }
 }
 
-/** False when it is there. */
+/** False if the directory exists. */
 function makeFresh(directory: string): boolean {
   try {
     mkdirSync(directory, { mode: 0o700 });
@@ -305,7 +305,7 @@ function tooMuchMetadata(maximum: number): ShaleError {
   return layerLimitError("LIMIT_METADATA_BYTES", what, { limit: "metadataBytes", maximum });
 }
 
-/** The blob digest first: bytes that are not what the manifest names prove nothing about the config. */
+/** Checks the blob digest first: wrong bytes say nothing about the diff ID in the config. */
 function verify(inflated: HashedLayer, { descriptor, diffId }: LayerRequest): void {
   checkLayerDigest("blob", descriptor.digest, inflated.blobDigest);
   checkLayerDigest("diff ID", diffId, inflated.diffId);

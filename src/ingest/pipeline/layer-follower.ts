@@ -1,6 +1,6 @@
 /**
- * A layer's uncompressed bytes, slab by slab: hashes all of them, and stores the files that are larger than a slab. In one worker from the
- * first slab to the last: that which inflates them, or the next. Large files come in a row in many layers, and would keep one core busy alone.
+ * Follows a layer's uncompressed bytes, slab by slab: hashes all of them, and stores files larger than a slab. One worker does it for all slabs
+ * of a layer: the one that inflates it, or the next. Many layers contain large files in sequence, which would otherwise occupy one core only.
  */
 import { createHash, type Hash } from "node:crypto";
 import { HeadersEncoder } from "../../../format/headers-encoder.ts";
@@ -14,7 +14,7 @@ import type { TreePlaces } from "../chunks/tree-places.ts";
 
 export interface FollowerSurroundings {
   readonly chunks: ChunkWriter;
-  /** In the layer's tree, if one is staged. */
+  /** Places in the layer's tree, if one is staged. */
   readonly places: TreePlaces | undefined;
 }
 
@@ -22,7 +22,7 @@ export class LayerFollower {
   readonly #hash: Hash = createHash("sha256");
   #file: LargeFile | undefined;
 
-  /** All slabs of the layer, in order. Gives the part that a large file yields with its last piece, or what follows the archive's end. */
+  /** Takes all slabs of the layer in order. Returns a part at the end of a large file, and for the bytes after the archive's end. */
   take(bytes: Buffer, filled: FilledSlab, surroundings: FollowerSurroundings): Part | undefined {
     this.#hash.update(bytes);
     switch (filled.content) {
@@ -37,12 +37,12 @@ export class LayerFollower {
     }
   }
 
-  /** Of what came. Once. */
+  /** The digest of all bytes. Call it once. */
   diffId(): DiffId {
     return parseDiffId(`sha256:${this.#hash.digest("hex")}`);
   }
 
-  /** Nothing stays of a file that is not whole. */
+  /** Removes an incomplete file. */
   discard(): void {
     this.#file?.discard();
   }
@@ -65,16 +65,16 @@ function restPart(bytes: Buffer, { sequence }: FilledSlab): Part {
 
 class LargeFile {
   readonly #entry: TarEntry;
-  /** Of the data in the uncompressed layer. */
+  /** Offset of the data in the uncompressed layer. */
   readonly #offset: number;
   readonly #content: ReturnType<typeof openContent>;
   readonly #part: PartBuilder;
   readonly #headers: HeadersEncoder = new HeadersEncoder();
-  /** Bytes still to come: of headers, then of data; padding follows. */
+  /** Remaining bytes of headers and data; padding follows. */
   #head: number;
   #data: number;
 
-  /** `bytes`: the first piece, of which nothing is stored yet. */
+  /** `bytes`: the first piece, not stored yet. */
   constructor(bytes: Buffer, { sequence, offset }: FilledSlab, { chunks, places }: FollowerSurroundings) {
     const entry = readMeasured(bytes, 0, offset);
     if (typeof entry === "string") throw new RangeError("store a large file: its first piece has not all of its headers");

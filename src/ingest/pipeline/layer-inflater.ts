@@ -1,7 +1,7 @@
 /**
- * One layer on its way through one worker: compressed bytes from its ring, hashed, inflated into slabs, and cut at entry boundaries. An
- * entry that does not fit a slab is cut in pieces. All slabs go to who follows the layer, in order: every byte to the end of the stream,
- * what comes after the archive's end included.
+ * Inflates one layer in one worker: reads compressed bytes from its ring, hashes them, inflates them into slabs, and cuts these at entry
+ * boundaries. An entry larger than a slab is cut in pieces. All slabs go to the follower of the layer in order, including the bytes after the
+ * archive's end.
  */
 import { createHash, type Hash } from "node:crypto";
 import { ShaleError } from "../../errors.ts";
@@ -21,7 +21,7 @@ export interface LayerTask {
   /** One float64: uncompressed bytes so far. Written here, read by the main thread. */
   readonly progress: SharedArrayBuffer;
   readonly blobDigest: BlobDigest;
-  /** Of the blob, as its descriptor says. */
+  /** Bytes of the blob, by its descriptor. */
   readonly blobBytes: number;
   readonly limits: LayerLimits;
 }
@@ -35,16 +35,16 @@ export interface InflatedLayer {
 
 export interface InflaterSurroundings {
   readonly slabs: Slabs;
-  /** Takes a slab over. */
+  /** Takes over a slab. */
   readonly pass: (filled: FilledSlab) => void;
 }
 
 /** Compressed bytes taken in one step. */
 const STEP = 64 * 1024;
 
-/** An entry larger than a slab, of which pieces have still to be handed on. */
+/** An entry larger than a slab, with pieces still to be passed on. */
 interface LargeEntry {
-  /** Bytes to the end of its data, and of its padding. */
+  /** Bytes to the end of its data, and to the end of its padding. */
   data: number;
   end: number;
 }
@@ -60,7 +60,7 @@ export class LayerInflater {
   readonly #scan: Pick<ScanOptions, "headerLimit" | "xattrLimit">;
   #inflater: Inflater | undefined;
   #slab = -1;
-  /** Bytes that the slab has. */
+  /** Bytes in the slab. */
   #fill = 0;
   #size = 0;
   #sequence = 0;
@@ -68,7 +68,7 @@ export class LayerInflater {
   /** Entries before this offset in the layer have been counted. */
   #measured = 0;
   #archiveEnded = false;
-  /** All bytes have been handed on. */
+  /** All bytes have been passed on. */
   #finished = false;
   #failure: unknown;
 
@@ -87,7 +87,7 @@ export class LayerInflater {
     return this.#ring.aborted;
   }
 
-  /** Does a little: "idle" when it must wait for input or a slab, the layer's sum when it is done. */
+  /** Does one step. Returns "idle" if it must wait for input or a slab, and the result at the end. */
   async step(): Promise<"busy" | "idle" | InflatedLayer> {
     if (this.#failure !== undefined) return this.#drain();
     try {
@@ -99,7 +99,7 @@ export class LayerInflater {
     }
   }
 
-  /** Malformed bytes are the image's fault only if they are what the manifest names: the rest of the blob is hashed to tell. */
+  /** Hashes the rest of a malformed blob: only if its digest is right, the image itself is at fault. */
   #drain(): "busy" | "idle" {
     const ended = this.#ring.ended;
     const input = this.#ring.peek(STEP);
@@ -135,7 +135,7 @@ export class LayerInflater {
     return "busy";
   }
 
-  /** Gives back what it holds. */
+  /** Releases its slab and inflater. */
   close(): void {
     this.#ring.abort();
     this.#inflater?.close();
@@ -155,7 +155,7 @@ export class LayerInflater {
     this.#budget.addBytes(bytes);
   }
 
-  /** Hands on what is whole, and makes room; false while no free slab can take the tail. */
+  /** Passes on complete entries to make room; false while no free slab can take the tail. */
   #cut(): boolean {
     if (this.#large) return this.#handPiece(this.#large);
     if (this.#archiveEnded) return this.#keepRest();
@@ -178,7 +178,7 @@ export class LayerInflater {
     return this.#hand(at);
   }
 
-  /** Counts an entry once, however often a cut is tried. */
+  /** Counts an entry once, even if the cut is tried repeatedly. */
   #measure(entry: EntryExtent, at: number): void {
     const offset = this.#size - this.#fill + at;
     if (offset < this.#measured) return;
@@ -191,7 +191,7 @@ export class LayerInflater {
     return this.#give("entries", boundary);
   }
 
-  /** What the slab has of a large entry. */
+  /** Passes on the part of a large entry that is in the slab. */
   #handPiece(large: LargeEntry, layerEnds = false): boolean {
     const count = Math.min(large.end, this.#fill);
     const last = layerEnds || count === large.end;
@@ -202,12 +202,12 @@ export class LayerInflater {
     return true;
   }
 
-  /** Bytes after the archive's end belong to the layer, and to no entry. */
+  /** Bytes after the archive's end belong to the layer, but to no entry. */
   #keepRest(): boolean {
     return this.#fill === 0 || this.#give("rest", this.#fill);
   }
 
-  /** Hands on the slab's bytes before `boundary`, and carries the tail over to a slab of its own; false while there is none. */
+  /** Passes on the bytes before `boundary`, and copies the tail to a new slab; false while none is free. */
   #give(content: SlabContent, boundary: number): boolean {
     const tail = this.#fill - boundary;
     const next = tail === 0 ? -1 : this.#slabs.takeFree();
@@ -221,7 +221,7 @@ export class LayerInflater {
     return true;
   }
 
-  /** Hands on what is left of the layer. */
+  /** Passes on the rest of the layer. */
   #finish(): void {
     if (this.#large && this.#large.data > this.#fill) throw this.#truncated("a file's data is cut off");
     if (this.#large) this.#handPiece(this.#large, true);
@@ -235,7 +235,7 @@ export class LayerInflater {
     return { parts: this.#sequence, blobDigest: this.#blobDigest(), size: this.#size };
   }
 
-  /** The last slab: its entries must be whole. */
+  /** The last slab: its entries must be complete. */
   #finishEntries(): void {
     const bytes = this.#slabs.bytes(this.#slab);
     let at = 0;
@@ -254,7 +254,7 @@ export class LayerInflater {
   }
 }
 
-/** Whole blocks, and no more than a slab can hold. */
+/** Whole blocks, at most the size of a slab. */
 function scanLimits({ headerBytes, xattrBytes }: LayerLimits): Pick<ScanOptions, "headerLimit" | "xattrLimit"> {
   return { headerLimit: Math.min(headerBytes - (headerBytes % 512), SLAB_BYTES), xattrLimit: xattrBytes };
 }

@@ -1,10 +1,10 @@
 /**
- * A ring of shared memory through which the main thread hands a blob's bytes to the worker that inflates it. One writer, one
- * reader; a full ring holds the download back. Positions are byte counts modulo 2^32, so the capacity is a power of two.
+ * A ring of shared memory that passes a blob's bytes from the main thread to the worker that inflates it. One writer, one reader. A full ring
+ * pauses the download. Positions are byte counts modulo 2^32, so the capacity is a power of two.
  */
 
 export const RING_BYTES: number = 2 * 1024 * 1024;
-/** Bytes of room for which a waiting writer is woken. */
+/** Free bytes at which a waiting writer is woken. */
 const WORTH_WAKING: number = RING_BYTES / 4;
 const HEADER_BYTES = 64;
 const WRITTEN = 0;
@@ -24,14 +24,14 @@ export class RingWriter {
   readonly #bytes: Uint8Array;
   readonly #changed: () => void;
 
-  /** `changed` is called whenever the reader may have something new to see. */
+  /** `changed` is called when the reader may have new input. */
   constructor(memory: SharedArrayBuffer, changed: () => void) {
     this.#control = new Int32Array(memory, 0, HEADER_BYTES / 4);
     this.#bytes = new Uint8Array(memory, HEADER_BYTES);
     this.#changed = changed;
   }
 
-  /** Copies `chunk` in, waiting for room; false when the reader wants no more. */
+  /** Copies `chunk` to the ring, waiting for room; false if the reader has closed it. */
   async write(chunk: Uint8Array): Promise<boolean> {
     for (let done = 0; done < chunk.length;) {
       if (Atomics.load(this.#control, STATE) !== OPEN) return false;
@@ -53,13 +53,13 @@ export class RingWriter {
     return Atomics.load(this.#control, STATE) === OPEN;
   }
 
-  /** No more bytes will come: the blob is complete. */
+  /** Marks the end of the blob. */
   end(): void {
     Atomics.compareExchange(this.#control, STATE, OPEN, ENDED);
     this.#changed();
   }
 
-  /** Ends a `write` that waits for room, too. */
+  /** Also ends a `write` that waits for room. */
   abort(): void {
     Atomics.store(this.#control, STATE, ABORTED);
     Atomics.notify(this.#control, READ);
@@ -80,18 +80,18 @@ export class RingReader {
     return Atomics.load(this.#control, STATE) === ABORTED;
   }
 
-  /** True when no byte will be added to what `peek` gives from now on. */
+  /** True if no more bytes will follow those of `peek`. */
   get ended(): boolean {
     return Atomics.load(this.#control, STATE) === ENDED;
   }
 
-  /** Up to `limit` bytes to read, in place, valid until `consume`; empty when there is nothing now. */
+  /** Returns up to `limit` bytes in place, valid until `consume`; empty if there are none now. */
   peek(limit: number): Buffer {
     const at = Atomics.load(this.#control, READ) & (RING_BYTES - 1);
     return this.#bytes.subarray(at, at + Math.min(limit, this.#available, RING_BYTES - at));
   }
 
-  /** A writer waits only on a full ring, and is woken once for a good piece of room instead of at every step. */
+  /** A writer waits only on a full ring, and is woken once there is substantial room, not at every step. */
   consume(count: number): void {
     const read = (Atomics.load(this.#control, READ) + count) | 0;
     Atomics.store(this.#control, READ, read);
@@ -99,7 +99,7 @@ export class RingReader {
     if (room >= WORTH_WAKING && room - count < WORTH_WAKING) Atomics.notify(this.#control, READ);
   }
 
-  /** Tells the writer that nothing more is wanted. */
+  /** Stops the writer. */
   abort(): void {
     Atomics.store(this.#control, STATE, ABORTED);
     Atomics.notify(this.#control, READ);

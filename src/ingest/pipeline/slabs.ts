@@ -1,7 +1,7 @@
 /**
- * The memory that uncompressed bytes pass through: a fixed set of 1 MiB slabs, shared by all workers. A slab is free; being filled by the
- * worker that inflates; passed, in order, to the worker that follows the layer, if that is another; or ready: whole entries, waiting for
- * any worker to create their files. Recycling them is what keeps page faults away and memory flat.
+ * The memory for uncompressed bytes: a fixed set of 1 MiB slabs, shared by all workers. A slab is free; being filled by the inflating worker;
+ * passed, in order, to another worker that follows the layer; or ready: it has complete entries whose files any worker may create. Recycling
+ * slabs avoids page faults and bounds the memory.
  */
 
 export const SLAB_BYTES: number = 1024 * 1024;
@@ -12,9 +12,9 @@ const FREE = 1;
 const READY = 2;
 const INFLATING = 3;
 const CONTROL_BYTES = 64;
-/** Of each filled slab: content, layer, sequence number, end of its bytes, offset in the layer (high, low word). */
+/** For each filled slab: content, layer, sequence number, end of its bytes, offset in the layer (high and low word). */
 const FIELDS = 6;
-/** Of what is passed to each worker: how many slabs it took, how many were put there, and which, in a ring in which all have room. */
+/** For each worker: the number of slabs it has taken and was passed, and a ring of their numbers with room for all slabs. */
 const TAKEN = 0;
 const PUT = 1;
 const QUEUE: number = 2 + SLAB_COUNT;
@@ -24,12 +24,12 @@ export interface SlabMemory {
   readonly slabs: SharedArrayBuffer;
 }
 
-/** What the bytes of a slab are: see `CONTENTS`. */
+/** The content of a slab: see `CONTENTS`. */
 export type SlabContent = (typeof CONTENTS)[number];
 
 /**
- * Whole entries; a piece of an entry that is larger than a slab, of which the first begins with its headers; the piece that no other
- * follows; what comes after the archive's end; nothing more, the layer ends.
+ * Complete entries; a piece of an entry larger than a slab (the first piece starts with the headers); the last piece; the bytes after the
+ * archive's end; the end of the layer.
  */
 const CONTENTS = ["entries", "piece", "last-piece", "rest", "end"] as const;
 
@@ -38,10 +38,10 @@ export interface FilledSlab {
   readonly slab: number;
   readonly content: SlabContent;
   readonly layer: number;
-  /** Place among the layer's parts, from 0; of the pieces of one entry the same. */
+  /** Position among the layer's parts, from 0; equal for the pieces of one entry. */
   readonly sequence: number;
   readonly end: number;
-  /** Of the slab's first byte in the uncompressed layer. */
+  /** Offset of the slab's first byte in the uncompressed layer. */
   readonly offset: number;
 }
 
@@ -79,7 +79,7 @@ export class Slabs {
     this.changed();
   }
 
-  /** Behind those that `worker` has yet to take; only one worker may do this for it. */
+  /** Queues a slab for `worker`. Only one worker may pass slabs to it. */
   pass(filled: FilledSlab, worker: number): void {
     this.#describe(filled);
     const queue = worker * QUEUE;
@@ -89,7 +89,7 @@ export class Slabs {
     this.changed();
   }
 
-  /** By `worker` itself. */
+  /** Called by `worker` itself. */
   takePassed(worker: number): FilledSlab | undefined {
     const queue = worker * QUEUE;
     const taken = Atomics.load(this.#queues, queue + TAKEN);
@@ -99,7 +99,7 @@ export class Slabs {
     return this.#filled(slab);
   }
 
-  /** For any worker. */
+  /** Makes a slab ready for any worker. */
   publish(filled: FilledSlab): void {
     this.#describe(filled);
     Atomics.or(this.#control, READY, 1 << filled.slab);
@@ -118,7 +118,7 @@ export class Slabs {
     return count;
   }
 
-  /** How many layers all workers together are inflating; each adds and takes its own. */
+  /** Number of layers that all workers are inflating. */
   get inflating(): number {
     return Atomics.load(this.#control, INFLATING);
   }
@@ -127,7 +127,7 @@ export class Slabs {
     Atomics.add(this.#control, INFLATING, count);
   }
 
-  /** The number to give to `wait`: taken before looking for work, it makes a change in between end the wait at once. */
+  /** Pass it to `wait`. Read it before looking for work: a change in between then ends the wait at once. */
   get eventCount(): number {
     return Atomics.load(this.#control, EVENT);
   }
@@ -137,7 +137,7 @@ export class Slabs {
     Atomics.notify(this.#control, EVENT);
   }
 
-  /** `not-equal`: a change had come already. */
+  /** Waits for a change. `not-equal`: there was one already. */
   wait(seen: number, milliseconds: number): "ok" | "not-equal" | "timed-out" {
     return Atomics.wait(this.#control, EVENT, seen, milliseconds);
   }

@@ -1,4 +1,4 @@
-/** Is this file the blob that a manifest names, and does it unpack to the diff ID? Nothing is made of it. Runs in a worker. */
+/** Verifies that a file is the blob of a manifest and unpacks to the diff ID. Stores nothing. Runs in a worker. */
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { sniffCompression } from "../../image/compression.ts";
@@ -9,7 +9,7 @@ import { LayerBudget, type LayerLimits } from "../layer/layer-limits.ts";
 export interface VerifyBlobRequest {
   readonly path: string;
   readonly blobDigest: BlobDigest;
-  /** As the descriptor says. */
+  /** Bytes, by the descriptor. */
   readonly blobBytes: number;
   readonly diffId: DiffId;
   readonly limits: LayerLimits;
@@ -22,7 +22,7 @@ const OUTPUT_BYTES = 1024 * 1024;
 export async function verifyBlob({ path, blobDigest, blobBytes, diffId, limits }: VerifyBlobRequest): Promise<void> {
   const fd = openSync(path, "r");
   try {
-    // the blob first: bytes that are not what the manifest names prove nothing, and are not worth unpacking
+    // the blob digest first: wrong bytes prove nothing and need not be unpacked
     const hash = createHash(digestAlgorithm(blobDigest));
     for (const input of pieces(fd)) hash.update(input);
     checkLayerDigest("blob", blobDigest, `${digestAlgorithm(blobDigest)}:${hash.digest("hex")}`);
@@ -57,7 +57,7 @@ async function unpackedDigest(fd: number, budget: LayerBudget): Promise<string> 
   }
 }
 
-/** The whole file, each time from its beginning; the memory is used again. */
+/** Reads the whole file from its start; reuses the memory. */
 function* pieces(fd: number): Generator<Uint8Array> {
   const buffer = Buffer.allocUnsafeSlow(INPUT_BYTES);
   for (let at = 0; ;) {
