@@ -1,7 +1,9 @@
 /** A small store that contains every kind of object, and ways to damage it. */
 import { createHash } from "node:crypto";
-import { lstatSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { after } from "node:test";
 import { Sidecar } from "../../format/index.ts";
 import { fsck } from "../../src/fsck/fsck.ts";
 import type { FsckOptions } from "../../src/fsck/fsck-context.ts";
@@ -10,7 +12,8 @@ import { buildLayer, type TestLayer } from "../../src/testing/index.ts";
 import { acquireCatalogLock } from "../../src/store/catalog/catalog-lock.ts";
 import { StoreLayout } from "../../src/store/layout.ts";
 import { localStore, type LocalStore } from "../support/local-images.ts";
-import { temporaryDirectory } from "../support/temporary-directory.ts";
+import { run } from "../support/run.ts";
+import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.ts";
 
 export const BIG: Buffer = Buffer.alloc(1_300_000, "strata ");
 
@@ -28,10 +31,26 @@ export interface DamagedStore extends AsyncDisposable {
   check(options?: FsckOptions): Promise<Finding[]>;
 }
 
-/** Makes a store with two images: `one` has the base layer, `two` has the base layer and the top layer. */
-export async function damagedStore(): Promise<DamagedStore> {
+/** The images' layers and trees, as `intactStore` made them. */
+interface Intact {
+  readonly directory: TemporaryDirectory;
+  readonly base: TestLayer;
+  readonly top: TestLayer;
+  readonly trees: readonly string[];
+}
+
+let intact: Promise<Intact> | undefined;
+
+after(async () => (await intact)?.directory[Symbol.asyncDispose]());
+
+/**
+ * Makes a store with two images: `one` has the base layer, `two` has the base layer and the top layer. Moves it from `current` to
+ * `intact`: a copy at `current` then has the paths that the references of its images contain.
+ */
+async function intactStore(): Promise<Intact> {
   const directory = await temporaryDirectory();
-  const local = await localStore(directory.path);
+  const current = join(directory.path, "current");
+  await mkdir(current);
   const base = await buildLayer([
     { path: "etc/", type: "directory", mtime: 100 },
     { path: "etc/motd", content: "hello\n", mtime: 5 },
@@ -49,8 +68,21 @@ export async function damagedStore(): Promise<DamagedStore> {
     { path: "opt/", type: "directory" },
     { path: "opt/.wh..wh..opq" },
   ]);
+  await using local = await localStore(current, { workers: 1 });
   await local.pull("one", [base]);
   const trees = await local.pull("two", [base, top]);
+  await local.store.close();
+  renameSync(current, join(directory.path, "intact"));
+  return { directory, base, top, trees };
+}
+
+/** Copies the intact store, hard links and extended attributes included, and opens the copy. A test file has one copy at a time. */
+export async function damagedStore(): Promise<DamagedStore> {
+  const { directory, base, top, trees } = await (intact ??= intactStore());
+  const current = join(directory.path, "current");
+  if (existsSync(current)) throw new Error("the previous copy of the store was not disposed of");
+  await run("cp", ["-a", join(directory.path, "intact"), current]);
+  const local = await localStore(current, { workers: 1 });
   const layout = new StoreLayout(local.path);
   // wait until the store's handle has closed the catalog
   (await acquireCatalogLock(layout)).release();
@@ -66,14 +98,15 @@ export async function damagedStore(): Promise<DamagedStore> {
     check: async (options = {}) => collect(local.path, options),
     [Symbol.asyncDispose]: async () => {
       await local[Symbol.asyncDispose]();
-      await directory[Symbol.asyncDispose]();
+      rmSync(current, { recursive: true });
     },
   };
 }
 
+/** Runs fsck with one worker: these stores are small, and most of the time goes into starting workers. */
 export async function collect(path: string, options: FsckOptions = {}): Promise<Finding[]> {
   const found: Finding[] = [];
-  for await (const one of fsck(path, options)) found.push(one);
+  for await (const one of fsck(path, { workers: 1, ...options })) found.push(one);
   return found;
 }
 

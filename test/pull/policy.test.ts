@@ -16,52 +16,71 @@ const ENTRIES = [
   [{ path: "etc/.wh.motd" }, { path: "etc/new", content: "hello\n" }],
 ];
 
-for (const pullPolicy of ["if-missing", "always", "never"] as const) {
-  for (const force of [false, true]) {
-    for (const materialize of ["eager", "lazy"] as const) {
-      for (const buildIndex of [true, false]) {
-        const options: PullOptions = { pullPolicy, force, materialize, buildIndex };
-        test(`\`pull(${JSON.stringify(options)})\` on an empty store, then again in another process's place`, async () => {
-          await using harness = await startStore({ store: { workers: 1 } });
-          const { reference, image: pushed } = await harness.pushEntries("some/image", ...ENTRIES);
-          if (pullPolicy === "never") {
-            await assert.rejects(harness.pull(reference, options), (error) => ShaleError.is(error, "NOT_CACHED"));
-            assert.equal(harness.registry.requests.length, 0);
-            await harness.pull(reference);
-          }
-          const image = await harness.pull(reference, options).catch((error: unknown) => error);
-          if (pullPolicy === "never" && force) return assert.ok(ShaleError.is(image, "NOT_CACHED"), String(image));
-          assert.ok(!(image instanceof Error), String(image));
-          const pulled = image as Awaited<ReturnType<typeof harness.pull>>;
-          assert.equal(pulled.cached, pullPolicy === "never");
-          assert.equal(pulled.manifestDigest, pushed.manifest.digest);
-          if (pullPolicy !== "never")
-            assert.equal(
-              pulled.layers.some((path) => existsSync(path)),
-              materialize === "eager",
-            );
-          const before = { requests: harness.registry.requests.length, blobs: harness.blobRequests() };
-          await harness.reopen();
-          const again = await harness.pull(reference, options);
-          assert.deepEqual(again.layers, pulled.layers);
-          assert.deepEqual(again.config, pulled.config);
-          assert.equal(again.cached, !force);
-          const requests = harness.registry.requests.length - before.requests;
-          if (force) assert.equal(harness.blobRequests() - before.blobs, 3);
-          else if (pullPolicy === "always") assert.deepEqual([requests, harness.blobRequests() - before.blobs], [1, 0]);
-          else assert.equal(requests, 0);
-          await harness.reopen();
-          const found = await (await harness.store()).image(reference);
-          assert.deepEqual(found?.layers, pulled.layers);
-          assert.ok(found.layers.every((path) => existsSync(path)));
-          await found.close();
-          const sidecar = await Sidecar.openFile(harness.file("layers", pushed.layers[0]!.diffId.replace(":", "-"), "sidecar"));
-          assert.equal(sidecar.indexed, buildIndex || pullPolicy === "never");
-          sidecar.close();
-        });
-      }
+interface Row {
+  readonly pullPolicy: NonNullable<PullOptions["pullPolicy"]>;
+  readonly force: boolean;
+  /** What the first pull, into an empty store, does. */
+  readonly empty: "fetches" | "NOT_CACHED";
+  /** What a pull of the image does once the store has it. */
+  readonly present: { readonly cached: boolean; readonly requests: number; readonly blobs: number } | "NOT_CACHED";
+}
+
+/** `blobs` counts the config and two layers. */
+const ROWS: readonly Row[] = [
+  { pullPolicy: "if-missing", force: false, empty: "fetches", present: { cached: true, requests: 0, blobs: 0 } },
+  { pullPolicy: "if-missing", force: true, empty: "fetches", present: { cached: false, requests: 4, blobs: 3 } },
+  { pullPolicy: "always", force: false, empty: "fetches", present: { cached: true, requests: 1, blobs: 0 } },
+  { pullPolicy: "always", force: true, empty: "fetches", present: { cached: false, requests: 4, blobs: 3 } },
+  { pullPolicy: "never", force: false, empty: "NOT_CACHED", present: { cached: true, requests: 0, blobs: 0 } },
+  { pullPolicy: "never", force: true, empty: "NOT_CACHED", present: "NOT_CACHED" },
+];
+
+const FORMS = [
+  { materialize: "eager", buildIndex: true },
+  { materialize: "eager", buildIndex: false },
+  { materialize: "lazy", buildIndex: true },
+  { materialize: "lazy", buildIndex: false },
+] as const;
+
+const notCached = (error: unknown): boolean => ShaleError.is(error, "NOT_CACHED");
+
+for (const { empty, present, form, ...policy } of ROWS.flatMap((row) => FORMS.map((form) => ({ ...row, form })))) {
+  const options: PullOptions = { ...policy, ...form };
+  test(`\`pull(${JSON.stringify(options)})\` into an empty store, then again by another handle`, async () => {
+    await using harness = await startStore({ store: { workers: 1 } });
+    const { reference, image: pushed } = await harness.pushEntries("some/image", ...ENTRIES);
+    if (empty === "NOT_CACHED") {
+      await assert.rejects(harness.pull(reference, options), notCached);
+      assert.equal(harness.registry.requests.length, 0);
+      await harness.pull(reference);
     }
-  }
+    if (present === "NOT_CACHED") {
+      await assert.rejects(harness.pull(reference, options), notCached);
+      return;
+    }
+    const first = await harness.pull(reference, options);
+    assert.equal(first.cached, empty === "NOT_CACHED");
+    assert.equal(first.manifestDigest, pushed.manifest.digest);
+    if (empty === "fetches")
+      assert.equal(
+        first.layers.some((path) => existsSync(path)),
+        form.materialize === "eager",
+      );
+    const before = { requests: harness.registry.requests.length, blobs: harness.blobRequests() };
+    await harness.reopen();
+    const again = await harness.pull(reference, options);
+    assert.deepEqual(again.layers, first.layers);
+    assert.deepEqual(again.config, first.config);
+    const [requests, blobs] = [harness.registry.requests.length - before.requests, harness.blobRequests() - before.blobs];
+    assert.deepEqual({ cached: again.cached, requests, blobs }, present);
+    await harness.reopen();
+    await using found = await (await harness.store()).image(reference);
+    assert.deepEqual(found?.layers, first.layers);
+    assert.ok(found.layers.every((path) => existsSync(path)));
+    using sidecar = await Sidecar.openFile(harness.file("layers", pushed.layers[0]!.diffId.replace(":", "-"), "sidecar"));
+    // with `never`, the pull before it made the index
+    assert.equal(sidecar.indexed, form.buildIndex || empty === "NOT_CACHED");
+  });
 }
 
 test("A lazy image's layers are there once `materialize()` has resolved, also in part and again", async () => {
