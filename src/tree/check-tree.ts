@@ -31,29 +31,29 @@ export interface CheckTreeOptions {
 export function* checkTree(plan: TreePlan, options: CheckTreeOptions = {}): Generator<TreeDifference, void, undefined> {
   const expected = new Map<ByteString, Set<ByteString>>();
   for (let entry = 0; entry < plan.sidecar.live; entry++) {
-    const path = plan.place(entry);
-    const place = plan.task.profile === "oci" && plan.flag(entry, Flag.whiteout) ? ociWhiteout(path) : path;
-    if (entry > 0) note(expected, place);
-    yield* checkEntry(plan, { entry, place }, options);
+    const own = plan.pathOf(entry);
+    const path = plan.task.profile === "oci" && plan.flag(entry, Flag.whiteout) ? ociWhiteout(own) : own;
+    if (entry > 0) note(expected, path);
+    yield* checkEntry(plan, { entry, path }, options);
     if (!plan.flag(entry, Flag.opaque)) continue;
     if (plan.task.profile === "oci") note(expected, `${path}/${OCI_OPAQUE}` as ByteString);
     yield* checkOpaque(plan, path);
   }
   for (let entry = 0; entry < plan.sidecar.live; entry++) {
     if (!plan.sidecar.readdir(plan.sidecar.path(entry))) continue;
-    const path = plan.place(entry);
+    const path = plan.pathOf(entry);
     yield* extras(plan, path, expected.get(path));
   }
 }
 
-interface Placed {
+interface EntryAt {
   readonly entry: number;
-  readonly place: ByteString;
+  readonly path: ByteString;
 }
 
-function* checkEntry(plan: TreePlan, { entry, place }: Placed, options: CheckTreeOptions): Generator<TreeDifference, void, undefined> {
-  const stat = lstatSync(fsPath(place), { bigint: true, throwIfNoEntry: false });
-  const differs = differ(plan, place);
+function* checkEntry(plan: TreePlan, { entry, path }: EntryAt, options: CheckTreeOptions): Generator<TreeDifference, void, undefined> {
+  const stat = lstatSync(fsPath(path), { bigint: true, throwIfNoEntry: false });
+  const differs = differ(plan, path);
   if (!stat) return yield differs("missing", "present", "absent");
   if (plan.flag(entry, Flag.whiteout)) {
     const type = plan.task.profile === "oci" ? S_IFREG : S_IFCHR;
@@ -64,18 +64,18 @@ function* checkEntry(plan: TreePlan, { entry, place }: Placed, options: CheckTre
   const attributes = plan.attributes(entry);
   if ((Number(stat.mode) & S_IFMT) !== (attributes.mode & S_IFMT))
     return yield differs("type", octal(attributes.mode), octal(Number(stat.mode)));
-  yield* checkAttributes(plan, { entry, place }, stat, attributes);
-  yield* checkContent(plan, { entry, place }, { stat, trust: options.trust });
-  if (options.xattrs) yield* checkXattrs(plan, place, attributes);
+  yield* checkAttributes(plan, { entry, path }, stat, attributes);
+  yield* checkContent(plan, { entry, path }, { stat, trust: options.trust });
+  if (options.xattrs) yield* checkXattrs(plan, path, attributes);
 }
 
 function* checkAttributes(
   plan: TreePlan,
-  { entry, place }: Placed,
+  { entry, path }: EntryAt,
   stat: BigIntStats,
   attributes: PhysicalAttributes,
 ): Generator<TreeDifference, void, undefined> {
-  const differs = differ(plan, place);
+  const differs = differ(plan, path);
   const symlink = (attributes.mode & S_IFMT) === S_IFLNK;
   if (!symlink && Number(stat.mode) !== attributes.mode) yield differs("mode", octal(attributes.mode), octal(Number(stat.mode)));
   const [owner, found] = [`${attributes.uid}:${attributes.gid}`, `${stat.uid}:${stat.gid}`];
@@ -87,10 +87,10 @@ function* checkAttributes(
 
 function* checkContent(
   plan: TreePlan,
-  { entry, place }: Placed,
+  { entry, path }: EntryAt,
   { stat, trust }: { readonly stat: BigIntStats; readonly trust: SourceTrust | undefined },
 ): Generator<TreeDifference, void, undefined> {
-  const differs = differ(plan, place);
+  const differs = differ(plan, path);
   const type = Number(stat.mode) & S_IFMT;
   const target = plan.sidecar.target(entry) as ByteString;
   if (plan.isLinked(entry)) {
@@ -101,11 +101,11 @@ function* checkContent(
     if (source === undefined) yield differs("inode", "the link source", `inode ${stat.ino}`);
     else if (trust?.isWhole(source, stat, wanted) === false) yield differs("content", "that of the chunk", "other bytes");
   } else if (type === S_IFLNK) {
-    const found = fromBytes(readlinkSync(fsPath(place), "buffer"));
+    const found = fromBytes(readlinkSync(fsPath(path), "buffer"));
     if (found !== target) yield differs("target", target, found);
   } else if (type === S_IFREG) {
     if (Number(stat.size) !== target.length) yield differs("size", String(target.length), String(stat.size));
-    else if (target.length > 0 && fromBytes(readFileSync(fsPath(place))) !== target) yield differs("target", target, "other bytes");
+    else if (target.length > 0 && fromBytes(readFileSync(fsPath(path))) !== target) yield differs("target", target, "other bytes");
   } else if (plan.isSpecial(entry)) {
     const { rdevMajor, rdevMinor } = plan.sidecar.modeAt(plan.sidecar.modeRow(entry));
     const rdev = (BigInt(rdevMajor & 0xfff) << 8n) | BigInt(rdevMinor & 0xff) | (BigInt(rdevMinor & 0xfff00) << 12n);
@@ -135,10 +135,10 @@ function* checkOpaque(plan: TreePlan, path: ByteString): Generator<TreeDifferenc
   }
 }
 
-function* checkXattrs(plan: TreePlan, place: ByteString, attributes: PhysicalAttributes): Generator<TreeDifference, void, undefined> {
+function* checkXattrs(plan: TreePlan, path: ByteString, attributes: PhysicalAttributes): Generator<TreeDifference, void, undefined> {
   for (const { name, value } of attributes.xattrs) {
-    const found = getPathXattr(place, name);
-    if (found !== value) yield differ(plan, place)("xattr", `${name}=${value}`, found ?? "absent");
+    const found = getPathXattr(path, name);
+    if (found !== value) yield differ(plan, path)("xattr", `${name}=${value}`, found ?? "absent");
   }
 }
 
@@ -160,17 +160,17 @@ function* extras(
   }
 }
 
-function note(expected: Map<ByteString, Set<ByteString>>, place: ByteString): void {
-  const slash = place.lastIndexOf("/");
-  const directory = place.slice(0, slash) as ByteString;
-  const name = place.slice(slash + 1) as ByteString;
+function note(expected: Map<ByteString, Set<ByteString>>, path: ByteString): void {
+  const slash = path.lastIndexOf("/");
+  const directory = path.slice(0, slash) as ByteString;
+  const name = path.slice(slash + 1) as ByteString;
   const names = expected.get(directory);
   if (names) names.add(name);
   else expected.set(directory, new Set([name]));
 }
 
-function differ(plan: TreePlan, place: ByteString): (kind: TreeDifference["kind"], expected: string, found: string) => TreeDifference {
-  const path = place.slice(plan.place(0).length + 1) as ByteString;
+function differ(plan: TreePlan, fullPath: ByteString): (kind: TreeDifference["kind"], expected: string, found: string) => TreeDifference {
+  const path = fullPath.slice(plan.pathOf(0).length + 1) as ByteString;
   return (kind, expected, found) => ({ path, kind, expected, found });
 }
 

@@ -6,7 +6,7 @@ import { NO_ROW } from "../../format/columns.ts";
 import { Flag, type Sidecar } from "../../format/index.ts";
 import { toByteString, type ByteString } from "../bytes.ts";
 import type { ModificationTime } from "../store/attributes.ts";
-import { ABSENT, type Placing } from "../store/placing.ts";
+import { ABSENT, type StagedState } from "../store/staged-state.ts";
 import { physicalAttributes, S_IFDIR, S_IFMT, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
 import { isLeader, LayerInodes, pathOf } from "./layer-inodes.ts";
 import type { LayerEntries } from "./layer-entries.ts";
@@ -31,7 +31,7 @@ export interface TreeTask {
   readonly vouchedBefore: number;
   /** Memory of MadeInodes, for a layer that this pull ingested. */
   readonly made?: SharedArrayBuffer | undefined;
-  /** What a staged tree contains already: the Placing of each live entry, one byte each. Undefined: the directory `tree` does not exist yet. */
+  /** What a staged tree contains already: the StagedState of each live entry, one byte each. Undefined: the directory `tree` does not exist yet. */
   readonly placed?: SharedArrayBuffer | undefined;
 }
 
@@ -68,7 +68,7 @@ export class TreePlan {
     return this.#inodes.entries;
   }
 
-  place(entry: number): ByteString {
+  pathOf(entry: number): ByteString {
     if (entry === 0) return this.#root;
     const row = this.sidecar.directoryOf(entry);
     if (row !== this.#directory) {
@@ -109,8 +109,8 @@ export class TreePlan {
   }
 
   /** How the staged tree contains the entry already. */
-  placing(entry: number): Placing {
-    return (this.#placed?.[entry] ?? ABSENT) as Placing;
+  state(entry: number): StagedState {
+    return (this.#placed?.[entry] ?? ABSENT) as StagedState;
   }
 
   /** True for the first name of a hard-link group, and for a file in no group. */

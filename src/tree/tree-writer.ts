@@ -9,7 +9,7 @@ import { fsPath, type ByteString } from "../bytes.ts";
 import { isErrno } from "../errors.ts";
 import { applyToPath, processOwner } from "../store/attributes.ts";
 import { MadeInodes } from "../store/made-inodes.ts";
-import { ABSENT, COPIED, PLACED } from "../store/placing.ts";
+import { ABSENT, COPIED, STAGED } from "../store/staged-state.ts";
 import { S_IFCHR, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod, setPathXattr } from "../system/syscalls.ts";
 import { Linker } from "./linker.ts";
@@ -60,19 +60,19 @@ export class TreeWriter {
   /** Creates directories with mode 0700 at first. The tree's own directory exists. */
   #makeDirectories(from: number, to: number): void {
     const plan = this.#plan;
-    for (const entry of within(plan.entries.directories, from, to)) if (plan.placing(entry) === ABSENT) makeWithParents(plan.place(entry));
+    for (const entry of within(plan.entries.directories, from, to)) if (plan.state(entry) === ABSENT) makeWithParents(plan.pathOf(entry));
   }
 
   /** Creates files with or without content. */
   #makeFiles(from: number, to: number): void {
     const plan = this.#plan;
     for (const entry of within(plan.entries.files, from, to)) {
-      const placing = plan.placing(entry);
-      if (placing === PLACED && plan.ordinal(entry) === 0) continue;
-      const path = plan.place(entry);
-      if (placing === COPIED && plan.ordinal(entry) > 0) this.#linker.name(plan.source(entry), fsPath(path));
+      const state = plan.state(entry);
+      if (state === STAGED && plan.ordinal(entry) === 0) continue;
+      const path = plan.pathOf(entry);
+      if (state === COPIED && plan.ordinal(entry) > 0) this.#linker.name(plan.source(entry), fsPath(path));
       else {
-        if (placing !== ABSENT) unlinkSync(fsPath(path));
+        if (state !== ABSENT) unlinkSync(fsPath(path));
         if (plan.hasContent(entry)) this.#linker.link(plan.source(entry), fsPath(path));
         else makeRegular({ plan, entry, path, self: this.#self });
       }
@@ -81,7 +81,7 @@ export class TreeWriter {
 
   #makeSpecials(from: number, to: number): void {
     const plan = this.#plan;
-    for (const entry of within(plan.entries.specials, from, to)) makeSpecial({ plan, entry, path: plan.place(entry), self: this.#self });
+    for (const entry of within(plan.entries.specials, from, to)) makeSpecial({ plan, entry, path: plan.pathOf(entry), self: this.#self });
   }
 
   #applyAttributes(from: number, to: number): void {
@@ -96,7 +96,7 @@ export class TreeWriter {
   }
 
   #applyTo(entry: number): void {
-    applyToPath(this.#plan.place(entry), this.#plan.attributes(entry), this.#plan.time(entry), this.#self);
+    applyToPath(this.#plan.pathOf(entry), this.#plan.attributes(entry), this.#plan.time(entry), this.#self);
   }
 
   /** True if this process can still access the entries of a directory with its final attributes. */
@@ -109,7 +109,7 @@ export class TreeWriter {
   #makeMarkers(): void {
     const { profile } = this.#plan.task;
     for (const entry of this.#plan.entries.markers) {
-      const path = this.#plan.place(entry);
+      const path = this.#plan.pathOf(entry);
       if (this.#plan.flag(entry, Flag.whiteout)) {
         if (profile === "oci") makeMarkerFile(ociWhiteout(path));
         else mknod(path, S_IFCHR);
@@ -131,7 +131,7 @@ export class TreeWriter {
     for (let row = 0; row < sidecar.hardLinkCount; row++) {
       const [entry, leader] = sidecar.hardLinkAt(row);
       if (entry === leader) continue;
-      if (tryLink(this.#plan.place(full.get(leader) ?? leader), this.#plan.place(entry))) continue;
+      if (tryLink(this.#plan.pathOf(full.get(leader) ?? leader), this.#plan.pathOf(entry))) continue;
       this.#makeAnew(entry);
       full.set(leader, entry);
     }
@@ -139,7 +139,7 @@ export class TreeWriter {
 
   #makeAnew(entry: number): void {
     const plan = this.#plan;
-    const path = plan.place(entry);
+    const path = plan.pathOf(entry);
     if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
     else if (plan.type(entry) === S_IFREG) makeRegular({ plan, entry, path, self: this.#self });
     else makeSpecial({ plan, entry, path, self: this.#self });

@@ -61,8 +61,8 @@ export class RootfsPlan {
     return this.#plans[this.layer(index)]!;
   }
 
-  place(index: number): ByteString {
-    return this.plan(index).place(this.entry(index));
+  pathOf(index: number): ByteString {
+    return this.plan(index).pathOf(this.entry(index));
   }
 
   isLate(index: number): boolean {

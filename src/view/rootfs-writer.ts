@@ -44,7 +44,7 @@ export class RootfsWriter {
   /** Creates all directories below the existing root, with mode 0700 at first. */
   makeDirectories(): void {
     for (let index = 1; index < this.#plan.length; index++)
-      if (this.#isDirectory(index)) mkdirSync(fsPath(this.#plan.place(index)), { mode: 0o700 });
+      if (this.#isDirectory(index)) mkdirSync(fsPath(this.#plan.pathOf(index)), { mode: 0o700 });
   }
 
   /** Creates the files among the names [from, to). */
@@ -64,7 +64,7 @@ export class RootfsWriter {
     }
     this.#makeLateLinks();
     for (let index = plan.length - 1; index >= 0; index--)
-      if (this.#isDirectory(index)) applyToPath(plan.place(index), plan.attributes(index), plan.time(index), this.#self);
+      if (this.#isDirectory(index)) applyToPath(plan.pathOf(index), plan.attributes(index), plan.time(index), this.#self);
   }
 
   /** Continues with a new inode if a group has more names than the file system allows for one inode. */
@@ -72,7 +72,7 @@ export class RootfsWriter {
     const plan = this.#plan;
     const full = new Map<number, number>();
     for (const [index, first] of plan.lateLinks) {
-      if (tryLink(plan.place(full.get(first) ?? first), plan.place(index))) continue;
+      if (tryLink(plan.pathOf(full.get(first) ?? first), plan.pathOf(index))) continue;
       if (plan.plan(index).type(plan.entry(index)) === S_IFREG) this.#makeFile(index);
       else makeSpecial(this.#node(index));
       full.set(first, index);
@@ -85,7 +85,7 @@ export class RootfsWriter {
   }
 
   #node(index: number): NewNode {
-    return { plan: this.#plan.plan(index), entry: this.#plan.entry(index), path: this.#plan.place(index), self: this.#self };
+    return { plan: this.#plan.plan(index), entry: this.#plan.entry(index), path: this.#plan.pathOf(index), self: this.#self };
   }
 
   #isDirectory(index: number): boolean {
@@ -94,7 +94,7 @@ export class RootfsWriter {
 
   #bring(index: number): void {
     const { mode } = this.#plan.task;
-    const path = this.#plan.place(index);
+    const path = this.#plan.pathOf(index);
     if (mode !== "link") return this.#fill(index, path);
     try {
       this.#linker.link(this.#plan.plan(index).source(this.#plan.entry(index)), fsPath(path));

@@ -143,7 +143,7 @@ test("`EntryTable` gives back every row of a `PartBuilder`, and none of its buff
           ? {
               chunk: chunkId(Buffer.alloc(32, offset % 251)),
               inode: inodeIdAt(Buffer.alloc(20, offset % 241), 0),
-              placing: (offset % 3) as 0 | 1 | 2,
+              state: (offset % 3) as 0 | 1 | 2,
             }
           : undefined,
       );

@@ -7,7 +7,7 @@ import { ChunkWriter, type FileAttributes } from "../../src/ingest/chunks/chunk-
 import { chunkId } from "../../src/store/ids.ts";
 import { encodeAttributes, inodeId } from "../../src/store/inode.ts";
 import { MadeInodes } from "../../src/store/made-inodes.ts";
-import { PLACED } from "../../src/store/placing.ts";
+import { STAGED } from "../../src/store/staged-state.ts";
 import { processOwner } from "../../src/store/attributes.ts";
 import { S_IFREG } from "../../src/store/profile.ts";
 import { Linker } from "../../src/tree/linker.ts";
@@ -33,8 +33,8 @@ function ingest(): (index: number) => Uint8Array {
     made: new MadeInodes().memory,
   });
   return (index) => {
-    const { inode, placing } = writer.put(content(index), file, { path: join(tree, String(index)), used });
-    if (placing !== PLACED) throw new Error(`file ${index} was not placed`);
+    const { inode, state } = writer.put(content(index), file, { path: join(tree, String(index)), used });
+    if (state !== STAGED) throw new Error(`file ${index} was not placed`);
     return inode;
   };
 }

@@ -14,13 +14,13 @@ import { encodeAttributes, inodeId } from "../../store/inode.ts";
 import { chunkPath } from "../../store/layout.ts";
 import { MadeInodes } from "../../store/made-inodes.ts";
 import { Shards } from "../../store/real-directory.ts";
-import { ABSENT, PLACED, type Placing } from "../../store/placing.ts";
+import { ABSENT, STAGED, type StagedState } from "../../store/staged-state.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../../store/profile.ts";
 import { openIfExists } from "../../system/existing-file.ts";
 import type { Xattr } from "../../tar/entry.ts";
 import type { StoredFile } from "../layer/part.ts";
 import { StagedFile } from "./staged-file.ts";
-import type { Place } from "./tree-places.ts";
+import type { StagedPath } from "./staged-paths.ts";
 
 export interface ChunkWriterOptions {
   /** chunks/ of the store. */
@@ -81,36 +81,36 @@ export class ChunkWriter {
   }
 
   /** Stores a file whose content is in memory. `place`: in a staged tree. */
-  put(content: Buffer, file: FileAttributes, place?: Place): StoredFile {
+  put(content: Buffer, file: FileAttributes, place?: StagedPath): StoredFile {
     const chunk = chunkId(hash("sha256", content, "buffer"));
     const physical = this.#physicalOf(file);
     const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
     const whole: Whole = { chunk, inode, size: content.length, file, physical };
     const again = place?.used.has(inode) === true;
     const made = this.#made.has(inode);
-    if (made && !again) return { chunk, inode, placing: this.#link(inode, place) };
+    if (made && !again) return { chunk, inode, state: this.#link(inode, place) };
     // the ordinal of this file is known at the end of the layer; the source may also exist in the store already
-    if (!made && this.#isThere(whole)) return { chunk, inode, placing: again ? ABSENT : this.#link(inode, place) };
+    if (!made && this.#isThere(whole)) return { chunk, inode, state: again ? ABSENT : this.#link(inode, place) };
     const staged = this.#create(physical.createMode, place);
     try {
-      if (made && !staged.placed) return { chunk, inode, placing: ABSENT };
+      if (made && !staged.placed) return { chunk, inode, state: ABSENT };
       writeAll(staged.fd, content, 0);
       applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode: physical.createMode });
-      return { chunk, inode, placing: made ? staged.stay() : this.#publish(staged, whole, place) };
+      return { chunk, inode, state: made ? staged.stay() : this.#publish(staged, whole, place) };
     } finally {
       staged.discard();
     }
   }
 
   /** Stores a file piece by piece; `place` as for `put`. */
-  stream(file: FileAttributes, place?: Place): ChunkStream {
+  stream(file: FileAttributes, place?: StagedPath): ChunkStream {
     const staged = this.#create(0o600, place);
     return new ChunkStream(staged.fd, {
       finish: (chunk, size) => {
         const physical = this.#physicalOf(file);
         const inode = inodeId(chunk, { seconds: file.mtime, nanoseconds: file.mtimeNs }, physical.encoded);
         applyToFile(staged.fd, physical.attributes, file, { self: this.#self, mode: 0o600 });
-        return { chunk, inode, placing: this.#publish(staged, { chunk, inode, size, file, physical }, place) };
+        return { chunk, inode, state: this.#publish(staged, { chunk, inode, size, file, physical }, place) };
       },
       discard: () => staged.discard(),
     });
@@ -163,7 +163,7 @@ export class ChunkWriter {
   }
 
   /** `mode` is the initial mode, to which the umask applies. An existing file at the place is left alone. */
-  #create(mode: number, place: Place | undefined): StagedFile {
+  #create(mode: number, place: StagedPath | undefined): StagedFile {
     const fd = place && openIfFree(place.path, mode);
     if (fd !== undefined) return new StagedFile(fd, place!.path, { placed: true });
     const path = `${this.#options.staging}/${this.#next++}`;
@@ -171,7 +171,7 @@ export class ChunkWriter {
   }
 
   /** Keeps an intact existing source, since trees may link it already. Replaces a damaged one. */
-  #publish(staged: StagedFile, whole: Whole, place: Place | undefined): Placing {
+  #publish(staged: StagedFile, whole: Whole, place: StagedPath | undefined): StagedState {
     const { inode, size } = whole;
     const path = chunkPath(this.#options.chunks, inode);
     staged.close();
@@ -187,11 +187,11 @@ export class ChunkWriter {
     this.#made.add(inode);
     if (!staged.placed) return ABSENT;
     place!.used.add(inode);
-    return PLACED;
+    return STAGED;
   }
 
   /** Links the existing chunk to a place, if possible. */
-  #link(inode: InodeId, place: Place | undefined): Placing {
+  #link(inode: InodeId, place: StagedPath | undefined): StagedState {
     if (!place) return ABSENT;
     const chunk = chunkPath(this.#options.chunks, inode);
     this.#shards.check(chunk);
@@ -203,7 +203,7 @@ export class ChunkWriter {
       throw error;
     }
     place.used.add(inode);
-    return PLACED;
+    return STAGED;
   }
 }
 

@@ -1,6 +1,6 @@
 /** An incomplete file in staging, which will get a name in chunks/. */
 import { closeSync, linkSync, unlinkSync } from "node:fs";
-import { COPIED } from "../../store/placing.ts";
+import { COPIED } from "../../store/staged-state.ts";
 import { replaceChunk } from "../../store/replace-chunk.ts";
 import { linkIfAbsent } from "../../system/link-if-absent.ts";
 import { renameIfAbsent } from "../../system/rename-if-absent.ts";

@@ -5,7 +5,7 @@ import { readEntry } from "../../tar/read-entry.ts";
 import type { Stop } from "../../tar/scan.ts";
 import type { ChunkStream, ChunkWriter, FileAttributes } from "./chunk-writer.ts";
 import { SparseFile } from "./sparse-file.ts";
-import type { Place } from "./tree-places.ts";
+import type { StagedPath } from "./staged-paths.ts";
 
 /** Reads an entry that `measureEntry` has checked against the layer's limits. `base`: offset of the bytes in the layer. */
 export function readMeasured(bytes: Buffer, at: number, base: number): TarEntry | Stop {
@@ -18,7 +18,7 @@ export function fileAttributes({ mode, uid, gid, mtime, mtimeNs, xattrs }: FileA
 }
 
 /** Returns the writer for the bytes that the archive stores. */
-export function openContent(chunks: ChunkWriter, entry: TarEntry, place: Place | undefined): ChunkStream | SparseFile {
+export function openContent(chunks: ChunkWriter, entry: TarEntry, place: StagedPath | undefined): ChunkStream | SparseFile {
   const stream = chunks.stream(fileAttributes(entry), place);
   return entry.sparse ? new SparseFile(stream, entry.sparse, entry.size) : stream;
 }

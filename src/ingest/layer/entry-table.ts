@@ -4,7 +4,7 @@
  */
 import type { ByteString } from "../../bytes.ts";
 import { chunkId, inodeIdAt } from "../../store/ids.ts";
-import type { Placing } from "../../store/placing.ts";
+import type { StagedState } from "../../store/staged-state.ts";
 import type { TarEntry, Xattr } from "../../tar/entry.ts";
 import {
   DOUBLES,
@@ -12,7 +12,7 @@ import {
   KINDS,
   MAJOR_SHIFT,
   PART_INODE_BYTES,
-  PLACING_SHIFT,
+  STATE_SHIFT,
   SPARSE,
   TEXTS,
   WORDS,
@@ -87,9 +87,9 @@ export class EntryTable {
   }
 
   /** How the staged tree contains the entry, at the path as the entry spells it. */
-  placing(index: number): Placing {
+  state(index: number): StagedState {
     const { words, first } = this.#columnsOf(index);
-    return ((words[(index - first) * WORDS]! >>> PLACING_SHIFT) & 3) as Placing;
+    return ((words[(index - first) * WORDS]! >>> STATE_SHIFT) & 3) as StagedState;
   }
 
   offset(index: number): number {
@@ -120,7 +120,7 @@ export class EntryTable {
     const end = words[(index - first) * WORDS + 5]! * PART_INODE_BYTES;
     if (end === 0) return undefined;
     const start = end - PART_INODE_BYTES;
-    return { chunk: chunkId(inodes.subarray(start, start + 32)), inode: inodeIdAt(inodes, start + 32), placing: this.placing(index) };
+    return { chunk: chunkId(inodes.subarray(start, start + 32)), inode: inodeIdAt(inodes, start + 32), state: this.state(index) };
   }
 
   #xattrs(index: number): readonly Xattr[] {

@@ -6,7 +6,7 @@
 import type { EntryKind, TarEntry, Xattr } from "../../tar/entry.ts";
 import type { ChunkId } from "../../../format/index.ts";
 import { INODE_ID_BYTES, type InodeId } from "../../store/ids.ts";
-import { ABSENT, type Placing } from "../../store/placing.ts";
+import { ABSENT, type StagedState } from "../../store/staged-state.ts";
 
 export const KINDS: readonly (EntryKind | "ignored")[] = ["ignored", "file", "directory", "symlink", "hardlink", "char", "block", "fifo"];
 
@@ -15,7 +15,7 @@ export interface Part {
   readonly count: number;
   /** DOUBLES of each row: time, size, offset. */
   readonly doubles: Float64Array<ArrayBuffer>;
-  /** WORDS of each row: kind, mode, sparseness and placing; owner; device; nanoseconds; row in `inodes`, counted from 1. */
+  /** WORDS of each row: kind, mode, sparseness and state; owner; device; nanoseconds; row in `inodes`, counted from 1. */
   readonly words: Uint32Array<ArrayBuffer>;
   /** Path, link path and xattrs of each row, back to back. */
   readonly text: Uint8Array<ArrayBuffer>;
@@ -32,7 +32,7 @@ export const WORDS = 6;
 export const TEXTS = 3;
 export const KIND_SHIFT = 12;
 export const SPARSE: number = 1 << 16;
-export const PLACING_SHIFT = 17;
+export const STATE_SHIFT = 17;
 export const MAJOR_SHIFT = 20;
 export const PART_INODE_BYTES: number = 32 + INODE_ID_BYTES;
 
@@ -40,7 +40,7 @@ export const PART_INODE_BYTES: number = 32 + INODE_ID_BYTES;
 export interface StoredFile {
   readonly chunk: ChunkId;
   readonly inode: InodeId;
-  readonly placing: Placing;
+  readonly state: StagedState;
 }
 
 export class PartBuilder {
@@ -57,15 +57,15 @@ export class PartBuilder {
   }
 
   /**
-   * `offset`: of the entry's data in the uncompressed layer; `stored`: undefined unless a file with content; `placing`: of a
+   * `offset`: of the entry's data in the uncompressed layer; `stored`: undefined unless a file with content; `state`: of a
    * directory, or what the file has.
    */
-  add(entry: TarEntry, offset: number, stored: StoredFile | undefined, placing: Placing = stored?.placing ?? ABSENT): void {
+  add(entry: TarEntry, offset: number, stored: StoredFile | undefined, state: StagedState = stored?.state ?? ABSENT): void {
     if (stored) this.#inodes.push(stored.chunk, stored.inode);
     const { kind, mode, uid, gid, devMajor, devMinor, mtime, mtimeNs, size } = entry;
     this.#doubles.push(mtime, size, offset);
     this.#words.push(
-      mode | (KINDS.indexOf(kind) << KIND_SHIFT) | (entry.sparse ? SPARSE : 0) | (placing << PLACING_SHIFT),
+      mode | (KINDS.indexOf(kind) << KIND_SHIFT) | (entry.sparse ? SPARSE : 0) | (state << STATE_SHIFT),
       uid,
       gid,
       ((devMajor << MAJOR_SHIFT) | devMinor) >>> 0,

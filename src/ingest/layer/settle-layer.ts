@@ -14,8 +14,8 @@ import type { LayerLimits } from "./layer-limits.ts";
 import { LayerModel } from "./layer-model.ts";
 import { numberContents, type RestoredInodes } from "./number-contents.ts";
 import type { Part, StoredFile } from "./part.ts";
-import { placeLive } from "./place-entries.ts";
-import { placedEntries } from "./placed-entries.ts";
+import { collectLiveNames } from "./live-names.ts";
+import { stagedStates } from "./staged-states.ts";
 import { fileAttributes } from "../chunks/stored-entry.ts";
 import { writeSidecar, type SidecarInput } from "./write-sidecar.ts";
 
@@ -48,8 +48,8 @@ export async function settleLayer(request: SettleRequest, writer: ChunkWriter): 
   const entries = new EntryTable(request.parts);
   const model = new LayerModel(entries, request.limits).build();
   const { root, inodes } = model;
-  const live = placeLive(root, entries, request);
-  const placed = request.tree === undefined ? undefined : placedEntries(live, { entries, model, tree: request.tree });
+  const live = collectLiveNames(root, entries, request);
+  const placed = request.tree === undefined ? undefined : stagedStates(live, { entries, model, tree: request.tree });
   const restored = await restoreAltered({ entries, live, inodes }, request.chunks, writer);
   const contents = numberContents(entries, restored);
   const { buildIndex: indexed, limits } = request;

@@ -6,7 +6,7 @@ import { normalizePath } from "../../tar/entry-path.ts";
 import type { EntryRow, EntryTable } from "./entry-table.ts";
 import type { Inode } from "./layer-inode.ts";
 import type { NumberedContents } from "./number-contents.ts";
-import type { LiveNames } from "./place-entries.ts";
+import type { LiveNames } from "./live-names.ts";
 
 export interface SidecarInput {
   readonly diffId: Uint8Array;

@@ -14,7 +14,7 @@ import { LayerInflater, type InflatedLayer, type LayerTask } from "./layer-infla
 import { partTransfer, type Part } from "../layer/part.ts";
 import { settleLayer, type SettledLayer, type SettleRequest } from "../layer/settle-layer.ts";
 import { Slabs, type FilledSlab, type SlabMemory } from "./slabs.ts";
-import { TreePlaces } from "../chunks/tree-places.ts";
+import { StagedPaths } from "../chunks/staged-paths.ts";
 import { verifyBlob, type VerifyBlobRequest } from "./verify-blob.ts";
 
 export interface OpenRequest {
@@ -88,7 +88,7 @@ export class Engine implements Background, Service<IngestTaskMap> {
   #workers = 1;
   #layers: LayerInflater[] = [];
   /** By the layer's number. */
-  readonly #places = new Map<number, TreePlaces>();
+  readonly #places = new Map<number, StagedPaths>();
   readonly #followers = new Map<number, LayerFollower>();
   /** Layers that were abandoned. Their remaining slabs are ignored, since earlier ones are missing. Numbers are not reused. */
   readonly #left = new Set<number>();
@@ -124,7 +124,7 @@ export class Engine implements Background, Service<IngestTaskMap> {
 
   #run({ verifyContent, layer, tree }: RunRequest): Handled<undefined> {
     this.#running = true;
-    if (tree !== undefined) this.#places.set(layer, new TreePlaces(tree.directory, new MadeInodes(tree.used)));
+    if (tree !== undefined) this.#places.set(layer, new StagedPaths(tree.directory, new MadeInodes(tree.used)));
     this.#chunks!.verifyContent ||= verifyContent;
     return { value: undefined };
   }

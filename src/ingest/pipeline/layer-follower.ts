@@ -10,12 +10,12 @@ import type { ChunkWriter } from "../chunks/chunk-writer.ts";
 import { PartBuilder, type Part } from "../layer/part.ts";
 import type { FilledSlab } from "./slabs.ts";
 import { noteData, openContent, readMeasured } from "../chunks/stored-entry.ts";
-import type { TreePlaces } from "../chunks/tree-places.ts";
+import type { StagedPaths } from "../chunks/staged-paths.ts";
 
 export interface FollowerSurroundings {
   readonly chunks: ChunkWriter;
   /** Places in the layer's tree, if one is staged. */
-  readonly places: TreePlaces | undefined;
+  readonly places: StagedPaths | undefined;
 }
 
 export class LayerFollower {

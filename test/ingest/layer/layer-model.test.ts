@@ -19,7 +19,7 @@ function row(kind: TarEntry["kind"], path: string, fields: Partial<TarEntry> = {
 
 const file = (path: string, fields?: Partial<TarEntry>): IngestedEntry => {
   const inode = inodeIdAt(Buffer.from(`${serial++}`.padStart(20, "0")), 0);
-  const stored = { chunk: chunkId(Buffer.concat([inode, Buffer.alloc(12)])), inode, placing: 0 } as const;
+  const stored = { chunk: chunkId(Buffer.concat([inode, Buffer.alloc(12)])), inode, state: 0 } as const;
   return { ...row("file", path, { size: 1, ...fields }), stored };
 };
 const dir = (path: string, fields?: Partial<TarEntry>): IngestedEntry => row("directory", path, { mode: 0o755, ...fields });

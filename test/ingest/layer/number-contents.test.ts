@@ -14,7 +14,7 @@ function file(chunk: number, inode: number, size = chunk): IngestedEntry {
   return {
     entry,
     offset: 512,
-    stored: size === 0 ? undefined : { chunk: chunkId(Buffer.alloc(32, chunk)), inode: inodeIdAt(Buffer.alloc(20, inode), 0), placing: 0 },
+    stored: size === 0 ? undefined : { chunk: chunkId(Buffer.alloc(32, chunk)), inode: inodeIdAt(Buffer.alloc(20, inode), 0), state: 0 },
   };
 }
 
@@ -40,7 +40,7 @@ test("`numberContents()` lists a restored inode in place of what its entry broug
   const entries = entryTableOf(files, 2);
   const restored = (row: number): Inode => {
     const inode = new Inode(row, entries);
-    inode.restore({ chunk: chunkId(Buffer.alloc(32, 6)), inode: inodeIdAt(Buffer.alloc(20, 99), 0), placing: 0 });
+    inode.restore({ chunk: chunkId(Buffer.alloc(32, 6)), inode: inodeIdAt(Buffer.alloc(20, 99), 0), state: 0 });
     return inode;
   };
   const list = (row: number, isLive: boolean): Buffer =>

@@ -43,7 +43,7 @@ function ingested({ kind, path, target, content, mode }: Draft, index: number): 
   const entry: TarEntry = { kind, path: path as ByteString, linkPath, mode, size, xattrs: [], ...numbers };
   const stored =
     size > 0
-      ? { chunk: chunkId(Buffer.alloc(32, size)), inode: inodeIdAt(Buffer.alloc(20, size * 8 + (mode & 7)), 0), placing: 0 as const }
+      ? { chunk: chunkId(Buffer.alloc(32, size)), inode: inodeIdAt(Buffer.alloc(20, size * 8 + (mode & 7)), 0), state: 0 as const }
       : undefined;
   return { entry, offset: stored ? 512 * (index + 1) : 0, stored };
 }

@@ -7,7 +7,7 @@ import { ShaleError } from "../../../src/errors.ts";
 import { Ingest, type LayerRequest } from "../../../src/ingest/pipeline/ingest.ts";
 import { DEFAULT_LIMITS } from "../../../src/pull/limits.ts";
 import { MadeInodes } from "../../../src/store/made-inodes.ts";
-import { ABSENT, COPIED, PLACED } from "../../../src/store/placing.ts";
+import { ABSENT, COPIED, STAGED } from "../../../src/store/staged-state.ts";
 import { WorkerPool } from "../../../src/system/worker-pool.ts";
 import type { MortalTaskMap } from "../../support/mortal-worker.ts";
 import { buildLayer, layerFromTar, type TestLayer } from "../../../src/testing/index.ts";
@@ -291,7 +291,7 @@ const PLACED_CASES = [
       { path: "linked", content: "linked" },
     ],
     // the root; d, empty, equal, link, linked; d/f
-    placed: [ABSENT, PLACED, ABSENT, COPIED, ABSENT, ABSENT, PLACED],
+    placed: [ABSENT, STAGED, ABSENT, COPIED, ABSENT, ABSENT, STAGED],
     names: ["d", "d/f", "equal"],
   },
   {

@@ -21,7 +21,7 @@ export interface LiveNames {
   readonly flags: Uint8Array;
 }
 
-export interface PlaceOptions {
+export interface LiveNamesOptions {
   /** Whether names are sorted by directory, for the path index; else they stand in tar order, implied directories last. */
   readonly buildIndex: boolean;
   readonly limits: Pick<LayerLimits, "metadataBytes">;
@@ -33,16 +33,16 @@ interface PlacedDirectory {
 }
 
 /** Every live name; whiteouts that a name of this layer makes needless are left out. */
-export function placeLive(root: Directory, entries: EntryTable, { buildIndex, limits }: PlaceOptions): LiveNames {
+export function collectLiveNames(root: Directory, entries: EntryTable, { buildIndex, limits }: LiveNamesOptions): LiveNames {
   const directories = directoriesOf(root, entries, limits.metadataBytes);
-  const live = new Placing(namesIn(directories));
+  const live = new StagedState(namesIn(directories));
   live.add("", "" as ByteString, root.row, directoryFlags(root));
   for (const directory of buildIndex ? sortByPath(directories) : directories) placeNames(directory, live, { entries, buildIndex });
   return buildIndex ? live.done() : inTarOrder(live, entries.count);
 }
 
 /** Live names as they are found. */
-class Placing {
+class StagedState {
   count = 0;
   implied = 0;
   readonly names: ByteString[] = [];
@@ -103,7 +103,7 @@ function sortByPath(directories: readonly PlacedDirectory[]): PlacedDirectory[] 
 
 function placeNames(
   directory: PlacedDirectory,
-  live: Placing,
+  live: StagedState,
   { entries, buildIndex }: { entries: EntryTable; buildIndex: boolean },
 ): void {
   const { path, node } = directory;
@@ -146,7 +146,7 @@ function directoryFlags(directory: Directory): number {
 }
 
 /** Tar order, the root before all, implied directories last and by their paths. */
-function inTarOrder(live: Placing, entries: number): LiveNames {
+function inTarOrder(live: StagedState, entries: number): LiveNames {
   const numbers = new Int32Array(entries).fill(-1);
   const implied = new Map<string, number>();
   for (let number = 1; number < live.count; number++) {
@@ -154,7 +154,7 @@ function inTarOrder(live: Placing, entries: number): LiveNames {
     if (row >= 0) numbers[row] = number;
     else implied.set(joinPath(live.directories[number]!, live.names[number]!), number);
   }
-  const ordered = new Placing(live.count);
+  const ordered = new StagedState(live.count);
   const add = (number: number): void =>
     ordered.add(live.directories[number]!, live.names[number]!, live.rows[number]!, live.flags[number]!);
   add(0);

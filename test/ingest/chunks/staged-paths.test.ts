@@ -3,16 +3,16 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { ByteString } from "../../../src/bytes.ts";
-import { TreePlaces } from "../../../src/ingest/chunks/tree-places.ts";
+import { StagedPaths } from "../../../src/ingest/chunks/staged-paths.ts";
 import { MadeInodes } from "../../../src/store/made-inodes.ts";
 import type { TarEntry } from "../../../src/tar/entry.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const at = (path: string): TarEntry => ({ path: path as ByteString }) as TarEntry;
 
-test("`TreePlaces` has places for files and directories, in directories that it makes", async () => {
+test("`StagedPaths` has places for files and directories, in directories that it makes", async () => {
   await using directory = await temporaryDirectory();
-  const places = new TreePlaces(directory.path, new MadeInodes());
+  const places = new StagedPaths(directory.path, new MadeInodes());
   assert.equal(places.file(at("./a//b/f"))?.path, join(directory.path, "a/b/f"));
   assert.ok(places.directory(at("c/")));
   assert.equal(places.file(at("f"))?.path, join(directory.path, "f"));
@@ -20,12 +20,12 @@ test("`TreePlaces` has places for files and directories, in directories that it 
   assert.deepEqual(places.file(at("c/\xff"))?.path, Buffer.from(join(directory.path, "c/\xff"), "latin1"));
 });
 
-test("`TreePlaces` has none for names that mean something else, lead out, or are too long, and none behind a file", async () => {
+test("`StagedPaths` has none for names that mean something else, lead out, or are too long, and none behind a file", async () => {
   await using directory = await temporaryDirectory();
   const root = join(directory.path, "tree");
   mkdirSync(root);
   writeFileSync(join(root, "file"), "");
-  const places = new TreePlaces(root, new MadeInodes());
+  const places = new StagedPaths(root, new MadeInodes());
   const long = Array.from({ length: 21 }, () => "x".repeat(200)).join("/");
   for (const path of ["../out", "a/../../out", ".wh.x", "d/.wh..wh..opq", "a\0b", "", "/", ".", "file/d/f", long])
     assert.equal(places.file(at(path)), undefined, path);
@@ -33,9 +33,9 @@ test("`TreePlaces` has none for names that mean something else, lead out, or are
   assert.deepEqual(readdirSync(directory.path, { recursive: true }).sort(), ["tree", "tree/file"]);
 });
 
-test("`TreePlaces` makes no more directories than entries could name, however deep their paths are", async () => {
+test("`StagedPaths` makes no more directories than entries could name, however deep their paths are", async () => {
   await using directory = await temporaryDirectory();
-  const places = new TreePlaces(directory.path, new MadeInodes());
+  const places = new StagedPaths(directory.path, new MadeInodes());
   const deep = (number: number, levels: number): string => `${Array.from({ length: levels }, () => number).join("/")}/f`;
   assert.equal(places.file(at(deep(0, 900))), undefined);
   let found = 0;

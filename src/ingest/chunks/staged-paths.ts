@@ -20,14 +20,14 @@ const FREE_DIRECTORIES = 1000;
 const DIRECTORIES_PER_ENTRY = 2;
 const MOST_MISSING = 64;
 
-export interface Place {
+export interface StagedPath {
   /** Path of the file. Its directory exists unless a file has that name; the path itself may exist. */
   readonly path: string | Buffer;
   /** Inodes that the image's trees use: equal files of one image must not share an inode. */
   readonly used: MadeInodes;
 }
 
-export class TreePlaces {
+export class StagedPaths {
   readonly #root: ByteString;
   readonly #used: MadeInodes;
   /** Existing directories, with their paths. */
@@ -43,7 +43,7 @@ export class TreePlaces {
   }
 
   /** The place of a file; undefined if it has none. */
-  file(entry: TarEntry): Place | undefined {
+  file(entry: TarEntry): StagedPath | undefined {
     const path = this.#pathOf(entry);
     if (path === undefined || !this.#make(path.slice(0, path.lastIndexOf("/")) as ByteString)) return undefined;
     return { path: fsPath(path), used: this.#used };

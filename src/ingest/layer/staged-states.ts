@@ -1,11 +1,11 @@
 /** What the staged tree of a layer has already, now that the whole layer is known. */
 import { unlinkSync } from "node:fs";
 import { fsPath, toByteString, type ByteString } from "../../bytes.ts";
-import { ABSENT } from "../../store/placing.ts";
+import { ABSENT } from "../../store/staged-state.ts";
 import { normalizePath } from "../../tar/entry-path.ts";
 import type { EntryTable } from "./entry-table.ts";
 import { Directory, type Child, type LayerModel } from "./layer-model.ts";
-import { joinPath, type LiveNames } from "./place-entries.ts";
+import { joinPath, type LiveNames } from "./live-names.ts";
 
 export interface StagedLayer {
   readonly entries: EntryTable;
@@ -15,10 +15,10 @@ export interface StagedLayer {
 }
 
 /**
- * The Placing of each live name, a byte each. Undefined when the tree has what the layer does not end with; the caller makes another then.
+ * The StagedState of each live name, a byte each. Undefined when the tree has what the layer does not end with; the caller makes another then.
  * Files with several names are taken out again: which attributes they end with, and which name comes first, no single entry tells.
  */
-export function placedEntries(live: LiveNames, { entries, model, tree }: StagedLayer): SharedArrayBuffer | undefined {
+export function stagedStates(live: LiveNames, { entries, model, tree }: StagedLayer): SharedArrayBuffer | undefined {
   if (model.redirected) return undefined;
   const memory = new SharedArrayBuffer(live.count);
   const placed = new Uint8Array(memory);
@@ -28,10 +28,10 @@ export function placedEntries(live: LiveNames, { entries, model, tree }: StagedL
     const row = live.rows[number]!;
     if (row < 0) continue;
     isLive[row] = 1;
-    const placing = entries.placing(row);
-    if (placing !== ABSENT && model.inodes.has(row))
+    const state = entries.state(row);
+    if (state !== ABSENT && model.inodes.has(row))
       unlinkSync(fsPath(`${root}/${joinPath(live.directories[number]!, live.names[number]!)}` as ByteString));
-    else placed[number] = placing;
+    else placed[number] = state;
   }
   for (let row = 0; row < entries.count; row++) if (isLive[row] === 0 && !leavesNothing(row, entries, model)) return undefined;
   return memory;
@@ -46,7 +46,7 @@ function leavesNothing(row: number, entries: EntryTable, model: LayerModel): boo
   if ((kind !== "file" && kind !== "directory") || entries.path(row).includes(".wh.")) return true;
   const path = normalizePath(entries.path(row), entries.offset(row));
   if (kind === "directory") return isDirectory(path, model);
-  return entries.placing(row) === ABSENT && isDirectory(path.slice(0, Math.max(path.lastIndexOf("/"), 0)), model);
+  return entries.state(row) === ABSENT && isDirectory(path.slice(0, Math.max(path.lastIndexOf("/"), 0)), model);
 }
 
 function isDirectory(path: string, { root }: LayerModel): boolean {
