@@ -2,8 +2,9 @@
  * MessagePack as the format uses it: maps with text keys in a fixed order, whose values are integers from 0 to 2^53 - 1, ASCII texts and
  * bins, each in its shortest form (an integer above 2^32 - 1 as int 64). No floats, no extension types. Equal values give equal bytes. See README.md, "Conventions".
  */
+import { createRequire } from "node:module";
 import { types } from "node:util";
-import { Packr, Unpackr } from "msgpackr";
+import type * as Msgpackr from "msgpackr";
 
 type Kind = "uint" | "text" | "bin";
 /** The keys of a map, in the order of the file. A key must not look like an array index. */
@@ -13,12 +14,29 @@ export type MapOf<S extends Schema> = { readonly [K in keyof S]: S[K] extends "u
 /** Makes the error that a reader throws; `why` completes the sentence "the value ...". */
 export type Refuse = (why: string) => Error;
 
-const packr = new Packr({ useRecords: false, variableMapSize: true });
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
+interface Codec {
+  readonly packr: Msgpackr.Packr;
+  readonly unpackr: Msgpackr.Unpackr;
+}
+
+const loaded: { codec?: Codec } = {};
+
+/** Loads msgpackr at its first use: a cached pull needs none of it. */
+function codec(): Codec {
+  return (loaded.codec ??= load());
+}
+
+function load(): Codec {
+  const msgpackr = createRequire(import.meta.url)("msgpackr") as typeof Msgpackr;
+  return {
+    packr: new msgpackr.Packr({ useRecords: false, variableMapSize: true }),
+    unpackr: new msgpackr.Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" }),
+  };
+}
 
 /** @throws RangeError for a value that the format cannot hold */
 export function encodeMap<S extends Schema>(schema: S, value: MapOf<S>): Buffer {
-  return packr.pack(Object.fromEntries(Object.entries(schema).map(([key, kind]) => [key, packable(kind, value[key], key)])));
+  return codec().packr.pack(Object.fromEntries(Object.entries(schema).map(([key, kind]) => [key, packable(kind, value[key], key)])));
 }
 
 /** The start of a map that has `more` keys after these, which the caller appends. The map's size takes two bytes. */
@@ -56,7 +74,7 @@ export function tryDecodeMap<S extends Schema>(schema: S, bytes: Uint8Array): Ma
 
 /** @throws RangeError unless the value is an integer from 0 to 2^53 - 1 */
 export function encodeUint(value: number): Buffer {
-  return packr.pack(packable("uint", value, "value"));
+  return codec().packr.pack(packable("uint", value, "value"));
 }
 
 /** @throws what `refuse` makes, for any other bytes than encodeUint() writes */
@@ -69,7 +87,7 @@ export function decodeUint(bytes: Uint8Array, refuse: Refuse): number {
 
 function unpack(bytes: Uint8Array, refuse: Refuse): unknown {
   try {
-    return unpackr.unpack(bytes);
+    return codec().unpackr.unpack(bytes);
   } catch {
     // msgpackr throws errors of several kinds for bytes that it cannot read
     throw refuse("is not MessagePack");

@@ -56,3 +56,6 @@ export function escapeText(text: string, unsafe: RegExp = /[\\\p{C}\p{Zl}\p{Zp}]
     return code <= 0xff ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
   });
 }
+
+/** A view of memory that no other thread shares. As `Uint8Array<ArrayBuffer>`, which TypeScript 5.6 cannot read. */
+export type Unshared<View extends ArrayBufferView> = View & { readonly buffer: ArrayBuffer };

@@ -3,8 +3,8 @@
  * is named and the run fails: a test that cannot run is a failure, never a skip.
  */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, readFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
 
 interface Prerequisite {
   readonly program: string;
@@ -62,12 +62,40 @@ function canInstall(): boolean {
   return process.getuid?.() === 0 && /^ID(?:_LIKE)?=.*\bdebian\b/m.test(readFileSync("/etc/os-release", "utf8"));
 }
 
+const MARK = "# made by shale's prepare-tests, for the time of an installation\n";
+
+/** Debian's rules for services that packages bring: whether they are started now, and whether they are enabled for the next boot. */
+const SERVICE_RULES: readonly { readonly path: string; readonly text: string }[] = [
+  { path: "usr/sbin/policy-rc.d", text: `#!/bin/sh\n${MARK}exit 101\n` },
+  { path: "run/systemd/system-preset/00-shale-prepare-tests.preset", text: `${MARK}disable *\n` },
+];
+
+/** Runs `installation` while packages can neither start nor enable a service: the tests run their own. Keeps rules that exist. */
+export function withoutServices(root: string, installation: () => void): void {
+  const rules = SERVICE_RULES.map(({ path, text }) => ({ path: join(root, path), text }));
+  // a run that was killed may have left them
+  const made = rules.filter(({ path }) => !existsSync(path) || readFileSync(path, "utf8").includes(MARK));
+  // without a listener, the signal would end this process before the rules are removed
+  const ignore = (): void => {};
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, ignore);
+  try {
+    for (const { path, text } of made) {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, text, { mode: 0o755 });
+    }
+    installation();
+  } finally {
+    for (const { path } of made) rmSync(path, { force: true });
+    for (const signal of ["SIGINT", "SIGTERM"]) process.off(signal, ignore);
+  }
+}
+
 function install(packages: readonly string[]): void {
-  // RUNLEVEL=1 keeps invoke-rc.d from starting services: the tests run a registry of their own
+  // RUNLEVEL=1 keeps invoke-rc.d from starting services where the machine's own policy-rc.d allows it
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
   const options = { env, stdio: ["ignore", "inherit", "inherit"] as ["ignore", "inherit", "inherit"] };
   spawnSync("apt-get", ["update", "-q"], options);
-  spawnSync("apt-get", ["install", "-q", "-y", "--no-install-recommends", ...packages], options);
+  withoutServices("/", () => spawnSync("apt-get", ["install", "-q", "-y", "--no-install-recommends", ...packages], options));
 }
 
 if (import.meta.main) {

@@ -1,7 +1,7 @@
 /** The tasks of fsck that run in worker threads: all that read much data, hash, or visit many names. */
 import { createReadStream, lstatSync, statSync } from "node:fs";
 import { decodeHeaders, HeadersError, Sidecar, SidecarError, verifySidecar } from "../../format/index.ts";
-import { fsPath, showBytes, toByteString, type ByteString } from "../bytes.ts";
+import { fsPath, showBytes, toByteString, type ByteString, type Unshared } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import { exportLayer, type ExportRequest } from "../export/export-layer.ts";
 import type { DiffId } from "../image/digest.ts";
@@ -35,8 +35,8 @@ export interface LayerFault {
 
 /** The inodes of one profile: ids (INODE_ID_BYTES each, sorted, without duplicates), and for each id an entry that has it. */
 export interface InodeTable {
-  readonly ids: Uint8Array<ArrayBuffer>;
-  readonly entries: Uint32Array<ArrayBuffer>;
+  readonly ids: Unshared<Uint8Array>;
+  readonly entries: Unshared<Uint32Array>;
 }
 
 export interface CheckedLayer {
@@ -157,7 +157,7 @@ function tableOf(inodes: LayerInodes): InodeTable {
   const sorted = [...unique].sort(([a], [b]) => (a < b ? -1 : 1));
   const ids = Buffer.from(new ArrayBuffer(sorted.length * INODE_ID_BYTES));
   sorted.forEach(([id], row) => ids.write(id, row * INODE_ID_BYTES, "latin1"));
-  return { ids: ids as Uint8Array as Uint8Array<ArrayBuffer>, entries: Uint32Array.from(sorted, ([, entry]) => entry) };
+  return { ids: ids as Uint8Array as Unshared<Uint8Array>, entries: Uint32Array.from(sorted, ([, entry]) => entry) };
 }
 
 function checkChunks({ chunks, profile, owner, inodes: wanted, deep }: ChunksRequest, sidecar: Sidecar): FoundFault[] {

@@ -15,7 +15,7 @@ export interface UnlinkRequest {
   /** Joined by NUL: sending one string takes a fraction of the time that an array takes. */
   readonly paths: string;
   /** Shared memory: the index of the next path, whether an unlink failed, then for each worker whether it is working. */
-  readonly state: Int32Array<SharedArrayBuffer>;
+  readonly state: Int32Array & { readonly buffer: SharedArrayBuffer };
   readonly worker: number;
 }
 

@@ -1,4 +1,5 @@
 /** The distinct contents of a layer: its chunks for the sidecar, its inodes for the catalog. */
+import type { Unshared } from "../../bytes.ts";
 import { INODE_ID_BYTES } from "../../store/ids.ts";
 import { INODE_ROW_BYTES } from "../../store/catalog/catalog-session.ts";
 import type { EntryTable } from "./entry-table.ts";
@@ -12,7 +13,7 @@ export interface NumberedContents {
   /** Chunk ids in the order in which entries first use them. */
   readonly chunks: Buffer;
   /** Rows for the catalog: every inode that the layer uses. */
-  readonly inodes: Uint8Array<ArrayBuffer>;
+  readonly inodes: Unshared<Uint8Array>;
 }
 
 const CHUNK_WORDS = 8;
@@ -49,7 +50,7 @@ export function numberContents(entries: EntryTable, restored: RestoredInodes): N
   return { chunkRows, chunks: chunks.bytes, inodes: inodeRows(inodes.bytes, sizes) };
 }
 
-function inodeRows(ids: Buffer, sizes: readonly number[]): Uint8Array<ArrayBuffer> {
+function inodeRows(ids: Buffer, sizes: readonly number[]): Unshared<Uint8Array> {
   const rows = new Uint8Array(sizes.length * INODE_ROW_BYTES);
   const bytes = Buffer.from(rows.buffer);
   for (let number = 0; number < sizes.length; number++) {

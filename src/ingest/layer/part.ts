@@ -3,6 +3,7 @@
  * whichever worker took the slab, travel to the main thread without copying, and are put together, in sequence, when the layer
  * is settled.
  */
+import type { Unshared } from "../../bytes.ts";
 import type { EntryKind, TarEntry, Xattr } from "../../tar/entry.ts";
 import type { ChunkId } from "../../../format/index.ts";
 import { INODE_ID_BYTES, type InodeId } from "../../store/ids.ts";
@@ -14,17 +15,17 @@ export interface Part {
   readonly sequence: number;
   readonly count: number;
   /** DOUBLES of each row: time, size, offset. */
-  readonly doubles: Float64Array<ArrayBuffer>;
+  readonly doubles: Unshared<Float64Array>;
   /** WORDS of each row: kind, mode, sparseness and state; owner; device; nanoseconds; row in `inodes`, counted from 1. */
-  readonly words: Uint32Array<ArrayBuffer>;
+  readonly words: Unshared<Uint32Array>;
   /** Path, link path and xattrs of each row, back to back. */
-  readonly text: Uint8Array<ArrayBuffer>;
+  readonly text: Unshared<Uint8Array>;
   /** Where each of those ends in `text`: TEXTS of each row. */
-  readonly textEnds: Uint32Array<ArrayBuffer>;
+  readonly textEnds: Unshared<Uint32Array>;
   /** Chunk id (32 bytes) and native inode id (20 bytes) of each file with content. */
-  readonly inodes: Uint8Array<ArrayBuffer>;
+  readonly inodes: Unshared<Uint8Array>;
   /** Ops of format/headers.md, compressed. */
-  readonly frame: Uint8Array<ArrayBuffer>;
+  readonly frame: Unshared<Uint8Array>;
 }
 
 export const DOUBLES = 3;
@@ -117,6 +118,6 @@ function lengthText(length: number): string {
 }
 
 /** A small Buffer lies in Node's shared pool, which must not be transferred. */
-function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return bytes.byteLength === bytes.buffer.byteLength ? (bytes as Uint8Array<ArrayBuffer>) : Uint8Array.from(bytes);
+function unshared(bytes: Uint8Array): Unshared<Uint8Array> {
+  return bytes.byteLength === bytes.buffer.byteLength ? (bytes as Unshared<Uint8Array>) : Uint8Array.from(bytes);
 }

@@ -2,6 +2,7 @@
  * The last step of an ingest: the parts of all slabs become the layer's sidecar and headers, in a staged directory that is
  * ready to be published.
  */
+import type { Unshared } from "../../bytes.ts";
 import { closeSync, createReadStream, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { encodeHeadersStart } from "../../../format/headers-encoder.ts";
@@ -37,7 +38,7 @@ export interface SettledLayer {
   readonly entries: number;
   readonly sidecarBytes: number;
   /** Rows for the catalog: every inode that the layer uses. */
-  readonly inodes: Uint8Array<ArrayBuffer>;
+  readonly inodes: Unshared<Uint8Array>;
   /** What the staged tree has: see TreeTask. Undefined: none was asked for, or it is of no use. */
   readonly placed: SharedArrayBuffer | undefined;
 }
