@@ -110,9 +110,10 @@ async function runBlock(page: Page, block: Block, { compiled, directory }: Workp
     case "sh":
       return runCommands(shellCommands(adaptBlock(block.code, page.surroundings)), directory, page.surroundings.store);
     case "text":
+    case "mermaid":
       return undefined;
     default:
-      return `a block is ts, sh (both are run) or text (is not), but this is "${block.language}"`;
+      return `a block is ts, sh (both are run), text or mermaid (neither is), but this is "${block.language}"`;
   }
 }
 

@@ -7,8 +7,7 @@
  *
  * with three narrower rules: format/ imports nothing of the project but itself, cli/ sees the public API (index.ts, or the
  * parts of it in boot.ts and progress.ts) and no folder behind it, source/ knows no store. Barrels stand only where a package entry point is
- * or the command line enters, and no file imports itself by way of others (imports of types alone leave no trace at run
- * time, and do not count there).
+ * or the command line enters. oxlint finds cycles (import/no-cycle).
  */
 import { posix } from "node:path";
 import { readSources, report } from "./project.ts";
@@ -54,14 +53,12 @@ const BARRELS: readonly string[] = ["src/index.ts", "src/boot.ts", "src/progress
 
 /** Static imports and re-exports as oxfmt writes them, and imports at run time with a literal. */
 const IMPORT: RegExp = /^(?:import|export)\b(?:[^;"'=(]*\bfrom)?\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/gm;
-const TYPES_ONLY: RegExp = /^(?:import|export) type\b[^;]*;/gm;
 const RE_EXPORT: RegExp = /^export\b[^;"'=(]*\bfrom ["']/m;
 
 /** One finding a broken rule, with the path first; `sources` are the files of src/ and format/. */
 export function checkImports(sources: Sources): string[] {
   const graph = new Map([...sources].map(([path, text]) => [path, localImports(path, text)]));
-  const loaded = new Map([...sources].map(([path, text]) => [path, localImports(path, text.replaceAll(TYPES_ONLY, ""))]));
-  return [...findDirections(graph), ...findBarrels(sources), ...findCycles(loaded)];
+  return [...findDirections(graph), ...findBarrels(sources)];
 }
 
 function localImports(path: string, text: string): string[] {
@@ -93,24 +90,6 @@ function allowedAreas(area: string): readonly string[] {
 function findBarrels(sources: Sources): string[] {
   const barrels = [...sources].filter(([path, text]) => RE_EXPORT.test(text) && !BARRELS.includes(path));
   return barrels.map(([path]) => `${path}: exports from another file; only ${BARRELS.join(", ")} may`);
-}
-
-/** Each cycle once, told from the file where the walk met it. */
-function findCycles(graph: ReadonlyMap<string, readonly string[]>): string[] {
-  const findings: string[] = [];
-  const state = new Map<string, "open" | "done">();
-  const visit = (path: string, trail: readonly string[]): void => {
-    if (state.get(path) === "done") return;
-    if (state.get(path) === "open") {
-      findings.push(`${path}: imports itself by way of ${[...trail.slice(trail.indexOf(path) + 1), path].join(" > ")}`);
-      return;
-    }
-    state.set(path, "open");
-    for (const target of graph.get(path) ?? []) visit(target, [...trail, path]);
-    state.set(path, "done");
-  };
-  for (const path of graph.keys()) visit(path, []);
-  return findings;
 }
 
 if (import.meta.main) report("imports", checkImports(await readSources(["src", "format"], ".ts")));

@@ -34,17 +34,3 @@ test("checkImports() finds a barrel outside the entry points", () => {
   const files = { "src/store/all.ts": 'export { a } from "./a.ts";\n', "src/store/star.ts": 'export * from "./a.ts";\n' };
   assert.deepEqual(pathsFound(files), ["src/store/all.ts", "src/store/star.ts"]);
 });
-
-test("checkImports() finds a cycle once", () => {
-  const files = {
-    "src/store/a.ts": 'import { b } from "./b.ts";\n',
-    "src/store/b.ts": 'import { c } from "./c.ts";\n',
-    "src/store/c.ts": 'import { a } from "./a.ts";\n',
-  };
-  assert.deepEqual(pathsFound(files), ["src/store/a.ts"]);
-});
-
-test("checkImports() leaves a circle of types alone", () => {
-  const files = { "src/image/a.ts": 'import type { B } from "./b.ts";\n', "src/image/b.ts": 'import type { A } from "./a.ts";\n' };
-  assert.deepEqual(pathsFound(files), []);
-});

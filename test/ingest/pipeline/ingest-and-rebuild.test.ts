@@ -4,10 +4,10 @@ import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { layerFromTar } from "../../src/testing/index.ts";
-import { rebuildLayer } from "../support/rebuild-layer.ts";
-import { startStore, type StoreHarness } from "../support/store-harness.ts";
-import { END, GNU, longText, rawEntry, rawHeader } from "../tar/raw-header.ts";
+import { layerFromTar } from "../../../src/testing/index.ts";
+import { rebuildLayer } from "../../support/rebuild-layer.ts";
+import { startStore, type StoreHarness } from "../../support/store-harness.ts";
+import { END, GNU, longText, rawEntry, rawHeader } from "../../tar/raw-header.ts";
 
 const MIB = 1024 * 1024;
 

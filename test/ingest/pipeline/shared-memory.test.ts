@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { ByteString } from "../../src/bytes.ts";
-import { EntryTable } from "../../src/ingest/layer/entry-table.ts";
-import { PartBuilder, partTransfer } from "../../src/ingest/layer/part.ts";
-import { createRing, RING_BYTES, RingReader, RingWriter } from "../../src/ingest/pipeline/ring.ts";
-import { createSlabMemory, SLAB_COUNT, Slabs, type FilledSlab } from "../../src/ingest/pipeline/slabs.ts";
-import { chunkId, inodeIdAt } from "../../src/store/ids.ts";
-import type { TarEntry } from "../../src/tar/entry.ts";
+import type { ByteString } from "../../../src/bytes.ts";
+import { EntryTable } from "../../../src/ingest/layer/entry-table.ts";
+import { PartBuilder, partTransfer } from "../../../src/ingest/layer/part.ts";
+import { createRing, RING_BYTES, RingReader, RingWriter } from "../../../src/ingest/pipeline/ring.ts";
+import { createSlabMemory, SLAB_COUNT, Slabs, type FilledSlab } from "../../../src/ingest/pipeline/slabs.ts";
+import { chunkId, inodeIdAt } from "../../../src/store/ids.ts";
+import type { TarEntry } from "../../../src/tar/entry.ts";
 
 test("`RingWriter` and `RingReader` hand over every byte in order through many wraps, past 2^32 positions", async () => {
   const memory = createRing();

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { mkdirSync, openSync, closeSync, readFileSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ShaleError } from "../../src/index.ts";
-import { layerFromTar } from "../../src/testing/index.ts";
-import { rebuildLayer } from "../support/rebuild-layer.ts";
-import { run } from "../support/run.ts";
-import { startStore } from "../support/store-harness.ts";
-import { END, longText, paxHeader, rawEntry, rawHeader } from "../tar/raw-header.ts";
+import { ShaleError } from "../../../src/index.ts";
+import { layerFromTar } from "../../../src/testing/index.ts";
+import { rebuildLayer } from "../../support/rebuild-layer.ts";
+import { run } from "../../support/run.ts";
+import { startStore } from "../../support/store-harness.ts";
+import { END, longText, paxHeader, rawEntry, rawHeader } from "../../tar/raw-header.ts";
 
 const MIB = 1024 * 1024;
 
