@@ -3,7 +3,8 @@
  * whichever worker took the slab, travel to the main thread without copying, and are put together, in sequence, when the layer
  * is settled.
  */
-import type { EntryKind, TarEntry, Xattr } from "../../tar/entry.ts";
+import type { EntryKind, TarEntry } from "../../tar/entry.ts";
+import type { Xattr } from "../../../format/entry.ts";
 import type { ChunkId } from "../../../format/index.ts";
 import { INODE_ID_BYTES, type InodeId } from "../../store/ids.ts";
 import { ABSENT, type StagedState } from "../../store/staged-state.ts";
