@@ -1,5 +1,5 @@
 import { Flag, isPath } from "./entry.ts";
-import type { SidecarEntry, SidecarXattr } from "./entry.ts";
+import type { SidecarEntry, Xattr } from "./entry.ts";
 import { decodeXattrs } from "./xattr-set.ts";
 import type { Pages } from "./pages.ts";
 import { invalid } from "./sidecar-error.ts";
@@ -123,7 +123,7 @@ export class EntryColumns {
   }
 
   /** An xattr set. Rows count from 0, as xattrRow() returns them. */
-  xattrSet(row: number): readonly SidecarXattr[] {
+  xattrSet(row: number): readonly Xattr[] {
     const { start, length } = this.stringSpan("xattrs", "xattrsEnd", row, MAX_XATTR_SET);
     return decodeXattrs(this.pages.copy(start, length), start);
   }

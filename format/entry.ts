@@ -1,3 +1,7 @@
+declare const brand: unique symbol;
+/** A string whose every character is one byte (latin1). Never show it to a person: see `showBytes` in src/bytes.ts. */
+export type ByteString = string & { readonly [brand]: "ByteString" };
+
 /**
  * One entry of a sidecar (sidecar.md, section 3). Paths, names, targets and xattrs are *byte strings*: each character (U+0000 to
  * U+00FF) stands for one byte, so comparing and sorting work on bytes.
@@ -12,7 +16,7 @@ export interface SidecarEntry {
   readonly rdevMajor: number;
   readonly rdevMinor: number;
   /** Sorted by name. Names are unique. */
-  readonly xattrs: readonly SidecarXattr[];
+  readonly xattrs: readonly Xattr[];
   /** Whole seconds since 1970, rounded down: negative before. */
   readonly mtime: number;
   /** 0 to 999,999,999, counted forward from `mtime`. */
@@ -31,9 +35,10 @@ export interface SidecarEntry {
   readonly leader: number;
 }
 
-export interface SidecarXattr {
-  readonly name: string;
-  readonly value: string;
+/** An extended attribute, with its name and value as byte strings. */
+export interface Xattr {
+  readonly name: ByteString;
+  readonly value: ByteString;
 }
 
 export interface SidecarFlags {

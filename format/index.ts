@@ -1,6 +1,6 @@
 export type { ChunkHex, ChunkId } from "./columns.ts";
 export { comparePaths, Flag } from "./entry.ts";
-export type { SidecarEntry, SidecarFlags, SidecarXattr } from "./entry.ts";
+export type { ByteString, SidecarEntry, SidecarFlags, Xattr } from "./entry.ts";
 export type { EntryColumns, SidecarMode } from "./entry-columns.ts";
 export { decodeHeaders, OpDecoder } from "./headers-decoder.ts";
 export { encodeHeadersStart, HeadersEncoder } from "./headers-encoder.ts";

@@ -1,10 +1,10 @@
 import { MAX_XATTR_SET } from "./columns.ts";
-import type { SidecarXattr } from "./entry.ts";
+import type { ByteString, Xattr } from "./entry.ts";
 import { GrowingBuffer } from "./growing-buffer.ts";
 import { invalid } from "./sidecar-error.ts";
 
 /** Encodes an xattr set as a byte string: u16 name length, name, u32 value length, value, for each xattr. */
-export function encodeXattrs(xattrs: readonly SidecarXattr[]): string {
+export function encodeXattrs(xattrs: readonly Xattr[]): string {
   const bytes = new GrowingBuffer();
   let previous = "";
   for (const { name, value } of xattrs) {
@@ -20,8 +20,8 @@ export function encodeXattrs(xattrs: readonly SidecarXattr[]): string {
 }
 
 /** Decodes an xattr set. `start` is its position in the file. @throws SidecarError */
-export function decodeXattrs(bytes: Buffer, start: number): readonly SidecarXattr[] {
-  const xattrs: SidecarXattr[] = [];
+export function decodeXattrs(bytes: Buffer, start: number): readonly Xattr[] {
+  const xattrs: Xattr[] = [];
   let previous = "";
   for (let at = 0; at < bytes.length;) {
     const name = field(2);
@@ -30,13 +30,13 @@ export function decodeXattrs(bytes: Buffer, start: number): readonly SidecarXatt
     previous = name;
     xattrs.push({ name, value });
 
-    function field(width: 2 | 4): string {
+    function field(width: 2 | 4): ByteString {
       const from = at + width;
       if (from > bytes.length) throw invalid("xattrs", start + at);
       const to = from + bytes.readUIntLE(at, width);
       if (to > bytes.length) throw invalid("xattrs", start + at);
       at = to;
-      return bytes.toString("latin1", from, to);
+      return bytes.toString("latin1", from, to) as ByteString;
     }
   }
   if (xattrs.length === 0) throw invalid("xattrs", start);

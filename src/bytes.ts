@@ -2,10 +2,9 @@
  * Names as bytes. A path, link target or xattr of an image may hold any bytes, not only UTF-8. Inside shale such a name is a
  * *byte string*: each character (U+0000 to U+00FF) stands for one byte. Comparing, slicing, sorting and Map keys then work on bytes.
  */
+import type { ByteString } from "../format/entry.ts";
 
-declare const brand: unique symbol;
-/** A string whose every character is one byte (latin1). Never show it to a person: see `showBytes`. */
-export type ByteString = string & { readonly [brand]: "ByteString" };
+export type { ByteString };
 
 export function fromBytes(bytes: Uint8Array): ByteString {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1") as ByteString;

@@ -40,7 +40,7 @@ const ORDER: readonly string[] = [
 const NARROW: ReadonlyMap<string, readonly string[]> = new Map([
   ["format", ["format"]],
   ["errors.ts", []],
-  ["bytes.ts", ["errors.ts"]],
+  ["bytes.ts", ["errors.ts", "format"]],
   ["cli", ["cli", "index.ts", "boot.ts", "progress.ts", "errors.ts", "bytes.ts"]],
   ["testing", ["testing", "errors.ts", "bytes.ts", "image", "format"]],
   ["source", ["source", "errors.ts", "bytes.ts", "system", "image", "tar", "format"]],

@@ -1,5 +1,5 @@
 /** The layers behind the valid vectors of format/vectors/, and the one that the rejections are made from. */
-import { Flag, type SidecarEntry } from "../format/index.ts";
+import { Flag, type ByteString, type SidecarEntry, type Xattr } from "../format/index.ts";
 
 /** Entries in the order of the file, with the rest of what `encodeSidecar` takes. */
 export interface VectorLayer {
@@ -130,8 +130,8 @@ function chunkId(row: number): Buffer {
   return bytes;
 }
 
-function xattr(name: string, value: string): { name: string; value: string } {
-  return { name, value };
+function xattr(name: string, value: string): Xattr {
+  return { name: name as ByteString, value: value as ByteString };
 }
 
 /** Entries with data by their offsets, all others before them. */

@@ -19,7 +19,7 @@ import { TreeMarks } from "../store/tree-marks.ts";
 import { readBootId } from "../system/boot-id.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
 import type { Resolution } from "../tree/resolution.ts";
-import type { TrustTerms } from "../tree/source-trust.ts";
+import type { TrustTerms } from "../tree/link-source-trust.ts";
 import type { Finding } from "./finding.ts";
 
 export type FsckLevel = "quick" | "default" | "full";

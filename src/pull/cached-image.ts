@@ -3,7 +3,7 @@ import type { BlobDigest } from "../image/digest.ts";
 import { formatPlatform } from "../image/platform.ts";
 import { withTrees, type ImageRecord } from "../store/images.ts";
 import type { Proof } from "../store/proofs.ts";
-import { isRealDirectory } from "../store/real-directory.ts";
+import { treeExists } from "../store/real-directory.ts";
 import type { FileLock } from "../system/file-lock.ts";
 import { Holds } from "./holds.ts";
 import { materializeImage } from "./materialize-image.ts";
@@ -96,7 +96,7 @@ async function treesOf(store: BootStore, record: ImageRecord, request: ImageRequ
   const { profile, eager, buildIndex, relay, signal } = request;
   const known = record.trees[profile];
   const isCurrent = record.bootId === store.bootId && (record.indexed || !buildIndex);
-  if (known && isCurrent && (!eager || known.every((id) => isRealDirectory(store.layout.tree(id)))))
+  if (known && isCurrent && (!eager || known.every((id) => treeExists(store.layout, id))))
     return { refs: known.map((treeId) => ({ treeId })), exist: eager };
   const whole = await store.whole();
   const { ensureIndex, isUsable } = await import("./ensure-layer.ts");

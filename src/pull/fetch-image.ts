@@ -8,7 +8,7 @@ import { formatPlatform } from "../image/platform.ts";
 import type { Source } from "../source/source.ts";
 import { withTrees, type ImageRecord } from "../store/images.ts";
 import type { Proof } from "../store/proofs.ts";
-import { isRealDirectory } from "../store/real-directory.ts";
+import { treeExists } from "../store/real-directory.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { removeStagedTree } from "../tree/materialize.ts";
 import { fetchLayers } from "./fetch-layers.ts";
@@ -139,7 +139,7 @@ function publish(store: PullStore, request: PullRequest, { record, before, trees
   const { name, profile, platform, eager } = request;
   const { manifestDigest, configDigest, bootId } = record;
   const ids = trees.map(({ treeId }) => treeId);
-  const checked = eager || ids.every((id) => !isRealDirectory(store.layout.tree(id)) || store.treeMarks.state(id) === "trusted");
+  const checked = eager || ids.every((id) => !treeExists(store.layout, id) || store.treeMarks.state(id) === "trusted");
   // a config that the store had may have been removed meanwhile with another image
   if (!existsSync(store.layout.config(configDigest))) store.images.writeDocument("config", configDigest, config);
   store.images.writeRecord({ ...record, ...withTrees(before, { bootId, profile, ids, checked }) });

@@ -1,7 +1,7 @@
 /** Creates the missing trees of an image. What an image with all its trees does not need is loaded on demand. */
 import type { DiffId } from "../image/digest.ts";
 import type { Profile } from "../store/profile.ts";
-import { isRealDirectory } from "../store/real-directory.ts";
+import { treeExists } from "../store/real-directory.ts";
 import type { ComposedLayer } from "../tree/tasks.ts";
 import type { Holds } from "./holds.ts";
 import type { ProgressRelay } from "./progress-relay.ts";
@@ -23,7 +23,7 @@ export interface MaterializeRequest {
 
 export async function materializeImage(store: BootStore, { diffIds, trees, ...request }: MaterializeRequest): Promise<void> {
   const isComposed = trees.some((tree) => tree.resolution);
-  if (!isComposed && trees.every(({ treeId }) => isRealDirectory(store.layout.tree(treeId)))) return;
+  if (!isComposed && trees.every(({ treeId }) => treeExists(store.layout, treeId))) return;
   const { composeForTrees, ensureTrees } = await import("./trees.ts");
   const context = { ...request, store: await store.whole() };
   const composed = trees.every(hasResolution) ? trees : await composeForTrees(diffIds, context);

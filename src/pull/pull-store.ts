@@ -15,7 +15,7 @@ import type { Staging } from "../store/staging.ts";
 import type { Superblock } from "../store/superblock.ts";
 import type { TreeMarks } from "../store/tree-marks.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
-import type { TrustTerms } from "../tree/source-trust.ts";
+import type { TrustTerms } from "../tree/link-source-trust.ts";
 import type { LayerFlight } from "./layer-flight.ts";
 
 /** Enough for an image whose layers and trees exist: no network, no LevelDB, no workers. */

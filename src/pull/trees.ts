@@ -5,7 +5,7 @@ import type { DiffId } from "../image/digest.ts";
 import type { TreeId } from "../store/ids.ts";
 import type { Profile } from "../store/profile.ts";
 import { FileLock } from "../system/file-lock.ts";
-import { allSettled, SLICE } from "../tree/in-slices.ts";
+import { allSettled, SLICE } from "../tree/distribute-entries.ts";
 import { materializeTree } from "../tree/materialize.ts";
 import type { CheckTreeRequest, ComposeRequest, ComposedLayer } from "../tree/tasks.ts";
 import type { TreeTask } from "../tree/tree-plan.ts";

@@ -20,7 +20,7 @@ import { Staging } from "../store/staging.ts";
 import type { Superblock } from "../store/superblock.ts";
 import type { StoreOptions } from "./store-options.ts";
 import { BudgetKeeper } from "./budget-keeper.ts";
-import type { TrustTerms } from "../tree/source-trust.ts";
+import type { TrustTerms } from "../tree/link-source-trust.ts";
 import type { LayerFlight } from "../pull/layer-flight.ts";
 import type { BootStore, PullStore } from "../pull/pull-store.ts";
 import { WorkerPool } from "../system/worker-pool.ts";

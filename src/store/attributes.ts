@@ -3,7 +3,8 @@ import { chmodSync, fchmodSync, fchownSync, lchownSync, readFileSync } from "nod
 import { fsPath, type ByteString } from "../bytes.ts";
 import { isErrno, ShaleError } from "../errors.ts";
 import { setFileTime, setFileXattr, setPathTime, setPathXattr } from "../system/syscalls.ts";
-import { S_IFLNK, S_IFMT, type NamedValue, type Owner, type PhysicalAttributes } from "./profile.ts";
+import type { Xattr } from "../../format/entry.ts";
+import { S_IFLNK, S_IFMT, type Owner, type PhysicalAttributes } from "./profile.ts";
 
 export interface ModificationTime {
   readonly mtime: number;
@@ -50,7 +51,7 @@ export function applyToPath(path: ByteString, attributes: PhysicalAttributes, ti
   setPathTime(path, time.mtime, time.mtimeNs);
 }
 
-function setXattrs(xattrs: readonly NamedValue[], set: (name: ByteString, value: ByteString) => void): void {
+function setXattrs(xattrs: readonly Xattr[], set: (name: ByteString, value: ByteString) => void): void {
   for (const { name, value } of xattrs) {
     try {
       set(name, value);

@@ -2,17 +2,12 @@
  * Profiles: the form of a tree's files on disk. A profile maps the attributes of a file in the image to the physical attributes of its
  * inode. See format/store.md, "Profiles and physical attributes".
  */
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../../format/entry.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, type Xattr } from "../../format/entry.ts";
 import { ShaleError } from "../errors.ts";
 import type { ByteString } from "../bytes.ts";
 
 export const PROFILES = ["overlay", "userxattr", "oci"] as const;
 export type Profile = (typeof PROFILES)[number];
-
-export interface NamedValue {
-  readonly name: ByteString;
-  readonly value: ByteString;
-}
 
 /** The attributes of a file in the image. `mode` is a full st_mode. */
 export interface Attributes {
@@ -21,7 +16,7 @@ export interface Attributes {
   readonly gid: number;
   readonly rdevMajor: number;
   readonly rdevMinor: number;
-  readonly xattrs: readonly NamedValue[];
+  readonly xattrs: readonly Xattr[];
 }
 
 /** The attributes of an inode on disk. `mode` is a full st_mode; `xattrs` are sorted by name. */
@@ -29,7 +24,7 @@ export interface PhysicalAttributes {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  readonly xattrs: readonly NamedValue[];
+  readonly xattrs: readonly Xattr[];
 }
 
 /** A user and group. */
@@ -70,7 +65,7 @@ const OVERLAY_NAMESPACES = ["trusted.overlay.", "user.overlay."] as const;
  * Escapes an image's own overlay attributes, so that they do not act as markers of the tree. This is the escape of overlayfs for nested
  * mounts (Documentation/filesystems/overlayfs.rst, "Nesting overlayfs mounts"), so a mounted overlay shows the original names.
  */
-function escapeOverlay(xattrs: readonly NamedValue[]): readonly NamedValue[] {
+function escapeOverlay(xattrs: readonly Xattr[]): readonly Xattr[] {
   if (!xattrs.some(({ name }) => OVERLAY_NAMESPACES.some((space) => name.startsWith(space)))) return xattrs;
   return sorted(
     xattrs.map(({ name, value }) => {
@@ -121,10 +116,10 @@ function oci(file: Attributes, owner: Owner): PhysicalAttributes {
 }
 
 /** Returns the xattrs that an unprivileged process may set, without the one that this profile uses itself. */
-function userXattrs(xattrs: readonly NamedValue[]): readonly NamedValue[] {
+function userXattrs(xattrs: readonly Xattr[]): readonly Xattr[] {
   return xattrs.filter(({ name }) => name.startsWith("user.") && name !== OVERRIDE_STAT);
 }
 
-function sorted(xattrs: readonly NamedValue[]): readonly NamedValue[] {
+function sorted(xattrs: readonly Xattr[]): readonly Xattr[] {
   return xattrs.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }

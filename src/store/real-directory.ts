@@ -1,5 +1,6 @@
 /** Checks that the store's directories are real directories. A symlink in place of a directory is never followed. */
 import { ShaleError } from "../errors.ts";
+import type { TreeId } from "./ids.ts";
 import type { StoreLayout } from "./layout.ts";
 
 const { lstatSync } = process.getBuiltinModule("node:fs");
@@ -7,6 +8,11 @@ const { lstatSync } = process.getBuiltinModule("node:fs");
 /** True for a directory; false for a symlink to one, for anything else, and if the path does not exist. */
 export function isRealDirectory(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/** True if the tree exists. A name in trees/ is published only for a complete tree. */
+export function treeExists(layout: StoreLayout, treeId: TreeId): boolean {
+  return isRealDirectory(layout.tree(treeId));
 }
 
 /** @throws STORE_DAMAGED if one of the store's directories exists and is not a directory */

@@ -8,7 +8,7 @@ import { readIfExists } from "../system/existing-file.ts";
 import { FileLock } from "../system/file-lock.ts";
 import { parseTreeId, type TreeId } from "./ids.ts";
 import type { StoreLayout } from "./layout.ts";
-import { isRealDirectory } from "./real-directory.ts";
+import { treeExists } from "./real-directory.ts";
 
 const DURABLE = " durable";
 
@@ -31,7 +31,7 @@ export class TreeMarks {
   }
 
   state(treeId: TreeId): TreeState {
-    if (!isRealDirectory(this.#layout.tree(treeId))) return "unknown";
+    if (!treeExists(this.#layout, treeId)) return "unknown";
     const { boot, durable } = this.#read(treeId);
     if (boot === this.#bootId) return "trusted";
     return durable ? "durable" : "unknown";

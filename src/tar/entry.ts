@@ -1,5 +1,5 @@
 /** What the decoder says of one tar entry, its extension headers (PAX, GNU) already applied. */
-import type { ByteString } from "../bytes.ts";
+import type { ByteString, Xattr } from "../../format/entry.ts";
 
 export type EntryKind = "file" | "directory" | "symlink" | "hardlink" | "char" | "block" | "fifo";
 
@@ -33,11 +33,6 @@ export interface TarEntry {
   readonly stored: number;
   /** The extents that are stored, none empty, in file order, back to back from `data`; the rest is holes. */
   readonly sparse?: readonly Extent[];
-}
-
-export interface Xattr {
-  readonly name: ByteString;
-  readonly value: ByteString;
 }
 
 /** Bytes `offset` to `offset + length` of the unpacked file. */

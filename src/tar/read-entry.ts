@@ -1,6 +1,7 @@
 /** The decoder of tar headers: USTAR, V7, star, GNU and PAX, read as Go's archive/tar reads them. */
 import type { ByteString } from "../bytes.ts";
-import type { TarEntry, Xattr } from "./entry.ts";
+import type { TarEntry } from "./entry.ts";
+import type { Xattr } from "../../format/entry.ts";
 import { LINK_NAME, textEnd } from "./header.ts";
 import type { Span } from "./pax.ts";
 import { entryName, latin1, type Scan, type ScanOptions, type Stop } from "./scan.ts";

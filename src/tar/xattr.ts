@@ -4,7 +4,7 @@
  * value is a value here: containerd sets it, GNU tar writes it.
  */
 import { type ByteString, fromBytes } from "../bytes.ts";
-import type { Xattr } from "./entry.ts";
+import type { Xattr } from "../../format/entry.ts";
 import type { XattrRecord } from "./pax.ts";
 
 const NONE: readonly Xattr[] = [];

@@ -8,7 +8,7 @@ import { S_IFCHR, S_IFLNK, S_IFMT, S_IFREG, type PhysicalAttributes } from "../s
 import { getPathXattr } from "../system/syscalls.ts";
 import { overflowOrdinals } from "./linker.ts";
 import type { LinkSource } from "./link-source.ts";
-import type { SourceTrust } from "./source-trust.ts";
+import type { LinkSourceTrust } from "./link-source-trust.ts";
 import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
 
 export interface TreeDifference {
@@ -24,7 +24,7 @@ export interface CheckTreeOptions {
   /** Also compare extended attributes, with two more calls per attribute. Default false. */
   readonly xattrs?: boolean;
   /** Read files whose content a machine crash may have damaged. Default: read none. */
-  readonly trust?: SourceTrust | undefined;
+  readonly trust?: LinkSourceTrust | undefined;
 }
 
 /** Yields every difference in file order, then extra names. */
@@ -88,7 +88,7 @@ function* checkAttributes(
 function* checkContent(
   plan: TreePlan,
   { entry, path }: EntryAt,
-  { stat, trust }: { readonly stat: BigIntStats; readonly trust: SourceTrust | undefined },
+  { stat, trust }: { readonly stat: BigIntStats; readonly trust: LinkSourceTrust | undefined },
 ): Generator<TreeDifference, void, undefined> {
   const differs = differ(plan, path);
   const type = Number(stat.mode) & S_IFMT;
@@ -96,7 +96,7 @@ function* checkContent(
   if (plan.isLinked(entry)) {
     const size = plan.sidecar.size(entry);
     if (Number(stat.size) !== size) yield differs("size", String(size), String(stat.size));
-    const wanted = plan.source(entry);
+    const wanted = plan.linkSource(entry);
     const source = sourceOf(plan, wanted, stat);
     if (source === undefined) yield differs("inode", "the link source", `inode ${stat.ino}`);
     else if (trust?.isWhole(source, stat, wanted) === false) yield differs("content", "that of the chunk", "other bytes");

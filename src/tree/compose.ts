@@ -3,9 +3,9 @@
  * the image has them as hard links. A directory that a layer only implies has the attributes of the nearest lower layer.
  */
 import { CHUNK_ROW } from "../../format/columns.ts";
-import { Flag, type Sidecar } from "../../format/index.ts";
+import { Flag, type Sidecar, type Xattr } from "../../format/index.ts";
 import type { ByteString } from "../bytes.ts";
-import { S_IFDIR, S_IFMT, type NamedValue } from "../store/profile.ts";
+import { S_IFDIR, S_IFMT } from "../store/profile.ts";
 import { pathOf, type LayerInodes } from "./layer-inodes.ts";
 import { EMPTY_RESOLUTION, type Resolution, type ResolvedDirectory, type ResolvedFile } from "./resolution.ts";
 
@@ -113,7 +113,7 @@ function groupNames(sidecar: Sidecar): Map<number, ByteString[]> {
   return names;
 }
 
-const NO_XATTRS: readonly NamedValue[] = [];
+const NO_XATTRS: readonly Xattr[] = [];
 
 function resolveDirectories(
   lower: readonly LayerInodes[],
@@ -145,7 +145,7 @@ function nearestDirectory(
       if ((sidecar.mode(entry) & S_IFMT) !== S_IFDIR) return undefined;
       if ((sidecar.flags(entry) & Flag.implicit) !== 0) return implied[layer]!.get(path);
       const { mode, uid, gid, xattrs } = sidecar.modeAt(sidecar.modeRow(entry));
-      return { path, mode: mode & 0o7777, uid, gid, xattrs: xattrs.length === 0 ? NO_XATTRS : (xattrs as readonly NamedValue[]) };
+      return { path, mode: mode & 0o7777, uid, gid, xattrs: xattrs.length === 0 ? NO_XATTRS : xattrs };
     }
     if (hides(sidecar, path)) return undefined;
   }

@@ -5,15 +5,7 @@ import type { ByteString } from "../bytes.ts";
 import { LayerEntries } from "./layer-entries.ts";
 import type { InodeId } from "../store/ids.ts";
 import { encodeAttributes, inodeId } from "../store/inode.ts";
-import {
-  physicalAttributes,
-  S_IFMT,
-  S_IFREG,
-  type NamedValue,
-  type Owner,
-  type PhysicalAttributes,
-  type Profile,
-} from "../store/profile.ts";
+import { physicalAttributes, S_IFMT, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../store/profile.ts";
 
 interface Known {
   readonly attributes: PhysicalAttributes;
@@ -98,10 +90,9 @@ export class LayerInodes {
     const known = this.#rows[row];
     if (known) return known;
     const logical = this.sidecar.modeAt(row);
-    const xattrs = logical.xattrs as readonly { name: string; value: string }[] as readonly NamedValue[];
     // type 0 with content is a whiteout marker that carried data: stored as the regular file that it was
     const mode = (logical.mode & S_IFMT) === 0 ? S_IFREG | logical.mode : logical.mode;
-    const attributes = physicalAttributes(this.profile, { ...logical, mode, xattrs }, this.#owner);
+    const attributes = physicalAttributes(this.profile, { ...logical, mode }, this.#owner);
     const encoded = encodeAttributes(attributes);
     const text = encoded.toString("latin1");
     const same = this.#firstRows.get(text) ?? row;

@@ -15,14 +15,14 @@ import { linkIfAbsent } from "../system/link-if-absent.ts";
 import { openIfExists } from "../system/existing-file.ts";
 import { tryReflink } from "../system/syscalls.ts";
 import { hasContent, looksRight, statUntouched, type LinkSource } from "./link-source.ts";
-import type { SourceTrust } from "./source-trust.ts";
+import type { LinkSourceTrust } from "./link-source-trust.ts";
 
 export interface LinkerOptions {
   readonly chunks: string;
   readonly staging: string;
   /** Makes the temporary files of this linker unique in the staging directory. */
   readonly name: string;
-  readonly trust: SourceTrust;
+  readonly trust: LinkSourceTrust;
   /** Inodes that the ingest has just created and no tree has linked, so no write through a tree can have changed them. */
   readonly made?: MadeInodes | undefined;
   /** Only this user can write where the names are created, so a missing source is created there. Elsewhere it could be swapped before it is linked. */
@@ -43,7 +43,7 @@ export class Linker {
   readonly #name: string;
   readonly #self: Owner = processOwner();
   readonly #umask: number = processUmask();
-  readonly #trust: SourceTrust;
+  readonly #trust: LinkSourceTrust;
   readonly #made: MadeInodes | undefined;
   readonly #ownTargets: boolean;
   readonly #shards = new Shards();

@@ -5,8 +5,8 @@ import { isErrno } from "../errors.ts";
 import { isRealDirectory } from "../store/real-directory.ts";
 import { deleteDirectory } from "../system/delete-directory.ts";
 import type { WorkerPool } from "../system/worker-pool.ts";
-import { inSlices } from "./in-slices.ts";
-import { FOR_ONE, PHASES } from "./phases.ts";
+import { distributeEntries } from "./distribute-entries.ts";
+import { SINGLE_WORKER_PHASES, PHASES } from "./tree-phases.ts";
 import type { ComposedLayer, TreeStep, TreeTaskMap } from "./tasks.ts";
 import type { TreeTask } from "./tree-plan.ts";
 
@@ -39,10 +39,10 @@ async function writeTree({ pool, task, signal, onAdvanced }: MaterializeOptions,
   const run = (step: Omit<TreeStep, "task">, worker: number): Promise<void> =>
     pool.run("tree/step", { task, ...step } satisfies TreeStep, { worker });
   for (const phase of PHASES) {
-    if (FOR_ONE.includes(phase)) await run({ phase, from: 0, to: live }, 0);
+    if (SINGLE_WORKER_PHASES.includes(phase)) await run({ phase, from: 0, to: live }, 0);
     else {
       const make = (range: { from: number; to: number }, worker: number): Promise<void> => run({ phase, ...range }, worker);
-      await inSlices(pool, { total: live, make, signal, onAdvanced: phase === "files" ? onAdvanced : () => {} });
+      await distributeEntries(pool, { total: live, make, signal, onAdvanced: phase === "files" ? onAdvanced : () => {} });
     }
   }
 }

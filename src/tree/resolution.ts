@@ -6,7 +6,8 @@ import { hash } from "node:crypto";
 import type { ByteString } from "../bytes.ts";
 import { digestHex, type DiffId } from "../image/digest.ts";
 import { treeIdOf, type TreeId } from "../store/ids.ts";
-import type { NamedValue, Profile } from "../store/profile.ts";
+import type { Xattr } from "../../format/entry.ts";
+import type { Profile } from "../store/profile.ts";
 
 /** A directory that the layer implies, with the attributes of a lower layer. */
 export interface ResolvedDirectory {
@@ -15,7 +16,7 @@ export interface ResolvedDirectory {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  readonly xattrs: readonly NamedValue[];
+  readonly xattrs: readonly Xattr[];
 }
 
 /** A file with another ordinal of its inode than within the layer alone. */

@@ -10,10 +10,10 @@ import { chunkPath } from "../store/layout.ts";
 import { checkTree } from "./check-tree.ts";
 import { composeImage } from "./compose.ts";
 import { LayerInodes } from "./layer-inodes.ts";
-import type { Phase } from "./phases.ts";
+import type { Phase } from "./tree-phases.ts";
 import { readSidecar, readingSidecar } from "./read-sidecar.ts";
 import { treeId, type Resolution } from "./resolution.ts";
-import { SourceTrust } from "./source-trust.ts";
+import { LinkSourceTrust } from "./link-source-trust.ts";
 import { TreePlan, type TreeTask } from "./tree-plan.ts";
 import { TreeWriter } from "./tree-writer.ts";
 import { verifyLayer, type VerifyLayerRequest } from "./verify-layer.ts";
@@ -120,7 +120,7 @@ export class TreeTasks {
 
 /** True if the tree on disk equals its plan, including extended attributes. */
 async function isRight({ contents, ...task }: CheckTreeRequest): Promise<Handled<boolean>> {
-  const trust = contents ? new SourceTrust(task.chunks, task.trust) : undefined;
+  const trust = contents ? new LinkSourceTrust(task.chunks, task.trust) : undefined;
   const differences = checkTree(new TreePlan(task, await readSidecar(task.sidecar)), { xattrs: true, trust });
   return { value: differences.next().done === true };
 }

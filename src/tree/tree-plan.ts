@@ -12,7 +12,7 @@ import { isLeader, LayerInodes, pathOf } from "./layer-inodes.ts";
 import type { LayerEntries } from "./layer-entries.ts";
 import type { LinkSource } from "./link-source.ts";
 import type { Resolution, ResolvedDirectory } from "./resolution.ts";
-import type { TrustTerms } from "./source-trust.ts";
+import type { TrustTerms } from "./link-source-trust.ts";
 
 export interface TreeTask {
   /** Of the layer. */
@@ -126,7 +126,7 @@ export class TreePlan {
   }
 
   /** The link source of a linked file. */
-  source(entry: number): LinkSource {
+  linkSource(entry: number): LinkSource {
     const { columns } = this.#inodes;
     const inode = this.#inodes.inodeByColumns(entry);
     return {

@@ -13,10 +13,10 @@ import { ABSENT, COPIED, STAGED } from "../store/staged-state.ts";
 import { S_IFCHR, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod, setPathXattr } from "../system/syscalls.ts";
 import { Linker } from "./linker.ts";
-import { makeRegular, makeSpecial, tryLink } from "./make-node.ts";
+import { createRegular, createSpecial, tryLink } from "./create-inode.ts";
 import { within } from "./layer-entries.ts";
-import type { Phase } from "./phases.ts";
-import { SourceTrust } from "./source-trust.ts";
+import type { Phase } from "./tree-phases.ts";
+import { LinkSourceTrust } from "./link-source-trust.ts";
 import { OCI_OPAQUE, ociWhiteout, OPAQUE_XATTR, type TreePlan } from "./tree-plan.ts";
 
 export class TreeWriter {
@@ -32,7 +32,7 @@ export class TreeWriter {
       chunks,
       staging,
       name,
-      trust: new SourceTrust(chunks, trust),
+      trust: new LinkSourceTrust(chunks, trust),
       made: made && new MadeInodes(made),
       ownTargets: true,
     });
@@ -70,18 +70,18 @@ export class TreeWriter {
       const state = plan.state(entry);
       if (state === STAGED && plan.ordinal(entry) === 0) continue;
       const path = plan.pathOf(entry);
-      if (state === COPIED && plan.ordinal(entry) > 0) this.#linker.name(plan.source(entry), fsPath(path));
+      if (state === COPIED && plan.ordinal(entry) > 0) this.#linker.name(plan.linkSource(entry), fsPath(path));
       else {
         if (state !== ABSENT) unlinkSync(fsPath(path));
-        if (plan.hasContent(entry)) this.#linker.link(plan.source(entry), fsPath(path));
-        else makeRegular({ plan, entry, path, self: this.#self });
+        if (plan.hasContent(entry)) this.#linker.link(plan.linkSource(entry), fsPath(path));
+        else createRegular({ plan, entry, path, self: this.#self });
       }
     }
   }
 
   #makeSpecials(from: number, to: number): void {
     const plan = this.#plan;
-    for (const entry of within(plan.entries.specials, from, to)) makeSpecial({ plan, entry, path: plan.pathOf(entry), self: this.#self });
+    for (const entry of within(plan.entries.specials, from, to)) createSpecial({ plan, entry, path: plan.pathOf(entry), self: this.#self });
   }
 
   #applyAttributes(from: number, to: number): void {
@@ -140,9 +140,9 @@ export class TreeWriter {
   #makeAnew(entry: number): void {
     const plan = this.#plan;
     const path = plan.pathOf(entry);
-    if (plan.isLinked(entry)) this.#linker.link(plan.source(entry), fsPath(path));
-    else if (plan.type(entry) === S_IFREG) makeRegular({ plan, entry, path, self: this.#self });
-    else makeSpecial({ plan, entry, path, self: this.#self });
+    if (plan.isLinked(entry)) this.#linker.link(plan.linkSource(entry), fsPath(path));
+    else if (plan.type(entry) === S_IFREG) createRegular({ plan, entry, path, self: this.#self });
+    else createSpecial({ plan, entry, path, self: this.#self });
   }
 }
 

@@ -151,7 +151,7 @@ export class ImageFiles {
       deviceMajor: rdevMajor,
       deviceMinor: rdevMinor,
       inode: this.#inodes[node.layer]! + (leader < 0 ? node.entry : leader),
-      xattrs: new Map(xattrs.map(({ name, value }) => [toBytes(name as ByteString).toString("utf8"), toBytes(value as ByteString)])),
+      xattrs: new Map(xattrs.map(({ name, value }) => [toBytes(name).toString("utf8"), toBytes(value)])),
     };
   }
 

@@ -1,7 +1,7 @@
 /** Writes a merged root file system: the workers write it beside its destination, and one rename publishes it. */
 import { randomUUID } from "node:crypto";
 import type { WorkerPool } from "../system/worker-pool.ts";
-import { inSlices } from "../tree/in-slices.ts";
+import { distributeEntries } from "../tree/distribute-entries.ts";
 import { Destination, destinationError } from "./destination.ts";
 import type { RootfsMode, RootfsTask } from "./rootfs-plan.ts";
 import type { RootfsStep, ViewTaskMap } from "./tasks.ts";
@@ -60,7 +60,7 @@ async function write({ pool, signal, onProgress }: RootfsRequest, task: RootfsTa
     counts.reflinked += reflinked;
     counts.copied += copied;
   };
-  await inSlices(pool, { total, make, signal, onAdvanced: (entries) => onProgress({ entries, total }) });
+  await distributeEntries(pool, { total, make, signal, onAdvanced: (entries) => onProgress({ entries, total }) });
   await run("finish");
   return { entries: total, ...counts };
 }

@@ -12,8 +12,8 @@ import { S_IFDIR, S_IFREG, type Owner } from "../store/profile.ts";
 import { tryReflink } from "../system/syscalls.ts";
 import { LayerInodes } from "../tree/layer-inodes.ts";
 import { Linker } from "../tree/linker.ts";
-import { makeRegular, makeSpecial, tryLink, type NewNode } from "../tree/make-node.ts";
-import { SourceTrust } from "../tree/source-trust.ts";
+import { createRegular, createSpecial, tryLink, type NewInode } from "../tree/create-inode.ts";
+import { LinkSourceTrust } from "../tree/link-source-trust.ts";
 import type { RootfsPlan } from "./rootfs-plan.ts";
 
 /** Files with content, by how they were written. */
@@ -38,7 +38,7 @@ export class RootfsWriter {
   constructor(plan: RootfsPlan, name: string) {
     const { chunks, staging, trust } = plan.task;
     this.#plan = plan;
-    this.#linker = new Linker({ chunks, staging, name, trust: new SourceTrust(chunks, trust) });
+    this.#linker = new Linker({ chunks, staging, name, trust: new LinkSourceTrust(chunks, trust) });
   }
 
   /** Creates all directories below the existing root, with mode 0700 at first. */
@@ -60,7 +60,7 @@ export class RootfsWriter {
   finish(): void {
     const plan = this.#plan;
     for (let index = 0; index < plan.length; index++) {
-      if (plan.plan(index).isSpecial(plan.entry(index)) && !plan.isLate(index)) makeSpecial(this.#node(index));
+      if (plan.plan(index).isSpecial(plan.entry(index)) && !plan.isLate(index)) createSpecial(this.#node(index));
     }
     this.#makeLateLinks();
     for (let index = plan.length - 1; index >= 0; index--)
@@ -74,17 +74,17 @@ export class RootfsWriter {
     for (const [index, first] of plan.lateLinks) {
       if (tryLink(plan.pathOf(full.get(first) ?? first), plan.pathOf(index))) continue;
       if (plan.plan(index).type(plan.entry(index)) === S_IFREG) this.#makeFile(index);
-      else makeSpecial(this.#node(index));
+      else createSpecial(this.#node(index));
       full.set(first, index);
     }
   }
 
   #makeFile(index: number): void {
     if (this.#plan.plan(index).isLinked(this.#plan.entry(index))) this.#bring(index);
-    else makeRegular(this.#node(index));
+    else createRegular(this.#node(index));
   }
 
-  #node(index: number): NewNode {
+  #node(index: number): NewInode {
     return { plan: this.#plan.plan(index), entry: this.#plan.entry(index), path: this.#plan.pathOf(index), self: this.#self };
   }
 
@@ -97,7 +97,7 @@ export class RootfsWriter {
     const path = this.#plan.pathOf(index);
     if (mode !== "link") return this.#fill(index, path);
     try {
-      this.#linker.link(this.#plan.plan(index).source(this.#plan.entry(index)), fsPath(path));
+      this.#linker.link(this.#plan.plan(index).linkSource(this.#plan.entry(index)), fsPath(path));
       this.#counts.linked++;
     } catch (error) {
       if (!isErrno(error, "EXDEV", "EPERM", "ENOTSUP", "EOPNOTSUPP")) throw error;

@@ -1,12 +1,17 @@
 import fc from "fast-check";
 import { comparePaths, Flag } from "../../format/index.ts";
-import type { SidecarEntry, SidecarTail } from "../../format/index.ts";
+import type { ByteString, SidecarEntry, SidecarTail, Xattr } from "../../format/index.ts";
 
 /** Entries in file order with what a writer needs beside them. */
 export interface Layer extends SidecarTail {
   readonly diffId: Uint8Array;
   readonly live: number;
   readonly entries: readonly SidecarEntry[];
+}
+
+/** Both arguments are byte strings. */
+export function xattr(name: string, value: string): Xattr {
+  return { name: name as ByteString, value: value as ByteString };
 }
 
 export function entryOf(path: string, fields: Partial<SidecarEntry> = {}): SidecarEntry {
@@ -84,7 +89,7 @@ const node: fc.Arbitrary<Node> = fc.record({
         maxLength: 3,
         selector: (one) => one.name,
       })
-      .map((xattrs) => xattrs.sort((a, b) => (a.name < b.name ? -1 : 1))),
+      .map((xattrs) => xattrs.sort((a, b) => (a.name < b.name ? -1 : 1)).map(({ name, value }) => xattr(name, value))),
   }),
   target: text,
   implicit: fc.boolean(),

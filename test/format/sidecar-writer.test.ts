@@ -6,7 +6,7 @@ import { unpack } from "msgpackr";
 import { encodeSidecar, Flag, indexSidecar, Sidecar, SidecarError, SidecarWriter } from "../../format/index.ts";
 import { decodeHeader, encodeBinStart, encodeHeader } from "../../format/sidecar-header.ts";
 import type { SidecarEntry } from "../../format/index.ts";
-import { arbitraryLayer, directory, entryOf, layerOf } from "./arbitrary-layer.ts";
+import { arbitraryLayer, directory, entryOf, layerOf, xattr } from "./arbitrary-layer.ts";
 
 const root: SidecarEntry = entryOf("", directory);
 
@@ -123,19 +123,13 @@ describe("SidecarWriter", () => {
     [
       "xattrs out of order",
       {
-        xattrs: [
-          { name: "b", value: "" },
-          { name: "a", value: "" },
-        ],
+        xattrs: [xattr("b", ""), xattr("a", "")],
       },
     ],
     [
       "an xattr named twice",
       {
-        xattrs: [
-          { name: "b", value: "" },
-          { name: "b", value: "" },
-        ],
+        xattrs: [xattr("b", ""), xattr("b", "")],
       },
     ],
     ["a live entry that is marked shadowed", { flags: Flag.shadowed }],

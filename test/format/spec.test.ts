@@ -2,14 +2,13 @@ import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { encodeSidecar, Flag, HeadersEncoder, OpDecoder, Sidecar, verifySidecar } from "../../format/index.ts";
+import { encodeSidecar, Flag, HeadersEncoder, OpDecoder, Sidecar, verifySidecar, type Xattr } from "../../format/index.ts";
 import type { HeadersOp } from "../../format/index.ts";
 import { treeId } from "../../src/tree/resolution.ts";
 import { base32, chunkId } from "../../src/store/ids.ts";
 import { encodeAttributes, inodeId } from "../../src/store/inode.ts";
 import { chunkPath } from "../../src/store/layout.ts";
 import { parseDiffId } from "../../src/image/digest.ts";
-import type { NamedValue } from "../../src/store/profile.ts";
 import { directory, entryOf } from "./arbitrary-layer.ts";
 import type { Layer } from "./arbitrary-layer.ts";
 import { listSidecar } from "./list-sidecar.ts";
@@ -64,7 +63,7 @@ describe("the specification", () => {
   });
 });
 
-const xattrs: readonly NamedValue[] = [{ name: "user.a", value: "b" } as NamedValue];
+const xattrs: readonly Xattr[] = [{ name: "user.a", value: "b" } as Xattr];
 
 describe("the specification of the store", () => {
   it("`store.md` has the inode id and the path that its example gives", () => {
@@ -80,8 +79,8 @@ describe("the specification of the store", () => {
 
   it("`store.md` has the tree ids that its examples give", () => {
     const diffId = parseDiffId(`sha256:${"d1".repeat(32)}`);
-    const directories = [{ path: "etc" as NamedValue["name"], mode: 0o700, uid: 1, gid: 2, xattrs }];
-    const files = [{ path: "etc/x" as NamedValue["name"], ordinal: 3 }];
+    const directories = [{ path: "etc" as Xattr["name"], mode: 0o700, uid: 1, gid: 2, xattrs }];
+    const files = [{ path: "etc/x" as Xattr["name"], ordinal: 3 }];
     const ids = [treeId(diffId, "overlay", { directories: [], files: [] }), treeId(diffId, "overlay", { directories, files })];
     assert.deepEqual(valuesOf("tree id"), ids);
     const hashed = Buffer.from(/^hashed {6}(.*?)^tree id/ms.exec(STORE)?.[1]?.replaceAll(/\s/g, "") ?? "", "hex");

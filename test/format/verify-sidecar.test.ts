@@ -6,7 +6,7 @@ import { after, describe, it } from "node:test";
 import fc from "fast-check";
 import { encodeSidecar, Flag, Sidecar, SidecarError, verifySidecar } from "../../format/index.ts";
 import type { SidecarEntry } from "../../format/index.ts";
-import { arbitraryLayer, directory, entryOf, layerOf } from "./arbitrary-layer.ts";
+import { arbitraryLayer, directory, entryOf, layerOf, xattr } from "./arbitrary-layer.ts";
 import type { Layer } from "./arbitrary-layer.ts";
 import { readColumns, resum } from "../../tools/sidecar-damage.ts";
 
@@ -18,8 +18,8 @@ const file: Partial<SidecarEntry> = { size: 3, offset: 1024, chunk: 0 };
 const small: Layer = layerOf([
   root,
   entryOf("d", directory),
-  entryOf("f", { ...file, flags: Flag.hardLink, leader: 2, xattrs: [{ name: "user.a", value: "\xff" }] }),
-  entryOf("g", { ...file, flags: Flag.hardLink, leader: 2, offset: 0, xattrs: [{ name: "user.a", value: "\xff" }] }),
+  entryOf("f", { ...file, flags: Flag.hardLink, leader: 2, xattrs: [xattr("user.a", "\xff")] }),
+  entryOf("g", { ...file, flags: Flag.hardLink, leader: 2, offset: 0, xattrs: [xattr("user.a", "\xff")] }),
   entryOf("d/l", { mode: 0o120777, target: "../f" }),
   entryOf("d/w", { mode: 0, flags: Flag.whiteout }),
 ]);
@@ -133,7 +133,7 @@ describe("verifySidecar", () => {
   }
 
   it("`verifySidecar()` accepts a whiteout with all that its marker in the tar has", async () => {
-    const marker = { mode: 0o644, uid: 7, mtime: 9, rdevMajor: 1, rdevMinor: 3, xattrs: [{ name: "user.a", value: "b" }] };
+    const marker = { mode: 0o644, uid: 7, mtime: 9, rdevMajor: 1, rdevMinor: 3, xattrs: [xattr("user.a", "b")] };
     const data = { size: 3, offset: 4096, chunk: 0 };
     const entries = small.entries.map((entry, number) => (number === 5 ? { ...entry, ...marker, ...data } : entry));
     for (const indexed of [true, false]) {

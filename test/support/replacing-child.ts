@@ -11,7 +11,7 @@ import { STAGED } from "../../src/store/staged-state.ts";
 import { processOwner } from "../../src/store/attributes.ts";
 import { S_IFREG } from "../../src/store/profile.ts";
 import { Linker } from "../../src/tree/linker.ts";
-import { SourceTrust } from "../../src/tree/source-trust.ts";
+import { LinkSourceTrust } from "../../src/tree/link-source-trust.ts";
 
 const [root = "", name = "", way = "", count = ""] = process.argv.slice(2);
 const [chunks, staging, tree] = ["chunks", `staging-${name}`, `tree-${name}`].map((part) => join(root, part)) as [string, string, string];
@@ -40,7 +40,7 @@ function ingest(): (index: number) => Uint8Array {
 }
 
 function link(): (index: number) => Uint8Array {
-  const trust = new SourceTrust(chunks, { since: 0, verified: join(root, "verified") });
+  const trust = new LinkSourceTrust(chunks, { since: 0, verified: join(root, "verified") });
   const linker = new Linker({ chunks, staging, name, trust });
   const attributes = { mode: S_IFREG | file.mode, uid, gid, xattrs: [] };
   return (index) => {

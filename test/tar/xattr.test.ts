@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { TarEntry, Xattr } from "../../src/tar/entry.ts";
+import type { TarEntry } from "../../src/tar/entry.ts";
+import type { Xattr } from "../../format/entry.ts";
 import { readEntry } from "../../src/tar/read-entry.ts";
 import { paxHeader, rawHeader } from "./raw-header.ts";
 import { refuses } from "./refuses.ts";

@@ -17,7 +17,7 @@ import { Shards } from "../../store/real-directory.ts";
 import { ABSENT, STAGED, type StagedState } from "../../store/staged-state.ts";
 import { physicalAttributes, S_IFREG, type Owner, type PhysicalAttributes, type Profile } from "../../store/profile.ts";
 import { openIfExists } from "../../system/existing-file.ts";
-import type { Xattr } from "../../tar/entry.ts";
+import type { Xattr } from "../../../format/entry.ts";
 import type { StoredFile } from "../layer/part.ts";
 import { StagedFile } from "./staged-file.ts";
 import type { StagedPath } from "./staged-paths.ts";

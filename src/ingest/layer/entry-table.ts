@@ -5,7 +5,8 @@
 import type { ByteString } from "../../bytes.ts";
 import { chunkId, inodeIdAt } from "../../store/ids.ts";
 import type { StagedState } from "../../store/staged-state.ts";
-import type { TarEntry, Xattr } from "../../tar/entry.ts";
+import type { TarEntry } from "../../tar/entry.ts";
+import type { Xattr } from "../../../format/entry.ts";
 import {
   DOUBLES,
   KIND_SHIFT,

@@ -1,5 +1,5 @@
 /** The inode of a hard-link group: the entry that created it, and its attributes after later hard links. */
-import type { Xattr } from "../../tar/entry.ts";
+import type { Xattr } from "../../../format/entry.ts";
 import type { EntryRow, EntryTable } from "./entry-table.ts";
 import type { StoredFile } from "./part.ts";
 

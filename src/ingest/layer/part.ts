@@ -4,8 +4,8 @@
  * is settled.
  */
 import type { Unshared } from "../../bytes.ts";
-import type { EntryKind, TarEntry, Xattr } from "../../tar/entry.ts";
-import type { ChunkId } from "../../../format/index.ts";
+import type { EntryKind, TarEntry } from "../../tar/entry.ts";
+import type { ChunkId, Xattr } from "../../../format/index.ts";
 import { INODE_ID_BYTES, type InodeId } from "../../store/ids.ts";
 import { ABSENT, type StagedState } from "../../store/staged-state.ts";
 

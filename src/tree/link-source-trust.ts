@@ -16,7 +16,7 @@ export interface TrustTerms {
   readonly verified: string;
 }
 
-export class SourceTrust {
+export class LinkSourceTrust {
   readonly #chunks: string;
   readonly #terms: TrustTerms;
   /** Loaded when a source is first in doubt. */

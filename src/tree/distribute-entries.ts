@@ -3,7 +3,7 @@ import type { WorkerPool } from "../system/worker-pool.ts";
 /** Entries per request to a worker: small enough for progress and cancellation. Fewer entries are left to one worker. */
 export const SLICE = 4000;
 
-export interface SlicesOptions {
+export interface DistributeOptions {
   readonly total: number;
   /** Processes the entries [from, to) on a worker. */
   readonly make: (range: { readonly from: number; readonly to: number }, worker: number) => Promise<void>;
@@ -13,7 +13,10 @@ export interface SlicesOptions {
 }
 
 /** Distributes many entries over the workers. When it throws, no worker is still working on them. */
-export async function inSlices(pool: Pick<WorkerPool<object>, "size">, { total, make, signal, onAdvanced }: SlicesOptions): Promise<void> {
+export async function distributeEntries(
+  pool: Pick<WorkerPool<object>, "size">,
+  { total, make, signal, onAdvanced }: DistributeOptions,
+): Promise<void> {
   let next = 0;
   let done = 0;
   const lane = async (_: unknown, worker: number): Promise<void> => {

@@ -4,4 +4,4 @@ export const PHASES = ["directories", "files", "specials", "links", "attributes"
 export type Phase = (typeof PHASES)[number];
 
 /** Phases that one worker runs in a single step. */
-export const FOR_ONE: readonly Phase[] = ["links", "attributes-last"];
+export const SINGLE_WORKER_PHASES: readonly Phase[] = ["links", "attributes-last"];

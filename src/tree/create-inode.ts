@@ -7,7 +7,7 @@ import { S_IFLNK, S_IFMT, S_IFREG, type Owner } from "../store/profile.ts";
 import { mknod } from "../system/syscalls.ts";
 import type { TreePlan } from "./tree-plan.ts";
 
-export interface NewNode {
+export interface NewInode {
   readonly plan: TreePlan;
   readonly entry: number;
   readonly path: ByteString;
@@ -16,7 +16,7 @@ export interface NewNode {
 }
 
 /** Creates a file that only this tree has: an empty one, or the representation of another kind of file in this profile. */
-export function makeRegular({ plan, entry, path, self }: NewNode): void {
+export function createRegular({ plan, entry, path, self }: NewInode): void {
   const fd = openSync(fsPath(path), "wx", 0o600);
   try {
     const content = plan.sidecar.target(entry);
@@ -28,11 +28,11 @@ export function makeRegular({ plan, entry, path, self }: NewNode): void {
 }
 
 /** Creates a symlink, device or FIFO, or its representation. */
-export function makeSpecial(node: NewNode): void {
+export function createSpecial(node: NewInode): void {
   const { plan, entry, path, self } = node;
   const attributes = plan.attributes(entry);
   const type = attributes.mode & S_IFMT;
-  if (type === S_IFREG) return makeRegular(node);
+  if (type === S_IFREG) return createRegular(node);
   if (type === S_IFLNK) symlinkSync(toBytes(plan.sidecar.target(entry) as ByteString), fsPath(path));
   else {
     const { rdevMajor, rdevMinor } = plan.sidecar.modeAt(plan.sidecar.modeRow(entry));
